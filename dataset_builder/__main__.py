@@ -1,0 +1,41 @@
+"""python -m dataset_builder build --recipe dataset_builder/recipes/demo.yaml --work-dir work/demo"""
+
+import argparse
+from pathlib import Path
+
+from dataset_builder.inputs import InputError, read_recipe, run_command
+from dataset_builder.recipe import BuildRecipe
+
+
+def main() -> None:
+    """Parse the command line and run the command."""
+    parser = argparse.ArgumentParser(prog="python -m dataset_builder", description="Builds the corpus.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    build = commands.add_parser("build", help="stories in, a published data set out; goes on where it stopped")
+    build.add_argument("--recipe", required=True, help="a file of dataset_builder/recipes/")
+    build.add_argument("--work-dir", required=True, type=Path, help="where all stages write")
+    build.add_argument("--narratives", help="stories instead of the recipe's: a .jsonl[.gz] file or a Hub data set")
+    build.add_argument("--limit", type=int, help="at most so many stories")
+    args = parser.parse_args()
+    _build(args)
+
+
+def _build(args: argparse.Namespace) -> None:
+    recipe = read_recipe(args.recipe, BuildRecipe)
+    places = {"source": args.narratives, "revision": None} if args.narratives else {}
+    if args.limit is not None:
+        if args.limit < 1:
+            raise InputError(f"--limit {args.limit}: give 1 or more.")
+        places["limit"] = args.limit
+    recipe = recipe.model_copy(update={"narratives": recipe.narratives.model_copy(update=places)})
+
+    from dataset_builder.build import build, summary  # here, so that a bad recipe fails before heavy imports
+
+    made = build(recipe, args.work_dir)
+    print(summary(args.work_dir))
+    if not made:
+        print(f"{args.work_dir} is complete; nothing was changed.")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,168 @@
+"""The one place where a teacher is asked: prompts, seeds, attempts, the reasons of failure, and the tokens spent."""
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jinja2
+
+from dataset_builder.inputs import InputError, fingerprint
+from dataset_builder.recipe import Decoding
+from dataset_builder.replies import BadReply, check_refusal_and_echo
+from dataset_builder.schema import Rejected, Usage
+from dataset_builder.taxonomy import EMOTIONS
+from dataset_builder.teachers import Request, Teacher, TeacherError
+
+PROMPTS = Path(__file__).parent / "prompts"
+QUOTED = ("story", "context", "text")  # fields that a good reply may repeat
+LONGEST_KEPT = 500  # characters of a rejected text that are kept
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt file: jinja2 templates of the system message, the user message and the begun answer."""
+
+    system: jinja2.Template
+    user: jinja2.Template
+    prefill: jinja2.Template
+
+
+@cache
+def load_prompt(name: str) -> Prompt:
+    """Read `prompts/<name>.txt`, whose parts are headed `### system`, `### user`, `### prefill`."""
+    parts = {"system": "", "user": "", "prefill": ""}
+    part = ""
+    for line in (PROMPTS / f"{name}.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("### "):
+            part = line.removeprefix("### ").strip()
+            if part not in parts:
+                raise InputError(f"{PROMPTS / name}.txt: unknown part '{part}'; parts are {', '.join(parts)}.")
+        else:
+            parts[part] += line + "\n"
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
+    return Prompt(**{name: environment.from_string(text.strip("\n")) for name, text in parts.items()})
+
+
+def prompt_versions() -> dict[str, str]:
+    """Content hash of every prompt file."""
+    return {path.stem: fingerprint(path.read_text(encoding="utf-8")) for path in sorted(PROMPTS.glob("*.txt"))}
+
+
+@cache
+def emotion_list() -> str:
+    """The 27 emotions with their definitions, one a line, as prompts show them."""
+    return "\n".join(f"- {emotion.name}: {emotion.definition}" for emotion in EMOTIONS if emotion.name != "neutral")
+
+
+def stable_hash(*parts: object) -> int:
+    """A 31-bit number from the parts: seeds and draws come from it, so that they do not depend on any order."""
+    text = "\x1f".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") >> 1
+
+
+class UnitRejected(Exception):
+    """The unit gives no row; `reason` says why and `text` shows what the teacher said last."""
+
+    def __init__(self, reason: str, text: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.text = text
+
+
+class Ask:
+    """Asks a teacher on behalf of one unit of one stage and keeps the account: usage, retries, rejected parts."""
+
+    def __init__(
+        self, teacher: Teacher, run_seed: int, stage: str, unit: str, shared: "dict[str, asyncio.Task[Any]]"
+    ) -> None:
+        self._teacher = teacher
+        self._shared = shared
+        self._run_seed = run_seed
+        self.stage = stage
+        self.unit = unit
+        self.usage = Usage()
+        self.retried: Counter[str] = Counter()
+        self.rejected: list[Rejected] = []
+
+    async def text(
+        self,
+        prompt: str,
+        decoding: Decoding,
+        parse: Callable[[str, bool], T],
+        *,
+        part: str = "",
+        stop: tuple[str, ...] = (),
+        **fields: object,
+    ) -> T:
+        """Ask until `parse(text, cut)` accepts the reply, at most `decoding.attempts` times, each with its own seed.
+
+        Args:
+            prompt: name of the prompt file; `fields` fill it.
+            part: tells several questions of one unit apart.
+
+        Raises:
+            UnitRejected: with the last attempt's reason.
+        """
+        templates = load_prompt(prompt)
+        instructions = templates.user.render(**fields | dict.fromkeys(QUOTED, ""))
+        reason, said = "", ""
+        for attempt in range(decoding.attempts):
+            if attempt:
+                self.retried[reason] += 1
+            request = Request(
+                prompt=prompt,
+                system=templates.system.render(**fields),
+                user=templates.user.render(**fields),
+                prefill=templates.prefill.render(**fields),
+                stop=stop,
+                max_new_tokens=decoding.max_new_tokens,
+                # A greedy teacher would repeat its bad reply: later attempts are sampled.
+                temperature=decoding.temperature or (0.7 if attempt else 0.0),
+                top_p=decoding.top_p,
+                repetition_penalty=decoding.repetition_penalty,
+                seed=stable_hash(self._run_seed, self.stage, self.unit, part, attempt),
+            )
+            try:
+                reply = await self._teacher.generate(request)
+                self.usage.add(reply.usage)
+                said = reply.text
+                check_refusal_and_echo(said, instructions)
+                return parse(said, reply.cut)
+            except (BadReply, TeacherError) as error:
+                reason = error.reason
+        raise UnitRejected(reason, said)
+
+    async def scores(self, prompt: str, choices: Sequence[str], **fields: object) -> tuple[float, ...]:
+        """Log-probability of each choice as the answer's next word. Raises UnitRejected when the call fails."""
+        templates = load_prompt(prompt)
+        request = Request(
+            prompt=prompt,
+            system=templates.system.render(**fields),
+            user=templates.user.render(**fields),
+            prefill=templates.prefill.render(**fields),
+            max_new_tokens=1,
+        )
+        try:
+            scores = await self._teacher.score(request, choices)
+        except TeacherError as error:
+            raise UnitRejected(error.reason, error.detail) from None
+        self.usage.add(scores.usage)
+        return scores.log_probabilities
+
+    async def once(self, key: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What all units of a shard share: made by the first that needs it, awaited by the others."""
+        if key not in self._shared:
+            self._shared[key] = asyncio.ensure_future(make())
+        result: T = await self._shared[key]
+        return result
+
+    def reject(self, reason: str, text: str, part: str = "") -> None:
+        """Note that something the teacher made was not kept."""
+        name = f"{self.unit}/{part}" if part else self.unit
+        self.rejected.append(Rejected(id=name, stage=self.stage, reason=reason, text=text[:LONGEST_KEPT]))

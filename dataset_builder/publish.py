@@ -1,0 +1,207 @@
+"""From the stages' rows to the published corpus: validate, resolve, deduplicate, split, and typed Parquet.
+
+Two passes over the shards, so that memory holds hashes and not rows: the first decides which rows are kept, the
+second writes them. The folder appears under its name only when it is whole.
+"""
+
+import hashlib
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import DatasetInfo
+from datasets.info import DatasetInfosDict
+from datasets.splits import SplitDict, SplitInfo
+from huggingface_hub import DatasetCardData
+
+from dataset_builder.ask import prompt_versions
+from dataset_builder.engine import MANIFEST, REJECTS, rows_of
+from dataset_builder.inputs import fingerprint
+from dataset_builder.quality.deduplicate import Deduplicator
+from dataset_builder.quality.resolve import class_of, resolve
+from dataset_builder.quality.split import split_narratives
+from dataset_builder.quality.validate import check_row
+from dataset_builder.recipe import BuildRecipe
+from dataset_builder.schema import (
+    CONFIGS,
+    SPLITS,
+    ContextlessRow,
+    ContextualRow,
+    LabelledRow,
+    Rejected,
+    RewrittenRow,
+    features,
+)
+from dataset_builder.shards import to_line, write_json, write_whole
+
+CORPUS = "corpus"
+DEFAULT_CONFIG = "contextless"
+ROWS_AT_ONCE = 10_000
+
+
+def publish(recipe: BuildRecipe, work_dir: Path, teacher: str) -> bool:
+    """Write `<work>/corpus`; False when it was there before."""
+    target = work_dir / CORPUS
+    if (target / MANIFEST).exists():
+        return False
+    building = work_dir / f"{CORPUS}.part"
+    shutil.rmtree(building, ignore_errors=True)
+    rejected: list[Rejected] = []
+    splits: dict[str, dict[str, int]] = {}
+    unresolved: Counter[str] = Counter()
+    for config in CONFIGS:
+        kept, rows_per_narrative = _decide(config, recipe, work_dir, teacher, rejected, unresolved)
+        split_of = split_narratives(rows_per_narrative, getattr(recipe.split, config), recipe.seed)
+        rows = (row for row, keep in zip(_rows(config, recipe, work_dir, teacher), kept, strict=True) if keep)
+        splits[config] = _write_parquet(config, rows, split_of, building)
+    _write_card_data(building, splits)
+    write_whole(work_dir / REJECTS / "publish.jsonl", (to_line(reject.model_dump()) for reject in rejected))
+    manifest = {
+        "stage": "publish",
+        "recipe": recipe.name,
+        "recipe_hash": fingerprint(recipe.model_dump(mode="json")),
+        "teacher": teacher,
+        "prompt_version": _prompt_version(),
+        "seed": recipe.seed,
+        "rows": splits,
+        "rejected": dict(sorted(Counter(reject.reason for reject in rejected).items())),
+        "unresolved_labels": dict(unresolved.most_common()),
+        "revision": _revision(building),
+    }
+    write_json(building / MANIFEST, manifest)
+    shutil.rmtree(target, ignore_errors=True)
+    building.rename(target)
+    return True
+
+
+def _prompt_version() -> str:
+    return fingerprint(prompt_versions())
+
+
+def _rows(config: str, recipe: BuildRecipe, work_dir: Path, teacher: str) -> Iterator[ContextlessRow]:
+    """All rows of a config in the order of the stories, resolved but not yet checked."""
+    stage = "labels" if config == "contextless" else "rewriting"
+    for shard in range(recipe.executor.shards):
+        for row in rows_of(work_dir / stage, shard):
+            if config == "contextless":
+                yield ContextlessRow(**_published(LabelledRow.model_validate(row), recipe, teacher))
+            else:
+                yield from _variants(RewrittenRow.model_validate(row), recipe, teacher)
+
+
+def _published(row: LabelledRow, recipe: BuildRecipe, teacher: str) -> dict[str, Any]:
+    scores = resolve(row.raw_labels)
+    return {
+        "id": row.id,
+        "text": row.text,
+        "labels": [index for index, score in enumerate(scores) if score >= recipe.labels.keep_at],
+        "scores": scores,
+        "raw_labels": list(row.raw_labels),
+        "character": row.character,
+        "narrative_id": row.narrative_id,
+        "source": row.source,
+        "requested_emotion": row.requested_emotion,
+        "teacher": teacher,
+        "labeler": row.labeler,
+        "prompt_version": _prompt_version(),
+        "seed": recipe.seed,
+    }
+
+
+def _variants(row: RewrittenRow, recipe: BuildRecipe, teacher: str) -> Iterator[ContextualRow]:
+    common = _published(row, recipe, teacher) | {"context": row.context, "original_text": row.text}
+    yield ContextualRow(**common | {"id": f"{row.id}/original", "variant": "original"})
+    if row.rewritten is not None:
+        yield ContextualRow(**common | {"id": f"{row.id}/rewritten", "variant": "rewritten", "text": row.rewritten})
+
+
+def _decide(
+    config: str,
+    recipe: BuildRecipe,
+    work_dir: Path,
+    teacher: str,
+    rejected: list[Rejected],
+    unresolved: Counter[str],
+) -> tuple[list[bool], dict[str, int]]:
+    """Which rows are kept, one flag a row, and how many of each narrative; the others go to `rejected`."""
+    twins = Deduplicator(recipe.quality.near_duplicate_at)
+    kept: list[bool] = []
+    per_narrative: dict[str, int] = defaultdict(int)
+    dropped_originals: set[str] = set()
+    for row in _rows(config, recipe, work_dir, teacher):
+        if config == "contextless":
+            unresolved.update(label.label for label in row.raw_labels if class_of(label.label) is None)
+        reason = check_row(row, recipe.quality)
+        if reason is None and isinstance(row, ContextualRow) and row.variant == "rewritten":
+            # A rewriting is like its original by intent; it goes where the original goes.
+            reason = "original_rejected" if row.id.rpartition("/")[0] in dropped_originals else None
+        elif reason is None and (twin := twins.check(row.id, row.text)):
+            reason = twin[0]
+        if reason:
+            rejected.append(Rejected(id=row.id, stage=f"publish/{config}", reason=reason, text=row.text))
+            if isinstance(row, ContextualRow) and row.variant == "original":
+                dropped_originals.add(row.id.rpartition("/")[0])
+        else:
+            per_narrative[row.narrative_id] += 1
+        kept.append(reason is None)
+    return kept, per_narrative
+
+
+def _write_parquet(
+    config: str, rows: Iterator[ContextlessRow], split_of: dict[str, str], folder: Path
+) -> dict[str, int]:
+    """One Parquet file a split, in the Hub's naming; returns the rows of each. A split without rows has no file."""
+    schema = features(config).arrow_schema
+    writers: dict[str, pq.ParquetWriter] = {}
+    waiting: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
+    counts = dict.fromkeys(SPLITS, 0)
+
+    def flush(split: str) -> None:
+        if waiting[split]:
+            if split not in writers:
+                path = folder / config / f"{split}-00000-of-00001.parquet"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                writers[split] = pq.ParquetWriter(path, schema)
+            writers[split].write_table(pa.Table.from_pylist(waiting[split], schema=schema))
+            counts[split] += len(waiting[split])
+            waiting[split].clear()
+
+    for row in rows:
+        split = split_of[row.narrative_id]
+        waiting[split].append(row.model_dump())
+        if len(waiting[split]) == ROWS_AT_ONCE:
+            flush(split)
+    for split in SPLITS:
+        flush(split)
+    for writer in writers.values():
+        writer.close()
+    return {split: count for split, count in counts.items() if count}
+
+
+def _write_card_data(folder: Path, splits: dict[str, dict[str, int]]) -> None:
+    """A README.md with the YAML by which `load_dataset` finds configs, splits and types; push.py adds the card."""
+    configs, infos = [], {}
+    for config, counts in splits.items():
+        files = [{"split": split, "path": f"{config}/{split}-*"} for split in counts]
+        default = {"default": True} if config == DEFAULT_CONFIG else {}
+        configs.append({"config_name": config, **default, "data_files": files})
+        sizes = {split: (folder / config / f"{split}-00000-of-00001.parquet").stat().st_size for split in counts}
+        split_infos = SplitDict()
+        for split, count in counts.items():
+            split_infos.add(SplitInfo(name=split, num_bytes=sizes[split], num_examples=count))
+        infos[config] = DatasetInfo(config_name=config, features=features(config), splits=split_infos)
+    card = DatasetCardData(configs=configs)
+    DatasetInfosDict(infos).to_dataset_card_data(card)
+    write_whole(folder / "README.md", f"---\n{card.to_yaml()}\n---\n".encode())
+
+
+def _revision(folder: Path) -> str:
+    """A hash of the corpus: of the bytes of all its Parquet files."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.parquet")):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]

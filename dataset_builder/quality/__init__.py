@@ -1,0 +1,1 @@
+"""Pure functions that decide which rows are published: validate, resolve, deduplicate, split."""

@@ -1,0 +1,34 @@
+"""Exact and near duplicates. Rows come in a fixed order; of a group of twins the first is kept."""
+
+from datasketch import MinHash, MinHashLSH
+
+from dataset_builder.quality.validate import words
+
+PERMUTATIONS = 128
+
+
+class Deduplicator:
+    """Says of each text whether one like it was seen before: the same words, or MinHash Jaccard of word 3-grams."""
+
+    def __init__(self, near_duplicate_at: float) -> None:
+        self._seen: dict[str, str] = {}
+        self._index = MinHashLSH(threshold=near_duplicate_at, num_perm=PERMUTATIONS)
+        self._threshold = near_duplicate_at
+        self._hashes: dict[str, MinHash] = {}
+
+    def check(self, key: str, text: str) -> tuple[str, str] | None:
+        """`(reason, key of the twin)` with reason `duplicate` or `near_duplicate`, or None; new texts are remembered."""
+        tokens = words(text)
+        normal = " ".join(tokens)
+        if normal in self._seen:
+            return "duplicate", self._seen[normal]
+        self._seen[normal] = key
+        shingles = {" ".join(tokens[i : i + 3]).encode() for i in range(max(1, len(tokens) - 2))}
+        minhash = MinHash(num_perm=PERMUTATIONS, seed=1)
+        minhash.update_batch(sorted(shingles))
+        for twin in sorted(self._index.query(minhash)):
+            if minhash.jaccard(self._hashes[twin]) >= self._threshold:
+                return "near_duplicate", twin
+        self._index.insert(key, minhash)
+        self._hashes[key] = minhash
+        return None

@@ -1,0 +1,178 @@
+"""What a text must be to be published. Each check returns a reason code, or None when the text is good.
+
+The stages call the same checks as soon as a text is made, so that no call is spent on what would be thrown away.
+"""
+
+import re
+from collections.abc import Iterable
+
+from dataset_builder.recipe import Quality
+from dataset_builder.schema import ContextlessRow, ContextualRow
+from dataset_builder.taxonomy import LABELS
+
+_FIRST_PERSON = re.compile(r"\b(i|me|my|mine|myself|we|us|our|ours|ourselves)\b", re.IGNORECASE)
+_COMMON_ENGLISH = frozenset(
+    [
+        "a",
+        "about",
+        "all",
+        "am",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "been",
+        "but",
+        "by",
+        "can",
+        "come",
+        "could",
+        "did",
+        "do",
+        "does",
+        "don",
+        "for",
+        "from",
+        "get",
+        "go",
+        "had",
+        "has",
+        "have",
+        "he",
+        "her",
+        "here",
+        "him",
+        "his",
+        "how",
+        "i",
+        "if",
+        "in",
+        "is",
+        "it",
+        "just",
+        "know",
+        "let",
+        "like",
+        "ll",
+        "look",
+        "made",
+        "make",
+        "me",
+        "more",
+        "my",
+        "never",
+        "no",
+        "not",
+        "now",
+        "of",
+        "on",
+        "one",
+        "or",
+        "our",
+        "out",
+        "over",
+        "re",
+        "s",
+        "she",
+        "should",
+        "so",
+        "some",
+        "t",
+        "take",
+        "than",
+        "that",
+        "the",
+        "their",
+        "them",
+        "then",
+        "there",
+        "they",
+        "this",
+        "time",
+        "to",
+        "up",
+        "us",
+        "ve",
+        "very",
+        "was",
+        "we",
+        "well",
+        "were",
+        "what",
+        "when",
+        "where",
+        "which",
+        "who",
+        "why",
+        "will",
+        "with",
+        "would",
+        "you",
+        "your",
+    ]
+)
+# "I love you" is what people say; the other label words, said by the speaker, give the label away.
+_NAMEABLE = frozenset({"love", "neutral"})
+
+
+def words(text: str) -> list[str]:
+    """Lower-case word tokens."""
+    return re.findall(r"\w+", text.lower())
+
+
+def check_language(text: str) -> str | None:
+    """`not_english`: more than a fifth of non-ASCII letters, or five words and more without a common English one."""
+    letters = [character for character in text if character.isalpha()]
+    if not letters or sum(character > "\x7f" for character in letters) > len(letters) / 5:
+        return "not_english"
+    tokens = words(text)
+    return "not_english" if len(tokens) >= 5 and not _COMMON_ENGLISH.intersection(tokens) else None
+
+
+def check_utterance(text: str, character: str, quality: Quality) -> str | None:
+    """`too_short`, `too_long`, `not_english`, or `third_person`: names its speaker and never says I or we."""
+    count = len(words(text))
+    if count < quality.min_words:
+        return "too_short"
+    if count > quality.max_words:
+        return "too_long"
+    if reason := check_language(text):
+        return reason
+    named = re.search(rf"\b{re.escape(character)}\b", text, re.IGNORECASE)
+    return "third_person" if named and not _FIRST_PERSON.search(text) else None
+
+
+def check_label_word(text: str, labels: Iterable[str]) -> str | None:
+    """`label_word`: the text names one of its own emotions."""
+    said = set(words(text))
+    return "label_word" if any(label in said for label in labels if label not in _NAMEABLE) else None
+
+
+def check_context(text: str, labels: Iterable[str], quality: Quality) -> str | None:
+    """`too_short`, `too_long`, `not_english`, or `label_word`: the situation names the emotion."""
+    count = len(words(text))
+    if count < quality.min_words:
+        return "too_short"
+    if count > quality.max_context_words:
+        return "too_long"
+    return check_language(text) or check_label_word(text, labels)
+
+
+def check_row(row: ContextlessRow, quality: Quality) -> str | None:
+    """All checks of a published row: its numbers first, then its texts."""
+    if len(row.scores) != len(LABELS):
+        return "scores_not_28"
+    if not all(0 <= score <= 1 for score in row.scores):
+        return "score_out_of_range"
+    if not row.labels:
+        return "no_label"
+    if row.labels != sorted(set(row.labels)) or not all(0 <= label < len(LABELS) for label in row.labels):
+        return "labels_out_of_order"
+    named = [LABELS[label] for label in row.labels]
+    reason = check_utterance(row.text, row.character, quality) or check_label_word(row.text, named)
+    if reason is None and isinstance(row, ContextualRow):
+        reason = check_context(row.context, named, quality)
+        return f"context_{reason}" if reason else None
+    return reason

@@ -1,0 +1,161 @@
+"""The recipe of a corpus: everything that changes a row, in one frozen model. Places are given on the command line."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from dataset_builder.inputs import Strict
+
+Share = Annotated[float, Field(gt=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Narratives(Strict):
+    """Which stories: the built-in tales, a JSONL file (`id`, `title`, `text`), or a Hub data set with these columns."""
+
+    source: str = "tales"
+    revision: str | None = None
+    limit: Positive | None = None
+
+
+class ScriptedTeacher(Strict):
+    """Deterministic replies made from the prompt's hash. For tests only: its corpora mean nothing."""
+
+    kind: Literal["scripted"]
+    in_flight: Positive = 64
+    bad_reply_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class EmbeddedTeacher(Strict):
+    """A language model inside this process, by `transformers`, micro-batched, with a prefix cache.
+
+    `wheel` names a GGUF file inside an installed Python package (`package/file.gguf`); it is used instead of the Hub
+    where the package is installed, and is part of the teacher's name in every row.
+    """
+
+    kind: Literal["embedded"]
+    model: str
+    revision: str = "main"
+    wheel: str | None = None
+    batch_size: Positive = 16
+    in_flight: Positive = 64
+
+
+class EndpointTeacher(Strict):
+    """An OpenAI-compatible server: `vllm serve`, llama.cpp's server, or a provider.
+
+    With several `urls` (replicas), all calls on one shard go to one of them, so that its prefix cache serves them.
+    `prefill` says that the server continues a begun assistant message (vLLM's `continue_final_message`).
+    The key comes from the environment variable named by `api_key_env`, never from a file.
+    """
+
+    kind: Literal["endpoint"]
+    model: str
+    revision: str = "unknown"
+    urls: Annotated[tuple[str, ...], Field(min_length=1)]
+    api_key_env: str = "OPENAI_API_KEY"
+    timeout: Annotated[float, Field(gt=0)] = 120.0
+    retries: Annotated[int, Field(ge=0)] = 6
+    in_flight: Positive = 64
+    prefill: bool = False
+
+
+Teacher = Annotated[ScriptedTeacher | EmbeddedTeacher | EndpointTeacher, Field(discriminator="kind")]
+
+
+class Executor(Strict):
+    """Where stages run: a datatrove executor. `shards` is part of the state and must not change within a run."""
+
+    kind: Literal["local"] = "local"
+    shards: Positive = 1
+    workers: Positive = 1
+
+
+class Decoding(Strict):
+    """How a stage asks. `attempts` counts the first one; each attempt has a seed of its own."""
+
+    max_new_tokens: Positive
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    top_p: Share = 1.0
+    repetition_penalty: Annotated[float, Field(gt=0)] = 1.03
+    attempts: Positive = 3
+
+
+class Characters(Strict):
+    """Stage 1 (paper A, Table 15): who is in the story."""
+
+    decoding: Decoding = Decoding(max_new_tokens=300)
+    limit: Positive = 30
+
+
+class Utterances(Strict):
+    """Stage 2: `list` asks for all utterances of a character in one call (the paper: 8 emotional, 2 neutral);
+    `single` asks for one utterance a call, its emotion drawn by hash, which a small teacher can follow."""
+
+    mode: Literal["list", "single"] = "list"
+    decoding: Decoding = Decoding(max_new_tokens=500)
+    emotional: Annotated[int, Field(ge=0, le=27)] = 8
+    neutral: Annotated[int, Field(ge=0)] = 2
+
+    @model_validator(mode="after")
+    def _something_is_asked_for(self) -> "Utterances":
+        if self.emotional + self.neutral == 0:
+            raise ValueError("emotional and neutral cannot both be 0")
+        return self
+
+
+class Labels(Strict):
+    """Stage 3: soft labels. `keep_at`: lower scores are not labels (the paper: 0.3). `temperature`: likelihood only."""
+
+    labeler: Literal["likelihood", "verbalised"] = "likelihood"
+    decoding: Decoding = Decoding(max_new_tokens=100)
+    keep_at: Share = 0.3
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+
+
+class Situations(Strict):
+    """Stages 4-6, for a share of the utterances (the paper: a third): context, cleaning, rewriting."""
+
+    share: Annotated[float, Field(ge=0, le=1)] = 1 / 3
+    context: Decoding = Decoding(max_new_tokens=300)
+    cleaning: Decoding = Decoding(max_new_tokens=300)
+    rewriting: Decoding = Decoding(max_new_tokens=300)
+
+
+class Quality(Strict):
+    """What a row must meet. Similarities are MinHash Jaccard on word 3-grams."""
+
+    min_words: Positive = 3
+    max_words: Positive = 120
+    max_context_words: Positive = 250
+    near_duplicate_at: Share = 0.7
+
+
+class Split(Strict):
+    """Shares of train, validation and test, by narrative (the paper: 80/10/10 and 90/5/5)."""
+
+    contextless: tuple[Share, Share, Share] = (0.8, 0.1, 0.1)
+    contextual: tuple[Share, Share, Share] = (0.9, 0.05, 0.05)
+
+    @model_validator(mode="after")
+    def _shares_sum_to_one(self) -> "Split":
+        for name in ("contextless", "contextual"):
+            if abs(sum(getattr(self, name)) - 1) > 1e-6:
+                raise ValueError(f"the shares of '{name}' must sum to 1")
+        return self
+
+
+class BuildRecipe(Strict):
+    """The whole recipe; see dataset_builder/recipes/."""
+
+    name: str
+    seed: int = 13
+    narratives: Narratives = Narratives()
+    teacher: Teacher
+    executor: Executor = Executor()
+    characters: Characters = Characters()
+    utterances: Utterances = Utterances()
+    labels: Labels = Labels()
+    situations: Situations = Situations()
+    quality: Quality = Quality()
+    split: Split = Split()

@@ -1,0 +1,122 @@
+"""Reads a teacher's reply: lists, one sentence, a paragraph, scored labels. What cannot be read is a BadReply."""
+
+import re
+from collections.abc import Iterable
+
+from dataset_builder.schema import RawLabel
+
+
+class BadReply(Exception):
+    """A reply that cannot be used; `reason` is the code under which it is counted."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+_NUMBER = re.compile(r"^\s*(?:[-*•–]+\s*|[(\[]?\d{1,3}[.):\]]\s*)+")
+_EMPHASIS = re.compile(r"(\*\*|__|`+)(.+?)\1")
+_QUOTES = "\"“”«»„'‘’ \t"
+_REFUSAL = re.compile(
+    r"\b(as an ai\b|as a language model|i(?:'m| am) (?:sorry|afraid),? but i (?:can(?:no|')t|am not able)|"
+    r"i (?:cannot|can't|am unable to) (?:assist|help|fulfil|comply|provide|create|write|generate))",
+    re.IGNORECASE,
+)
+
+
+def check_refusal_and_echo(text: str, instructions: str) -> None:
+    """Raise BadReply for a refusal, or for a reply that repeats eight words in a row of its instructions."""
+    if _REFUSAL.search(text):
+        raise BadReply("refusal")
+    if _shingles(text) & _shingles(instructions):
+        raise BadReply("prompt_echo")
+
+
+def _shingles(text: str, size: int = 8) -> set[tuple[str, ...]]:
+    words = re.findall(r"\w+", text.lower())
+    return {tuple(words[i : i + size]) for i in range(len(words) - size + 1)}
+
+
+def items(text: str, cut: bool) -> list[str]:
+    """The items of a list, one a line: numbered, bulleted or plain; the last one is dropped if the reply was cut."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.strip().startswith("```")]
+    if cut and lines:
+        lines.pop()
+    found = [_EMPHASIS.sub(r"\2", _NUMBER.sub("", line)).strip() for line in lines]
+    numbered = [bool(_NUMBER.match(line)) for line in lines]
+    if any(numbered):  # talk before and after a numbered list is not part of it
+        found = [item for item, is_numbered in zip(found, numbered, strict=True) if is_numbered]
+    found = [item for item in found if item]
+    if not found:
+        raise BadReply("cut_off" if cut else "empty")
+    return found
+
+
+def names(text: str, cut: bool) -> list[str]:
+    """Names or roles from a list: what explains them (after a colon, a dash, a bracket) is left off, twins too."""
+    found: dict[str, str] = {}
+    for item in items(text, cut):
+        name = re.split(r"\s*[:(\[,;]|\s+[-–—]\s+", item, maxsplit=1)[0].strip(_QUOTES + ".*_")
+        if name:
+            found.setdefault(name.lower(), name)
+    return list(found.values())
+
+
+def utterances(text: str, cut: bool) -> list[tuple[str, str]]:
+    """(emotion, utterance) pairs of lines such as `1. [joy] I did it!`; the emotion is lower case, "" if not given."""
+    pairs = []
+    for item in items(text, cut):
+        match = re.match(r"[\[(]?\s*([A-Za-z]+)\s*[\])]\s*[:–-]?\s*(.+)|([A-Za-z]+)\s*[:–-]\s+(.+)", item)
+        emotion, said = (match[1] or match[3], match[2] or match[4]) if match else ("", item)
+        pairs.append((emotion.lower(), said.strip(_QUOTES)))
+    return pairs
+
+
+def sentence(text: str, cut: bool) -> str:
+    """One spoken sentence: quotes are taken off, a comma before a speaker ("…," he said) becomes a full stop."""
+    said = " ".join(_EMPHASIS.sub(r"\2", text).split()).strip(_QUOTES)
+    if not said:
+        raise BadReply("empty")
+    if cut:
+        return _whole_sentences(said)
+    if said[-1] in ",;:":
+        said = said[:-1] + "."
+    return said if said[-1] in ".!?…" else said + "."
+
+
+def paragraph(text: str, cut: bool) -> str:
+    """A short text: lines joined, fences and a leading `Text:` taken off, an unfinished last sentence dropped."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("```")]
+    joined = re.sub(r"^(?:text|context|situation|answer)\s*:\s*", "", " ".join(lines), flags=re.IGNORECASE)
+    joined = _EMPHASIS.sub(r"\2", joined).strip(_QUOTES.replace("'", ""))
+    if not joined:
+        raise BadReply("empty")
+    return _whole_sentences(joined) if cut else joined
+
+
+def _whole_sentences(text: str) -> str:
+    """The text up to its last sentence end. Raises BadReply when there is none."""
+    match = re.match(r"(.*[.!?…][\"”'’)]*)(?:\s|$)", text, flags=re.DOTALL)
+    if not match:
+        raise BadReply("cut_off")
+    return match[1].strip()
+
+
+def scored_labels(text: str, cut: bool) -> list[RawLabel]:
+    """Emotion words with levels, as in `1. joy: 0.8`; levels are rounded to the grid of 0.1 (paper A, Table 15)."""
+    found: dict[str, float] = {}
+    for item in _labels_of(items(text, cut)):
+        match = re.match(r"[\[\"']?([A-Za-z][A-Za-z -]*?)[\]\"']?\s*[:=(–-]+\s*([01](?:[.,]\d+)?)\)?\s*$", item)
+        if match:
+            found.setdefault(match[1].strip().lower(), round(float(match[2].replace(",", ".")), 1))
+    if not found:
+        raise BadReply("no_scores")
+    if max(found.values()) > 1:
+        raise BadReply("score_out_of_range")
+    return [RawLabel(label=label, score=score) for label, score in found.items()]
+
+
+def _labels_of(lines: Iterable[str]) -> Iterable[str]:
+    """Each `label: score` by itself, also where a reply puts several on one line."""
+    for line in lines:
+        yield from re.split(r"\s*[,;]\s+(?=[A-Za-z])", line)

@@ -1,0 +1,158 @@
+"""The rows of every stage and of the published configs.
+
+A row grows as it goes: each stage writes rows of its own type, which hold all that the stage before knew.
+Row ids are paths, `<narrative>/c<character>/u<utterance>`, so that every row names its story and its siblings.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dataset_builder.taxonomy import LABELS
+
+
+class Row(BaseModel):
+    """Base of every row."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    id: str
+
+
+class Narrative(Row):
+    """A story that grounds the utterances."""
+
+    title: str
+    text: str
+    source: str
+
+
+class CharacterRow(Row):
+    """A character of a narrative, as the teacher listed it and as the story names it."""
+
+    narrative_id: str
+    source: str
+    character: str
+
+
+class UtteranceRow(CharacterRow):
+    """What a character thinks aloud; `requested_emotion` is what the teacher was asked for, not a label."""
+
+    requested_emotion: str
+    text: str
+
+
+class RawLabel(BaseModel):
+    """An emotion word as the labeler gave it, inside or outside the taxonomy, with its score in [0, 1]."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    label: str
+    score: Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class LabelledRow(UtteranceRow):
+    """An utterance with the labeler's raw answer; taxonomy labels follow from it in `quality.resolve`."""
+
+    raw_labels: tuple[RawLabel, ...]
+    labeler: Literal["likelihood", "verbalised"]
+
+
+class SituatedRow(LabelledRow):
+    """An utterance with the situation it was made in; `context_original` is the situation before cleaning."""
+
+    context: str
+    context_original: str
+
+
+class RewrittenRow(SituatedRow):
+    """A situated utterance and its rewritten, more ambiguous form (None when the rewriting was rejected)."""
+
+    rewritten: str | None
+
+
+class Rejected(BaseModel):
+    """Something the teacher made that was not kept: where, why (a reason code), and the beginning of the text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    id: str
+    stage: str
+    reason: str
+    text: str
+
+
+class Usage(BaseModel):
+    """Tokens that a teacher read, read from its cache (part of the former), and wrote; and the calls it took."""
+
+    model_config = ConfigDict(extra="forbid")
+    calls: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+
+    def add(self, other: "Usage") -> None:
+        """Add another usage to this one, in place."""
+        self.calls += other.calls
+        self.prompt_tokens += other.prompt_tokens
+        self.cached_tokens += other.cached_tokens
+        self.completion_tokens += other.completion_tokens
+
+
+class UnitRecord(BaseModel):
+    """One line of a stage's shard: what became of one unit. A unit is never dropped; `status` is ok or a reason."""
+
+    model_config = ConfigDict(extra="forbid")
+    unit: str
+    status: str
+    rows: list[dict[str, Any]]
+    rejected: list[Rejected]
+    retried: dict[str, int]
+    usage: Usage
+
+
+class ContextlessRow(Row):
+    """A row of the published config `contextless`. `scores` has 28 values in taxonomy order."""
+
+    text: str
+    labels: list[int]
+    scores: list[float]
+    raw_labels: list[RawLabel]
+    character: str
+    narrative_id: str
+    source: str
+    requested_emotion: str
+    teacher: str
+    labeler: str
+    prompt_version: str
+    seed: int
+
+
+class ContextualRow(ContextlessRow):
+    """A row of the published config `contextual`: `text` in its `context`; `original_text` before rewriting."""
+
+    context: str
+    variant: Literal["original", "rewritten"]
+    original_text: str
+
+
+CONFIGS: dict[str, type[ContextlessRow]] = {"contextless": ContextlessRow, "contextual": ContextualRow}
+SPLITS = ("train", "validation", "test")
+
+
+def features(config: str) -> Any:
+    """The typed `datasets.Features` of a published config, columns in published order.
+
+    `labels` are ClassLabel indices in GoEmotions order; `scores` float32 of length 28.
+    """
+    from datasets import ClassLabel, Features, List, Value
+
+    context = {"context": Value("string")} if config == "contextual" else {}
+    columns: dict[str, Any] = {
+        "id": Value("string"),
+        "text": Value("string"),
+        **context,
+        "labels": List(ClassLabel(names=list(LABELS))),
+        "scores": List(Value("float32"), length=len(LABELS)),
+        "raw_labels": List({"label": Value("string"), "score": Value("float32")}),
+    }
+    for name in CONFIGS[config].model_fields:
+        columns.setdefault(name, Value("int64" if name == "seed" else "string"))
+    return Features(columns)

@@ -1,0 +1,105 @@
+"""Folders of JSON lines that survive a kill: shards appear whole or not at all, a journal loses at most its last line."""
+
+import gzip
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from dataset_builder.inputs import InputError
+
+
+def shard_path(folder: Path, shard: int) -> Path:
+    """The file of one shard."""
+    return folder / f"{shard:05d}.jsonl.gz"
+
+
+def write_whole(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Write a file so that its name only ever shows the whole content; `.gz` is compressed, the same bytes each time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    with open(temporary, "wb") as raw:
+        chunks = [content] if isinstance(content, bytes) else content
+        if path.suffix == ".gz":
+            with gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=6, mtime=0) as compressed:
+                for chunk in chunks:
+                    compressed.write(chunk)
+        else:
+            for chunk in chunks:
+                raw.write(chunk)
+        raw.flush()
+        os.fsync(raw.fileno())
+    os.replace(temporary, path)
+
+
+def to_line(value: Any) -> bytes:
+    """A value as one line of JSON."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a small JSON file for people and programs, whole or not at all."""
+    write_whole(path, json.dumps(value, ensure_ascii=False, indent=2).encode() + b"\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file that this program wrote. Raises InputError where it is missing or broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}). Delete it and run the command again.") from None
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The values of a shard, one by one. Raises InputError when the file is damaged."""
+    try:
+        with gzip.open(path, "rb") as lines:
+            for line in lines:
+                yield json.loads(line)
+    except (OSError, EOFError, ValueError) as error:
+        raise InputError(f"{path}: damaged ({error}). Delete it and build again; only this shard is redone.") from None
+
+
+class Journal:
+    """Finished units of one shard in the order in which they finished, appended line by line."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._offsets: dict[str, int] = {}
+        self._file = open(path, "a+b")  # noqa: SIM115 - closed by `finish` or with the process
+        self._file.seek(0)
+        whole = 0
+        for line in self._file:
+            try:
+                unit = json.loads(line)["unit"] if line.endswith(b"\n") else None
+            except ValueError:
+                unit = None
+            if unit is None:  # torn by a kill: that unit is asked again
+                break
+            self._offsets[unit] = whole
+            whole += len(line)
+        self._file.truncate(whole)
+
+    def __contains__(self, unit: str) -> bool:
+        return unit in self._offsets
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def append(self, unit: str, record: dict[str, Any]) -> None:
+        """Add a finished unit; after this call a kill of the process does not lose it."""
+        self._offsets[unit] = self._file.seek(0, os.SEEK_END)
+        self._file.write(to_line(record))
+        self._file.flush()
+
+    def finish(self, order: Iterable[str], shard: Path) -> None:
+        """Write the shard, units in `order`, and delete the journal."""
+        write_whole(shard, (self._read(unit) for unit in order))
+        self._file.close()
+        self._path.unlink()
+
+    def _read(self, unit: str) -> bytes:
+        self._file.seek(self._offsets[unit])
+        return self._file.readline()

@@ -1,0 +1,41 @@
+"""The stages that ask the teacher, in order. Each is one async function: a row and its story in, rows out."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dataset_builder.recipe import BuildRecipe
+from dataset_builder.schema import (
+    CharacterRow,
+    LabelledRow,
+    Narrative,
+    RewrittenRow,
+    Row,
+    SituatedRow,
+    UtteranceRow,
+)
+from dataset_builder.stages import characters, cleaning, context, labels, rewriting, utterances
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage: its name is its folder's; it reads rows of the stage before and writes rows of type `writes`.
+
+    `run(row, narrative, ask, recipe)` may raise `UnitRejected`; `selects` says which rows it takes on.
+    """
+
+    name: str
+    reads: type[Row]
+    writes: type[Row]
+    run: Callable[..., Awaitable[Sequence[Row]]]
+    selects: Callable[[Any, BuildRecipe], bool] = lambda row, recipe: True
+
+
+STAGES = (
+    Stage("characters", Narrative, CharacterRow, characters.run),
+    Stage("utterances", CharacterRow, UtteranceRow, utterances.run),
+    Stage("labels", UtteranceRow, LabelledRow, labels.run),
+    Stage("context", LabelledRow, SituatedRow, context.run, context.selects),
+    Stage("cleaning", SituatedRow, SituatedRow, cleaning.run),
+    Stage("rewriting", SituatedRow, RewrittenRow, rewriting.run),
+)

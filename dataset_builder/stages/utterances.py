@@ -1,0 +1,92 @@
+"""Stage 2: what a character thinks aloud (paper A, Table 15: 8 emotional and 2 neutral utterances in one call)."""
+
+import asyncio
+from functools import partial
+
+from dataset_builder.ask import Ask, UnitRejected, emotion_list, stable_hash
+from dataset_builder.quality.validate import check_label_word, check_utterance
+from dataset_builder.recipe import BuildRecipe
+from dataset_builder.replies import BadReply, sentence, utterances
+from dataset_builder.schema import CharacterRow, Narrative, UtteranceRow
+from dataset_builder.taxonomy import EMOTIONS, LABELS
+
+MadeUtterance = tuple[str, str]  # requested emotion, text
+
+
+async def run(row: CharacterRow, story: Narrative, ask: Ask, recipe: BuildRecipe) -> list[UtteranceRow]:
+    """The character's utterances; those that fail a check are rejected one by one."""
+    made = await (_one_call if recipe.utterances.mode == "list" else _one_call_each)(row, story, ask, recipe)
+    known = {"narrative_id": row.narrative_id, "source": row.source, "character": row.character}
+    return [
+        UtteranceRow(id=f"{row.id}/u{index:02d}", requested_emotion=emotion, text=text, **known)
+        for index, (emotion, text) in enumerate(made)
+    ]
+
+
+async def _one_call(row: CharacterRow, story: Narrative, ask: Ask, recipe: BuildRecipe) -> list[MadeUtterance]:
+    asked = recipe.utterances
+    made = await ask.text(
+        "utterances_list",
+        asked.decoding,
+        utterances,
+        title=story.title,
+        story=story.text,
+        character=row.character,
+        emotions=emotion_list(),
+        emotional=asked.emotional,
+        neutral=asked.neutral,
+    )
+    kept: list[MadeUtterance] = []
+    for index, (emotion, text) in enumerate(made):
+        reason = _fault(text, emotion, row.character, recipe)
+        if index >= asked.emotional + asked.neutral:
+            reason = "over_limit"
+        elif not emotion and index >= asked.emotional:
+            emotion = "neutral"
+        if reason:
+            ask.reject(reason, text, part=f"u{index:02d}")
+        else:
+            kept.append((emotion, text))
+    return kept
+
+
+async def _one_call_each(row: CharacterRow, story: Narrative, ask: Ask, recipe: BuildRecipe) -> list[MadeUtterance]:
+    asked = recipe.utterances
+    emotional = [emotion for emotion in EMOTIONS if emotion.name != "neutral"]
+    emotional.sort(key=lambda emotion: stable_hash(recipe.seed, "emotion", row.id, emotion.name))
+    wanted = emotional[: asked.emotional] + [EMOTIONS[-1]] * asked.neutral
+
+    async def one(index: int) -> MadeUtterance | None:
+        emotion = wanted[index]
+        try:
+            text = await ask.text(
+                "utterances_single",
+                asked.decoding,
+                partial(_parse_one, emotion=emotion.name, character=row.character, recipe=recipe),
+                part=f"u{index:02d}",
+                stop=('"', "\n"),
+                title=story.title,
+                story=story.text,
+                character=row.character,
+                emotion=emotion.name,
+                definition=emotion.definition,
+            )
+        except UnitRejected as rejected:
+            ask.reject(rejected.reason, rejected.text, part=f"u{index:02d}")
+            return None
+        return emotion.name, text
+
+    made = await asyncio.gather(*(one(index) for index in range(len(wanted))))
+    return [utterance for utterance in made if utterance]
+
+
+def _parse_one(text: str, cut: bool, emotion: str, character: str, recipe: BuildRecipe) -> str:
+    said = sentence(text, cut)
+    if reason := _fault(said, emotion, character, recipe):
+        raise BadReply(reason)
+    return said
+
+
+def _fault(text: str, emotion: str, character: str, recipe: BuildRecipe) -> str | None:
+    named = [emotion] if emotion in LABELS else []
+    return check_utterance(text, character, recipe.quality) or check_label_word(text, named)

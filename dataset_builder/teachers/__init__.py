@@ -1,0 +1,88 @@
+"""Teachers: the only place that knows an inference engine. One small interface, three kinds."""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from dataset_builder.recipe import EmbeddedTeacher, EndpointTeacher, ScriptedTeacher
+from dataset_builder.schema import Usage
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question to a teacher; `prompt` names its prompt file.
+
+    `prefill` begins the answer; `stop` are single characters that end it.
+    """
+
+    prompt: str
+    system: str
+    user: str
+    prefill: str = ""
+    stop: tuple[str, ...] = ()
+    max_new_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A teacher's whole answer, the prefill included where the engine took it. `cut`: it hit `max_new_tokens`."""
+
+    text: str
+    cut: bool
+    usage: Usage
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Log-probabilities of the choices as the answer's beginning, in the order of the choices."""
+
+    log_probabilities: tuple[float, ...]
+    usage: Usage
+
+
+class TeacherError(Exception):
+    """A call failed for good; `reason` is its code (time_out, http_500, …). The unit is rejected, the run goes on."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class Teacher(Protocol):
+    """What a stage may ask of a teacher."""
+
+    @property
+    def name(self) -> str:
+        """What rows and cards call it: model, revision and weights format."""
+
+    async def generate(self, request: Request) -> Reply:
+        """Answer a request. Raises TeacherError when the call fails for good."""
+
+    async def score(self, request: Request, choices: Sequence[str]) -> Scores:
+        """Log-probability of each choice as the beginning of the answer (after the prefill)."""
+
+
+@functools.lru_cache(maxsize=1)
+def load_teacher(config: ScriptedTeacher | EmbeddedTeacher | EndpointTeacher, shard: int = 0) -> Teacher:
+    """The teacher of a recipe; loaded once in a process. `shard` picks the replica of an endpoint.
+
+    Raises:
+        InputError: weights are missing or no server answers.
+    """
+    if isinstance(config, EmbeddedTeacher):
+        from dataset_builder.teachers.embedded import Embedded
+
+        return Embedded(config)
+    if isinstance(config, EndpointTeacher):
+        from dataset_builder.teachers.endpoint import Endpoint
+
+        return Endpoint(config, config.urls[shard % len(config.urls)])
+    from dataset_builder.teachers.scripted import Scripted
+
+    return Scripted(config)

@@ -1,0 +1,174 @@
+"""A deterministic teacher FOR TESTS ONLY: well-formed replies of words drawn by the prompt's hash; they mean nothing.
+
+A chosen share of its replies is bad in the ways of real teachers: cut off, empty, a refusal, an echo of the prompt.
+"""
+
+import random
+import re
+from collections.abc import Sequence
+
+from dataset_builder.ask import stable_hash
+from dataset_builder.recipe import ScriptedTeacher
+from dataset_builder.schema import Usage
+from dataset_builder.taxonomy import LABELS
+from dataset_builder.teachers import Reply, Request, Scores
+
+WORDS = [
+    "river",
+    "window",
+    "letter",
+    "garden",
+    "morning",
+    "street",
+    "kitchen",
+    "winter",
+    "bridge",
+    "market",
+    "paper",
+    "mountain",
+    "engine",
+    "candle",
+    "harbour",
+    "pocket",
+    "ticket",
+    "summer",
+    "ladder",
+    "village",
+    "mirror",
+    "shoulder",
+    "blanket",
+    "corner",
+    "silver",
+    "wooden",
+    "broken",
+    "empty",
+    "heavy",
+    "quiet",
+    "early",
+    "narrow",
+    "yellow",
+    "sudden",
+    "distant",
+    "bitter",
+    "gentle",
+    "crooked",
+    "open",
+    "carry",
+    "follow",
+    "forget",
+    "borrow",
+    "promise",
+    "answer",
+    "travel",
+    "gather",
+    "whisper",
+    "measure",
+    "deliver",
+    "repair",
+    "wonder",
+    "return",
+    "finish",
+    "listen",
+    "climb",
+    "because",
+    "before",
+    "after",
+    "under",
+    "behind",
+    "without",
+    "across",
+    "nothing",
+    "something",
+    "always",
+    "never",
+    "again",
+    "almost",
+    "perhaps",
+    "everyone",
+    "somebody",
+    "tomorrow",
+    "yesterday",
+    "nearly",
+    "enough",
+]
+
+
+class Scripted:
+    """Implements the Teacher interface without a model."""
+
+    def __init__(self, config: ScriptedTeacher) -> None:
+        self._bad_share = config.bad_reply_share
+
+    @property
+    def name(self) -> str:
+        """It says what it is, in every row."""
+        return "scripted (for tests only)"
+
+    async def generate(self, request: Request) -> Reply:
+        """A reply in the form that the prompt asks for, or a bad one."""
+        draw = random.Random(stable_hash(request.prompt, request.user, request.seed))
+        cut = False
+        if draw.random() < self._bad_share:
+            text, cut = self._bad(request, draw)
+        else:
+            text = getattr(self, f"_{request.prompt}")(request.user, draw)
+        usage = Usage(calls=1, prompt_tokens=_tokens(request.system + request.user), completion_tokens=_tokens(text))
+        return Reply(text=text, cut=cut, usage=usage)
+
+    async def score(self, request: Request, choices: Sequence[str]) -> Scores:
+        """A log-probability for each choice, from a normal distribution."""
+        draw = random.Random(stable_hash("score", request.user))
+        usage = Usage(calls=1, prompt_tokens=_tokens(request.system + request.user), completion_tokens=1)
+        return Scores(tuple(draw.gauss(-8, 2) for _ in choices), usage)
+
+    def _bad(self, request: Request, draw: random.Random) -> tuple[str, bool]:
+        bad: tuple[str, bool] = draw.choice(
+            [
+                ("", False),
+                ("I'm sorry, but I can't help with that request.", False),
+                (request.user[-200:], False),
+                ("and then the old", True),
+            ]
+        )
+        return bad
+
+    def _characters(self, user: str, draw: random.Random) -> str:
+        story = user.partition("\n")[2].rpartition("\n")[0]
+        names = dict.fromkeys(re.findall(r"(?<=[a-z,] )[A-Z][a-z]+", story)) or dict.fromkeys(
+            re.findall(r"\b[A-Z][a-z]+", story)
+        )
+        return "\n".join(f"{number}. {name}" for number, name in enumerate(names, start=1))
+
+    def _utterances_list(self, user: str, draw: random.Random) -> str:
+        emotional = int(re.findall(r"Write (\d+) things", user)[-1])
+        neutral = int((re.findall(r"then (\d+) with no emotion", user) or ["0"])[-1])
+        emotions = draw.sample(LABELS[:-1], emotional) + ["neutral"] * neutral
+        return "\n".join(f"{i}. [{emotion}] {_sentence(draw)}" for i, emotion in enumerate(emotions, start=1))
+
+    def _utterances_single(self, user: str, draw: random.Random) -> str:
+        return f'"{_sentence(draw)}"'
+
+    def _labels_verbalised(self, user: str, draw: random.Random) -> str:
+        levels = sorted((draw.randint(1, 10) / 10 for _ in range(5)), reverse=True)
+        chosen = draw.sample([*LABELS, "anxiety", "hope", "longing"], 5)
+        return "\n".join(
+            f"{i}. {label}: {level}" for i, (label, level) in enumerate(zip(chosen, levels, strict=True), 1)
+        )
+
+    def _context(self, user: str, draw: random.Random) -> str:
+        return f"{_sentence(draw)} {_sentence(draw)}"
+
+    def _cleaning(self, user: str, draw: random.Random) -> str:
+        return user.partition("Text: ")[2].partition("\n")[0]
+
+    def _rewriting(self, user: str, draw: random.Random) -> str:
+        return f'"{_sentence(draw)}"'
+
+
+def _sentence(draw: random.Random) -> str:
+    return f"I {' '.join(draw.choices(WORDS, k=draw.randint(7, 14)))}."
+
+
+def _tokens(text: str) -> int:
+    """About as many tokens as a real teacher would count."""
+    return len(text) // 4
