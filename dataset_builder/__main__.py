@@ -16,8 +16,16 @@ def main() -> None:
     build.add_argument("--work-dir", required=True, type=Path, help="where all stages write")
     build.add_argument("--narratives", help="stories instead of the recipe's: a .jsonl[.gz] file or a Hub data set")
     build.add_argument("--limit", type=int, help="at most so many stories")
+    status = commands.add_parser("status", help="what a work folder holds: rows, rejects, tokens and seconds a stage")
+    status.add_argument("--work-dir", required=True, type=Path)
     args = parser.parse_args()
-    _build(args)
+    {"build": _build, "status": _status}[args.command](args)
+
+
+def _status(args: argparse.Namespace) -> None:
+    from dataset_builder.build import summary
+
+    print(summary(args.work_dir))
 
 
 def _build(args: argparse.Namespace) -> None:

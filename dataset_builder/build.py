@@ -74,23 +74,28 @@ def _differences(before: Any, now: Any, at: str = "") -> list[str]:
 
 
 def summary(work_dir: Path) -> str:
-    """What a built work folder holds, for people: rows, rejects, tokens and seconds a stage, rows a split."""
+    """What a work folder holds, for people: rows, rejects, tokens and seconds a stage, rows a split."""
     lines = [f"{'stage':<12}{'units':>8}{'rows':>8}{'rejected':>10}{'seconds':>9}{'tok/s':>8}  reasons"]
+    if not (work_dir / RUN).exists():
+        raise InputError(f"{work_dir}: no run began here. Build one with dataset_builder build.")
     for stage in STAGES:
+        if not (work_dir / stage.name / MANIFEST).exists():
+            return "\n".join([*lines, f"{stage.name}: not finished; the same build command goes on from there"])
         manifest = read_manifest(work_dir / stage.name)
         tokens = manifest["prompt_tokens"] + manifest["completion_tokens"]
+        rejected, rate = manifest["rejected"], tokens / max(manifest["seconds"], 1e-9)
         lines.append(
-            f"{stage.name:<12}{manifest['units']:>8}{manifest['rows']:>8}{sum(manifest['rejected'].values()):>10}"
-            f"{manifest['seconds']:>9.1f}{tokens / max(manifest['seconds'], 1e-9):>8.0f}  {_counted(manifest['rejected'])}"
+            f"{stage.name:<12}{manifest['units']:>8}{manifest['rows']:>8}{sum(rejected.values()):>10}"
+            f"{manifest['seconds']:>9.1f}{rate:>8.0f}  {_counted(rejected)}"
         )
+    if not (work_dir / CORPUS / MANIFEST).exists():
+        return "\n".join([*lines, "publish: not finished; the same build command goes on from there"])
     corpus = read_manifest(work_dir / CORPUS)
-    lines.append(
-        f"{'publish':<12}{'':>16}{sum(corpus['rejected'].values()):>10}{'':>17}  {_counted(corpus['rejected'])}"
-    )
+    rejected = corpus["rejected"]
+    lines.append(f"{'publish':<12}{'':>16}{sum(rejected.values()):>10}{'':>17}  {_counted(rejected)}")
     for config, splits in corpus["rows"].items():
-        lines.append(
-            f"{work_dir / CORPUS} {config}: {', '.join(f'{count} {split}' for split, count in splits.items())}"
-        )
+        counts = ", ".join(f"{count} {split}" for split, count in splits.items())
+        lines.append(f"{work_dir / CORPUS} {config}: {counts}")
     return "\n".join(lines)
 
 

@@ -2,9 +2,10 @@
 
 A stage is a pipeline of two datatrove steps: `Units` reads the rows of the stage before, each with its story, as
 documents; `AskTeacher` runs the stage's async function on them, many at a time, and writes one shard. What datatrove
-gives is the executor (local processes, Slurm, Ray) with its ranks and logs. Its own `InferenceRunner` is not used: it
-turns a failed write into a warning, ends on one HTTP 500, ignores its time-out on loopback servers, commits to SQLite
-per call, and drops the log-probabilities that labels are made from; the step below is shorter than the guards it would need.
+gives is the executor (local processes, Slurm, Ray) with its ranks and logs. Its own `InferenceRunner` is not used:
+it turns a failed write into a warning, ends on one HTTP 500, ignores its time-out on loopback servers, commits to
+SQLite per call, and drops the log-probabilities that labels are made from. The step below is shorter than the guards
+that would mend that.
 
 State on disk: `<work>/<stage>/00000.jsonl.gz` is there when the shard is done, `journal/00000.jsonl` holds the units
 finished so far. The number of shards is part of the state.

@@ -14,7 +14,7 @@ class BadReply(Exception):
         self.reason = reason
 
 
-_NUMBER = re.compile(r"^\s*(?:[-*•–]+\s*|[(\[]?\d{1,3}[.):\]]\s*)+")
+_NUMBER = re.compile(r"^\s*(?:[-*•–]\s+|[(\[]?\d{1,3}[.):\]]\s*)+")
 _EMPHASIS = re.compile(r"(\*\*|__|`+)(.+?)\1")
 _QUOTES = "\"“”«»„'‘’ \t"
 _REFUSAL = re.compile(

@@ -1,4 +1,4 @@
-"""Folders of JSON lines that survive a kill: shards appear whole or not at all, a journal loses at most its last line."""
+"""Folders of JSON lines that survive a kill: a shard appears whole or not at all, a journal loses its last line."""
 
 import gzip
 import json
@@ -16,7 +16,7 @@ def shard_path(folder: Path, shard: int) -> Path:
 
 
 def write_whole(path: Path, content: bytes | Iterable[bytes]) -> None:
-    """Write a file so that its name only ever shows the whole content; `.gz` is compressed, the same bytes each time."""
+    """Write a file whose name only ever shows the whole content; `.gz` is compressed, the same bytes each time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
     with open(temporary, "wb") as raw:

@@ -17,7 +17,7 @@ class Deduplicator:
         self._hashes: dict[str, MinHash] = {}
 
     def check(self, key: str, text: str) -> tuple[str, str] | None:
-        """`(reason, key of the twin)` with reason `duplicate` or `near_duplicate`, or None; new texts are remembered."""
+        """`(duplicate | near_duplicate, key of the twin)`, or None; new texts are remembered."""
         tokens = words(text)
         normal = " ".join(tokens)
         if normal in self._seen:

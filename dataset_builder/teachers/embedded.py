@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from dataset_builder.inputs import InputError
 from dataset_builder.recipe import EmbeddedTeacher
@@ -25,9 +26,11 @@ from dataset_builder.teachers import Reply, Request, Scores, TeacherError
 
 CACHED_PREFIXES = 4
 SHORTEST_PREFIX = 24  # tokens; below, a cache costs more than it saves
+SHORT_PROMPT = 256  # tokens
+BEGINNING = 200  # characters by which prompts on one story are told
 
 
-@dataclass
+@dataclass(eq=False)
 class _Waiting:
     """A request in the queue; `choices` is None for generation."""
 
@@ -41,6 +44,33 @@ class _Waiting:
         """Only requests of one kind can share a batch."""
         r = self.request
         return (self.choices, r.stop, r.max_new_tokens, r.temperature, r.top_p, r.repetition_penalty)
+
+
+class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
+    """Key-value states of one layer with room for what comes: the stock layer copies all of them for every token."""
+
+    def __init__(self, prefix: DynamicLayer, batch: int, room: int) -> None:
+        super().__init__()
+        self.dtype, self.device, self.is_initialized = prefix.dtype, prefix.device, True
+        self._buffers = []
+        for states in (prefix.keys, prefix.values):
+            _, heads, length, size = states.shape
+            buffer = states.new_empty(batch, heads, length + room, size)
+            buffer[:, :, :length] = states
+            self._buffers.append(buffer)
+        self._show(length)
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        start, end = self.get_seq_length(), self.get_seq_length() + key_states.shape[-2]
+        for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
+            buffer[:, :, start:end] = states
+        self._show(end)
+        return self.keys, self.values
+
+    def _show(self, length: int) -> None:
+        self.keys, self.values = (buffer[:, :, :length] for buffer in self._buffers)
 
 
 class Embedded:
@@ -108,14 +138,20 @@ class Embedded:
             await asyncio.sleep(0)
 
     def _take_batch(self) -> list[_Waiting]:
-        """The oldest request and those of its kind that begin most like it."""
-        first = self._waiting[0]
-        alike = [waiting for waiting in self._waiting if waiting.kind == first.kind]
-        alike.sort(key=lambda waiting: -_common(first.tokens, waiting.tokens))  # stable: equals stay in order
-        batch = alike[: self._config.batch_size]
-        # A request of another story would shorten the common beginning for all: leave it to its own story's batch.
-        shared = _common(first.tokens, alike[1].tokens) if len(alike) > 1 else 0
-        batch = [first] + [w for w in batch[1:] if _common(first.tokens, w.tokens) >= shared // 2]
+        """The largest group of requests that begin alike; short prompts, cheap to read, fill the batch up.
+
+        Small groups (retries, mostly) wait until they have grown or nothing larger is left.
+        """
+        groups: dict[tuple[Any, ...], list[_Waiting]] = {}
+        for waiting in self._waiting:
+            groups.setdefault((waiting.kind, waiting.request.system, waiting.request.user[:BEGINNING]), []).append(
+                waiting
+            )
+        largest = max(groups.values(), key=len)
+        batch = largest[: self._config.batch_size]
+        if all(len(waiting.tokens) <= SHORT_PROMPT for waiting in batch):
+            others = (w for w in self._waiting if w.kind == batch[0].kind and len(w.tokens) <= SHORT_PROMPT)
+            batch += [waiting for waiting in others if waiting not in largest][: self._config.batch_size - len(batch)]
         taken = {id(waiting) for waiting in batch}
         self._waiting = [waiting for waiting in self._waiting if id(waiting) not in taken]
         return batch
@@ -183,7 +219,7 @@ class Embedded:
         return firsts
 
     def _prefix_cache(self, tokens: list[int]) -> tuple[DynamicCache, int]:
-        """Key-value states of these tokens, and how many of them were still in the cache."""
+        """A copy of the key-value states of these tokens, and how many of them were still in the cache."""
         for index, (known, cache) in enumerate(self._prefixes):
             if _common(known, tokens) == len(tokens):
                 self._prefixes.insert(0, self._prefixes.pop(index))
@@ -196,6 +232,15 @@ class Embedded:
         self._prefixes.insert(0, (tokens, cache))
         del self._prefixes[CACHED_PREFIXES:]
         return copy.deepcopy(cache), 0
+
+    def _expanded(self, cache: DynamicCache, batch: int, room: int) -> DynamicCache:
+        """One sequence's states repeated for a batch, with room for `room` more tokens."""
+        for index, layer in enumerate(cache.layers):
+            if type(layer) is DynamicLayer:
+                cache.layers[index] = _RoomyLayer(layer, batch, room)
+            else:  # sliding windows and the like keep their own way
+                layer.batch_repeat_interleave(batch)
+        return cache
 
     def _inputs(self, batch: list[_Waiting]) -> tuple[dict[str, Any], list[Usage]]:
         """Batched model inputs behind the common beginning, and each request's usage so far."""
@@ -212,13 +257,13 @@ class Embedded:
         inputs: dict[str, Any] = {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
         if common:
             cache, cached = self._prefix_cache(rows[0][:common])
-            cache.batch_repeat_interleave(len(rows))
-            inputs["past_key_values"] = cache
+            room = longest + batch[0].request.max_new_tokens
+            inputs["past_key_values"] = self._expanded(cache, len(rows), room)
         usages = [Usage(calls=1, prompt_tokens=len(row), cached_tokens=common) for row in rows]
         usages[0].cached_tokens = cached  # who comes first pays for reading the common beginning
         return inputs, usages
 
-    @torch.inference_mode()
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
     def _generate(self, batch: list[_Waiting]) -> list[Reply]:
         request = batch[0].request
         inputs, usages = self._inputs(batch)
@@ -244,7 +289,7 @@ class Embedded:
             replies.append(Reply(waiting.request.prefill + text[:stopped_at], cut=length is None, usage=usage))
         return replies
 
-    @torch.inference_mode()
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
     def _score(self, batch: list[_Waiting]) -> list[Scores]:
         assert batch[0].choices is not None
         firsts = self._first_tokens(batch[0].choices)

@@ -106,13 +106,13 @@ class Endpoint:
             raise TeacherError("time_out") from None
         except openai.APIConnectionError as error:
             raise InputError(
-                f"{self._url}: no teacher answers ({error.__cause__ or error}). Start the server and run the same command "
-                "again; what was made is kept."
+                f"{self._url}: no teacher answers ({error.__cause__ or error}). Start the server and run the same "
+                "command again; what was made is kept."
             ) from None
         except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
             raise InputError(
-                f"{self._url}: the teacher refuses ({error.status_code}: {error.message}). Check 'teacher.model' in the "
-                f"recipe and the key in ${self._config.api_key_env}."
+                f"{self._url}: the teacher refuses ({error.status_code}: {error.message}). Check 'teacher.model' in "
+                f"the recipe and the key in ${self._config.api_key_env}."
             ) from None
         except openai.APIStatusError as error:
             raise TeacherError(f"http_{error.status_code}", error.message) from None

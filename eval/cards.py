@@ -1,0 +1,162 @@
+"""python -m eval.cards [--results DIR] [--out DIR] [--check]
+
+Writes the numbers of eval/results between the markers of every card in model_cards/ and of README.md. Prose is
+written by hand, numbers are not. `--check` changes nothing and fails when a card is stale.
+"""
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from dataset_builder.inputs import InputError, run_command
+from eval.benchmarks import BENCHMARKS
+from eval.run import RESULTS
+
+CARDS = Path("model_cards")
+README = Path("README.md")
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+Result = dict[str, Any]
+
+
+def read_results(folder: Path) -> dict[str, dict[str, Result]]:
+    """All result files as {published name: {benchmark: result}}; `system/` is not a published name."""
+    results: dict[str, dict[str, Result]] = {}
+    for path in sorted(folder.glob("*/*.json")):
+        if path.parent.name != "system":
+            try:
+                content = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise InputError(f"{path}: broken JSON ({error}). Measure again.") from None
+            results.setdefault(path.parent.name, {})[path.stem] = content
+    return results
+
+
+def interval(metric: dict[str, float]) -> str:
+    """`0.123 [0.110, 0.135]`, without the bracket where there is no interval."""
+    text = f"{metric['value']:.3f}"
+    return f"{text} [{metric['low']:.3f}, {metric['high']:.3f}]" if "low" in metric else text
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def model_section(results: dict[str, Result]) -> str:
+    """The results part of a model's card."""
+    measured = [(BENCHMARKS[name], found) for name, found in results.items() if name in BENCHMARKS]
+    if not measured:
+        return "Not measured yet."
+    columns = ["macro_f1", "micro_f1", "macro_f1_at_05", "ece"]
+    rows = [[b.title, str(r["support"]), *(interval(r["metrics"][column]) for column in columns)] for b, r in measured]
+    titles = ["benchmark", "rows", "macro-F1", "micro-F1", "macro-F1 at 0.5", "calibration error"]
+    parts = [table(titles, rows)]
+    for benchmark, found in measured:
+        labels = [[label, f"{row['f1']:.3f}", str(row["support"])] for label, row in found["per_label"].items()]
+        parts.append(
+            f"<details><summary>Per label: {benchmark.title}</summary>\n\n"
+            f"{table(['label', 'F1', 'rows'], labels)}\n\n</details>"
+        )
+    about = measured[0][1]
+    trained = about["trained_on"]
+    parts.append(
+        f"Brackets are 95 % bootstrap intervals over the rows; {_seeds(about)}. Thresholds: "
+        f"{about['threshold_source']}. Trained for {trained['steps']} steps on {trained['train_rows']} rows of corpus "
+        f"revision `{trained['dataset_revision']}`; weights `{about['model_revision']}`; recipe "
+        f"`{about['recipe_hash']}`; measured at commit `{about['commit'][:12]}` on {about['hardware']}."
+    )
+    return "\n\n".join(parts)
+
+
+def corpus_section(results: dict[str, Result]) -> str:
+    """The results part of the data set's card."""
+    if "corpus" not in results:
+        return "Not built yet."
+    found = results["corpus"]
+    metrics = {name: metric["value"] for name, metric in found["metrics"].items()}
+    rows = []
+    for config in ("contextless", "contextual"):
+        sizes = [f"{metrics.get(f'{config}_{split}_rows', 0):,.0f}" for split in ("train", "validation", "test")]
+        shares = [f"{metrics[f'{config}_labels_per_text']:.2f}", f"{metrics[f'{config}_neutral_share']:.1%}"]
+        rows.append([f"`{config}`", *sizes, *shares])
+    titles = ["config", "train", "validation", "test", "labels a text", "with neutral"]
+    counts = [
+        [label, *(f"{found['per_label'][config][label]:,}" for config in found["per_label"])]
+        for label in found["per_label"]["contextless"]
+    ]
+    return "\n\n".join(
+        [
+            table(titles, rows),
+            "<details><summary>Rows per label</summary>\n\n"
+            f"{table(['label', *found['per_label']], counts)}\n\n</details>",
+            f"Recipe `{found['recipe']}` (`{found['recipe_hash']}`) on {found['narratives']} stories; teacher "
+            f"{found['teacher']}; labeler: {found['labeler']}; prompts `{found['prompt_version']}`; seed "
+            f"{found['seeds'][0]}; corpus revision `{found['data_revision']}`.",
+        ]
+    )
+
+
+def readme_section(results: dict[str, dict[str, Result]]) -> str:
+    """README's table: the headline of every published model on every benchmark."""
+    names = sorted(path.stem for path in CARDS.glob("*.md") if path.stem != "emo-pillars")
+    rows = []
+    for name in names:
+        cells = []
+        for benchmark in BENCHMARKS.values():
+            found = results.get(name, {}).get(benchmark.name)
+            cells.append(interval(found["metrics"][benchmark.headline]) if found else "not measured")
+        rows.append([f"[`{name}`](model_cards/{name}.md)", *cells])
+    return table(["model", *(f"{b.title}: {b.headline}" for b in BENCHMARKS.values())], rows)
+
+
+def _seeds(result: Result) -> str:
+    seeds = result["seeds"]
+    return f"{len(seeds)} seed{'s' if len(seeds) != 1 else ''} ({', '.join(map(str, seeds))})"
+
+
+def fill(text: str, section: str, path: Path) -> str:
+    """Put a section between the markers. Raises InputError where a card has no markers."""
+    pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
+    if not pattern.search(text):
+        raise InputError(f"{path}: has no '{BEGIN}' … '{END}'. Put the two markers where the numbers go.")
+    return pattern.sub(lambda _: f"{BEGIN}\n{section}\n{END}", text)
+
+
+def render(results: dict[str, dict[str, Result]]) -> dict[Path, str]:
+    """Every card and README with today's numbers."""
+    rendered = {README: fill(README.read_text(encoding="utf-8"), readme_section(results), README)}
+    for path in sorted(CARDS.glob("*.md")):
+        section = (corpus_section if path.stem == "emo-pillars" else model_section)(results.get(path.stem, {}))
+        rendered[path] = fill(path.read_text(encoding="utf-8"), section, path)
+    return rendered
+
+
+def main() -> int:
+    """Parse the command line; write the cards or check them."""
+    parser = argparse.ArgumentParser(prog="python -m eval.cards", description="Renders cards from results.")
+    parser.add_argument("--results", type=Path, default=RESULTS, help=f"default: {RESULTS}")
+    parser.add_argument("--out", type=Path, help="write the cards here and leave model_cards/ and README.md alone")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when a card is stale")
+    args = parser.parse_args()
+    rendered = render(read_results(args.results))
+    if args.check:
+        stale = [str(path) for path, text in rendered.items() if path.read_text(encoding="utf-8") != text]
+        if stale:
+            raise InputError(f"stale numbers in {', '.join(stale)}. Run `python -m eval.cards` and commit.")
+        print(f"{len(rendered)} files have today's numbers")
+        return 0
+    for path, text in rendered.items():
+        target = args.out / path.name if args.out else path
+        if args.out and path == README:
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        print(target)
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,73 @@
+"""python -m eval.corpus --data DIR_OR_ID [--out DIR]
+
+Describes a published corpus as `load_dataset` gives it and writes <out>/emo-pillars/corpus.json for its card.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import DatasetDict
+
+from dataset_builder.inputs import InputError, run_command
+from dataset_builder.schema import CONFIGS
+from dataset_builder.taxonomy import LABELS, NEUTRAL
+from eval.benchmarks import load_splits
+from eval.run import RESULTS, provenance, write_result
+
+NAME = "emo-pillars"
+
+
+def describe(configs: dict[str, DatasetDict]) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, int]]]:
+    """Metrics of a corpus, and the count of each label over all splits of each config."""
+    metrics: dict[str, dict[str, float]] = {}
+    per_label: dict[str, dict[str, int]] = {}
+    for config, splits in configs.items():
+        counts = np.zeros(len(LABELS), dtype=int)
+        rows = 0
+        for split, found in splits.items():
+            metrics[f"{config}_{split}_rows"] = {"value": len(found)}
+            rows += len(found)
+            for labels in found["labels"]:
+                counts[labels] += 1
+        metrics[f"{config}_labels_per_text"] = {"value": round(float(counts.sum()) / rows, 3)}
+        metrics[f"{config}_neutral_share"] = {"value": round(float(counts[NEUTRAL]) / rows, 3)}
+        per_label[config] = dict(zip(LABELS, counts.tolist(), strict=True))
+    return metrics, per_label
+
+
+def main() -> None:
+    """Parse the command line, describe, write."""
+    parser = argparse.ArgumentParser(prog="python -m eval.corpus", description="Describes a corpus for its card.")
+    parser.add_argument("--data", required=True, help="the corpus: a folder or Hub id")
+    parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
+    args = parser.parse_args()
+    configs = {config: load_splits(args.data, config, None) for config in CONFIGS}
+    metrics, per_label = describe(configs)
+    manifest = Path(args.data) / "manifest.json"
+    made: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
+    if Path(args.data).exists() and not made:
+        raise InputError(f"{args.data}: has no manifest.json, so it was not built to the end. Build it again.")
+    first = configs["contextless"]["train"][0]
+    content = {
+        "name": NAME,
+        "benchmark": "corpus",
+        "metrics": metrics,
+        "per_label": per_label,
+        "teacher": first["teacher"],
+        "labeler": first["labeler"],
+        "prompt_version": first["prompt_version"],
+        "seeds": [first["seed"]],
+        "narratives": len({row for splits in configs["contextless"].values() for row in splits["narrative_id"]}),
+        "data_revision": made.get("revision", "unknown"),
+        "recipe": made.get("recipe", "unknown"),
+        "recipe_hash": made.get("recipe_hash", "unknown"),
+        **provenance(),
+    }
+    print(write_result(content, args.out, NAME, "corpus"))
+
+
+if __name__ == "__main__":
+    run_command(main)

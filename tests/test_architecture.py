@@ -1,0 +1,88 @@
+"""Who imports whom, and names that must not be used."""
+
+import ast
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SHARED = {"dataset_builder.taxonomy", "dataset_builder.schema", "dataset_builder.inputs"}
+OURS = ("dataset_builder", "train", "eval", "push", "demo", "tests")
+LIBRARY_NAMES = {
+    "accelerate", "common", "datasets", "evaluate", "helpers", "logging", "random", "tokenizers", "transformers",
+    "types", "utils",
+}  # fmt: skip
+
+
+def breaches(root: Path) -> list[str]:
+    """Every forbidden import or file name below a root."""
+    found = []
+    for path in sorted([*root.glob("*.py"), *(p for name in OURS[:3] for p in (root / name).rglob("*.py"))]):
+        place = path.relative_to(root)
+        package = place.parts[0].removesuffix(".py")
+        if path.stem in LIBRARY_NAMES:
+            found.append(f"{place}: named like a library")
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+                if any(name.split(".")[0] == "eval" for name in names):
+                    found.append(f"{place}: `import eval` hides the builtin; write `from eval.x import y`")
+            elif isinstance(node, ast.ImportFrom):
+                base = node.module or ""
+                names = [f"{base}.{alias.name}" if base in OURS else base for alias in node.names]
+            else:
+                continue
+            found += [f"{place}: may not import {name}" for name in names if not _allowed(package, name, place)]
+    return found
+
+
+def _allowed(package: str, name: str, place: Path) -> bool:
+    top = name.split(".")[0]
+    if top == "torch" and package == "dataset_builder":
+        return place.parts[1] == "teachers"
+    if top == "vllm":
+        return False
+    if top not in OURS or top == package:
+        return True
+    if package in ("train", "eval"):
+        return name in SHARED or name.rpartition(".")[0] in SHARED
+    return package == "demo" and top == "tests"
+
+
+def test_nobody_imports_what_it_may_not() -> None:
+    assert breaches(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("eval/run.py", "from train.data import tokenise"),
+        ("eval/run.py", "import train.recipe"),
+        ("train/data.py", "from eval.metrics import macro_f1"),
+        ("train/data.py", "import eval.metrics"),
+        ("train/data.py", "from dataset_builder import publish"),
+        ("train/data.py", "from dataset_builder.publish import publish"),
+        ("dataset_builder/build.py", "from train import data"),
+        ("dataset_builder/build.py", "import torch"),
+        ("dataset_builder/teachers/endpoint.py", "import vllm"),
+        ("dataset_builder/stages/utils.py", ""),
+        ("push.py", "from dataset_builder.taxonomy import LABELS"),
+    ],
+)
+def test_a_planted_breach_is_found(tmp_path: Path, file: str, line: str) -> None:
+    path = tmp_path / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(line + "\n")
+    assert breaches(tmp_path)
+    path.write_text("import json\n")
+    assert bool(breaches(tmp_path)) is (path.stem == "utils")
+
+
+def test_the_packages_are_ours() -> None:
+    for name in ("dataset_builder", "train", "eval"):
+        spec = importlib.util.find_spec(name)
+        assert spec is not None
+        assert spec.origin is not None
+        assert Path(spec.origin).is_relative_to(ROOT)

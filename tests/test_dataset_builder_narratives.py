@@ -1,0 +1,68 @@
+import gzip
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from dataset_builder.inputs import InputError
+from dataset_builder.narratives import read_narratives
+from dataset_builder.recipe import Narratives
+
+GOOD = {"id": "a", "title": "A", "text": "Ana met Ben."}
+
+
+def lines(tmp_path: Path, rows: list[object], name: str = "stories.jsonl") -> Path:
+    path = tmp_path / name
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return path
+
+
+def good(count: int) -> list[object]:
+    return [GOOD | {"id": f"s{index}"} for index in range(count)]
+
+
+def test_the_tales_are_as_promised() -> None:
+    tales = read_narratives(Narratives())
+    assert len(tales) >= 12
+    for tale in tales:
+        assert 300 <= len(tale.text.split()) <= 700, tale.id
+        named = re.findall(r"(?<=[a-z,] )[A-Z][a-z]+", tale.text)
+        assert len({name for name in named if named.count(name) >= 2}) >= 2, tale.id
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([*good(6), '{"id": "x", "title'], "line 7: broken JSON"),
+        ([*good(2), GOOD | {"text": "  "}], "line 3: field 'text' is empty"),
+        ([*good(1), {"id": "b", "text": "x"}], "line 2: field 'title' is missing"),
+        ([GOOD | {"id": 3}], "line 1: field 'id' must be text, found int"),
+        ([GOOD, GOOD], "line 2: id 'a' was used at .*line 1"),
+        ([GOOD | {"id": "a/b"}], "line 1: id 'a/b' contains '/'"),
+        (["[1, 2]"], "line 1: a story is an object"),
+        ([], "no story in it"),
+    ],
+)
+def test_bad_stories_name_file_and_line(tmp_path: Path, rows: list[object], says: str) -> None:
+    path = lines(tmp_path, rows)
+    with pytest.raises(InputError, match=says) as error:
+        read_narratives(Narratives(source=str(path)))
+    assert str(path) in str(error.value)
+
+
+def test_gzip_and_limit(tmp_path: Path) -> None:
+    path = tmp_path / "stories.jsonl.gz"
+    path.write_bytes(gzip.compress("\n".join(json.dumps(row) for row in [*good(3), "broken"]).encode()))
+    found = read_narratives(Narratives(source=str(path), limit=2))
+    assert [story.id for story in found] == ["s0", "s1"]
+    assert found[0].source == "stories"
+
+
+def test_what_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        read_narratives(Narratives(source=str(tmp_path / "none.jsonl")))
+    broken = tmp_path / "half.jsonl.gz"
+    broken.write_bytes(gzip.compress(b'{"id": "a"}\n' * 999)[:40])
+    with pytest.raises(InputError, match="cannot be read"):
+        read_narratives(Narratives(source=str(broken)))

@@ -1,0 +1,123 @@
+import pytest
+
+from dataset_builder.quality.deduplicate import Deduplicator
+from dataset_builder.quality.resolve import class_of, resolve
+from dataset_builder.quality.split import split_narratives
+from dataset_builder.quality.validate import check_context, check_label_word, check_row, check_utterance
+from dataset_builder.recipe import Quality
+from dataset_builder.schema import ContextlessRow, ContextualRow, RawLabel
+from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS
+
+QUALITY = Quality(min_words=3, max_words=12, max_context_words=20)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("I never thought he would come back.", None),
+        ("No way!", "too_short"),
+        ("I " + "said so " * 9, "too_long"),
+        ("Mara smiled and walked to the window.", "third_person"),
+        ("I, Mara, will not go.", None),
+        ("Не могу поверить, что он ушёл", "not_english"),
+        ("Imagina una casa grande sin puertas", "not_english"),
+        ("", "too_short"),
+    ],
+)
+def test_utterances(text: str, reason: str | None) -> None:
+    assert check_utterance(text, "Mara", QUALITY) == reason
+
+
+def test_a_label_must_not_be_named() -> None:
+    assert check_label_word("I feel such Anger today.", ["anger"]) == "label_word"
+    assert check_label_word("I feel such anger today.", ["joy"]) is None
+    assert check_label_word("I love you.", ["love"]) is None
+    assert check_context("She waited for a year and her joy was gone.", ["joy"], QUALITY) == "label_word"
+    assert check_context("She waited for a year.", ["joy"], QUALITY) is None
+
+
+def row(**changes: object) -> ContextlessRow:
+    scores = [0.0] * 28
+    scores[LABEL_TO_INDEX["fear"]] = 1.0
+    values: dict[str, object] = {
+        "id": "s/c00/u00",
+        "text": "I hear steps behind us.",
+        "labels": [LABEL_TO_INDEX["fear"]],
+        "scores": scores,
+        "raw_labels": [],
+        "character": "Mara",
+        "narrative_id": "s",
+        "source": "tales",
+        "requested_emotion": "fear",
+        "teacher": "t",
+        "labeler": "likelihood",
+        "prompt_version": "p",
+        "seed": 1,
+    }
+    if "context" in changes:
+        return ContextualRow(**values | {"variant": "original", "original_text": "x"} | changes)  # type: ignore[arg-type]
+    return ContextlessRow(**values | changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, None),
+        ({"scores": [1.0]}, "scores_not_28"),
+        ({"scores": [1.5] * 28}, "score_out_of_range"),
+        ({"labels": []}, "no_label"),
+        ({"labels": [3, 1]}, "labels_out_of_order"),
+        ({"labels": [28]}, "labels_out_of_order"),
+        ({"text": "My fear is back."}, "label_word"),
+        ({"text": "Mara ran to the gate."}, "third_person"),
+        ({"context": "They walked home at night."}, None),
+        ({"context": "Her fear grew."}, "context_label_word"),
+        ({"context": "Ok."}, "context_too_short"),
+    ],
+)
+def test_rows(changes: dict[str, object], reason: str | None) -> None:
+    assert check_row(row(**changes), QUALITY) == reason
+
+
+def test_words_outside_the_taxonomy() -> None:
+    raw = [
+        RawLabel(label=w, score=s) for w, s in (("joy", 0.4), ("anxiety", 0.7), ("nervousness", 0.2), ("saudade", 1.0))
+    ]
+    scores = resolve(raw)
+    assert scores[LABEL_TO_INDEX["joy"]] == 0.4
+    assert scores[LABEL_TO_INDEX["nervousness"]] == 0.7
+    assert sum(scores) == pytest.approx(1.1)
+    assert class_of("saudade") is None
+    assert len(scores) == len(LABELS)
+
+
+def test_duplicates_exact_and_near() -> None:
+    twins = Deduplicator(0.7)
+    long = "I told him a hundred times that the old red door by the river must never be left open at night"
+    assert twins.check("a", "I saw it, there!") is None
+    assert twins.check("b", "i saw it there") == ("duplicate", "a")
+    assert twins.check("c", long) is None
+    assert twins.check("d", long + " again") == ("near_duplicate", "c")
+    assert twins.check("e", "Something else happened to all of us at the harbour.") is None
+
+
+def test_splits_are_by_narrative_nested_and_near_their_shares() -> None:
+    rows_of = {f"n{i}": 10 + i % 3 for i in range(200)}
+    less = split_narratives(rows_of, (0.8, 0.1, 0.1), seed=1)
+    full = split_narratives(rows_of, (0.9, 0.05, 0.05), seed=1)
+    sizes = {split: sum(rows_of[n] for n, s in less.items() if s == split) for split in set(less.values())}
+    total = sum(rows_of.values())
+    assert sizes["train"] / total == pytest.approx(0.8, abs=0.02)
+    assert sizes["test"] / total == pytest.approx(0.1, abs=0.02)
+    assert {n for n, s in full.items() if s == "test"} < {n for n, s in less.items() if s == "test"}
+    assert less == split_narratives(dict(reversed(rows_of.items())), (0.8, 0.1, 0.1), seed=1)
+    assert less != split_narratives(rows_of, (0.8, 0.1, 0.1), seed=2)
+
+
+def test_few_narratives_still_give_every_split() -> None:
+    assert set(split_narratives({"a": 9, "b": 9, "c": 9}, (0.9, 0.05, 0.05), 1).values()) == {
+        "train",
+        "validation",
+        "test",
+    }
+    assert split_narratives({"a": 9}, (0.8, 0.1, 0.1), 1) == {"a": "train"}

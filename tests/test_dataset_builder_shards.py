@@ -1,0 +1,50 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from dataset_builder.inputs import InputError
+from dataset_builder.shards import Journal, read_lines, shard_path, to_line, write_whole
+
+
+def test_a_journal_forgets_only_its_torn_last_line(tmp_path: Path) -> None:
+    path = tmp_path / "journal" / "00000.jsonl"
+    journal = Journal(path)
+    for unit in ("b", "a"):
+        journal.append(unit, {"unit": unit, "value": unit * 3})
+    with open(path, "ab") as file:
+        file.write(b'{"unit": "c", "val')
+    again = Journal(path)
+    assert "a" in again
+    assert "b" in again
+    assert "c" not in again
+    again.append("c", {"unit": "c", "value": "ccc"})
+    shard = shard_path(tmp_path, 0)
+    again.finish(["a", "b", "c"], shard)
+    assert [line["unit"] for line in read_lines(shard)] == ["a", "b", "c"]
+    assert not path.exists()
+
+
+def test_equal_rows_give_equal_bytes(tmp_path: Path) -> None:
+    for name in ("x", "y"):
+        write_whole(tmp_path / name / "00000.jsonl.gz", [to_line({"a": "é"}), to_line([1])])
+    assert (tmp_path / "x/00000.jsonl.gz").read_bytes() == (tmp_path / "y/00000.jsonl.gz").read_bytes()
+
+
+def test_a_write_that_fails_leaves_no_file(tmp_path: Path) -> None:
+    def lines() -> "object":
+        yield b"one\n"
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_whole(tmp_path / "00000.jsonl", lines())  # type: ignore[arg-type]
+    assert not (tmp_path / "00000.jsonl").exists()
+
+
+def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "00000.jsonl.gz"
+    write_whole(path, [to_line({"text": str(i)}) for i in range(999)])
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"00000.jsonl.gz: damaged"):
+        list(read_lines(path))
+    assert json.loads(to_line({"ü": 1})) == {"ü": 1}

@@ -1,0 +1,137 @@
+"""From a published corpus to batches of token ids with targets."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+import torch
+from datasets import DatasetDict, load_dataset
+from datasets.exceptions import DatasetNotFoundError
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError
+from torch.utils.data import BatchSampler
+from transformers import PreTrainedTokenizerBase
+
+from dataset_builder.inputs import InputError
+from dataset_builder.taxonomy import LABELS
+from train.recipe import ClassifierRecipe
+
+POOL = 50  # batches that are sorted by length together
+
+
+class Example(TypedDict):
+    """One tokenised row; `targets` has 28 values in [0, 1]."""
+
+    input_ids: list[int]
+    token_type_ids: list[int]
+    targets: list[float]
+
+
+def load_corpus(recipe: ClassifierRecipe, place: str | None) -> tuple[DatasetDict, str]:
+    """The corpus's splits, and its revision: the Hub's commit, or a built folder's hash.
+
+    Args:
+        place: a folder or Hub id instead of the recipe's.
+
+    Raises:
+        InputError: nothing there that loads, a split is missing, or the labels are in another order than ours.
+    """
+    where = place or recipe.dataset
+    try:
+        corpus = load_dataset(where, recipe.config, revision=recipe.dataset_revision)
+    except (DatasetNotFoundError, FileNotFoundError, ValueError, ConnectionError, HfHubHTTPError) as error:
+        raise InputError(
+            f"data set '{where}', config '{recipe.config}': does not load ({str(error).splitlines()[0]}). Build one "
+            "with `make demo`, or give a folder or Hub id with --data."
+        ) from None
+    for split in ("train", "validation"):
+        if split not in corpus or not len(corpus[split]):
+            raise InputError(f"data set '{where}', config '{recipe.config}': has no {split} rows. Use more stories.")
+    names = tuple(corpus["train"].features["labels"].feature.names)
+    if names != LABELS:
+        raise InputError(
+            f"data set '{where}': its labels are not the 28 of dataset_builder/taxonomy.py in their order."
+        )
+    return corpus, _revision(where, recipe.dataset_revision)
+
+
+def _revision(where: str, revision: str | None) -> str:
+    manifest = Path(where) / "manifest.json"
+    if manifest.exists():
+        return str(json.loads(manifest.read_text(encoding="utf-8"))["revision"])
+    return "unknown" if Path(where).exists() else str(HfApi().dataset_info(where, revision=revision).sha)
+
+
+def tokenise(rows: Any, tokenizer: PreTrainedTokenizerBase, recipe: ClassifierRecipe) -> list[Example]:
+    """Token ids and targets of every row, unpadded.
+
+    The utterance is `text`; a situation, where the config has one, is `text_pair`, and truncation takes from its
+    start (the tokenizer's `truncation_side` is left).
+    """
+    pairs = list(rows["context"]) if recipe.config == "contextual" else None
+    encoded = tokenizer(list(rows["text"]), pairs, truncation=True, max_length=recipe.max_length)
+    ids = encoded["input_ids"]
+    types = encoded.get("token_type_ids") or [[0] * len(row) for row in ids]
+    targets = np.asarray(rows["scores"], dtype=np.float32)
+    if recipe.targets == "hard":
+        targets = (targets >= recipe.hard_at).astype(np.float32)
+    return [
+        Example(input_ids=row, token_type_ids=kinds, targets=target)
+        for row, kinds, target in zip(ids, types, targets.tolist(), strict=True)
+    ]
+
+
+class LengthGroupedBatches(BatchSampler):  # type: ignore[misc]
+    """Shuffled batches of rows of like length: rows are sorted by length within pools of 50 batches.
+
+    `set_epoch` gives each epoch its own order, from the seed alone.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+        self.lengths = np.asarray(lengths)
+        self.batch_size = batch_size
+        self.drop_last = False
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-len(self.lengths) // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        draw = np.random.default_rng((self.seed, self.epoch))
+        order = draw.permutation(len(self.lengths))
+        batches = []
+        for start in range(0, len(order), POOL * self.batch_size):
+            pool = order[start : start + POOL * self.batch_size]
+            pool = pool[np.argsort(-self.lengths[pool], kind="stable")]
+            batches += [pool[i : i + self.batch_size].tolist() for i in range(0, len(pool), self.batch_size)]
+        for index in draw.permutation(len(batches)):
+            yield batches[index]
+
+
+class Collate:
+    """Pads a batch to its longest row: ids, mask and token types (batch, length), targets (batch, 28)."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._pad = tokenizer.pad_token_id
+
+    def __call__(self, examples: list[Example]) -> dict[str, torch.Tensor]:
+        """Stack the examples of a batch."""
+        longest = max(len(example["input_ids"]) for example in examples)
+
+        def padded(rows: list[list[int]], value: int) -> torch.Tensor:
+            return torch.tensor([row + [value] * (longest - len(row)) for row in rows])
+
+        ids = [example["input_ids"] for example in examples]
+        return {
+            "input_ids": padded(ids, self._pad),
+            "attention_mask": padded([[1] * len(row) for row in ids], 0),
+            "token_type_ids": padded([example["token_type_ids"] for example in examples], 0),
+            "targets": torch.tensor([example["targets"] for example in examples]),
+        }
