@@ -100,11 +100,9 @@ def sum_up(work: Path, seconds: dict[str, float]) -> None:
     for path in sorted((work / "results").glob("*/*.json")):
         result = json.loads(path.read_text(encoding="utf-8"))
         if "macro_f1" in result["metrics"]:
-            value = result["metrics"]["macro_f1"]
-            rows = f"on {result['support']} rows"
-            print(
-                f"{result['name']}, {result['benchmark']}: macro-F1 {value['value']:.3f} [{value['low']}, {value['high']}] {rows}"
-            )
+            found = result["metrics"]["macro_f1"]
+            score = f"macro-F1 {found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+            print(f"{result['name']}, {result['benchmark']}: {score} on {result['support']} rows")
     print(", ".join(f"{title} {spent:.0f} s" for title, spent in seconds.items()))
     print(f"in all {sum(seconds.values()):.0f} s. Corpus, models, results and cards are in {work}.")
 

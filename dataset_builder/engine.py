@@ -117,6 +117,7 @@ class AskTeacher(PipelineStep):  # type: ignore[misc]
             for task in pending:
                 task.cancel()
             bar.close()
+            await load_teacher(self.recipe.teacher, rank).close()
 
     async def _ask_one(self, document: Document, rank: int, shared: "dict[str, asyncio.Task[Any]]") -> UnitRecord:
         stage = stage_named(self.stage)

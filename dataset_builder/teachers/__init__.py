@@ -67,14 +67,19 @@ class Teacher(Protocol):
     async def score(self, request: Request, choices: Sequence[str]) -> Scores:
         """Log-probability of each choice as the beginning of the answer (after the prefill)."""
 
+    async def close(self) -> None:
+        """End what belongs to the running event loop; the teacher can be used again in another."""
 
-@functools.lru_cache(maxsize=1)
+
 def load_teacher(config: ScriptedTeacher | EmbeddedTeacher | EndpointTeacher, shard: int = 0) -> Teacher:
-    """The teacher of a recipe; loaded once in a process. `shard` picks the replica of an endpoint.
+    """The teacher of a recipe, made once in a process; `shard` picks the replica of an endpoint."""
+    urls = config.urls if isinstance(config, EndpointTeacher) else ("",)
+    return _load(config, urls[shard % len(urls)])
 
-    Raises:
-        InputError: weights are missing or no server answers.
-    """
+
+@functools.cache
+def _load(config: ScriptedTeacher | EmbeddedTeacher | EndpointTeacher, url: str) -> Teacher:
+    # Imported here: a run with an endpoint needs no torch.
     if isinstance(config, EmbeddedTeacher):
         from dataset_builder.teachers.embedded import Embedded
 
@@ -82,7 +87,7 @@ def load_teacher(config: ScriptedTeacher | EmbeddedTeacher | EndpointTeacher, sh
     if isinstance(config, EndpointTeacher):
         from dataset_builder.teachers.endpoint import Endpoint
 
-        return Endpoint(config, config.urls[shard % len(config.urls)])
+        return Endpoint(config, url)
     from dataset_builder.teachers.scripted import Scripted
 
     return Scripted(config)

@@ -1,12 +1,6 @@
-"""A language model in this process, by `transformers`: micro-batches, and a cache of the prompts' common beginning.
-
-Waiting requests that begin alike (the same story) are run as one batch. Their common beginning is read once, its
-key-value states are kept for the next batch, and only the rest of each prompt is read per request. Padding stands
-between the common beginning and the rest, masked, so that positions stay those of the unpadded prompt.
-"""
+"""A language model in this process, by `transformers`: requests that wait are run as batches, their beginnings kept."""
 
 import asyncio
-import copy
 import functools
 import importlib.util
 from collections.abc import Sequence
@@ -16,18 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
-from transformers.cache_utils import DynamicLayer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dataset_builder.inputs import InputError
 from dataset_builder.recipe import EmbeddedTeacher
 from dataset_builder.schema import Usage
 from dataset_builder.teachers import Reply, Request, Scores, TeacherError
+from dataset_builder.teachers.grouped_attention import NAME as GROUPED_SDPA
+from dataset_builder.teachers.prefixes import Prefixes, join
 
-CACHED_PREFIXES = 4
-SHORTEST_PREFIX = 24  # tokens; below, a cache costs more than it saves
-SHORT_PROMPT = 256  # tokens
-BEGINNING = 200  # characters by which prompts on one story are told
+SHORT = 1000  # characters; shorter prompts are cheap to read and share what they happen to share
+BEGINNING = 200  # characters by which longer prompts on one story are told
 
 
 @dataclass(eq=False)
@@ -45,32 +38,11 @@ class _Waiting:
         r = self.request
         return (self.choices, r.stop, r.max_new_tokens, r.temperature, r.top_p, r.repetition_penalty)
 
-
-class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
-    """Key-value states of one layer with room for what comes: the stock layer copies all of them for every token."""
-
-    def __init__(self, prefix: DynamicLayer, batch: int, room: int) -> None:
-        super().__init__()
-        self.dtype, self.device, self.is_initialized = prefix.dtype, prefix.device, True
-        self._buffers = []
-        for states in (prefix.keys, prefix.values):
-            _, heads, length, size = states.shape
-            buffer = states.new_empty(batch, heads, length + room, size)
-            buffer[:, :, :length] = states
-            self._buffers.append(buffer)
-        self._show(length)
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        start, end = self.get_seq_length(), self.get_seq_length() + key_states.shape[-2]
-        for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
-            buffer[:, :, start:end] = states
-        self._show(end)
-        return self.keys, self.values
-
-    def _show(self, length: int) -> None:
-        self.keys, self.values = (buffer[:, :, :length] for buffer in self._buffers)
+    @property
+    def story(self) -> tuple[str, str]:
+        """Prompts with equal ones begin alike."""
+        user = self.request.user
+        return (self.request.system, "" if len(user) < SHORT else user[:BEGINNING])
 
 
 class Embedded:
@@ -80,7 +52,8 @@ class Embedded:
         self._config = config
         self._model: Any = None
         self._tokenizer: Any = None
-        self._prefixes: list[tuple[list[int], DynamicCache]] = []
+        self._prefixes: Any = None
+        self._pad = 0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="teacher")
         self._waiting: list[_Waiting] = []
         self._pump: asyncio.Task[None] | None = None
@@ -104,6 +77,9 @@ class Embedded:
         """
         scores: Scores = await self._enqueue(request, tuple(choices))
         return scores
+
+    async def close(self) -> None:
+        """Nothing is held but the model, which the next shard needs again."""
 
     # ------------------------------------------------------------------ the queue
 
@@ -138,20 +114,16 @@ class Embedded:
             await asyncio.sleep(0)
 
     def _take_batch(self) -> list[_Waiting]:
-        """The largest group of requests that begin alike; short prompts, cheap to read, fill the batch up.
+        """Requests of the oldest one's kind, those on one story together, the largest stories first.
 
-        Small groups (retries, mostly) wait until they have grown or nothing larger is left.
+        Retries of a few units thus wait for each other instead of making small batches of their own.
         """
-        groups: dict[tuple[Any, ...], list[_Waiting]] = {}
+        groups: dict[tuple[str, str], list[_Waiting]] = {}
         for waiting in self._waiting:
-            groups.setdefault((waiting.kind, waiting.request.system, waiting.request.user[:BEGINNING]), []).append(
-                waiting
-            )
-        largest = max(groups.values(), key=len)
-        batch = largest[: self._config.batch_size]
-        if all(len(waiting.tokens) <= SHORT_PROMPT for waiting in batch):
-            others = (w for w in self._waiting if w.kind == batch[0].kind and len(w.tokens) <= SHORT_PROMPT)
-            batch += [waiting for waiting in others if waiting not in largest][: self._config.batch_size - len(batch)]
+            if waiting.kind == self._waiting[0].kind:
+                groups.setdefault(waiting.story, []).append(waiting)
+        ordered = sorted(groups.values(), key=len, reverse=True)  # stable: equals stay in order
+        batch = [waiting for group in ordered for waiting in group][: self._config.batch_size]
         taken = {id(waiting) for waiting in batch}
         self._waiting = [waiting for waiting in self._waiting if id(waiting) not in taken]
         return batch
@@ -188,6 +160,10 @@ class Embedded:
                 f"Hub serves{hint}."
             ) from None
         self._model = model.eval()
+        self._model.set_attn_implementation(GROUPED_SDPA)
+        self._prefixes = Prefixes(model)
+        pad, end = self._tokenizer.pad_token_id, self._tokenizer.eos_token_id
+        self._pad = end if pad is None else pad
 
     def _encode(self, request: Request) -> list[int]:
         """Token ids of the whole prompt: chat template where the tokenizer has one, then the prefill."""
@@ -218,49 +194,31 @@ class Embedded:
                 )
         return firsts
 
-    def _prefix_cache(self, tokens: list[int]) -> tuple[DynamicCache, int]:
-        """A copy of the key-value states of these tokens, and how many of them were still in the cache."""
-        for index, (known, cache) in enumerate(self._prefixes):
-            if _common(known, tokens) == len(tokens):
-                self._prefixes.insert(0, self._prefixes.pop(index))
-                cut = copy.deepcopy(cache)
-                if len(known) > len(tokens):
-                    cut.crop(len(tokens) - len(known))  # negative: how many to remove
-                return cut, len(tokens)
-        cache = DynamicCache(config=self._model.config)
-        self._model(input_ids=torch.tensor([tokens]), past_key_values=cache, logits_to_keep=1)
-        self._prefixes.insert(0, (tokens, cache))
-        del self._prefixes[CACHED_PREFIXES:]
-        return copy.deepcopy(cache), 0
-
-    def _expanded(self, cache: DynamicCache, batch: int, room: int) -> DynamicCache:
-        """One sequence's states repeated for a batch, with room for `room` more tokens."""
-        for index, layer in enumerate(cache.layers):
-            if type(layer) is DynamicLayer:
-                cache.layers[index] = _RoomyLayer(layer, batch, room)
-            else:  # sliding windows and the like keep their own way
-                layer.batch_repeat_interleave(batch)
-        return cache
-
     def _inputs(self, batch: list[_Waiting]) -> tuple[dict[str, Any], list[Usage]]:
-        """Batched model inputs behind the common beginning, and each request's usage so far."""
-        rows = [waiting.tokens for waiting in batch]
-        common = min(_common(rows[0], row) for row in rows)
-        common = min(common, min(map(len, rows)) - 1)  # each row keeps at least one token to read
-        cached = 0
-        if common < SHORTEST_PREFIX:
-            common = 0
-        longest = max(len(row) - common for row in rows)
-        pad = self._tokenizer.pad_token_id or self._tokenizer.eos_token_id
-        ids = [row[:common] + [pad] * (longest - len(row) + common) + row[common:] for row in rows]
-        mask = [[1] * common + [0] * (longest - len(row) + common) + [1] * (len(row) - common) for row in rows]
+        """Batched model inputs behind the kept beginnings, and each request's usage so far."""
+        by_story: dict[tuple[str, str], list[list[int]]] = {}
+        for waiting in batch:
+            by_story.setdefault(waiting.story, []).append(waiting.tokens)
+        shared = {story: self._prefixes.length(rows) for story, rows in by_story.items()}
+        beginnings, usages = [], []
+        for waiting in batch:
+            length, cache, kept = shared[waiting.story], None, False
+            if length:
+                cache, kept = self._prefixes.states(waiting.tokens[:length])
+            beginnings.append((cache, length))
+            cached = length if kept else 0  # who comes first pays for reading it
+            usages.append(Usage(calls=1, prompt_tokens=len(waiting.tokens), cached_tokens=cached))
+        front = max(length for _, length in beginnings)
+        back = max(len(waiting.tokens) - length for waiting, (_, length) in zip(batch, beginnings, strict=True))
+        ids, mask = [], []
+        for waiting, (_, length) in zip(batch, beginnings, strict=True):
+            begin, rest = waiting.tokens[:length], waiting.tokens[length:]
+            left, middle = front - len(begin), back - len(rest)
+            ids.append([self._pad] * left + begin + [self._pad] * middle + rest)
+            mask.append([0] * left + [1] * len(begin) + [0] * middle + [1] * len(rest))
         inputs: dict[str, Any] = {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
-        if common:
-            cache, cached = self._prefix_cache(rows[0][:common])
-            room = longest + batch[0].request.max_new_tokens
-            inputs["past_key_values"] = self._expanded(cache, len(rows), room)
-        usages = [Usage(calls=1, prompt_tokens=len(row), cached_tokens=common) for row in rows]
-        usages[0].cached_tokens = cached  # who comes first pays for reading the common beginning
+        if front:
+            inputs["past_key_values"] = join(beginnings, room=back + batch[0].request.max_new_tokens)
         return inputs, usages
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
@@ -276,7 +234,7 @@ class Embedded:
             do_sample=request.temperature > 0,
             repetition_penalty=request.repetition_penalty,
             eos_token_id=stops,
-            pad_token_id=self._tokenizer.pad_token_id or self._tokenizer.eos_token_id,
+            pad_token_id=self._pad,
             **sampling,
         )
         replies = []
@@ -302,13 +260,3 @@ class Embedded:
         ).logits[:, -1]
         log_probabilities = logits.float().log_softmax(-1)[:, firsts].tolist()
         return [Scores(tuple(row), usage) for row, usage in zip(log_probabilities, usages, strict=True)]
-
-
-def _common(left: list[int], right: list[int]) -> int:
-    """How many first tokens two prompts share."""
-    length = 0
-    for one, other in zip(left, right, strict=False):
-        if one != other:
-            break
-        length += 1
-    return length

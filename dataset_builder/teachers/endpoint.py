@@ -6,6 +6,7 @@ the model or is gone ends the run with a message; the same command goes on from 
 """
 
 import asyncio
+import json
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -74,6 +75,11 @@ class Endpoint:
         )
         return Scores(values, _usage(body))
 
+    async def close(self) -> None:
+        """Close the connections of the running event loop."""
+        if found := self._clients.pop(asyncio.get_running_loop(), None):
+            await found[0].close()
+
     def _client(self) -> tuple[openai.AsyncOpenAI, asyncio.Semaphore]:
         """The client of the running event loop: connections cannot be shared between loops."""
         loop = asyncio.get_running_loop()
@@ -116,7 +122,7 @@ class Endpoint:
             ) from None
         except openai.APIStatusError as error:
             raise TeacherError(f"http_{error.status_code}", error.message) from None
-        except openai.APIError as error:
+        except (openai.APIError, json.JSONDecodeError) as error:
             raise TeacherError("broken_body", str(error)) from None
         if not getattr(body, "choices", None):
             raise TeacherError("broken_body", str(body)[:200])

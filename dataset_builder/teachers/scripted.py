@@ -50,6 +50,9 @@ class Scripted:
         usage = Usage(calls=1, prompt_tokens=_tokens(request.system + request.user), completion_tokens=1)
         return Scores(tuple(draw.gauss(-8, 2) for _ in choices), usage)
 
+    async def close(self) -> None:
+        """Nothing is held."""
+
     def _bad(self, request: Request, draw: random.Random) -> tuple[str, bool]:
         bad: tuple[str, bool] = draw.choice(
             [

@@ -1,0 +1,241 @@
+"""Teachers: the endpoint against a loopback server that fails in every way, the embedded one with a tiny model."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from dataset_builder.inputs import InputError
+from dataset_builder.recipe import EmbeddedTeacher, EndpointTeacher
+from dataset_builder.teachers import Reply, Request, TeacherError
+from dataset_builder.teachers.embedded import Embedded
+from dataset_builder.teachers.endpoint import Endpoint
+
+Answer = Callable[[dict[str, Any], int], Response]
+ASKED = Request(prompt="test", system="You test.", user="Say it.", prefill="1.", stop=("\n",), max_new_tokens=8, seed=5)
+
+
+def completion(text: str, finish: str = "stop", **choice: Any) -> JSONResponse:
+    message = {"role": "assistant", "content": text}
+    usage = {"prompt_tokens": 20, "completion_tokens": 3, "total_tokens": 23}
+    usage |= {"prompt_tokens_details": {"cached_tokens": 16}}  # type: ignore[dict-item]
+    choices = [{"index": 0, "message": message, "finish_reason": finish, **choice}]
+    return JSONResponse(
+        {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": choices, "usage": usage}
+    )
+
+
+@contextmanager
+def server(answer: Answer) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """An OpenAI-shaped server on loopback; `answer(body, number of the call)`."""
+    bodies: list[dict[str, Any]] = []
+
+    async def complete(request: HttpRequest) -> Response:
+        bodies.append(await request.json())
+        return await asyncio.to_thread(answer, bodies[-1], len(bodies))
+
+    app = Starlette(routes=[Route("/v1/chat/completions", complete, methods=["POST"])])
+    running = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    while not running.started:
+        time.sleep(0.01)
+    port = running.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}/v1", bodies
+    running.should_exit = True
+    thread.join(timeout=5)
+
+
+def teacher(url: str, **changes: Any) -> Endpoint:
+    options: dict[str, Any] = {"kind": "endpoint", "model": "m", "urls": (url,), "timeout": 2, "retries": 2} | changes
+    return Endpoint(EndpointTeacher(**options), url)
+
+
+def ask(url: str, **changes: Any) -> Reply:
+    async def once() -> Reply:
+        endpoint = teacher(url, **changes)
+        try:
+            return await endpoint.generate(ASKED)
+        finally:
+            await endpoint.close()
+
+    return asyncio.run(once())
+
+
+def test_an_answer_with_its_tokens() -> None:
+    with server(lambda body, call: completion(" Mara")) as (url, bodies):
+        reply = ask(url)
+    assert (reply.text, reply.cut) == (" Mara", False)
+    assert (reply.usage.prompt_tokens, reply.usage.cached_tokens, reply.usage.completion_tokens) == (20, 16, 3)
+    assert bodies[0]["seed"] == 5
+    assert bodies[0]["stop"] == ["\n"]
+    assert [message["role"] for message in bodies[0]["messages"]] == ["system", "user"]
+
+
+def test_a_prefill_where_the_server_continues_it() -> None:
+    with server(lambda body, call: completion(" Mara", "length")) as (url, bodies):
+        reply = ask(url, prefill=True)
+    assert (reply.text, reply.cut) == ("1. Mara", True)
+    assert bodies[0]["messages"][-1] == {"role": "assistant", "content": "1."}
+    assert bodies[0]["continue_final_message"] is True
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503])
+def test_passing_failures_are_retried(status: int) -> None:
+    def answer(body: dict[str, Any], call: int) -> Response:
+        return completion("ok") if call == 3 else JSONResponse({"error": "x"}, status, {"retry-after-ms": "10"})
+
+    with server(answer) as (url, bodies):
+        assert ask(url).text == "ok"
+    assert len(bodies) == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (lambda body, call: JSONResponse({"error": "x"}, 500, {"retry-after-ms": "5"}), "http_500"),
+        (lambda body, call: JSONResponse({"error": "x"}, 429, {"retry-after-ms": "5"}), "http_429"),
+        (lambda body, call: JSONResponse({"error": {"message": "too long"}}, 400), "http_400"),
+        (lambda body, call: JSONResponse({"unexpected": True}), "broken_body"),
+        (lambda body, call: Response('{"choices": [', media_type="application/json"), "broken_body"),
+        (lambda body, call: time.sleep(1.0) or completion("late"), "time_out"),
+    ],
+)
+def test_lasting_failures_have_a_code(answer: Answer, reason: str) -> None:
+    with server(answer) as (url, _), pytest.raises(TeacherError) as error:
+        ask(url, timeout=0.3, retries=1)
+    assert error.value.reason == reason
+
+
+def test_a_server_that_is_gone_or_refuses_ends_the_run() -> None:
+    with pytest.raises(InputError, match="no teacher answers"):
+        ask("http://127.0.0.1:9/v1", retries=0)
+    with (
+        server(lambda body, call: JSONResponse({"error": {"message": "bad key"}}, 401)) as (url, _),
+        pytest.raises(InputError, match=r"refuses.*OPENAI_API_KEY"),
+    ):
+        ask(url)
+
+
+def test_scores_from_the_first_token() -> None:
+    tops = [
+        {"token": t, "logprob": p, "bytes": None}
+        for t, p in ((" joy", -0.5), (" an", -1.5), ("Joy", -3.0), (" x", -9.0))
+    ]
+    content = [{"token": " joy", "logprob": -0.5, "bytes": None, "top_logprobs": tops}]
+    with server(lambda body, call: completion(" joy", logprobs={"content": content})) as (url, bodies):
+        scores = asyncio.run(teacher(url).score(ASKED, [" joy", " anger", " relief"]))
+    assert scores.log_probabilities == (-0.5, -1.5, -10.0)
+    assert bodies[0]["top_logprobs"] == 20
+    with server(lambda body, call: completion(" joy")) as (url, _), pytest.raises(InputError, match="verbalised"):
+        asyncio.run(teacher(url).score(ASKED, [" joy"]))
+
+
+@pytest.fixture(scope="module")
+def tiny_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A two-layer Llama with random weights and grouped-query attention, and a tokenizer with a chat template."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
+
+    folder = tmp_path_factory.mktemp("tiny-teacher")
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokens = {piece: index for index, piece in enumerate(["<end>", *alphabet])}
+    tokenizer = Tokenizer(models.BPE(vocab=tokens, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>")
+    fast.chat_template = "{% for m in messages %}{{ m.content }}<end>{% endfor %}"
+    fast.save_pretrained(folder)
+    set_seed(1)
+    config = LlamaConfig(
+        vocab_size=len(tokens),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=2048,
+        eos_token_id=0,
+        bos_token_id=0,
+        initializer_range=0.3,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def requests() -> list[Request]:
+    stories = ["Once Mara lost a ring. " * 60, "Tomas never sat on that bench again. " * 40]
+    users = [f"{story}\nWho is {name}?" for name in ("Mara", "the mayor of the town") for story in stories]
+    return [
+        Request(prompt="test", system="Answer.", user=user, prefill="It is", max_new_tokens=12)
+        for user in [*users, "A short one?"]
+    ]
+
+
+def test_batches_and_kept_beginnings_change_no_answer(tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = EmbeddedTeacher(kind="embedded", model=str(tiny_teacher), batch_size=8)
+    batched = Embedded(config)
+
+    async def together() -> list[Any]:
+        answers = await asyncio.gather(*(batched.generate(request) for request in requests()))
+        return [*answers, *await asyncio.gather(*(batched.score(r, ["a", "b", "z"]) for r in requests()))]
+
+    found = asyncio.run(together())
+    assert sum(answer.usage.cached_tokens for answer in found) > 3000
+
+    monkeypatch.setattr("dataset_builder.teachers.prefixes.SHORTEST", 10**9)
+    alone = Embedded(config)
+
+    async def one_by_one() -> list[Any]:
+        answers: list[Any] = [await alone.generate(request) for request in requests()]
+        return answers + [await alone.score(request, ["a", "b", "z"]) for request in requests()]
+
+    expected = asyncio.run(one_by_one())
+    assert all(answer.usage.cached_tokens == 0 for answer in expected)
+    count = len(requests())
+    assert [answer.text for answer in found[:count]] == [answer.text for answer in expected[:count]]
+    for mine, theirs in zip(found[count:], expected[count:], strict=True):
+        assert mine.log_probabilities == pytest.approx(theirs.log_probabilities, abs=1e-4)
+
+
+def test_grouped_attention_equals_the_stock_one(tiny_teacher: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from dataset_builder.teachers.grouped_attention import NAME
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_teacher).eval()
+    ids = torch.randint(1, 200, (3, 17), generator=torch.Generator().manual_seed(0))
+    mask = torch.ones_like(ids)
+    mask[1, :5] = 0
+    outputs = []
+    for implementation in ("sdpa", NAME):
+        model.set_attn_implementation(implementation)
+        with torch.inference_mode():
+            outputs.append(model(input_ids=ids, attention_mask=mask).logits[mask.bool()])
+            outputs.append(model(input_ids=ids).logits)
+    assert torch.allclose(outputs[0], outputs[2], atol=1e-5)
+    assert torch.allclose(outputs[1], outputs[3], atol=1e-5)
+
+
+def test_stops_and_errors_of_the_embedded_teacher(tiny_teacher: Path, tmp_path: Path) -> None:
+    embedded = Embedded(EmbeddedTeacher(kind="embedded", model=str(tiny_teacher)))
+    request = Request(prompt="test", system="s", user="u", max_new_tokens=64, stop=tuple("abcdefghijklmnopqrstuvwxyz"))
+    reply = asyncio.run(embedded.generate(request))
+    assert not any(letter in reply.text for letter in "abcdefghijklmnopqrstuvwxyz")
+    with pytest.raises(TeacherError, match="prompt_too_long"):
+        asyncio.run(embedded.generate(Request(prompt="test", system="s", user="u" * 4000)))
+    with pytest.raises(InputError, match=r"'joy' and 'jam' begin with the same token"):
+        asyncio.run(embedded.score(request, ["joy", "jam"]))
+    with pytest.raises(InputError, match="no weights"):
+        asyncio.run(Embedded(EmbeddedTeacher(kind="embedded", model=str(tmp_path))).generate(request))

@@ -1,0 +1,138 @@
+"""push.py and the real clients against a Hub on loopback."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, Command
+from tests.loopback_hub import LoopbackHub, client_environment, serve
+
+USER = """
+import json, sys
+from datasets import load_dataset
+from huggingface_hub import HfApi
+from transformers import pipeline
+
+namespace = sys.argv[1]
+found = {"rows": {}}
+for config in ("contextless", "contextual"):
+    corpus = load_dataset(f"{namespace}/emo-pillars", config)
+    found["rows"][config] = {split: len(rows) for split, rows in corpus.items()}
+found["default"] = load_dataset(f"{namespace}/emo-pillars", split="train").column_names
+found["names"] = corpus["train"].features["labels"].feature.names
+found["streamed"] = next(iter(load_dataset(f"{namespace}/emo-pillars", split="test", streaming=True)))["id"]
+single = pipeline("text-classification", model=f"{namespace}/emo-pillars-contextless-minilm", top_k=None)
+found["single"] = single("river window")[0]
+pair = pipeline("text-classification", model=f"{namespace}/emo-pillars-contextual-minilm", top_k=None)
+found["pair"] = pair({"text": "river window", "text_pair": "letter garden"})
+found["alone"] = pair({"text": "river window"})
+found["thresholds"] = pair.model.config.thresholds
+found["card"] = HfApi().model_info(f"{namespace}/emo-pillars-contextual-minilm").card_data.to_dict()
+print("FOUND" + json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[tuple[LoopbackHub, str]]:
+    with serve() as served:
+        yield served
+
+
+@pytest.fixture
+def places(scripted_work: Path, tiny_models: Path) -> list[object]:
+    return ["--corpus", scripted_work / "corpus", "--models", tiny_models, "--cards", ROOT / "model_cards"]
+
+
+def test_the_plan_sends_nothing(
+    places: list[object], command: Command, hub: tuple[LoopbackHub, str], tmp_path: Path
+) -> None:
+    calls = len(hub[0].calls)
+    done = command("push.py", "--namespace", "tester", *places, environment=client_environment(hub[1], tmp_path, None))
+    assert done.returncode == 0, done.stderr
+    for name in ("emo-pillars", "emo-pillars-contextless-minilm", "emo-pillars-contextual-minilm", "model.safetensors"):
+        assert name in done.stdout
+    assert "private" in done.stdout
+    assert "nothing was sent" in done.stdout
+    assert len(hub[0].calls) == calls
+
+
+@pytest.mark.end_to_end
+def test_push_then_load_as_a_user_then_push_again(
+    places: list[object], command: Command, hub: tuple[LoopbackHub, str], tmp_path: Path, scripted_work: Path
+) -> None:
+    environment = client_environment(hub[1], tmp_path / "sender")
+    hub[0].faults = {"PUT /_lfs/": [500, 503], "POST /api/datasets/tester/emo-pillars/commit": [503]}
+    sent = command("push.py", "--namespace", "tester", *places, "--execute", environment=environment)
+    assert sent.returncode == 0, sent.stderr
+    assert "sent by tester" in sent.stdout
+    assert all(repository.private for repository in hub[0].repositories.values())
+
+    user = command("-c", USER, "tester", environment=client_environment(hub[1], tmp_path / "user"))
+    assert user.returncode == 0, user.stderr
+    found = json.loads(user.stdout.partition("FOUND")[2])
+    assert found["rows"] == json.loads((scripted_work / "corpus/manifest.json").read_text())["rows"]
+    assert "context" not in found["default"], "the default config is contextless"
+    assert found["names"][0] == "admiration"
+    assert found["names"][27] == "neutral"
+    for scores in (found["single"], found["pair"], found["alone"]):
+        assert sorted(score["label"] for score in scores) == sorted(found["names"])
+        assert all(0 < score["score"] < 1 for score in scores)
+    assert found["pair"] != found["alone"]
+    assert found["thresholds"].keys() == set(found["names"])
+    assert found["card"]["datasets"] == ["tester/emo-pillars"]
+    assert found["card"]["pipeline_tag"] == "text-classification"
+
+    commits = {key: len(repository.commits) for key, repository in hub[0].repositories.items()}
+    assert set(commits.values()) == {2}, "one commit after the first"
+    again = command("push.py", "--namespace", "tester", *places, "--execute", environment=environment)
+    assert again.returncode == 0, again.stderr
+    assert {key: len(repository.commits) for key, repository in hub[0].repositories.items()} == commits
+
+
+@pytest.mark.parametrize(
+    ("token", "namespace", "says"),
+    [
+        ("hf_wrong", "tester", "refuses the token"),
+        (None, "tester", "no Hub token"),
+        ("hf_reader", "tester", "may not write to 'tester'"),
+        ("hf_writer", "someone-else", "may not write to 'someone-else'"),
+    ],
+)
+def test_a_hub_that_refuses(
+    places: list[object],
+    command: Command,
+    hub: tuple[LoopbackHub, str],
+    tmp_path: Path,
+    token: str | None,
+    namespace: str,
+    says: str,
+) -> None:
+    environment = client_environment(hub[1], tmp_path, token)
+    done = command("push.py", "--namespace", namespace, *places, "--execute", environment=environment)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert str(token) not in done.stdout + done.stderr.replace("no Hub token", "") or token is None
+
+
+def test_what_is_not_whole_is_not_sent(
+    places: list[object], command: Command, tmp_path: Path, scripted_work: Path, tiny_models: Path
+) -> None:
+    arguments = ["push.py", "--namespace", "tester"]
+    missing = command(*arguments, "--corpus", tmp_path, "--models", tiny_models)
+    assert missing.returncode == 2
+    assert "manifest.json" in missing.stderr
+    (tmp_path / "models/emo-pillars-contextless-minilm").mkdir(parents=True)
+    half = command(*arguments, "--corpus", scripted_work / "corpus", "--models", tmp_path / "models")
+    assert half.returncode == 2
+    assert "training did not end" in half.stderr
+    cardless = command(*arguments, *places[:4], "--cards", tmp_path)
+    assert cardless.returncode == 2
+    assert "no card" in cardless.stderr
+    nobody = command(
+        *arguments, *places, "--execute", environment=client_environment("http://127.0.0.1:9", tmp_path / "home")
+    )
+    assert nobody.returncode == 2
+    assert "Traceback" not in nobody.stderr

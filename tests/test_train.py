@@ -1,0 +1,140 @@
+"""The trainer, with a tiny encoder and the scripted corpus."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer, pipeline
+
+from dataset_builder.inputs import InputError
+from dataset_builder.taxonomy import LABELS
+from tests.conftest import Command
+from train.classifier import train
+from train.data import Collate, LengthGroupedBatches, load_corpus, tokenise
+from train.losses import binary_cross_entropy
+from train.recipe import ClassifierRecipe
+from train.thresholds import global_threshold
+
+
+def recipe(base: Path, corpus: Path, **changes: object) -> ClassifierRecipe:
+    values: dict[str, object] = {
+        "name": "x",
+        "base_model": str(base),
+        "dataset": str(corpus),
+        "config": "contextless",
+        "epochs": 2,
+        "learning_rate": 1e-3,
+        "head_learning_rate": 1e-2,
+    }
+    return ClassifierRecipe(**values | changes)  # type: ignore[arg-type]
+
+
+def test_binary_cross_entropy_by_hand() -> None:
+    logits = torch.tensor([[0.0, 2.0]])
+    found = binary_cross_entropy(logits, torch.tensor([[0.25, 1.0]]))
+    expected = (np.log(2) + np.log1p(np.exp(-2.0))) / 2
+    assert found.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_threshold_is_the_best_of_the_grid() -> None:
+    gold = np.zeros((6, 28))
+    gold[:3, 0] = gold[3:, 1] = 1
+    scores = np.zeros((6, 28))
+    scores[:3, 0], scores[3:, 0] = 0.42, 0.30
+    scores[3:, 1], scores[:3, 1] = 0.40, 0.20
+    threshold, macro_f1 = global_threshold(scores, gold)
+    assert macro_f1 == 1.0
+    assert 0.30 < threshold <= 0.40
+
+
+def test_batches_cover_every_row_once_and_group_by_length() -> None:
+    lengths = np.random.default_rng(0).integers(3, 60, 1000)
+    batches = LengthGroupedBatches(lengths.tolist(), 16, seed=1)
+    first = list(batches)
+    assert sorted(row for batch in first for row in batch) == list(range(1000))
+    assert len(first) == len(batches) == 63
+    padded = sum(max(lengths[batch]) * len(batch) for batch in first)
+    assert padded < 1.1 * lengths.sum()
+    batches.set_epoch(1)
+    assert list(batches) != first
+    batches.set_epoch(0)
+    assert list(batches) == first
+
+
+def test_a_pair_is_cut_at_the_start_of_its_situation(tiny_encoder: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_encoder, truncation_side="left")
+    rows = {"text": ["river window"], "context": ["letter garden " * 20 + "harbour"], "scores": [[0.0] * 28]}
+    made = tokenise(rows, tokenizer, recipe(tiny_encoder, tiny_encoder, config="contextual", max_length=12))[0]
+    words = tokenizer.convert_ids_to_tokens(made["input_ids"])
+    assert len(words) == 12
+    assert words[:4] == ["[CLS]", "river", "window", "[SEP]"]
+    assert words[-2:] == ["harbour", "[SEP]"]
+    assert made["token_type_ids"] == [0] * 4 + [1] * 8
+
+
+def test_hard_targets_and_padding(tiny_encoder: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_encoder)
+    scores = [[0.29, 0.3] + [0.0] * 26, [1.0] * 28]
+    rows = {"text": ["river", "river window letter"], "scores": scores}
+    made = tokenise(rows, tokenizer, recipe(tiny_encoder, tiny_encoder, targets="hard"))
+    batch = Collate(tokenizer)(made)
+    assert batch["targets"].tolist() == [[0.0, 1.0] + [0.0] * 26, [1.0] * 28]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]
+    assert batch["input_ids"].shape == batch["token_type_ids"].shape == (2, 5)
+
+
+def test_what_is_saved_is_what_a_user_loads(tiny_models: Path) -> None:
+    for name, asked in (
+        ("emo-pillars-contextless-minilm", "river window"),
+        ("emo-pillars-contextual-minilm", {"text": "river window", "text_pair": "letter " * 900}),
+    ):
+        folder = tiny_models / name
+        classify = pipeline("text-classification", model=str(folder), top_k=None, truncation=True)
+        scores = classify(asked)
+        scores = scores if isinstance(scores[0], dict) else scores[0]
+        assert {score["label"] for score in scores} == set(LABELS)
+        assert sum(score["score"] for score in scores) > 1.5, "sigmoid, not softmax"
+        config = json.loads((folder / "config.json").read_text())
+        assert config["problem_type"] == "multi_label_classification"
+        assert [config["id2label"][str(index)] for index in range(28)] == list(LABELS)
+        record = json.loads((folder / "training.json").read_text())
+        assert config["thresholds"] == dict.fromkeys(LABELS, record["threshold"])
+        assert json.loads((folder / "thresholds.json").read_text())["thresholds"] == config["thresholds"]
+        assert "validation rows" in record["threshold_source"]
+        tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
+        assert tokenizer["tokenizer_class"] != "TokenizersBackend", "transformers 4 could not load it"
+
+
+def test_equal_recipes_give_equal_weights(tiny_encoder: Path, scripted_work: Path, tmp_path: Path) -> None:
+    records = [
+        train(recipe(tiny_encoder, scripted_work / "corpus"), None, tmp_path / name, max_steps=4) for name in "ab"
+    ]
+    assert (tmp_path / "a/model.safetensors").read_bytes() == (tmp_path / "b/model.safetensors").read_bytes()
+    assert records[0]["steps"] == 4
+    assert (
+        records[0]["dataset_revision"] == json.loads((scripted_work / "corpus/manifest.json").read_text())["revision"]
+    )
+
+
+def test_a_corpus_that_is_not_there(tiny_encoder: Path, tmp_path: Path, scripted_work: Path) -> None:
+    with pytest.raises(InputError, match="does not load"):
+        load_corpus(recipe(tiny_encoder, tmp_path / "none"), None)
+    corpus, revision = load_corpus(recipe(tiny_encoder, tmp_path / "none"), str(scripted_work / "corpus"))
+    assert set(corpus) == {"train", "validation", "test"}
+    assert len(revision) == 16
+
+
+@pytest.mark.end_to_end
+def test_accelerate_launch(tiny_encoder: Path, scripted_work: Path, tmp_path: Path, command: Command) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        f"name: x\nbase_model: {tiny_encoder}\ndataset: {scripted_work / 'corpus'}\nconfig: contextual\nepochs: 1\n"
+        "learning_rate: 1e-3\nhead_learning_rate: 1e-2\n"
+    )
+    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1", "-m", "train.classifier"]
+    done = command(*launch, "--recipe", path, "--output-dir", tmp_path / "model", "--max-steps", 2)
+    assert done.returncode == 0, done.stderr
+    assert "2 steps" in done.stdout
+    assert (tmp_path / "model/model.safetensors").exists()
