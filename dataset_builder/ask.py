@@ -156,10 +156,20 @@ class Ask:
         return scores.log_probabilities
 
     async def once(self, key: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """What all units of a shard share: made by the first that needs it, awaited by the others."""
-        if key not in self._shared:
-            self._shared[key] = asyncio.ensure_future(make())
-        result: T = await self._shared[key]
+        """What all units of a shard share: made by the first that needs it, awaited by the others.
+
+        Raises:
+            UnitRejected: it could not be made; the next unit that needs it tries again.
+        """
+        task = self._shared.get(key)
+        if task is None:
+            task = self._shared[key] = asyncio.ensure_future(make())
+        try:
+            result: T = await task
+        except UnitRejected:
+            if self._shared.get(key) is task:
+                del self._shared[key]
+            raise
         return result
 
     def reject(self, reason: str, text: str, part: str = "") -> None:

@@ -105,12 +105,15 @@ class Utterances(Strict):
 
 
 class Labels(Strict):
-    """Stage 3: soft labels. `keep_at`: lower scores are not labels (the paper: 0.3). `temperature`: likelihood only."""
+    """Stage 3: soft labels. `keep_at`: lower scores are not labels (the paper: 0.3).
+
+    `temperature` is the likelihood labeler's: 0.3 gives the demo's teacher 3.2 labels a text, as many as the paper's.
+    """
 
     labeler: Literal["likelihood", "verbalised"] = "likelihood"
     decoding: Decoding = Decoding(max_new_tokens=100)
     keep_at: Share = 0.3
-    temperature: Annotated[float, Field(gt=0)] = 1.0
+    temperature: Annotated[float, Field(gt=0)] = 0.3
 
 
 class Situations(Strict):

@@ -12,10 +12,13 @@ from pathlib import Path
 import numpy as np
 from datasets import DatasetDict, load_dataset
 from datasets.exceptions import DatasetNotFoundError
+from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
+
+GOEMOTIONS = "google-research-datasets/go_emotions"
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,8 @@ def goemotions(place: str | None, config: str) -> Rows:
     del config
     if place is not None:
         return _goemotions_tsv(Path(place))
-    revision = GOEMOTIONS_REVISION
-    rows = load_splits("google-research-datasets/go_emotions", "simplified", revision)["test"]
-    return Rows(list(rows["text"]), None, _multi_hot(rows["labels"]), revision)
+    rows = load_splits(GOEMOTIONS, "simplified", None)["test"]
+    return Rows(list(rows["text"]), None, _multi_hot(rows["labels"]), str(HfApi().dataset_info(GOEMOTIONS).sha))
 
 
 def _goemotions_tsv(folder: Path) -> Rows:
@@ -106,8 +108,6 @@ def _multi_hot(labels: list[list[int]]) -> np.ndarray:
         gold[row, indices] = 1
     return gold
 
-
-GOEMOTIONS_REVISION = "main"
 
 BENCHMARKS = {
     benchmark.name: benchmark

@@ -49,7 +49,10 @@ class User:
         return repo_id.split("/")[0] in (self.name, *self.organisations)
 
 
-USERS = {"hf_writer": User("tester", "write", ("emo-org",)), "hf_reader": User("reader", "read")}
+USERS = {
+    "hf_writer": User("tester", "write", ("emo-org", "google-research-datasets")),
+    "hf_reader": User("reader", "read"),
+}
 
 
 @dataclass(frozen=True)

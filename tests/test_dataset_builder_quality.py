@@ -8,7 +8,7 @@ from dataset_builder.recipe import Quality
 from dataset_builder.schema import ContextlessRow, ContextualRow, RawLabel
 from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS
 
-QUALITY = Quality(min_words=3, max_words=12, max_context_words=20)
+QUALITY = Quality(min_words=3, max_words=16, max_context_words=20)
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,8 @@ QUALITY = Quality(min_words=3, max_words=12, max_context_words=20)
         ("Не могу поверить, что он ушёл", "not_english"),
         ("Imagina una casa grande sin puertas", "not_english"),
         ("", "too_short"),
+        ("I'm excited.", "too_short"),
+        ("I run and I run and I run and I run and I run.", "repetitive"),
     ],
 )
 def test_utterances(text: str, reason: str | None) -> None:

@@ -136,3 +136,31 @@ def test_what_is_not_whole_is_not_sent(
     )
     assert nobody.returncode == 2
     assert "Traceback" not in nobody.stderr
+
+
+GOEMOTIONS = """
+from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
+names = __import__("dataset_builder.taxonomy", fromlist=["LABELS"]).LABELS
+features = Features({"text": Value("string"), "labels": List(ClassLabel(names=list(names))), "id": Value("string")})
+rows = {"text": ["river window", "letter", "garden"], "labels": [[0], [27], [3, 5]], "id": ["a", "b", "c"]}
+test = Dataset.from_dict(rows, features=features)
+DatasetDict(test=test).push_to_hub("google-research-datasets/go_emotions", "simplified", set_default=True)
+"""
+
+
+@pytest.mark.end_to_end
+def test_goemotions_comes_from_the_hub_by_default(
+    command: Command, hub: tuple[LoopbackHub, str], tmp_path: Path, tiny_models: Path
+) -> None:
+    environment = client_environment(hub[1], tmp_path / "home")
+    pushed = command("-c", GOEMOTIONS, environment=environment)
+    assert pushed.returncode == 0, pushed.stderr
+    model = tiny_models / "emo-pillars-contextless-minilm"
+    arguments = ["--model", model, "--benchmark", "goemotions", "--out", tmp_path]
+    done = command("-m", "eval.run", *arguments, environment=environment)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / model.name / "goemotions.json").read_text())
+    assert result["support"] == 3
+    assert result["data_revision"] == hub[0].repositories["datasets", "google-research-datasets/go_emotions"].sha(
+        "main"
+    )

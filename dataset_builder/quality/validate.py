@@ -37,14 +37,26 @@ def check_language(text: str) -> str | None:
     return "not_english" if len(tokens) >= 5 and not _COMMON_ENGLISH.intersection(tokens) else None
 
 
-def check_utterance(text: str, character: str, quality: Quality) -> str | None:
-    """`too_short`, `too_long`, `not_english`, or `third_person`: names its speaker and never says I or we."""
-    count = len(words(text))
-    if count < quality.min_words:
+def check_repetition(text: str) -> str | None:
+    """`repetitive`: of a dozen words and more, over two fifths of the word 3-grams repeat an earlier one."""
+    tokens = words(text)
+    shingles = list(zip(tokens, tokens[1:], tokens[2:], strict=False))
+    return "repetitive" if len(tokens) >= 12 and len(set(shingles)) < 0.6 * len(shingles) else None
+
+
+def check_form(text: str, shortest: int, longest: int) -> str | None:
+    """What every text must be: `too_short`, `too_long` (in words), `not_english`, `repetitive`."""
+    count = len(text.split())
+    if count < shortest:
         return "too_short"
-    if count > quality.max_words:
+    if count > longest:
         return "too_long"
-    if reason := check_language(text):
+    return check_language(text) or check_repetition(text)
+
+
+def check_utterance(text: str, character: str, quality: Quality) -> str | None:
+    """A fault of form, or `third_person`: names its speaker and never says I or we."""
+    if reason := check_form(text, quality.min_words, quality.max_words):
         return reason
     named = re.search(rf"\b{re.escape(character)}\b", text, re.IGNORECASE)
     return "third_person" if named and not _FIRST_PERSON.search(text) else None
@@ -57,13 +69,8 @@ def check_label_word(text: str, labels: Iterable[str]) -> str | None:
 
 
 def check_context(text: str, labels: Iterable[str], quality: Quality) -> str | None:
-    """`too_short`, `too_long`, `not_english`, or `label_word`: the situation names the emotion."""
-    count = len(words(text))
-    if count < quality.min_words:
-        return "too_short"
-    if count > quality.max_context_words:
-        return "too_long"
-    return check_language(text) or check_label_word(text, labels)
+    """A fault of form, or `label_word`: the situation names the emotion."""
+    return check_form(text, quality.min_words, quality.max_context_words) or check_label_word(text, labels)
 
 
 def check_row(row: ContextlessRow, quality: Quality) -> str | None:
