@@ -1,5 +1,6 @@
 """What a person wrote, read strictly: the one error for bad input, and YAML recipes as frozen pydantic models."""
 
+import errno
 import hashlib
 import json
 import re
@@ -84,6 +85,15 @@ def run_command(main: Callable[[], int | None]) -> None:
         sys.exit(main() or 0)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        print(
+            f"error: {place}{error.strerror}. Make room or give another folder; what is finished is kept.",
+            file=sys.stderr,
+        )
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; what was finished is kept, the same command goes on from there", file=sys.stderr)

@@ -15,96 +15,47 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, unquote
 
 import uvicorn
-import yaml
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tests.loopback_repository import (
+    File,
+    HubError,
+    Json,
+    Repository,
+    User,
+    card_faults,
+    entry,
+    eval_results,
+    folder,
+    front_matter,
+    git_sha,
+    history,
+    identifier,
+    now,
+    refs,
+    tree,
+)
+
 PREFIXES = {"models": "", "datasets": "datasets/", "spaces": "spaces/"}
 LFS_SUFFIXES = (".safetensors", ".bin", ".onnx", ".parquet", ".arrow", ".pt", ".gz", ".zip", ".model", ".png", ".npz")
 LFS_FROM = 10_000_000  # bytes
-LICENSES = {"apache-2.0", "mit", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc0-1.0", "openrail", "other", "unknown"}
-Json = Any
-
-
-@dataclass(frozen=True)
-class User:
-    """Who a token belongs to."""
-
-    name: str
-    role: str
-    organisations: tuple[str, ...] = ()
-
-    def owns(self, repo_id: str) -> bool:
-        """Whether the repository is in the user's own or an organisation's namespace."""
-        return repo_id.split("/")[0] in (self.name, *self.organisations)
+HIDDEN = {"HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"}
+HIDDEN |= {"TRANSFORMERS_OFFLINE", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_DATASETS_CACHE", "HF_ASSETS_CACHE"}
 
 
 USERS = {
     "hf_writer": User("tester", "write", ("emo-org", "google-research-datasets")),
     "hf_reader": User("reader", "read"),
 }
-
-
-@dataclass(frozen=True)
-class File:
-    """A file of a commit; `lfs` is its content's sha256 when it is stored apart."""
-
-    oid: str
-    size: int
-    lfs: str | None = None
-
-
-@dataclass(frozen=True)
-class Commit:
-    """A commit: all files of the repository by path."""
-
-    parent: str | None
-    files: dict[str, File]
-    title: str
-    message: str
-    author: str
-    date: str
-
-
-@dataclass
-class Repository:
-    """A repository with its commits by sha and its refs by name."""
-
-    id: str
-    kind: str
-    private: bool
-    created: str
-    gated: Json = False
-    commits: dict[str, Commit] = field(default_factory=dict)
-    branches: dict[str, str] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-    pull_requests: dict[str, str] = field(default_factory=dict)
-
-    def sha(self, revision: str) -> str:
-        """The commit that a branch, tag, pull request or sha names."""
-        for refs in (self.branches, self.tags, self.pull_requests):
-            if revision in refs:
-                return refs[revision]
-        if revision in self.commits:
-            return revision
-        raise HubError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
-
-    def commit(self, parent: str | None, files: dict[str, File], title: str, message: str, author: str) -> str:
-        """Add a commit and return its sha."""
-        seed = json.dumps([parent, sorted((p, f.oid) for p, f in files.items()), title, time.time_ns()])
-        sha = hashlib.sha1(seed.encode()).hexdigest()
-        self.commits[sha] = Commit(parent, files, title, message, author, now())
-        return sha
 
 
 @dataclass(frozen=True)
@@ -123,15 +74,6 @@ class Call:
     def json(self) -> Json:
         """The body."""
         return json.loads(self.body or b"{}")
-
-
-class HubError(Exception):
-    """An answer other than success, with the headers by which the client tells errors apart."""
-
-    def __init__(self, status: int, message: str, code: str | None = None, **headers: str) -> None:
-        super().__init__(message)
-        marks = {"X-Error-Message": message, **({"X-Error-Code": code} if code else {}), **headers}
-        self.response = JSONResponse({"error": message}, status, marks)
 
 
 class LoopbackHub:
@@ -156,6 +98,9 @@ class LoopbackHub:
             answer = self._answer(request, path, body)
         except HubError as error:
             answer = error.response
+        except Exception:  # a defect of this double: raised, and seen in `calls` as well
+            self.calls.append((request.method, path, 500))
+            raise
         response = answer if isinstance(answer, Response) else JSONResponse(answer)
         self.calls.append((request.method, path, response.status_code))
         return response
@@ -166,7 +111,7 @@ class LoopbackHub:
                 raise HubError(statuses.pop(0), "injected fault")
         parts = [unquote(part) for part in path.strip("/").split("/")]
         base = str(request.base_url).rstrip("/")
-        if parts[0] == "_lfs":  # the storage side: signed URLs, no token arrives
+        if parts[0] == "_lfs" and len(parts) == 2:  # the storage side: signed URLs, no token arrives
             return self._store(parts[1], body)
         token = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
         if token and token not in USERS:
@@ -185,13 +130,15 @@ class LoopbackHub:
     # ------------------------------------------------------------------ the API
 
     def _api(self, call: Call, parts: list[str]) -> Json:
+        if not parts:
+            raise HubError(404, "Not found")
         if parts == ["whoami-v2"]:
             return self._whoami(call)
         if parts == ["validate-yaml"]:
             faults = card_faults(call.json["content"], call.json["repoType"])
             answer = {"errors": [{"message": fault} for fault in faults], "warnings": []}
             return JSONResponse(answer, 400 if faults else 200)
-        if parts[0] == "repos":
+        if parts[0] == "repos" and len(parts) == 2:
             return self._create_or_delete(call, parts[1])
         if parts[0] == "collections":
             return self._collections(call, parts[1:])
@@ -216,10 +163,9 @@ class LoopbackHub:
         asked, user = call.json, call.user
         kind = (asked.get("type") or "model") + "s"
         repo_id = f"{asked.get('organization') or (user.name if user else None)}/{asked['name']}"
-        if not (user and user.owns(repo_id) and user.role == "write"):
-            namespace = repo_id.split("/")[0]
-            message = f'You don\'t have the rights to create a {kind[:-1]} under the namespace "{namespace}"'
-            raise HubError(403 if user else 401, message)
+        namespace = repo_id.split("/")[0]
+        message = f'You don\'t have the rights to create a {kind[:-1]} under the namespace "{namespace}"'
+        self._may_write(call, repo_id, message)
         if action == "delete":
             return {"deleted": self.repositories.pop((kind, self._find(call, kind, repo_id).id)).id}
         url = f"{call.base}/{PREFIXES[kind]}{repo_id}"
@@ -227,7 +173,7 @@ class LoopbackHub:
             return JSONResponse({"error": f"You already created this {kind[:-1]} repo: {repo_id}", "url": url}, 409)
         repository = Repository(repo_id, kind, private=asked.get("visibility") == "private", created=now())
         attributes = self._keep(b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n")
-        first = repository.commit(None, {".gitattributes": attributes}, "initial commit", "", user.name)
+        first = repository.commit(None, {".gitattributes": attributes}, "initial commit", "", user.name if user else "")
         repository.branches["main"] = first
         self.repositories[kind, repo_id] = repository
         return {"url": url, "name": repo_id, "id": identifier(kind, repo_id)}
@@ -324,11 +270,15 @@ class LoopbackHub:
                 del files[known]
 
     def _collections(self, call: Call, parts: list[str]) -> Json:
+        if not parts and call.method == "GET":
+            return [shown(known) for known in self.collections.values() if self._shows(call, known)]
         if not parts:
-            return list(map(shown, self.collections.values())) if call.method == "GET" else self._new_collection(call)
+            return self._new_collection(call)
         collection = self.collections.get("/".join(parts[:2]))
-        if collection is None:
+        if collection is None or not self._shows(call, collection):
             raise HubError(404, "Collection not found")
+        if call.method != "GET":
+            self._may_write(call, collection["slug"], "You don't have write access to this collection")
         items = collection["items"]
         if parts[2:] == ["items"]:
             item = call.json["item"]
@@ -339,7 +289,9 @@ class LoopbackHub:
             note = {"note": {"text": call.json["note"]}} if call.json.get("note") else {}
             items.append({"_id": identifier(item["type"], item["id"]), **item, **note})
         elif len(parts) == 4:
-            index = next(index for index, item in enumerate(items) if item["_id"] == parts[3])
+            index = next((index for index, item in enumerate(items) if item["_id"] == parts[3]), None)
+            if index is None:
+                raise HubError(404, "Collection item not found")
             item = items.pop(index)
             if call.method == "PATCH":
                 note = {"note": {"text": call.json["note"]}} if "note" in call.json else {}
@@ -353,6 +305,7 @@ class LoopbackHub:
 
     def _new_collection(self, call: Call) -> Json:
         asked = call.json
+        self._may_write(call, asked["namespace"], f"You can't create a collection under {asked['namespace']}")
         slug = f"{asked['namespace']}/{'-'.join(asked['title'].lower().split())}-{identifier(asked['title'])}"
         if slug in self.collections:
             return JSONResponse({"error": "exists", "slug": slug}, 409)
@@ -401,6 +354,8 @@ class LoopbackHub:
             first, last = asked.removeprefix("bytes=").split("-")
             start = int(first) if first else max(0, len(content) - int(last))
             end = min(int(last), len(content) - 1) if first and last else len(content) - 1
+            if start >= len(content):
+                raise HubError(416, "Range not satisfiable", **{"Content-Range": f"bytes */{len(content)}"})
             headers["Content-Range"] = f"bytes {start}-{end}/{len(content)}"
             content, status = content[start : end + 1], 206
         headers["Content-Length"] = str(len(content))
@@ -411,14 +366,22 @@ class LoopbackHub:
     def _sees(self, call: Call, repository: Repository) -> bool:
         return not repository.private or bool(call.user and call.user.owns(repository.id))
 
+    def _shows(self, call: Call, collection: dict[str, Json]) -> bool:
+        return not collection["private"] or bool(call.user and call.user.owns(collection["slug"]))
+
     def _find(self, call: Call, kind: str, repo_id: str, writes: bool = False) -> Repository:
         """The repository; a private one cannot be told from a missing one."""
         repository = self.repositories.get((kind, repo_id))
         if repository is None or not self._sees(call, repository):
             raise HubError(404 if call.user else 401, "Repository not found", "RepoNotFound")
-        if writes and not (call.user and call.user.owns(repo_id) and call.user.role == "write"):
-            raise HubError(403 if call.user else 401, "You don't have write access to this repo")
+        if writes:
+            self._may_write(call, repo_id, "You don't have write access to this repo")
         return repository
+
+    def _may_write(self, call: Call, name: str, otherwise: str) -> None:
+        """Refuse who may not write under the name's namespace."""
+        if not (call.user and call.user.owns(name) and call.user.role == "write"):
+            raise HubError(403 if call.user else 401, otherwise)
 
     def _keep(self, content: bytes) -> File:
         oid = git_sha(content)
@@ -454,113 +417,13 @@ class LoopbackHub:
             guessed = "text-classification" if "SequenceClassification" in str(config.get("architectures")) else None
             about |= {"modelId": repository.id, "library_name": card.get("library_name"), "config": config}
             about["pipeline_tag"] = card.get("pipeline_tag") or guessed
-            about["evalResults"] = [
-                {"filename": path, "data": result}
-                for path, file in files.items()
-                if path.startswith(".eval_results/")
-                for result in yaml.safe_load(self.blobs[file.oid])
-            ]
+            results = {path: self.blobs[file.oid] for path, file in files.items() if path.startswith(".eval_results/")}
+            about["evalResults"] = [result for path, text in results.items() for result in eval_results(path, text)]
         return about
-
-
-def now() -> str:
-    """The time as the Hub writes it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-
-
-def git_sha(content: bytes) -> str:
-    """Git's name for a file's content."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-
-
-def identifier(*parts: str) -> str:
-    """24 hex digits, as the Hub's ids."""
-    return hashlib.md5("".join(parts).encode()).hexdigest()[:24]
 
 
 def _flag(call: Call, name: str) -> bool:
     return call.query.get(name, ["false"])[0].lower() == "true"
-
-
-def front_matter(text: str) -> dict[str, Json]:
-    """A card's metadata."""
-    has_any = text.startswith("---") and text.count("---") > 1
-    return (yaml.safe_load(text.split("---")[1]) if has_any else None) or {}
-
-
-def card_faults(text: str, kind: str) -> list[str]:
-    """The few of the Hub's rules for card metadata that this double knows."""
-    try:
-        card = front_matter(text)
-    except yaml.YAMLError as error:
-        return [f"YAML: {error}"]
-    faults = []
-    licence = card.get("license", "other")
-    if not {str(name) for name in (licence if isinstance(licence, list) else [licence])} <= LICENSES:
-        faults.append(f'"license" must be one of {sorted(LICENSES)}')
-    for result in [r for index in card.get("model-index") or [] for r in index.get("results") or []]:
-        for part, key in (("task", "type"), ("dataset", "type"), ("dataset", "name")):
-            if not (result.get(part) or {}).get(key):
-                faults.append(f'"model-index": missing {part}.{key}')
-    if kind == "dataset" and any("config_name" not in config for config in card.get("configs") or []):
-        faults.append('"configs": config_name is required')
-    return faults
-
-
-def entry(path: str, file: File) -> dict[str, Json]:
-    """A file in a listing."""
-    about: dict[str, Json] = {"type": "file", "oid": file.oid, "blobId": file.oid, "size": file.size, "path": path}
-    if file.lfs:
-        about["lfs"] = {"oid": file.lfs, "sha256": file.lfs, "size": file.size, "pointerSize": 134}
-    return about
-
-
-def folder(path: str) -> dict[str, Json]:
-    """A folder in a listing."""
-    return {"type": "directory", "oid": hashlib.sha1(path.encode()).hexdigest(), "size": 0, "path": path}
-
-
-def tree(files: dict[str, File], below: str, recursive: bool) -> list[dict[str, Json]]:
-    """The listing of a folder; EntryNotFound where there is none (pipelines need exactly this)."""
-    below = below.strip("/")
-    prefix = f"{below}/" if below else ""
-    folders: dict[str, dict[str, Json]] = {}
-    found = []
-    for path in sorted(path for path in files if path.startswith(prefix)):
-        parts = path.removeprefix(prefix).split("/")
-        for depth in range(1, len(parts) if recursive else min(2, len(parts))):
-            name = prefix + "/".join(parts[:depth])
-            folders.setdefault(name, folder(name))
-        if recursive or len(parts) == 1:
-            found.append(entry(path, files[path]))
-    if below and not found and not folders:
-        raise HubError(404, f"{below} does not exist", "EntryNotFound")
-    return [*folders.values(), *found]
-
-
-def refs(repository: Repository) -> Json:
-    """All refs."""
-
-    def listed(names: dict[str, str], prefix: str) -> Json:
-        return [{"name": name, "ref": prefix + name, "targetCommit": sha} for name, sha in names.items()]
-
-    return {
-        "branches": listed(repository.branches, "refs/heads/"),
-        "tags": listed(repository.tags, "refs/tags/"),
-        "converts": [],
-        "pullRequests": listed(repository.pull_requests, ""),
-    }
-
-
-def history(repository: Repository, revision: str) -> Json:
-    """The commits behind a revision, the newest first."""
-    found, sha = [], repository.sha(revision) if revision else None
-    while sha:
-        commit = repository.commits[sha]
-        about = {"id": sha, "title": commit.title, "message": commit.message, "date": commit.date}
-        found.append(about | {"authors": [{"user": commit.author}]})
-        sha = commit.parent
-    return found
 
 
 def shown(collection: dict[str, Json]) -> Json:
@@ -572,36 +435,42 @@ def shown(collection: dict[str, Json]) -> Json:
 def serve(hub: LoopbackHub | None = None, port: int = 0) -> Iterator[tuple[LoopbackHub, str]]:
     """Serve a Hub on 127.0.0.1 in a thread; yields it and its URL."""
     hub = hub or LoopbackHub()
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", port))
-        port = probe.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(hub.app(), host="127.0.0.1", port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    try:
-        yield hub, f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join(timeout=10)
+    with socket.socket() as reserved:  # handed to the server as it is: nobody can take the port in between
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(("127.0.0.1", port))
+        port = reserved.getsockname()[1]
+        server = uvicorn.Server(uvicorn.Config(hub.app(), log_level="warning"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [reserved]}, daemon=True)
+        thread.start()
+        while not server.started:
+            if not thread.is_alive():
+                raise RuntimeError("the loopback Hub did not start; its messages are above")
+            time.sleep(0.02)
+        try:
+            yield hub, f"http://127.0.0.1:{port}"
+        finally:
+            server.should_exit = True
+            thread.join(timeout=10)
 
 
 def client_environment(url: str, home: Path, token: str | None = "hf_writer") -> dict[str, str]:
     """The environment of a client process: this Hub, a cache of its own, a token or none."""
     ours = {"HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     ours |= {"HF_HUB_DISABLE_UPDATE_CHECK": "1", **({"HF_TOKEN": token} if token else {})}
-    hidden = {"HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_TOKEN_PATH"}
-    return {name: value for name, value in os.environ.items() if name not in hidden} | ours
+    local = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"]))
+    ours |= {"NO_PROXY": local, "no_proxy": local}
+    return {name: value for name, value in os.environ.items() if name not in HIDDEN} | ours
 
 
 def main() -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(prog="python -m tests.loopback_hub", description="Serves a Hub for tests.")
     parser.add_argument("--port", type=int, default=8765)
-    with serve(port=parser.parse_args().port) as (_, url):
-        print(f"export HF_ENDPOINT={url} HF_TOKEN=hf_writer HF_HOME=$(mktemp -d) HF_HUB_DISABLE_XET=1")
+    port = parser.parse_args().port
+    switches = " ".join(f"HF_HUB_DISABLE_{name}=1" for name in ("XET", "TELEMETRY", "UPDATE_CHECK"))
+    with suppress(KeyboardInterrupt), serve(port=port) as (_, url):
+        print("unset HF_HUB_OFFLINE TRANSFORMERS_OFFLINE HF_DATASETS_OFFLINE")
+        print(f"export HF_ENDPOINT={url} HF_TOKEN=hf_writer HF_HOME=$(mktemp -d) {switches}", flush=True)
         threading.Event().wait()
 
 

@@ -90,6 +90,14 @@ def test_a_prefill_where_the_server_continues_it() -> None:
     assert bodies[0]["continue_final_message"] is True
 
 
+def test_an_opening_quote_does_not_end_the_answer() -> None:
+    request = Request(prompt="test", system="s", user="u", prefill='"I', stop=('"', "\n"))
+    with server(lambda body, call: completion('"I did.')) as (url, bodies):
+        for prefill in (False, True):
+            asyncio.run(teacher(url, prefill=prefill).generate(request))
+    assert [body["stop"] for body in bodies] == [["\n"], ['"', "\n"]]
+
+
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
 def test_passing_failures_are_retried(status: int) -> None:
     def answer(body: dict[str, Any], call: int) -> Response:

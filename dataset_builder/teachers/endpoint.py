@@ -37,13 +37,15 @@ class Endpoint:
 
     async def generate(self, request: Request) -> Reply:
         """Answer a request by a chat completion."""
+        # Where the server begins the answer itself, what the prefill holds (an opening quote) must not end it.
+        stop = [character for character in request.stop if self._config.prefill or character not in request.prefill]
         body = await self._complete(
             request,
             max_tokens=request.max_new_tokens,
             temperature=request.temperature,
             top_p=request.top_p,
             seed=request.seed,
-            stop=list(request.stop) or openai.omit,
+            stop=stop or openai.omit,
         )
         choice = body.choices[0]
         text = choice.message.content or ""
