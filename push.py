@@ -114,7 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python push.py", description="Publishes data set, models and cards.")
     parser.add_argument("--namespace", required=True, help="user or organisation")
     parser.add_argument("--corpus", type=Path, default=Path("work/demo/corpus"))
-    parser.add_argument("--models", type=Path, default=Path("work/demo/models"))
+    parser.add_argument("--models", type=Path, default=Path("work/models"))
     parser.add_argument("--cards", type=Path, default=Path("model_cards"))
     parser.add_argument("--public", action="store_true", help="default: private")
     parser.add_argument("--execute", action="store_true", help="send; without it only the plan is printed")
