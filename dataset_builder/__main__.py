@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from dataset_builder.inputs import InputError, read_recipe, run_command
+from dataset_builder.provenance import RESULTS, provenance, write_result
 from dataset_builder.recipe import BuildRecipe
 
 
@@ -18,8 +19,10 @@ def main() -> None:
     build.add_argument("--limit", type=int, help="at most so many stories")
     status = commands.add_parser("status", help="what a work folder holds: rows, rejects, tokens and seconds a stage")
     status.add_argument("--work-dir", required=True, type=Path)
+    resolver = commands.add_parser("measure-resolver", help="how well words outside the taxonomy find their class")
+    resolver.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
-    {"build": _build, "status": _status}[args.command](args)
+    {"measure-resolver": _measure_resolver, "build": _build, "status": _status}[args.command](args)
 
 
 def _status(args: argparse.Namespace) -> None:
@@ -43,6 +46,15 @@ def _build(args: argparse.Namespace) -> None:
     print(summary(args.work_dir))
     if not made:
         print(f"{args.work_dir} is complete; nothing was changed.")
+
+
+def _measure_resolver(args: argparse.Namespace) -> None:
+    from dataset_builder.quality.measure_resolve import measure
+
+    content = measure() | provenance()
+    print(write_result(content, args.out, "system", "out-of-taxonomy"))
+    for name, metric in content["metrics"].items():
+        print(f"{name:<36}{metric['value']:g}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""What a person wrote, read strictly: the one error for bad input, and YAML recipes as frozen pydantic models."""
+"""What comes from outside, read strictly: the one error for bad input, YAML recipes, models in installed packages."""
 
 import errno
 import hashlib
+import importlib.util
 import json
 import re
 import sys
@@ -71,6 +72,16 @@ def describe(error: ValidationError) -> str:
             faults.append(f"key '{key}': {fault['msg']} (found {fault['input']!r})")
     more = len(error.errors()) - len(faults)
     return "; ".join(faults) + (f"; and {more} more" if more > 0 else "")
+
+
+def wheel_path(wheel: str | None) -> Path | None:
+    """Where an installed Python package holds a model (`package/file` or `package/folder`); None if it is not there."""
+    if wheel is None:
+        return None
+    package, _, inside = wheel.partition("/")
+    spec = importlib.util.find_spec(package)
+    path = Path(spec.origin).parent / inside if spec and spec.origin else None
+    return path if path and path.exists() else None
 
 
 def fingerprint(value: Any) -> str:

@@ -94,7 +94,7 @@ def _rows(config: str, recipe: BuildRecipe, work_dir: Path, teacher: str) -> Ite
 
 
 def _published(row: LabelledRow, recipe: BuildRecipe, teacher: str) -> dict[str, Any]:
-    scores = resolve(row.raw_labels)
+    scores = resolve(row.raw_labels, recipe.resolve)
     return {
         "id": row.id,
         "text": row.text,
@@ -134,7 +134,7 @@ def _decide(
     dropped_originals: set[str] = set()
     for row in _rows(config, recipe, work_dir, teacher):
         if config == "contextless":
-            unresolved.update(label.label for label in row.raw_labels if class_of(label.label) is None)
+            unresolved.update(raw.label for raw in row.raw_labels if class_of(raw.label, recipe.resolve) is None)
         reason = check_row(row, recipe.quality)
         if reason is None and isinstance(row, ContextualRow) and row.variant == "rewritten":
             # A rewriting is like its original by intent; it goes where the original goes.

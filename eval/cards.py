@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.inputs import InputError, run_command
+from dataset_builder.provenance import RESULTS
 from eval.benchmarks import BENCHMARKS
-from eval.run import RESULTS
 
 CARDS = Path("model_cards")
 README = Path("README.md")

@@ -12,10 +12,10 @@ import numpy as np
 from datasets import DatasetDict
 
 from dataset_builder.inputs import InputError, run_command
+from dataset_builder.provenance import RESULTS, provenance, write_result
 from dataset_builder.schema import CONFIGS
 from dataset_builder.taxonomy import LABELS, NEUTRAL
 from eval.benchmarks import load_splits
-from eval.run import RESULTS, provenance, write_result
 
 NAME = "emo-pillars"
 

@@ -5,24 +5,17 @@ on its development split; nothing is chosen here.
 """
 
 import argparse
-import importlib.metadata
-import json
-import os
-import platform
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dataset_builder.inputs import run_command
+from dataset_builder.provenance import RESULTS, provenance, write_result
 from dataset_builder.taxonomy import LABELS
 from eval.benchmarks import BENCHMARKS, Rows, find
 from eval.metrics import bootstrap, expected_calibration_error, macro_f1, micro_f1
 from eval.predict import Model, load_model, probabilities
-
-RESULTS = Path("eval/results")
 
 
 def measure(rows: Rows, scores: np.ndarray, thresholds: np.ndarray) -> dict[str, dict[str, float]]:
@@ -64,28 +57,6 @@ def result(model: Model, benchmark: str, rows: Rows, scores: np.ndarray) -> dict
         "recipe_hash": model.record.get("recipe_hash", "unknown"),
         **provenance(),
     }
-
-
-def provenance() -> dict[str, Any]:
-    """What every result names of the run itself: commit, command, libraries, hardware."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    module = Path(sys.argv[0]).with_suffix("").relative_to(Path.cwd()).as_posix().replace("/", ".")
-    return {
-        "commit": commit or "unknown",
-        "command": " ".join(["python -m", module, *sys.argv[1:]]),
-        "libraries": {name: importlib.metadata.version(name) for name in ("datasets", "torch", "transformers")},
-        "hardware": f"{platform.machine()}, {os.cpu_count()} CPU cores",
-    }
-
-
-def write_result(content: dict[str, Any], out: Path, name: str, benchmark: str) -> Path:
-    """Write `<out>/<name>/<benchmark>.json`, whole or not at all."""
-    path = out / name / f"{benchmark}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
-    return path
 
 
 def main() -> None:

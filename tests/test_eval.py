@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from dataset_builder.inputs import InputError
+from dataset_builder.provenance import write_result
 from dataset_builder.taxonomy import LABELS
 from eval.benchmarks import find, goemotions, own
 from eval.cards import fill, model_section, read_results, render, table
 from eval.metrics import bootstrap, expected_calibration_error, macro_f1, micro_f1
 from eval.predict import load_model, probabilities
-from eval.run import measure, result, write_result
+from eval.run import measure, result
 
 GOEMOTIONS = Path(__file__).parent.parent.parent / "shared/data/goemotions"
 

@@ -7,7 +7,6 @@ import argparse
 import copy
 import hashlib
 import importlib.metadata
-import importlib.util
 import json
 import time
 from pathlib import Path
@@ -21,7 +20,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, get_linear_schedule_with_warmup
 
-from dataset_builder.inputs import InputError, fingerprint, read_recipe, run_command
+from dataset_builder.inputs import InputError, fingerprint, read_recipe, run_command, wheel_path
 from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS
 from train.data import Collate, LengthGroupedBatches, load_corpus, tokenise
 from train.losses import binary_cross_entropy
@@ -143,11 +142,8 @@ def train(recipe: ClassifierRecipe, data: str | None, output_dir: Path, max_step
 
 def base_model_source(recipe: ClassifierRecipe) -> dict[str, Any]:
     """Arguments of `from_pretrained`: the folder in the installed package that the recipe names, else the Hub's."""
-    if recipe.base_model_wheel:
-        package, _, folder = recipe.base_model_wheel.partition("/")
-        spec = importlib.util.find_spec(package)
-        if spec and spec.origin and (Path(spec.origin).parent / folder).is_dir():
-            return {"pretrained_model_name_or_path": str(Path(spec.origin).parent / folder)}
+    if folder := wheel_path(recipe.base_model_wheel):
+        return {"pretrained_model_name_or_path": str(folder)}
     return {"pretrained_model_name_or_path": recipe.base_model, "revision": recipe.base_model_revision}
 
 

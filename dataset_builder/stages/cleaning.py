@@ -19,7 +19,7 @@ async def run(row: SituatedRow, story: Narrative, ask: Ask, recipe: BuildRecipe)
     Where the teacher cannot clean, a situation that names none of its emotions stays as it is (there is nothing to
     clean away); one that does is rejected.
     """
-    labels = taxonomy_labels(row, recipe.labels.keep_at)
+    labels = taxonomy_labels(row, recipe)
     try:
         cleaned = await ask.text(
             "cleaning",

@@ -25,7 +25,7 @@ async def run(row: LabelledRow, story: Narrative, ask: Ask, recipe: BuildRecipe)
         story=story.text,
         character=row.character,
         text=row.text,
-        emotions=" and ".join(taxonomy_labels(row, recipe.labels.keep_at)),
+        emotions=" and ".join(taxonomy_labels(row, recipe)),
     )
     return [SituatedRow(**row.model_dump(), context=situation, context_original=situation)]
 

@@ -34,10 +34,10 @@ async def run(row: UtteranceRow, story: Narrative, ask: Ask, recipe: BuildRecipe
     return [LabelledRow(**row.model_dump(), raw_labels=tuple(raw), labeler=recipe.labels.labeler)]
 
 
-def taxonomy_labels(row: LabelledRow, keep_at: float) -> list[str]:
+def taxonomy_labels(row: LabelledRow, recipe: BuildRecipe) -> list[str]:
     """Names of the classes that the row expresses, for prompts and checks."""
-    scores = resolve(row.raw_labels)
-    return [label for label, score in zip(LABELS, scores, strict=True) if score >= keep_at]
+    scores = resolve(row.raw_labels, recipe.resolve)
+    return [label for label, score in zip(LABELS, scores, strict=True) if score >= recipe.labels.keep_at]
 
 
 async def _likelihood(text: str, ask: Ask, temperature: float) -> list[RawLabel]:

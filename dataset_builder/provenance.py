@@ -1,0 +1,37 @@
+"""What every result names of the run that made it, and the one way in which results are written."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path("eval/results")
+
+
+def provenance() -> dict[str, Any]:
+    """Commit, command, library versions and hardware of this run."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    path = Path(sys.argv[0]).with_suffix("")
+    path = path.parent if path.name == "__main__" else path
+    module = ".".join(path.relative_to(Path.cwd()).parts) if path.is_relative_to(Path.cwd()) else path.name
+    libraries = ("datasets", "torch", "transformers")
+    return {
+        "commit": commit or "unknown",
+        "command": " ".join(["python -m", module, *sys.argv[1:]]),
+        "libraries": {name: importlib.metadata.version(name) for name in libraries},
+        "hardware": f"{platform.machine()}, {os.cpu_count()} CPU cores",
+    }
+
+
+def write_result(content: dict[str, Any], out: Path, name: str, benchmark: str) -> Path:
+    """Write `<out>/<name>/<benchmark>.json`, whole or not at all."""
+    path = out / name / f"{benchmark}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".part")
+    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+    return path

