@@ -5,7 +5,8 @@
 `likelihood`: one forward pass gives the log-probability of each of the 28 names as the answer. From it the mean
 log-probability of the same name after content-free texts is taken off (calibration: a teacher prefers some words
 whatever the text), the rest goes through a softmax with the recipe's temperature, and every probability is divided
-by the largest: the strongest emotion has score 1, one half as likely 0.5.
+by the largest: the strongest emotion has score 1, one half as likely 0.5. Content-free texts are neutral themselves
+and cannot calibrate that label; it takes the mean correction of the other 27.
 """
 
 import math
@@ -15,7 +16,7 @@ from dataset_builder.quality.resolve import resolve
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.replies import scored_labels
 from dataset_builder.schema import LabelledRow, Narrative, RawLabel, UtteranceRow
-from dataset_builder.taxonomy import LABELS
+from dataset_builder.taxonomy import LABELS, NEUTRAL
 
 CONTENT_FREE = ("N/A", "...", "A sentence.", "[text]")
 CHOICES = tuple(f" {label}" for label in LABELS)
@@ -49,9 +50,10 @@ async def _likelihood(text: str, ask: Ask, temperature: float) -> list[RawLabel]
 
 
 async def _baseline(ask: Ask) -> list[float]:
-    """Mean log-probability of each label after content-free texts, shape (28,)."""
+    """Mean log-probability of each label after content-free texts, shape (28,); neutral's is that of the others."""
     rows = [await ask.scores("labels_likelihood", CHOICES, text=text) for text in CONTENT_FREE]
-    return [sum(column) / len(rows) for column in zip(*rows, strict=True)]
+    means = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
+    return [*means[:NEUTRAL], sum(means[:NEUTRAL]) / NEUTRAL]
 
 
 def soft_labels(log_probabilities: tuple[float, ...], baseline: list[float], temperature: float) -> list[float]:
