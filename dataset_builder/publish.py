@@ -20,7 +20,7 @@ from huggingface_hub import DatasetCardData
 
 from dataset_builder.ask import prompt_versions
 from dataset_builder.engine import MANIFEST, REJECTS, rows_of
-from dataset_builder.inputs import fingerprint
+from dataset_builder.inputs import InputError, fingerprint
 from dataset_builder.quality.deduplicate import Deduplicator
 from dataset_builder.quality.resolve import class_of, resolve
 from dataset_builder.quality.split import split_narratives
@@ -57,7 +57,13 @@ def publish(recipe: BuildRecipe, work_dir: Path, teacher: str) -> bool:
         kept, rows_per_narrative = _decide(config, recipe, work_dir, teacher, rejected, unresolved)
         split_of = split_narratives(rows_per_narrative, getattr(recipe.split, config), recipe.seed)
         rows = (row for row, keep in zip(_rows(config, recipe, work_dir, teacher), kept, strict=True) if keep)
-        splits[config] = _write_parquet(config, rows, split_of, building)
+        written = _write_parquet(config, rows, split_of, building)
+        if written:  # a config without rows (no situations were asked for) is not published
+            splits[config] = written
+    if DEFAULT_CONFIG not in splits:
+        raise InputError(
+            f"no row was kept; {work_dir / REJECTS}/*.jsonl say why. Another teacher or more stories help."
+        )
     _write_card_data(building, splits)
     write_whole(work_dir / REJECTS / "publish.jsonl", (to_line(reject.model_dump()) for reject in rejected))
     manifest = {

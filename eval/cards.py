@@ -78,7 +78,7 @@ def corpus_section(results: dict[str, Result]) -> str:
     found = results["corpus"]
     metrics = {name: metric["value"] for name, metric in found["metrics"].items()}
     rows = []
-    for config in ("contextless", "contextual"):
+    for config in found["per_label"]:
         sizes = [f"{metrics.get(f'{config}_{split}_rows', 0):,.0f}" for split in ("train", "validation", "test")]
         shares = [f"{metrics[f'{config}_labels_per_text']:.2f}", f"{metrics[f'{config}_neutral_share']:.1%}"]
         rows.append([f"`{config}`", *sizes, *shares])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import DatasetDict
+from datasets import DatasetDict, get_dataset_config_names
 
 from dataset_builder.inputs import InputError, run_command
 from dataset_builder.provenance import RESULTS, provenance, write_result
@@ -44,7 +44,9 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="the corpus: a folder or Hub id")
     parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
-    configs = {config: load_splits(args.data, config, None) for config in CONFIGS}
+    configs = {"contextless": load_splits(args.data, "contextless", None)}  # every corpus has it
+    published = get_dataset_config_names(args.data)
+    configs |= {config: load_splits(args.data, config, None) for config in CONFIGS if config in published}
     metrics, per_label = describe(configs)
     manifest = Path(args.data) / "manifest.json"
     made: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from datasets import load_dataset
+from datasets import get_dataset_config_names, load_dataset
 
 from dataset_builder.build import build
 from dataset_builder.inputs import InputError, read_recipe
@@ -169,3 +169,15 @@ def test_narratives_from_a_file(tmp_path: Path, scripted_recipe: Path, command: 
     corpus = load_dataset(str(tmp_path / "work/corpus"), "contextless")
     assert {row for split in corpus.values() for row in split["narrative_id"]} == {"s0", "s1", "s2"}
     assert set(corpus["train"]["source"]) == {"stories"}
+
+
+def test_a_corpus_without_situations_has_one_config(scripted_recipe: Path, tmp_path: Path) -> None:
+    build(recipe_of(scripted_recipe, situations={"share": 0}), tmp_path)
+    assert len(load_dataset(str(tmp_path / "corpus"), "contextless", split="train"))
+    assert get_dataset_config_names(str(tmp_path / "corpus")) == ["contextless"]
+
+
+def test_no_row_at_all_is_said(scripted_recipe: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no row was kept"):
+        build(recipe_of(scripted_recipe, quality={"min_words": 100}), tmp_path)
+    assert not (tmp_path / "corpus").exists()
