@@ -14,6 +14,7 @@ from typing import NoReturn
 import httpx2
 from huggingface_hub import CommitOperationAdd, DatasetCard, HfApi, RepoCard, constants
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+from huggingface_hub.utils import validate_repo_id
 
 DATASET = "emo-pillars"
 NAMESPACE = "NAMESPACE"  # what cards write in its place
@@ -90,6 +91,9 @@ def send(api: HfApi, repository: Repository, namespace: str, private: bool) -> s
     """Create the repository where needed and make it hold the plan's files, in one commit; returns the commit."""
     repo_id = f"{namespace}/{repository.name}"
     api.create_repo(repo_id, repo_type=repository.kind, private=private, exist_ok=True)
+    if bool(api.repo_info(repo_id, repo_type=repository.kind).private) != private:
+        found, asked = ("public", "private") if private else ("private", "public")
+        fail(f"{repo_id} is {found} there and the plan says {asked}. Change it in its settings, or use --public.")
     operations = [CommitOperationAdd("README.md", repository.card.encode())]
     operations += [CommitOperationAdd(name, str(path)) for name, path in repository.files.items()]
     for attempt in range(TRIES):
@@ -128,17 +132,24 @@ def main() -> None:
     try:
         who = api.whoami()["name"]
         for repository in repositories:
-            RepoCard(repository.card, ignore_metadata_errors=False)
+            validate_repo_id(f"{args.namespace}/{repository.name}")
+            RepoCard(repository.card).validate(repo_type=repository.kind)
+        for repository in repositories:
             print(f"{args.namespace}/{repository.name}: {send(api, repository, args.namespace, not args.public)}")
     except LocalTokenNotFoundError:
         fail("no Hub token. Run `hf auth login`, or set HF_TOKEN to a token with write access.")
     except HfHubHTTPError as error:
         fail(_explain(error, args.namespace))
     except (httpx2.HTTPError, OSError) as error:
-        fail(
-            f"{constants.ENDPOINT}: {type(error).__name__}: {str(error).splitlines()[0] or 'no answer'}. Run it again."
-        )
+        fail(f"{constants.ENDPOINT}: {type(error).__name__}: {first_line(error)}. Run it again.")
+    except ValueError as error:  # a name or a card that the Hub does not take
+        fail(f"nothing was sent: {first_line(error)}")
     print(f"sent by {who}")
+
+
+def first_line(error: Exception) -> str:
+    """What an exception says, in one line."""
+    return next(iter(str(error).splitlines()), "no answer")
 
 
 def _explain(error: HfHubHTTPError, namespace: str) -> str:
@@ -148,7 +159,7 @@ def _explain(error: HfHubHTTPError, namespace: str) -> str:
         return f"{constants.ENDPOINT} refuses the token (401). Set HF_TOKEN to a valid one; `hf auth whoami` tests it."
     if status == 403:
         return f"the token may not write to '{namespace}' (403). Use one with write access to that namespace."
-    detail = (error.server_message or str(error)).splitlines()[0]
+    detail = error.server_message or first_line(error)
     return f"{constants.ENDPOINT} answered {status}: {detail}. What was sent is whole; run the same command again."
 
 

@@ -49,6 +49,7 @@ def load_prompt(name: str) -> Prompt:
     return Prompt(**{name: environment.from_string(text.strip("\n")) for name, text in parts.items()})
 
 
+@cache
 def prompt_versions() -> dict[str, str]:
     """Content hash of every prompt file."""
     return {path.stem: fingerprint(path.read_text(encoding="utf-8")) for path in sorted(PROMPTS.glob("*.txt"))}

@@ -1,6 +1,9 @@
 """The way of the data: narratives, then each stage, then the corpus. What is done is not done again."""
 
+import fcntl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,23 @@ def build(recipe: BuildRecipe, work_dir: Path) -> bool:
         InputError: bad narratives, no teacher, or a work folder that belongs to another recipe.
     """
     narratives = read_narratives(recipe.narratives)
+    with _alone(work_dir):
+        return _build(recipe, work_dir, narratives)
+
+
+@contextmanager
+def _alone(work_dir: Path) -> Iterator[None]:
+    """Hold the work folder; the lock goes with the process, however that ends."""
+    work_dir.mkdir(parents=True, exist_ok=True)
+    with open(work_dir / "run.lock", "ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{work_dir}: another build is running in it. Wait for it, or stop it.") from None
+        yield
+
+
+def _build(recipe: BuildRecipe, work_dir: Path, narratives: list[Narrative]) -> bool:
     _claim(work_dir, recipe, narratives)
     if (work_dir / CORPUS / MANIFEST).exists():
         return False
@@ -42,7 +62,8 @@ def build(recipe: BuildRecipe, work_dir: Path) -> bool:
 
 def _claim(work_dir: Path, recipe: BuildRecipe, narratives: list[Narrative]) -> None:
     """Write what this run is, or refuse a folder in which another run began."""
-    asked = recipe.model_dump(mode="json", exclude={"narratives"})
+    where = {"urls", "api_key_env", "timeout", "retries", "in_flight"}  # what changes no row may change
+    asked = recipe.model_dump(mode="json", exclude={"narratives": True, "teacher": where, "executor": {"workers"}})
     run = {
         "recipe": asked,
         "prompts": prompt_versions(),

@@ -31,6 +31,7 @@ from dataset_builder.shards import Journal, read_json, read_lines, shard_path, t
 from dataset_builder.stages import STAGES, Stage
 from dataset_builder.teachers import load_teacher
 
+logger.disable("datatrove")  # its INFO lines would bury the progress bars; here, so that workers obey too
 NARRATIVES = "narratives"
 REJECTS = "rejects"
 MANIFEST = "manifest.json"
@@ -146,7 +147,6 @@ def run_stage(name: str, recipe: BuildRecipe, work_dir: Path) -> bool:
     if (folder / MANIFEST).exists():
         return False
     started = time.monotonic()
-    logger.disable("datatrove")  # its INFO lines would bury the progress bars
     LocalPipelineExecutor(
         pipeline=[Units(name, recipe, str(work_dir)), AskTeacher(name, recipe, str(work_dir))],
         tasks=recipe.executor.shards,

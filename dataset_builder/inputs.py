@@ -79,7 +79,7 @@ def wheel_path(wheel: str | None) -> Path | None:
     if wheel is None:
         return None
     package, _, inside = wheel.partition("/")
-    spec = importlib.util.find_spec(package)
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
     path = Path(spec.origin).parent / inside if spec and spec.origin else None
     return path if path and path.exists() else None
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def _jsonl(path: Path, limit: int | None) -> Iterator[Narrative]:
             yield from _checked(_parsed(lines, path), path.name.split(".")[0], limit)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file. Give a .jsonl or .jsonl.gz with {', '.join(FIELDS)}.") from None
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({error}). Is it whole, UTF-8, and gzip only if .gz?") from None
 
 
@@ -66,10 +67,11 @@ def _parsed(lines: Iterable[str], path: Path) -> Iterator[tuple[str, Any]]:
 def _hub(source: Narratives) -> Iterator[Narrative]:
     from datasets import load_dataset
     from datasets.exceptions import DatasetNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError
 
     try:
         rows = load_dataset(source.source, split="train", revision=source.revision)
-    except (DatasetNotFoundError, FileNotFoundError, ValueError, ConnectionError) as error:
+    except (DatasetNotFoundError, FileNotFoundError, ValueError, ConnectionError, HfHubHTTPError) as error:
         first_line = str(error).splitlines()[0]
         raise InputError(
             f"narratives '{source.source}': neither 'tales', nor a .jsonl[.gz] file, nor a data set that loads "
@@ -92,6 +94,8 @@ def _checked(places: Iterable[tuple[str, Any]], source: str, limit: int | None) 
                 raise InputError(f"{place}: field '{field}' is missing. Every story needs {', '.join(FIELDS)}.")
             if not isinstance(row[field], str):
                 raise InputError(f"{place}: field '{field}' must be text, found {type(row[field]).__name__}.")
+            if any("\ud800" <= character <= "\udfff" for character in row[field]):
+                raise InputError(f"{place}: field '{field}' holds half a character (a lone surrogate). Mend the file.")
             if not row[field].strip():
                 raise InputError(f"{place}: field '{field}' is empty. Fill it or delete the story.")
         if "/" in row["id"]:

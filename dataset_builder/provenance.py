@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,9 @@ RESULTS = Path("eval/results")
 
 def provenance() -> dict[str, Any]:
     """Commit, command, library versions and hardware of this run."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    git = shutil.which("git")
+    asked = [git, "rev-parse", "HEAD"] if git else ["true"]
+    commit = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
     path = Path(sys.argv[0]).with_suffix("")
     path = path.parent if path.name == "__main__" else path
     module = ".".join(path.relative_to(Path.cwd()).parts) if path.is_relative_to(Path.cwd()) else path.name

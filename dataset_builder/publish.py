@@ -60,12 +60,12 @@ def publish(recipe: BuildRecipe, work_dir: Path, teacher: str) -> bool:
         written = _write_parquet(config, rows, split_of, building)
         if written:  # a config without rows (no situations were asked for) is not published
             splits[config] = written
+    write_whole(work_dir / REJECTS / "publish.jsonl", (to_line(reject.model_dump()) for reject in rejected))
     if DEFAULT_CONFIG not in splits:
         raise InputError(
             f"no row was kept; {work_dir / REJECTS}/*.jsonl say why. Another teacher or more stories help."
         )
     _write_card_data(building, splits)
-    write_whole(work_dir / REJECTS / "publish.jsonl", (to_line(reject.model_dump()) for reject in rejected))
     manifest = {
         "stage": "publish",
         "recipe": recipe.name,

@@ -73,7 +73,7 @@ def utterances(text: str, cut: bool) -> list[tuple[str, str]]:
 
 
 def sentence(text: str, cut: bool) -> str:
-    """One spoken sentence: quotes are taken off, a comma before a speaker ("…," he said) becomes a full stop."""
+    """What somebody says: quotes are taken off, a final comma becomes a full stop, an unfinished end is dropped."""
     said = " ".join(_EMPHASIS.sub(r"\2", text).split()).strip(_QUOTES)
     if not said:
         raise BadReply("empty")

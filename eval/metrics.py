@@ -13,6 +13,11 @@ def macro_f1(gold: np.ndarray, predicted: np.ndarray) -> float:
     return float(f1_score(gold, predicted, average="macro", zero_division=0))
 
 
+def per_class_f1(gold: np.ndarray, predicted: np.ndarray) -> list[float]:
+    """Each class's F1, (classes,); their mean is macro-F1."""
+    return [float(value) for value in f1_score(gold, predicted, average=None, zero_division=0)]
+
+
 def micro_f1(gold: np.ndarray, predicted: np.ndarray) -> float:
     """F1 over all decisions together."""
     return float(f1_score(gold, predicted, average="micro", zero_division=0))

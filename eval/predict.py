@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+from safetensors import SafetensorError
 from tqdm import tqdm
 from transformers import pipeline
 
@@ -44,7 +45,7 @@ def load_model(place: str) -> Model:
         )
     try:
         classify = pipeline("text-classification", model=place, top_k=None, truncation=True)
-    except (OSError, ValueError, HfHubHTTPError) as error:
+    except (OSError, ValueError, HfHubHTTPError, SafetensorError) as error:
         raise InputError(f"model '{place}': does not load ({str(error).splitlines()[0]}).") from None
     config = classify.model.config
     if tuple(config.id2label[index] for index in range(len(config.id2label))) != LABELS:
@@ -53,6 +54,8 @@ def load_model(place: str) -> Model:
     if not thresholds:
         raise InputError(f"model '{place}': config.json has no 'thresholds'. Train it with train.classifier.")
     record = _record(place, is_local)
+    if is_local and not record:
+        raise InputError(f"model folder '{place}': has no training.json, so its training did not end. Train it again.")
     revision = record.get("weights_sha256", "unknown")[:16] if is_local else HfApi().model_info(place).sha
     name = path.resolve().name if is_local else place.split("/")[1]
     return Model(name, revision, classify, np.array([thresholds[label] for label in LABELS]), record)

@@ -14,7 +14,7 @@ from dataset_builder.inputs import run_command
 from dataset_builder.provenance import RESULTS, provenance, write_result
 from dataset_builder.taxonomy import LABELS
 from eval.benchmarks import BENCHMARKS, Rows, find
-from eval.metrics import bootstrap, expected_calibration_error, macro_f1, micro_f1
+from eval.metrics import bootstrap, expected_calibration_error, macro_f1, micro_f1, per_class_f1
 from eval.predict import Model, load_model, probabilities
 
 
@@ -39,10 +39,8 @@ def measure(rows: Rows, scores: np.ndarray, thresholds: np.ndarray) -> dict[str,
 def result(model: Model, benchmark: str, rows: Rows, scores: np.ndarray) -> dict[str, Any]:
     """A result file's content: metrics and where they come from."""
     predicted = (scores >= model.thresholds).astype(np.int8)
-    per_label = {
-        label: {"f1": round(macro_f1(rows.gold[:, [i]], predicted[:, [i]]), 4), "support": int(rows.gold[:, i].sum())}
-        for i, label in enumerate(LABELS)
-    }
+    f1, support = per_class_f1(rows.gold, predicted), rows.gold.sum(axis=0).tolist()
+    per_label = {label: {"f1": round(f1[i], 4), "support": int(support[i])} for i, label in enumerate(LABELS)}
     return {
         "name": model.name,
         "benchmark": benchmark,

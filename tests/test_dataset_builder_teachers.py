@@ -142,11 +142,15 @@ def test_scores_from_the_first_token() -> None:
     ]
     content = [{"token": " joy", "logprob": -0.5, "bytes": None, "top_logprobs": tops}]
     with server(lambda body, call: completion(" joy", logprobs={"content": content})) as (url, bodies):
-        scores = asyncio.run(teacher(url).score(ASKED, [" joy", " anger", " relief"]))
+        scores = asyncio.run(teacher(url, prefill=True).score(ASKED, [" joy", " anger", " relief"]))
+        with pytest.raises(TeacherError, match="ambiguous_token"):
+            asyncio.run(teacher(url, prefill=True).score(ASKED, [" anger", " annoyance"]))
+        with pytest.raises(InputError, match="prefill: true"):
+            asyncio.run(teacher(url).score(ASKED, [" joy"]))
     assert scores.log_probabilities == (-0.5, -1.5, -10.0)
     assert bodies[0]["top_logprobs"] == 20
     with server(lambda body, call: completion(" joy")) as (url, _), pytest.raises(InputError, match="verbalised"):
-        asyncio.run(teacher(url).score(ASKED, [" joy"]))
+        asyncio.run(teacher(url, prefill=True).score(ASKED, [" joy"]))
 
 
 @pytest.fixture(scope="module")

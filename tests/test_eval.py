@@ -11,7 +11,7 @@ from dataset_builder.provenance import write_result
 from dataset_builder.taxonomy import LABELS
 from eval.benchmarks import find, goemotions, own
 from eval.cards import fill, model_section, read_results, render, table
-from eval.metrics import bootstrap, expected_calibration_error, macro_f1, micro_f1
+from eval.metrics import bootstrap, expected_calibration_error, macro_f1, micro_f1, per_class_f1
 from eval.predict import load_model, probabilities
 from eval.run import measure, result
 
@@ -24,6 +24,7 @@ def test_f1_by_hand() -> None:
     # class 0: 1 hit, 1 false, 1 missed -> 0.5; class 1: 2 hits -> 1.0; together 3 hits, 1 false, 1 missed
     assert macro_f1(gold, predicted) == pytest.approx(0.75)
     assert micro_f1(gold, predicted) == pytest.approx(0.75)
+    assert per_class_f1(gold, predicted) == pytest.approx([0.5, 1.0])
     assert macro_f1(gold, np.zeros_like(gold)) == 0
 
 
@@ -110,6 +111,8 @@ def test_a_model_is_measured_as_a_user_loads_it(tiny_models: Path, scripted_work
     assert read["trained_on"]["dataset_revision"] == read["data_revision"]
     assert "macro_f1_at_05" in measure(rows, scores, model.thresholds)
     section = model_section(read_results(tmp_path)[model.name])
+    f1 = [label["f1"] for label in read["per_label"].values()]
+    assert np.mean(f1) == pytest.approx(found["value"], abs=1e-3)
     assert f"{found['value']:.3f}" in section
     assert "| grief |" in section
 

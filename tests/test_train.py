@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate.data_loader import BatchSamplerShard
 from transformers import AutoTokenizer, pipeline
 
 from dataset_builder.inputs import InputError
@@ -57,6 +58,10 @@ def test_batches_cover_every_row_once_and_group_by_length() -> None:
     assert len(first) == len(batches) == 63
     padded = sum(max(lengths[batch]) * len(batch) for batch in first)
     assert padded < 1.1 * lengths.sum()
+    for processes in (2, 3):  # every row reaches some process, whatever the draw
+        odd = LengthGroupedBatches(lengths[:111].tolist(), 16, seed=processes)
+        seen = {r for i in range(processes) for batch in BatchSamplerShard(odd, processes, i) for r in batch}
+        assert seen == set(range(111))
     batches.set_epoch(1)
     assert list(batches) != first
     batches.set_epoch(0)

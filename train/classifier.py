@@ -1,6 +1,6 @@
-"""Trains a classifier: accelerate launch -m train.classifier --recipe train/recipes/<published model>.yaml
+"""Trains a classifier: accelerate launch --quiet -m train.classifier --recipe train/recipes/<published model>.yaml
 
-Top to bottom: seed, data, model, optimiser, prepare, steps, evaluate, save.
+Top to bottom: seed, data, model, batches, optimiser, prepare, steps, evaluate, save.
 """
 
 import argparse
@@ -45,22 +45,28 @@ def train(recipe: ClassifierRecipe, data: str | None, output_dir: Path, max_step
 
     # --- data
     corpus, data_revision = load_corpus(recipe, data)
+
+    # --- model
     base = base_model_source(recipe)
-    tokenizer = AutoTokenizer.from_pretrained(**base, model_max_length=recipe.max_length, truncation_side="left")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(**base, model_max_length=recipe.max_length, truncation_side="left")
+        model = AutoModelForSequenceClassification.from_pretrained(
+            **base,
+            num_labels=len(LABELS),
+            id2label=dict(enumerate(LABELS)),
+            label2id=LABEL_TO_INDEX,
+            problem_type="multi_label_classification",
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"base model '{recipe.base_model}': does not load ({reason}). Check 'base_model'.") from None
+
+    # --- batches
     collate = Collate(tokenizer)
     train_rows, dev_rows = (tokenise(corpus[split], tokenizer, recipe) for split in ("train", "validation"))
     batches = LengthGroupedBatches([len(row["input_ids"]) for row in train_rows], recipe.batch_size, recipe.seed)
     train_loader = DataLoader(train_rows, batch_sampler=batches, collate_fn=collate)
     dev_loader = DataLoader(dev_rows, batch_size=recipe.batch_size * 4, collate_fn=collate)
-
-    # --- model
-    model = AutoModelForSequenceClassification.from_pretrained(
-        **base,
-        num_labels=len(LABELS),
-        id2label=dict(enumerate(LABELS)),
-        label2id=LABEL_TO_INDEX,
-        problem_type="multi_label_classification",
-    )
 
     # --- optimiser
     head = [parameter for name, parameter in model.named_parameters() if name.startswith("classifier")]
@@ -70,12 +76,12 @@ def train(recipe: ClassifierRecipe, data: str | None, output_dir: Path, max_step
         weight_decay=recipe.weight_decay,
         fused=True,
     )
-    updates_per_epoch = -(-len(batches) // recipe.gradient_accumulation_steps)
-    updates = min(recipe.epochs * updates_per_epoch, max_steps or recipe.epochs * updates_per_epoch)
-    schedule = get_linear_schedule_with_warmup(optimiser, round(recipe.warmup_share * updates), updates)
 
     # --- prepare
     model, optimiser, train_loader, dev_loader = accelerator.prepare(model, optimiser, train_loader, dev_loader)
+    updates_per_epoch = -(-len(train_loader) // recipe.gradient_accumulation_steps)
+    updates = min(recipe.epochs * updates_per_epoch, max_steps or recipe.epochs * updates_per_epoch)
+    schedule = get_linear_schedule_with_warmup(optimiser, round(recipe.warmup_share * updates), updates)
 
     # --- steps
     best: tuple[float, dict[str, torch.Tensor]] = (float("inf"), {})
@@ -111,6 +117,8 @@ def train(recipe: ClassifierRecipe, data: str | None, output_dir: Path, max_step
             break
     bar.close()
     train_seconds = time.monotonic() - steps_started
+    if not best[1]:
+        raise InputError(f"{recipe.name}: the loss on the validation split is not finite. Lower the learning rates.")
     accelerator.unwrap_model(model).load_state_dict(best[1])
     probabilities, gold, dev_loss = predict(model, dev_loader, accelerator)
     threshold, dev_macro_f1 = global_threshold(probabilities, gold >= recipe.hard_at)

@@ -111,8 +111,10 @@ class LengthGroupedBatches(BatchSampler):  # type: ignore[misc]
             pool = order[start : start + POOL * self.batch_size]
             pool = pool[np.argsort(-self.lengths[pool], kind="stable")]
             batches += [pool[i : i + self.batch_size].tolist() for i in range(0, len(pool), self.batch_size)]
-        for index in draw.permutation(len(batches)):
-            yield batches[index]
+        batches.sort(key=len, reverse=True)  # stable; the short one stays last, as sharding over processes expects
+        full = sum(len(batch) == self.batch_size for batch in batches)
+        yield from (batches[index] for index in draw.permutation(full))
+        yield from batches[full:]
 
 
 class Collate:

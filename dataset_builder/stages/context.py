@@ -11,8 +11,9 @@ from dataset_builder.stages.labels import taxonomy_labels
 
 
 def selects(row: LabelledRow, recipe: BuildRecipe) -> bool:
-    """Whether this utterance gets a situation: a draw by hash, so that it depends on no order."""
-    return stable_hash(recipe.seed, "context", row.id) < recipe.situations.share * 2**31
+    """Whether this utterance gets a situation: a draw by hash, of those with a label."""
+    drawn = stable_hash(recipe.seed, "context", row.id) < recipe.situations.share * 2**31
+    return drawn and bool(taxonomy_labels(row, recipe))
 
 
 async def run(row: LabelledRow, story: Narrative, ask: Ask, recipe: BuildRecipe) -> list[SituatedRow]:

@@ -61,6 +61,11 @@ class Endpoint:
         Raises:
             InputError: the server gives no log-probabilities.
         """
+        if request.prefill and not self._config.prefill:
+            raise InputError(
+                f"{self._url}: the likelihood labeler begins the answer, which 'teacher.prefill: true' allows where "
+                "the server can (vLLM can). Set it, or set 'labels.labeler: verbalised'."
+            )
         body = await self._complete(request, max_tokens=1, temperature=0.0, logprobs=True, top_logprobs=TOP_LOGPROBS)
         logprobs = body.choices[0].logprobs
         if logprobs is None or not logprobs.content or not logprobs.content[0].top_logprobs:
@@ -71,6 +76,10 @@ class Endpoint:
         found = {top.token.strip().lower(): top.logprob for top in reversed(logprobs.content[0].top_logprobs)}
         found.pop("", None)
         floor = min(top.logprob for top in logprobs.content[0].top_logprobs) - 1.0
+        begun = {token: [c for c in choices if c.strip().startswith(token)] for token in found}
+        for token, several in begun.items():
+            if len(several) > 1:
+                raise TeacherError("ambiguous_token", f"'{token}' begins {', '.join(several)}")
         values = tuple(
             max((value for token, value in found.items() if choice.strip().startswith(token)), default=floor)
             for choice in choices
