@@ -15,8 +15,10 @@ def main() -> None:
     build = commands.add_parser("build", help="stories in, a published data set out; goes on where it stopped")
     build.add_argument("--recipe", required=True, help="a file of dataset_builder/recipes/")
     build.add_argument("--work-dir", required=True, type=Path, help="where all stages write")
-    build.add_argument("--narratives", help="stories instead of the recipe's: a .jsonl[.gz] file or a Hub data set")
-    build.add_argument("--limit", type=int, help="at most so many stories")
+    build.add_argument(
+        "--narratives", nargs="+", help="stories instead of the recipe's: .jsonl[.gz] files, Hub data sets, 'tales'"
+    )
+    build.add_argument("--limit", type=int, help="at most so many stories of each source")
     status = commands.add_parser("status", help="what a work folder holds: rows, rejects, tokens and seconds a stage")
     status.add_argument("--work-dir", required=True, type=Path)
     resolver = commands.add_parser("measure-resolver", help="how well words outside the taxonomy find their class")
@@ -33,7 +35,7 @@ def _status(args: argparse.Namespace) -> None:
 
 def _build(args: argparse.Namespace) -> None:
     recipe = read_recipe(args.recipe, BuildRecipe)
-    places = {"source": args.narratives, "revision": None} if args.narratives else {}
+    places = {"source": tuple(args.narratives), "revision": None} if args.narratives else {}
     if args.limit is not None:
         if args.limit < 1:
             raise InputError(f"--limit {args.limit}: give 1 or more.")

@@ -42,12 +42,6 @@ def stage_named(name: str) -> Stage:
     return next(stage for stage in STAGES if stage.name == name)
 
 
-def folder_before(name: str) -> str:
-    """The folder that a stage reads."""
-    names = [NARRATIVES, *(stage.name for stage in STAGES)]
-    return names[names.index(name) - 1]
-
-
 class Units(PipelineStep):  # type: ignore[misc]
     """Reads the rows that a stage takes on, each with its narrative: document id = row id, text = the story."""
 
@@ -62,7 +56,7 @@ class Units(PipelineStep):  # type: ignore[misc]
         """Yield the documents of one shard, siblings next to each other."""
         stage, work = stage_named(self.stage), Path(self.work_dir)
         stories = {row["id"]: row for row in read_lines(shard_path(work / NARRATIVES, rank))}
-        for row in rows_of(work / folder_before(self.stage), rank):
+        for row in rows_of(work / stage.after, rank):
             if stage.selects(stage.reads.model_validate(row), self.recipe):
                 story = stories[row.get("narrative_id", row["id"])]
                 yield Document(text=story["text"], id=row["id"], metadata={"story": story, "row": row})

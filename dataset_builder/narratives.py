@@ -4,6 +4,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,32 @@ def read_narratives(source: Narratives) -> list[Narrative]:
     Raises:
         InputError: naming file and line of the first fault (broken JSON, missing or empty field, an id used twice).
     """
-    if source.source == "tales":
-        found = list(_tales())
-    elif source.source.endswith((".jsonl", ".jsonl.gz")):
-        found = list(_jsonl(Path(source.source), source.limit))
-    else:
-        found = list(_hub(source))
-    found = found[: source.limit]
-    if not found:
-        raise InputError(f"{source.source}: no story in it. Give at least one with the fields {', '.join(FIELDS)}.")
+    found: list[Narrative] = []
+    places: dict[str, str] = {}
+    for name in source.sources:
+        stories = list(islice(_fitting(_of_source(name, source.revision), source), source.limit))
+        if not stories:
+            words = f" of {source.min_words} to {source.max_words or 'any number of'} words"
+            raise InputError(f"{name}: no story{words} in it. Give at least one with the fields {', '.join(FIELDS)}.")
+        for story in stories:
+            if story.id in places:
+                raise InputError(f"{name}: the id '{story.id}' was used in {places[story.id]}. Ids must be unique.")
+            places[story.id] = name
+        found += stories
     return found
+
+
+def _of_source(name: str, revision: str | None) -> Iterator[Narrative]:
+    if name == "tales":
+        return _tales()
+    return _jsonl(Path(name)) if name.endswith((".jsonl", ".jsonl.gz")) else _hub(name, revision)
+
+
+def _fitting(stories: Iterable[Narrative], source: Narratives) -> Iterator[Narrative]:
+    """Stories of the lengths that the recipe wants."""
+    for story in stories:
+        if source.min_words <= len(story.text.split()) <= (source.max_words or float("inf")):
+            yield story
 
 
 def _tales() -> Iterator[Narrative]:
@@ -39,12 +56,12 @@ def _tales() -> Iterator[Narrative]:
         yield Narrative(id=path.stem, title=title.strip(), text=text.strip(), source="tales")
 
 
-def _jsonl(path: Path, limit: int | None) -> Iterator[Narrative]:
-    """Stories of a JSONL file, gzipped or not; reads no further than `limit` rows."""
+def _jsonl(path: Path) -> Iterator[Narrative]:
+    """Stories of a JSONL file, gzipped or not, read as they are asked for."""
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rt", encoding="utf-8") as lines:
-            yield from _checked(_parsed(lines, path), path.name.split(".")[0], limit)
+            yield from _checked(_parsed(lines, path), path.name.split(".")[0])
     except FileNotFoundError:
         raise InputError(f"{path}: no such file. Give a .jsonl or .jsonl.gz with {', '.join(FIELDS)}.") from None
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
@@ -64,29 +81,26 @@ def _parsed(lines: Iterable[str], path: Path) -> Iterator[tuple[str, Any]]:
             ) from None
 
 
-def _hub(source: Narratives) -> Iterator[Narrative]:
+def _hub(name: str, revision: str | None) -> Iterator[Narrative]:
     from datasets import load_dataset
     from datasets.exceptions import DatasetNotFoundError
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        rows = load_dataset(source.source, split="train", revision=source.revision)
+        rows = load_dataset(name, split="train", revision=revision)
     except (DatasetNotFoundError, FileNotFoundError, ValueError, ConnectionError, HfHubHTTPError) as error:
         first_line = str(error).splitlines()[0]
         raise InputError(
-            f"narratives '{source.source}': neither 'tales', nor a .jsonl[.gz] file, nor a data set that loads "
-            f"({first_line})."
+            f"narratives '{name}': neither 'tales', nor a .jsonl[.gz] file, nor a data set that loads ({first_line})."
         ) from None
-    places = ((f"{source.source}, row {number}", row) for number, row in enumerate(rows))
-    yield from _checked(places, source.source, source.limit)
+    places = ((f"{name}, row {number}", row) for number, row in enumerate(rows))
+    yield from _checked(places, name)
 
 
-def _checked(places: Iterable[tuple[str, Any]], source: str, limit: int | None) -> Iterator[Narrative]:
+def _checked(places: Iterable[tuple[str, Any]], source: str) -> Iterator[Narrative]:
     """Turn raw rows into narratives or say which row is at fault."""
     seen: dict[str, str] = {}
     for place, row in places:
-        if limit is not None and len(seen) == limit:
-            return
         if not isinstance(row, dict):
             raise InputError(f"{place}: a story is an object with {', '.join(FIELDS)}; this is {type(row).__name__}.")
         for field in FIELDS:

@@ -31,9 +31,13 @@ from dataset_builder.schema import (
     SPLITS,
     ContextlessRow,
     ContextualRow,
+    DescribedRow,
+    DescriptorsRow,
     LabelledRow,
+    PublishedRow,
     Rejected,
     RewrittenRow,
+    UtteranceRow,
     features,
 )
 from dataset_builder.shards import to_line, write_json, write_whole
@@ -53,13 +57,18 @@ def publish(recipe: BuildRecipe, work_dir: Path, teacher: str) -> bool:
     rejected: list[Rejected] = []
     splits: dict[str, dict[str, int]] = {}
     unresolved: Counter[str] = Counter()
-    for config in CONFIGS:
+    split_of: dict[str, str] = {}
+    for config in ("contextual", "contextless", "descriptors"):
         kept, rows_per_narrative = _decide(config, recipe, work_dir, teacher, rejected, unresolved)
-        split_of = split_narratives(rows_per_narrative, getattr(recipe.split, config), recipe.seed)
+        if config == "descriptors":  # of the texts of `contextless`: they are split alike
+            split_of = dict.fromkeys(rows_per_narrative, SPLITS[0]) | split_of
+        else:
+            split_of = split_narratives(rows_per_narrative, getattr(recipe.split, config), recipe.seed)
         rows = (row for row, keep in zip(_rows(config, recipe, work_dir, teacher), kept, strict=True) if keep)
         written = _write_parquet(config, rows, split_of, building)
         if written:  # a config without rows (no situations were asked for) is not published
             splits[config] = written
+    splits = {config: splits[config] for config in CONFIGS if config in splits}
     write_whole(work_dir / REJECTS / "publish.jsonl", (to_line(reject.model_dump()) for reject in rejected))
     if DEFAULT_CONFIG not in splits:
         raise InputError(
@@ -72,6 +81,7 @@ def publish(recipe: BuildRecipe, work_dir: Path, teacher: str) -> bool:
         "recipe_hash": fingerprint(recipe.model_dump(mode="json")),
         "teacher": teacher,
         "prompt_version": _prompt_version(),
+        "prompts": prompt_versions(),
         "seed": recipe.seed,
         "rows": splits,
         "rejected": dict(sorted(Counter(reject.reason for reject in rejected).items())),
@@ -88,38 +98,47 @@ def _prompt_version() -> str:
     return fingerprint(prompt_versions())
 
 
-def _rows(config: str, recipe: BuildRecipe, work_dir: Path, teacher: str) -> Iterator[ContextlessRow]:
+def _rows(config: str, recipe: BuildRecipe, work_dir: Path, teacher: str) -> Iterator[PublishedRow]:
     """All rows of a config in the order of the stories, resolved but not yet checked."""
-    stage = "labels" if config == "contextless" else "rewriting"
+    stage = {"contextless": "labels", "contextual": "rewriting", "descriptors": "descriptors"}[config]
     for shard in range(recipe.executor.shards):
         for row in rows_of(work_dir / stage, shard):
             if config == "contextless":
-                yield ContextlessRow(**_published(LabelledRow.model_validate(row), recipe, teacher))
-            else:
+                yield ContextlessRow(**_labelled(LabelledRow.model_validate(row), recipe, teacher))
+            elif config == "contextual":
                 yield from _variants(RewrittenRow.model_validate(row), recipe, teacher)
+            else:
+                described = DescribedRow.model_validate(row)
+                own = {"descriptors": described.descriptors, "describer": described.describer}
+                yield DescriptorsRow(**_origin(described, recipe, teacher) | own)
 
 
-def _published(row: LabelledRow, recipe: BuildRecipe, teacher: str) -> dict[str, Any]:
-    scores = resolve(row.raw_labels, recipe.resolve)
+def _origin(row: UtteranceRow, recipe: BuildRecipe, teacher: str) -> dict[str, Any]:
     return {
         "id": row.id,
         "text": row.text,
-        "labels": [index for index, score in enumerate(scores) if score >= recipe.labels.keep_at],
-        "scores": scores,
-        "raw_labels": list(row.raw_labels),
         "character": row.character,
         "narrative_id": row.narrative_id,
         "source": row.source,
         "requested_emotion": row.requested_emotion,
         "teacher": teacher,
-        "labeler": row.labeler,
         "prompt_version": _prompt_version(),
         "seed": recipe.seed,
     }
 
 
+def _labelled(row: LabelledRow, recipe: BuildRecipe, teacher: str) -> dict[str, Any]:
+    scores = resolve(row.raw_labels, recipe.resolve)
+    return _origin(row, recipe, teacher) | {
+        "labels": [index for index, score in enumerate(scores) if score >= recipe.labels.keep_at],
+        "scores": scores,
+        "raw_labels": list(row.raw_labels),
+        "labeler": row.labeler,
+    }
+
+
 def _variants(row: RewrittenRow, recipe: BuildRecipe, teacher: str) -> Iterator[ContextualRow]:
-    common = _published(row, recipe, teacher) | {"context": row.context, "original_text": row.text}
+    common = _labelled(row, recipe, teacher) | {"context": row.context, "original_text": row.text}
     yield ContextualRow(**common | {"id": f"{row.id}/original", "variant": "original"})
     if row.rewritten is not None:
         yield ContextualRow(**common | {"id": f"{row.id}/rewritten", "variant": "rewritten", "text": row.rewritten})
@@ -139,7 +158,7 @@ def _decide(
     per_narrative: dict[str, int] = defaultdict(int)
     dropped_originals: set[str] = set()
     for row in _rows(config, recipe, work_dir, teacher):
-        if config == "contextless":
+        if isinstance(row, ContextlessRow) and config == "contextless":
             unresolved.update(raw.label for raw in row.raw_labels if class_of(raw.label, recipe.resolve) is None)
         reason = check_row(row, recipe.quality)
         if reason is None and isinstance(row, ContextualRow) and row.variant == "rewritten":
@@ -157,9 +176,7 @@ def _decide(
     return kept, per_narrative
 
 
-def _write_parquet(
-    config: str, rows: Iterator[ContextlessRow], split_of: dict[str, str], folder: Path
-) -> dict[str, int]:
+def _write_parquet(config: str, rows: Iterator[PublishedRow], split_of: dict[str, str], folder: Path) -> dict[str, int]:
     """One Parquet file a split, in the Hub's naming; returns the rows of each. A split without rows has no file."""
     schema = features(config).arrow_schema
     writers: dict[str, pq.ParquetWriter] = {}

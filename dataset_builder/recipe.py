@@ -11,11 +11,21 @@ Positive = Annotated[int, Field(gt=0)]
 
 
 class Narratives(Strict):
-    """Which stories: the built-in tales, a JSONL file (`id`, `title`, `text`), or a Hub data set with these columns."""
+    """Which stories: the built-in tales, JSONL files (`id`, `title`, `text`), Hub data sets with these columns.
 
-    source: str = "tales"
+    `limit` counts the stories of each source; those outside `min_words` to `max_words` are passed over.
+    """
+
+    source: str | tuple[str, ...] = "tales"
     revision: str | None = None
     limit: Positive | None = None
+    min_words: Annotated[int, Field(ge=0)] = 0
+    max_words: Positive | None = None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All sources, in order."""
+        return (self.source,) if isinstance(self.source, str) else self.source
 
 
 class ScriptedTeacher(Strict):
@@ -90,12 +100,16 @@ class Characters(Strict):
 
 class Utterances(Strict):
     """Stage 2: `list` asks for all utterances of a character in one call (the paper: 8 emotional, 2 neutral);
-    `single` asks for one utterance a call, its emotion drawn by hash, which a small teacher can follow."""
+    `single` asks for one utterance a call, its emotion drawn by hash, which a small teacher can follow.
+
+    `neutral_acts`: neutral utterances are asked for as speech acts of a rotating list (vocabulary/neutral_acts.txt);
+    without, as the paper does, with no more than "no emotion", and a character's neutrals repeat each other."""
 
     mode: Literal["list", "single"] = "list"
     decoding: Decoding = Decoding(max_new_tokens=500)
     emotional: Annotated[int, Field(ge=0, le=27)] = 8
     neutral: Annotated[int, Field(ge=0)] = 2
+    neutral_acts: bool = True
 
     @model_validator(mode="after")
     def _something_is_asked_for(self) -> "Utterances":
@@ -138,6 +152,24 @@ class Similarity(Strict):
 Resolve = PaperMap | Similarity
 
 
+class Descriptors(Strict):
+    """Free emotion descriptors of a share of the utterances, with weights (paper B).
+
+    `likelihood` scores the words of vocabulary/emotion_words.tsv like the labeler of that name; `generated` lets the
+    teacher write them. At most `most` are kept, none below `keep_at`; `share: 0` leaves the stage out.
+    `calibration` is the share of a word's usual log-probability that is taken off: with all of it, rare words win by
+    noise. The default was chosen on the golden set's exemplars (dataset_builder/golden).
+    """
+
+    share: Annotated[float, Field(ge=0, le=1)] = 1.0
+    describer: Literal["likelihood", "generated"] = "likelihood"
+    decoding: Decoding = Decoding(max_new_tokens=40)
+    most: Positive = 8
+    keep_at: Share = 0.3
+    temperature: Annotated[float, Field(gt=0)] = 0.3
+    calibration: Annotated[float, Field(ge=0, le=1)] = 0.75
+
+
 class Situations(Strict):
     """Stages 4-6, for a share of the utterances (the paper: a third): context, cleaning, rewriting."""
 
@@ -157,7 +189,10 @@ class Quality(Strict):
 
 
 class Split(Strict):
-    """Shares of train, validation and test, by narrative (the paper: 80/10/10 and 90/5/5)."""
+    """Shares of train, validation and test, by narrative (the paper: 80/10/10 and 90/5/5).
+
+    `descriptors` are split as `contextless`: they are about the same texts.
+    """
 
     contextless: tuple[Share, Share, Share] = (0.8, 0.1, 0.1)
     contextual: tuple[Share, Share, Share] = (0.9, 0.05, 0.05)
@@ -182,6 +217,7 @@ class BuildRecipe(Strict):
     utterances: Utterances = Utterances()
     labels: Labels = Labels()
     resolve: Annotated[Resolve, Field(discriminator="method")] = PaperMap()
+    descriptors: Descriptors = Descriptors()
     situations: Situations = Situations()
     quality: Quality = Quality()
     split: Split = Split()

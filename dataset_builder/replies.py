@@ -120,3 +120,16 @@ def _labels_of(lines: Iterable[str]) -> Iterable[str]:
     """Each `label: score` by itself, also where a reply puts several on one line."""
     for line in lines:
         yield from re.split(r"\s*[,;]\s+(?=[A-Za-z])", line)
+
+
+def descriptors(text: str, cut: bool) -> list[str]:
+    """Free emotion words or phrases, separated by commas or one a line; twins, and what has over 4 words, left off."""
+    lines = [*(line for line in text.splitlines() if line.strip() and not line.strip().startswith("```"))]
+    joined = re.sub(r"^\s*(?:emotions?|answer)\s*:", "", ", ".join(_NUMBER.sub("", line) for line in lines), flags=re.I)
+    parts = [_EMPHASIS.sub(r"\2", part).strip(_QUOTES + ".!*_").lower() for part in re.split(r"[,;]|\band\b", joined)]
+    if cut:
+        parts.pop()
+    found = [part for part in dict.fromkeys(parts) if part and len(part.split()) <= 4 and not re.search(r"\d", part)]
+    if not found:
+        raise BadReply("cut_off" if cut else "empty")
+    return found

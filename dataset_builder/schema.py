@@ -56,6 +56,21 @@ class LabelledRow(UtteranceRow):
     labeler: Literal["likelihood", "verbalised"]
 
 
+class Descriptor(BaseModel):
+    """A free emotion word or phrase, with its weight in [0, 1]: 1 for the strongest of a text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    text: str
+    weight: Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class DescribedRow(UtteranceRow):
+    """An utterance with free descriptors of its emotions, the strongest first."""
+
+    descriptors: tuple[Descriptor, ...]
+    describer: Literal["likelihood", "generated"]
+
+
 class SituatedRow(LabelledRow):
     """An utterance with the situation it was made in; `context_original` is the situation before cleaning."""
 
@@ -108,21 +123,26 @@ class UnitRecord(BaseModel):
     usage: Usage
 
 
-class ContextlessRow(Row):
-    """A row of the published config `contextless`. `scores` has 28 values in taxonomy order."""
+class PublishedRow(Row):
+    """What a row of every published config has: its text, and where it comes from."""
 
     text: str
-    labels: list[int]
-    scores: list[float]
-    raw_labels: list[RawLabel]
     character: str
     narrative_id: str
     source: str
     requested_emotion: str
     teacher: str
-    labeler: str
     prompt_version: str
     seed: int
+
+
+class ContextlessRow(PublishedRow):
+    """A row of the published config `contextless`. `scores` has 28 values in taxonomy order."""
+
+    labels: list[int]
+    scores: list[float]
+    raw_labels: list[RawLabel]
+    labeler: str
 
 
 class ContextualRow(ContextlessRow):
@@ -133,7 +153,18 @@ class ContextualRow(ContextlessRow):
     original_text: str
 
 
-CONFIGS: dict[str, type[ContextlessRow]] = {"contextless": ContextlessRow, "contextual": ContextualRow}
+class DescriptorsRow(PublishedRow):
+    """A row of the published config `descriptors`: a text with weighted free descriptors (paper B)."""
+
+    descriptors: list[Descriptor]
+    describer: str
+
+
+CONFIGS: dict[str, type[PublishedRow]] = {
+    "contextless": ContextlessRow,
+    "contextual": ContextualRow,
+    "descriptors": DescriptorsRow,
+}
 SPLITS = ("train", "validation", "test")
 
 
@@ -144,15 +175,14 @@ def features(config: str) -> Any:
     """
     from datasets import ClassLabel, Features, List, Value
 
-    context = {"context": Value("string")} if config == "contextual" else {}
-    columns: dict[str, Any] = {
-        "id": Value("string"),
-        "text": Value("string"),
-        **context,
+    typed = {
         "labels": List(ClassLabel(names=list(LABELS))),
         "scores": List(Value("float32"), length=len(LABELS)),
         "raw_labels": List({"label": Value("string"), "score": Value("float32")}),
+        "descriptors": List({"text": Value("string"), "weight": Value("float32")}),
+        "seed": Value("int64"),
     }
-    for name in CONFIGS[config].model_fields:
-        columns.setdefault(name, Value("int64" if name == "seed" else "string"))
-    return Features(columns)
+    first = ("id", "text", "context", "labels", "scores", "raw_labels", "descriptors")
+    fields = CONFIGS[config].model_fields
+    order = [*(name for name in first if name in fields), *(name for name in fields if name not in first)]
+    return Features({name: typed.get(name, Value("string")) for name in order})

@@ -171,10 +171,10 @@ def test_narratives_from_a_file(tmp_path: Path, scripted_recipe: Path, command: 
     assert set(corpus["train"]["source"]) == {"stories"}
 
 
-def test_a_corpus_without_situations_has_one_config(scripted_recipe: Path, tmp_path: Path) -> None:
+def test_a_corpus_without_situations_has_no_contextual_config(scripted_recipe: Path, tmp_path: Path) -> None:
     build(recipe_of(scripted_recipe, situations={"share": 0}), tmp_path)
     assert len(load_dataset(str(tmp_path / "corpus"), "contextless", split="train"))
-    assert get_dataset_config_names(str(tmp_path / "corpus")) == ["contextless"]
+    assert get_dataset_config_names(str(tmp_path / "corpus")) == ["contextless", "descriptors"]
 
 
 def test_no_row_at_all_is_said(scripted_recipe: Path, tmp_path: Path) -> None:

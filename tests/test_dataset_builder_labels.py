@@ -8,7 +8,8 @@ import pytest
 from dataset_builder.ask import Ask, UnitRejected
 from dataset_builder.recipe import BuildRecipe, ScriptedTeacher
 from dataset_builder.schema import Narrative, Usage, UtteranceRow
-from dataset_builder.stages.labels import CHOICES, CONTENT_FREE, run, soft_labels
+from dataset_builder.stages.labels import CHOICES, run
+from dataset_builder.stages.likelihood import CONTENT_FREE, soft_scores
 from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS, NEUTRAL
 from dataset_builder.teachers import Reply, Request, Scores, TeacherError
 
@@ -85,7 +86,7 @@ def test_a_calibration_that_failed_is_tried_again() -> None:
 
 
 def test_the_rule_by_hand() -> None:
-    scores = soft_labels((-1.0, -2.0, -4.0), [-1.0, -3.0, -3.0], temperature=1.0)
+    scores = soft_scores((-1.0, -2.0, -4.0), [-1.0, -3.0, -3.0], temperature=1.0)
     assert scores == [0.368, 1.0, 0.135]
-    assert soft_labels((-1.0, -2.0, -4.0), [-1.0, -3.0, -3.0], temperature=0.5) == [0.135, 1.0, 0.018]
+    assert soft_scores((-1.0, -2.0, -4.0), [-1.0, -3.0, -3.0], temperature=0.5) == [0.135, 1.0, 0.018]
     assert len(CHOICES) == len(LABELS)

@@ -1,6 +1,7 @@
 """Teachers: the endpoint against a loopback server that fails in every way, the embedded one with a tiny model."""
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -247,7 +248,42 @@ def test_stops_and_errors_of_the_embedded_teacher(tiny_teacher: Path, tmp_path: 
     assert not any(letter in reply.text for letter in "abcdefghijklmnopqrstuvwxyz")
     with pytest.raises(TeacherError, match="prompt_too_long"):
         asyncio.run(embedded.generate(Request(prompt="test", system="s", user="u" * 4000)))
-    with pytest.raises(InputError, match=r"'joy' and 'jam' begin with the same token"):
-        asyncio.run(embedded.score(request, ["joy", "jam"]))
     with pytest.raises(InputError, match="no weights"):
         asyncio.run(Embedded(EmbeddedTeacher(kind="embedded", model=str(tmp_path))).generate(request))
+
+
+def test_choices_that_begin_alike_are_told_apart(tiny_teacher: Path) -> None:
+    """Letters are tokens here: `jo` is the beginning of `joy`, and `jam` shares one letter with both."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model, tokenizer = (
+        AutoModelForCausalLM.from_pretrained(tiny_teacher).eval(),
+        AutoTokenizer.from_pretrained(tiny_teacher),
+    )
+
+    def log_probability(prompt: str, token: str) -> float:
+        ids = torch.tensor([tokenizer(prompt, add_special_tokens=False)["input_ids"]])
+        with torch.inference_mode():
+            logits = model(input_ids=ids).logits[0, -1]
+        return float(logits.log_softmax(-1)[tokenizer(token, add_special_tokens=False)["input_ids"][0]])
+
+    embedded = Embedded(EmbeddedTeacher(kind="embedded", model=str(tiny_teacher)))
+    choices = ["joy", "jam", "jo", "fear", "joyful"]
+    asked = [Request(prompt="t", system="s", user="u" * length, max_new_tokens=1) for length in (3, 40, 200)]
+
+    async def together() -> list[Any]:
+        return await asyncio.gather(*(embedded.score(request, choices) for request in asked))
+
+    for request, scores in zip(asked, asyncio.run(together()), strict=True):
+        prompt = f"s<end>{request.user}<end>"
+        j, o = log_probability(prompt, "j"), log_probability(prompt + "j", "o")
+        y, f = log_probability(prompt + "jo", "y"), log_probability(prompt + "joy", "f")
+        expected = [
+            j + o + y + math.log(1 - math.exp(f)),
+            j + log_probability(prompt + "j", "a"),
+            j + o + math.log(1 - math.exp(y)),
+            log_probability(prompt, "f"),
+            j + o + y + f,
+        ]
+        assert scores.log_probabilities == pytest.approx(expected, abs=1e-4)

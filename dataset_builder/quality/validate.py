@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from dataset_builder.recipe import Quality
-from dataset_builder.schema import ContextlessRow, ContextualRow
+from dataset_builder.schema import ContextlessRow, ContextualRow, PublishedRow
 from dataset_builder.taxonomy import LABELS
 
 _FIRST_PERSON = re.compile(r"\b(i|me|my|mine|myself|we|us|our|ours|ourselves)\b", re.IGNORECASE)
@@ -73,8 +73,10 @@ def check_context(text: str, labels: Iterable[str], quality: Quality) -> str | N
     return check_form(text, quality.min_words, quality.max_context_words) or check_label_word(text, labels)
 
 
-def check_row(row: ContextlessRow, quality: Quality) -> str | None:
+def check_row(row: PublishedRow, quality: Quality) -> str | None:
     """All checks of a published row: its numbers first, then its texts."""
+    if not isinstance(row, ContextlessRow):
+        return check_utterance(row.text, row.character, quality)
     if len(row.scores) != len(LABELS):
         return "scores_not_28"
     if not all(0 <= score <= 1 for score in row.scores):

@@ -7,6 +7,7 @@ from typing import Any
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.schema import (
     CharacterRow,
+    DescribedRow,
     LabelledRow,
     Narrative,
     RewrittenRow,
@@ -14,17 +15,18 @@ from dataset_builder.schema import (
     SituatedRow,
     UtteranceRow,
 )
-from dataset_builder.stages import characters, cleaning, context, labels, rewriting, utterances
+from dataset_builder.stages import characters, cleaning, context, descriptors, labels, rewriting, utterances
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage: its name is its folder's; it reads rows of the stage before and writes rows of type `writes`.
+    """A stage: its name is its folder's; it reads the rows in the folder `after` and writes rows of type `writes`.
 
     `run(row, narrative, ask, recipe)` may raise `UnitRejected`; `selects` says which rows it takes on.
     """
 
     name: str
+    after: str
     reads: type[Row]
     writes: type[Row]
     run: Callable[..., Awaitable[Sequence[Row]]]
@@ -32,10 +34,11 @@ class Stage:
 
 
 STAGES = (
-    Stage("characters", Narrative, CharacterRow, characters.run),
-    Stage("utterances", CharacterRow, UtteranceRow, utterances.run),
-    Stage("labels", UtteranceRow, LabelledRow, labels.run),
-    Stage("context", LabelledRow, SituatedRow, context.run, context.selects),
-    Stage("cleaning", SituatedRow, SituatedRow, cleaning.run),
-    Stage("rewriting", SituatedRow, RewrittenRow, rewriting.run),
+    Stage("characters", "narratives", Narrative, CharacterRow, characters.run),
+    Stage("utterances", "characters", CharacterRow, UtteranceRow, utterances.run),
+    Stage("labels", "utterances", UtteranceRow, LabelledRow, labels.run),
+    Stage("descriptors", "utterances", UtteranceRow, DescribedRow, descriptors.run, descriptors.selects),
+    Stage("context", "labels", LabelledRow, SituatedRow, context.run, context.selects),
+    Stage("cleaning", "context", SituatedRow, SituatedRow, cleaning.run),
+    Stage("rewriting", "cleaning", SituatedRow, RewrittenRow, rewriting.run),
 )

@@ -1,7 +1,8 @@
 """Stage 2: what a character thinks aloud (paper A, Table 15: 8 emotional and 2 neutral utterances in one call)."""
 
 import asyncio
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 
 from dataset_builder.ask import Ask, UnitRejected, emotion_list, stable_hash
 from dataset_builder.quality.validate import check_label_word, check_utterance
@@ -11,6 +12,7 @@ from dataset_builder.schema import CharacterRow, Narrative, UtteranceRow
 from dataset_builder.taxonomy import EMOTIONS, LABELS
 
 MadeUtterance = tuple[str, str]  # requested emotion, text
+NEUTRAL_ACTS = Path(__file__).parent.parent / "vocabulary" / "neutral_acts.txt"
 
 
 async def run(row: CharacterRow, story: Narrative, ask: Ask, recipe: BuildRecipe) -> list[UtteranceRow]:
@@ -21,6 +23,27 @@ async def run(row: CharacterRow, story: Narrative, ask: Ask, recipe: BuildRecipe
         UtteranceRow(id=f"{row.id}/u{index:02d}", requested_emotion=emotion, text=text, **known)
         for index, (emotion, text) in enumerate(made)
     ]
+
+
+@cache
+def neutral_acts() -> tuple[str, ...]:
+    """The speech acts of vocabulary/neutral_acts.txt, in their order."""
+    lines = NEUTRAL_ACTS.read_text(encoding="utf-8").splitlines()
+    return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+def acts_of(row: CharacterRow, recipe: BuildRecipe) -> list[str]:
+    """The speech acts of a character's neutral utterances, "" where the recipe wants none.
+
+    The list is turned by the story and gone through by its characters in order: no act comes twice in a character,
+    and in a story only after all others.
+    """
+    wanted, acts = recipe.utterances.neutral, neutral_acts()
+    if not recipe.utterances.neutral_acts:
+        return [""] * wanted
+    number = int(row.id.rpartition("/c")[2])
+    start = stable_hash(recipe.seed, "neutral acts", row.narrative_id) + number * wanted
+    return [acts[(start + index) % len(acts)] for index in range(wanted)]
 
 
 async def _one_call(row: CharacterRow, story: Narrative, ask: Ask, recipe: BuildRecipe) -> list[MadeUtterance]:
@@ -35,18 +58,22 @@ async def _one_call(row: CharacterRow, story: Narrative, ask: Ask, recipe: Build
         emotions=emotion_list(),
         emotional=asked.emotional,
         neutral=asked.neutral,
+        acts=[act for act in acts_of(row, recipe) if act],
     )
     kept: list[MadeUtterance] = []
+    wanted = asked.emotional + asked.neutral
     for index, (emotion, text) in enumerate(made):
         reason = _fault(text, emotion, row.character, recipe)
-        if index >= asked.emotional + asked.neutral:
+        if index >= wanted:
             reason = "over_limit"
-        elif not emotion and index >= asked.emotional:
-            emotion = "neutral"
+        elif not emotion:  # the list's order says which were to be neutral
+            emotion = "neutral" if index >= asked.emotional else "unnamed"
         if reason:
             ask.reject(reason, text, part=f"u{index:02d}")
         else:
             kept.append((emotion, text))
+    for index in range(len(made), wanted):
+        ask.reject("missing", "", part=f"u{index:02d}")
     return kept
 
 
@@ -54,10 +81,11 @@ async def _one_call_each(row: CharacterRow, story: Narrative, ask: Ask, recipe: 
     asked = recipe.utterances
     emotional = [emotion for emotion in EMOTIONS if emotion.name != "neutral"]
     emotional.sort(key=lambda emotion: stable_hash(recipe.seed, "emotion", row.id, emotion.name))
-    wanted = emotional[: asked.emotional] + [EMOTIONS[-1]] * asked.neutral
+    wanted = [(emotion, "") for emotion in emotional[: asked.emotional]]
+    wanted += [(EMOTIONS[-1], act) for act in acts_of(row, recipe)]
 
     async def one(index: int) -> MadeUtterance | None:
-        emotion = wanted[index]
+        emotion, act = wanted[index]
         try:
             text = await ask.text(
                 "utterances_single",
@@ -70,6 +98,7 @@ async def _one_call_each(row: CharacterRow, story: Narrative, ask: Ask, recipe: 
                 character=row.character,
                 emotion=emotion.name,
                 definition=emotion.definition,
+                act=act,
             )
         except UnitRejected as rejected:
             ask.reject(rejected.reason, rejected.text, part=f"u{index:02d}")

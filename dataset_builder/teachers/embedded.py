@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 from dataset_builder.inputs import InputError, wheel_path
 from dataset_builder.recipe import EmbeddedTeacher
 from dataset_builder.schema import Usage
 from dataset_builder.teachers import Reply, Request, Scores, TeacherError
+from dataset_builder.teachers.choices import ChoiceTree, Path
 from dataset_builder.teachers.grouped_attention import NAME as GROUPED_SDPA
-from dataset_builder.teachers.prefixes import Prefixes, join
+from dataset_builder.teachers.prefixes import Prefixes, can_share, join
 
 SHORT = 1000  # characters; shorter prompts are cheap to read and share what they happen to share
 BEGINNING = 200  # characters by which longer prompts on one story are told
@@ -68,10 +69,10 @@ class Embedded:
         return reply
 
     async def score(self, request: Request, choices: Sequence[str]) -> Scores:
-        """Log-probabilities of the choices from one forward pass: that of each choice's first token.
+        """Log-probabilities of the choices, each by as many first tokens as tell it apart: one forward pass, or two.
 
         Raises:
-            InputError: two choices begin with the same token, so that one token cannot tell them apart.
+            InputError: the second pass is needed and the model's layers do not allow it.
         """
         scores: Scores = await self._enqueue(request, tuple(choices))
         return scores
@@ -170,19 +171,11 @@ class Embedded:
         return [self._tokenizer.eos_token_id, *found]
 
     @functools.lru_cache(maxsize=16)  # noqa: B019
-    def _first_tokens(self, choices: tuple[str, ...]) -> list[int]:
-        firsts = [self._tokenizer(choice, add_special_tokens=False)["input_ids"][0] for choice in choices]
-        for index, token in enumerate(firsts):
-            if token in firsts[:index]:
-                twin = choices[firsts.index(token)]
-                raise InputError(
-                    f"teacher '{self._config.model}': the choices '{twin}' and '{choices[index]}' begin with the same "
-                    "token; use the verbalised labeler or another teacher."
-                )
-        return firsts
+    def _tree(self, choices: tuple[str, ...]) -> ChoiceTree:
+        return ChoiceTree([self._tokenizer(choice, add_special_tokens=False)["input_ids"] for choice in choices])
 
-    def _inputs(self, batch: list[_Waiting]) -> tuple[dict[str, Any], list[Usage]]:
-        """Batched model inputs behind the kept beginnings, and each request's usage so far."""
+    def _inputs(self, batch: list[_Waiting], new_tokens: int) -> tuple[dict[str, Any], list[Usage]]:
+        """Batched model inputs behind the kept beginnings, with room for new tokens; each request's usage so far."""
         by_story: dict[tuple[str, str], list[list[int]]] = {}
         for waiting in batch:
             by_story.setdefault(waiting.story, []).append(waiting.tokens)
@@ -205,13 +198,13 @@ class Embedded:
             mask.append([0] * left + [1] * len(begin) + [0] * middle + [1] * len(rest))
         inputs: dict[str, Any] = {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
         if front:
-            inputs["past_key_values"] = join(beginnings, room=back + batch[0].request.max_new_tokens)
+            inputs["past_key_values"] = join(beginnings, room=back + new_tokens)
         return inputs, usages
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def _generate(self, batch: list[_Waiting]) -> list[Reply]:
         request = batch[0].request
-        inputs, usages = self._inputs(batch)
+        inputs, usages = self._inputs(batch, request.max_new_tokens)
         stops = self._stop_tokens(request.stop)
         sampling = {"temperature": request.temperature, "top_p": request.top_p} if request.temperature else {}
         torch.manual_seed(request.seed)
@@ -237,13 +230,46 @@ class Embedded:
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def _score(self, batch: list[_Waiting]) -> list[Scores]:
         assert batch[0].choices is not None
-        firsts = self._first_tokens(batch[0].choices)
-        inputs, usages = self._inputs(batch)
+        tree = self._tree(batch[0].choices)
+        inputs, usages = self._inputs(batch, len(tree.nodes))
         mask = inputs["attention_mask"]
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        read = inputs["past_key_values"].get_seq_length() if "past_key_values" in inputs else 0
+        cache = inputs.setdefault("past_key_values", DynamicCache(config=self._model.config))
+        read = cache.get_seq_length()
         logits = self._model(
             **inputs | {"input_ids": inputs["input_ids"][:, read:]}, position_ids=positions[:, read:], logits_to_keep=1
-        ).logits[:, -1]
-        log_probabilities = logits.float().log_softmax(-1)[:, firsts].tolist()
-        return [Scores(tuple(row), usage) for row, usage in zip(log_probabilities, usages, strict=True)]
+        ).logits
+        found = logits.float().log_softmax(-1)  # (batch, nodes, vocabulary)
+        if inner := tree.nodes[1:]:
+            found = torch.cat([found, self._inner(inner, cache, mask, positions[:, -1:])], dim=1)
+        rows = [
+            {
+                node: dict(zip(tree.children[node], at[tree.children[node]].tolist(), strict=True))
+                for node, at in zip(tree.nodes, row, strict=True)
+            }
+            for row in found
+        ]
+        for usage in usages:
+            usage.prompt_tokens += len(tree.nodes) - 1
+        return [Scores(tree.combine(row), usage) for row, usage in zip(rows, usages, strict=True)]
+
+    def _inner(self, nodes: list[Path], cache: Any, mask: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+        """Log-probabilities after each node, (batch, nodes, vocabulary), all in one pass: a node sees its own path.
+
+        `mask` (batch, tokens) and `last` (batch, 1) are the prompts' mask and last positions; `cache` holds them.
+        """
+        rows = mask.shape[0]
+        if not can_share(self._model):
+            raise InputError(
+                f"teacher '{self._config.model}': some choices begin with the same token, and this model's layers "
+                "(sliding windows) do not allow to follow them. Set 'descriptors.describer: generated'."
+            )
+        sees = torch.tensor([[other == node[: len(other)] for other in nodes] for node in nodes])
+        sees = torch.cat([mask.bool()[:, None].expand(-1, len(nodes), -1), sees.expand(rows, -1, -1)], dim=-1)
+        logits = self._model(
+            input_ids=torch.tensor([[node[-1] for node in nodes]]).expand(rows, -1),
+            position_ids=last + torch.tensor([len(node) for node in nodes]),
+            attention_mask=sees[:, None],
+            past_key_values=cache,
+        ).logits
+        return logits.float().log_softmax(-1)

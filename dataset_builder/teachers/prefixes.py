@@ -21,8 +21,7 @@ class Prefixes:
     def __init__(self, model: Any) -> None:
         self._model = model
         self._kept: list[tuple[list[int], DynamicCache]] = []
-        # Sliding windows and recurrent layers do not keep one state for each token: no sharing there.
-        self._can_share = all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
+        self._can_share = can_share(model)
 
     def length(self, rows: Sequence[list[int]]) -> int:
         """How many first tokens of these prompts are worth sharing; at least one of each is left to read."""
@@ -40,6 +39,11 @@ class Prefixes:
         self._kept.insert(0, (tokens, cache))
         del self._kept[KEPT:]
         return cache, False
+
+
+def can_share(model: Any) -> bool:
+    """Whether every layer keeps one state for each token; sliding windows and recurrent layers do not."""
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
 
 
 def join(rows: Sequence[tuple[DynamicCache | None, int]], room: int) -> DynamicCache:

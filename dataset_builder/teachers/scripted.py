@@ -87,6 +87,9 @@ class Scripted:
             f"{i}. {label}: {level}" for i, (label, level) in enumerate(zip(chosen, levels, strict=True), 1)
         )
 
+    def _descriptors_generated(self, user: str, draw: random.Random) -> str:
+        return "Emotions: " + ", ".join(draw.sample([*LABELS[:-1], "quiet hope", "longing"], draw.randint(1, 4)))
+
     def _context(self, user: str, draw: random.Random) -> str:
         return f"{_sentence(draw)} {_sentence(draw)}"
 
