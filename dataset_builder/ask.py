@@ -3,17 +3,18 @@
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import jinja2
 
+from dataset_builder.golden import exemplars
 from dataset_builder.inputs import InputError, fingerprint
 from dataset_builder.recipe import Decoding
-from dataset_builder.replies import BadReply, check_refusal_and_echo
+from dataset_builder.replies import SCHEMAS, BadReply, check_refusal_and_echo
 from dataset_builder.schema import Rejected, Usage
 from dataset_builder.taxonomy import EMOTIONS
 from dataset_builder.teachers import Request, Teacher, TeacherError
@@ -26,11 +27,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt file: jinja2 templates of the system message, the user message and the begun answer."""
+    """A prompt file: jinja2 templates of the system message, the user message and the begun answer; its exemplars."""
 
     system: jinja2.Template
     user: jinja2.Template
     prefill: jinja2.Template
+    shots: tuple[tuple[str, str], ...]
 
 
 @cache
@@ -46,13 +48,18 @@ def load_prompt(name: str) -> Prompt:
         else:
             parts[part] += line + "\n"
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
-    return Prompt(**{name: environment.from_string(text.strip("\n")) for name, text in parts.items()})
+    templates = {part: environment.from_string(text.strip("\n")) for part, text in parts.items()}
+    return Prompt(**templates, shots=exemplars(name, templates["user"]))
 
 
 @cache
 def prompt_versions() -> dict[str, str]:
-    """Content hash of every prompt file."""
-    return {path.stem: fingerprint(path.read_text(encoding="utf-8")) for path in sorted(PROMPTS.glob("*.txt"))}
+    """Content hash of every prompt file with its exemplars."""
+    names = sorted(path.stem for path in PROMPTS.glob("*.txt"))
+    return {
+        name: fingerprint([(PROMPTS / f"{name}.txt").read_text(encoding="utf-8"), load_prompt(name).shots])
+        for name in names
+    }
 
 
 @cache
@@ -90,6 +97,7 @@ class Ask:
         self.usage = Usage()
         self.retried: Counter[str] = Counter()
         self.rejected: list[Rejected] = []
+        self.sick = ""  # why the teacher last gave no answer, where that was not the question's fault
 
     async def text(
         self,
@@ -111,17 +119,18 @@ class Ask:
             UnitRejected: with the last attempt's reason.
         """
         templates = load_prompt(prompt)
+        # What a good reply may repeat is left out of the instructions; exemplars that are texts are not to be repeated.
         instructions = templates.user.render(**fields | dict.fromkeys(QUOTED, ""))
+        if not prompt.startswith("labels"):
+            instructions += "".join(f"\n\n{answer}" for _, answer in templates.shots)
         reason, said = "", ""
         for attempt in range(decoding.attempts):
             if attempt:
                 self.retried[reason] += 1
-            request = Request(
-                prompt=prompt,
-                system=templates.system.render(**fields),
-                user=templates.user.render(**fields),
-                prefill=templates.prefill.render(**fields),
+            request = replace(
+                self._request(templates, prompt, fields),
                 stop=stop,
+                schema=SCHEMAS.get(prompt),
                 max_new_tokens=decoding.max_new_tokens,
                 # A greedy teacher would repeat its bad reply: later attempts are sampled.
                 temperature=decoding.temperature or (0.7 if attempt else 0.0),
@@ -135,26 +144,39 @@ class Ask:
                 said = reply.text
                 check_refusal_and_echo(said, instructions)
                 return parse(said, reply.cut)
-            except (BadReply, TeacherError) as error:
+            except BadReply as error:
                 reason = error.reason
+            except TeacherError as error:
+                reason = error.reason
+                if not error.sick:
+                    break
+                self.sick = reason
         raise UnitRejected(reason, said)
 
-    async def scores(self, prompt: str, choices: Sequence[str], **fields: object) -> tuple[float, ...]:
-        """Log-probability of each choice as the answer's next word. Raises UnitRejected when the call fails."""
-        templates = load_prompt(prompt)
-        request = Request(
+    def _request(self, templates: Prompt, prompt: str, fields: Mapping[str, object]) -> Request:
+        return Request(
             prompt=prompt,
             system=templates.system.render(**fields),
             user=templates.user.render(**fields),
             prefill=templates.prefill.render(**fields),
-            max_new_tokens=1,
+            shots=templates.shots,
         )
+
+    async def scores(self, prompt: str, choices: Sequence[str], **fields: object) -> tuple[float, ...]:
+        """Log-probability of each choice as the answer's next word. Raises UnitRejected when the call fails."""
+        request = replace(self._request(load_prompt(prompt), prompt, fields), max_new_tokens=1)
         try:
             scores = await self._teacher.score(request, choices)
         except TeacherError as error:
+            self.sick = error.reason if error.sick else self.sick
             raise UnitRejected(error.reason, error.detail) from None
         self.usage.add(scores.usage)
         return scores.log_probabilities
+
+    @property
+    def unanswered(self) -> str:
+        """Why the teacher never answered this unit, "" if it did."""
+        return self.sick if self.usage.calls == 0 else ""
 
     async def once(self, key: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What all units of a shard share: made by the first that needs it, awaited by the others.

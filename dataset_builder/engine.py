@@ -25,6 +25,7 @@ from loguru import logger
 from tqdm import tqdm
 
 from dataset_builder.ask import Ask, UnitRejected
+from dataset_builder.inputs import InputError
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.schema import Narrative, UnitRecord, Usage
 from dataset_builder.shards import Journal, read_json, read_lines, shard_path, to_line, write_json, write_whole
@@ -35,6 +36,7 @@ logger.disable("datatrove")  # its INFO lines would bury the progress bars; here
 NARRATIVES = "narratives"
 REJECTS = "rejects"
 MANIFEST = "manifest.json"
+SICK_AFTER = 20  # units in a row without one answer
 
 
 def stage_named(name: str) -> Stage:
@@ -88,11 +90,22 @@ class AskTeacher(PipelineStep):  # type: ignore[misc]
         pending: set[asyncio.Task[None]] = set()
         shared: dict[str, asyncio.Task[Any]] = {}
         started, spent = time.monotonic(), Usage()
+        doubtful: list[UnitRecord] = []  # finished without one answer; kept only if the teacher answers again
         bar = tqdm(total=total, initial=len(journal), desc=f"{self.stage:<10}", unit="unit", mininterval=0.5)
 
         async def one(document: Document) -> None:
-            record = await self._ask_one(document, rank, shared)
-            journal.append(document.id, record.model_dump())
+            record, unanswered = await self._ask_one(document, rank, shared)
+            doubtful.append(record)
+            if not unanswered:
+                for finished in doubtful:
+                    journal.append(finished.unit, finished.model_dump())
+                doubtful.clear()
+            elif len(doubtful) >= SICK_AFTER:
+                raise InputError(
+                    f"{self.stage}: the teacher gave no answer for {len(doubtful)} units in a row (last: "
+                    f"{unanswered}). See to it and run the same command again: what was made is kept, and these units "
+                    "are asked again."
+                )
             spent.add(record.usage)
             bar.update()
             seconds = max(time.monotonic() - started, 1e-9)
@@ -108,13 +121,18 @@ class AskTeacher(PipelineStep):  # type: ignore[misc]
                         task.result()
                 pending.add(asyncio.create_task(one(document)))
             await asyncio.gather(*pending)
+            for finished in doubtful:
+                journal.append(finished.unit, finished.model_dump())
         finally:
             for task in pending:
                 task.cancel()
             bar.close()
             await load_teacher(self.recipe.teacher, rank).close()
 
-    async def _ask_one(self, document: Document, rank: int, shared: "dict[str, asyncio.Task[Any]]") -> UnitRecord:
+    async def _ask_one(
+        self, document: Document, rank: int, shared: "dict[str, asyncio.Task[Any]]"
+    ) -> tuple[UnitRecord, str]:
+        """What became of a unit, and why the teacher never answered it ("" if it did)."""
         stage = stage_named(self.stage)
         ask = Ask(load_teacher(self.recipe.teacher, rank), self.recipe.seed, self.stage, document.id, shared)
         row = stage.reads.model_validate(document.metadata["row"])
@@ -125,7 +143,7 @@ class AskTeacher(PipelineStep):  # type: ignore[misc]
         except UnitRejected as rejected:
             status = rejected.reason
             ask.reject(rejected.reason, rejected.text)
-        return UnitRecord(
+        record = UnitRecord(
             unit=document.id,
             status=status,
             rows=rows,
@@ -133,6 +151,7 @@ class AskTeacher(PipelineStep):  # type: ignore[misc]
             retried=dict(ask.retried),
             usage=ask.usage,
         )
+        return record, ask.unanswered
 
 
 def run_stage(name: str, recipe: BuildRecipe, work_dir: Path) -> bool:

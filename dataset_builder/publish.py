@@ -65,7 +65,7 @@ def publish(recipe: BuildRecipe, work_dir: Path, teacher: str) -> bool:
         else:
             split_of = split_narratives(rows_per_narrative, getattr(recipe.split, config), recipe.seed)
         rows = (row for row, keep in zip(_rows(config, recipe, work_dir, teacher), kept, strict=True) if keep)
-        written = _write_parquet(config, rows, split_of, building)
+        written = write_parquet(config, rows, split_of, building)
         if written:  # a config without rows (no situations were asked for) is not published
             splits[config] = written
     splits = {config: splits[config] for config in CONFIGS if config in splits}
@@ -74,7 +74,7 @@ def publish(recipe: BuildRecipe, work_dir: Path, teacher: str) -> bool:
         raise InputError(
             f"no row was kept; {work_dir / REJECTS}/*.jsonl say why. Another teacher or more stories help."
         )
-    _write_card_data(building, splits)
+    write_card_data(building, splits)
     manifest = {
         "stage": "publish",
         "recipe": recipe.name,
@@ -86,7 +86,7 @@ def publish(recipe: BuildRecipe, work_dir: Path, teacher: str) -> bool:
         "rows": splits,
         "rejected": dict(sorted(Counter(reject.reason for reject in rejected).items())),
         "unresolved_labels": dict(unresolved.most_common()),
-        "revision": _revision(building),
+        "revision": corpus_revision(building),
     }
     write_json(building / MANIFEST, manifest)
     shutil.rmtree(target, ignore_errors=True)
@@ -176,7 +176,7 @@ def _decide(
     return kept, per_narrative
 
 
-def _write_parquet(config: str, rows: Iterator[PublishedRow], split_of: dict[str, str], folder: Path) -> dict[str, int]:
+def write_parquet(config: str, rows: Iterator[PublishedRow], split_of: dict[str, str], folder: Path) -> dict[str, int]:
     """One Parquet file a split, in the Hub's naming; returns the rows of each. A split without rows has no file."""
     schema = features(config).arrow_schema
     writers: dict[str, pq.ParquetWriter] = {}
@@ -205,7 +205,7 @@ def _write_parquet(config: str, rows: Iterator[PublishedRow], split_of: dict[str
     return {split: count for split, count in counts.items() if count}
 
 
-def _write_card_data(folder: Path, splits: dict[str, dict[str, int]]) -> None:
+def write_card_data(folder: Path, splits: dict[str, dict[str, int]]) -> None:
     """A README.md with the YAML by which `load_dataset` finds configs, splits and types; push.py adds the card."""
     configs, infos = [], {}
     for config, counts in splits.items():
@@ -222,7 +222,7 @@ def _write_card_data(folder: Path, splits: dict[str, dict[str, int]]) -> None:
     write_whole(folder / "README.md", f"---\n{card.to_yaml()}\n---\n".encode())
 
 
-def _revision(folder: Path) -> str:
+def corpus_revision(folder: Path) -> str:
     """A hash of the corpus: of the bytes of all its Parquet files."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.parquet")):

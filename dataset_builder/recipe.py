@@ -40,13 +40,15 @@ class EmbeddedTeacher(Strict):
     """A language model inside this process, by `transformers`, micro-batched, with a prefix cache.
 
     `wheel` names a GGUF file inside an installed Python package (`package/file.gguf`); it is used instead of the Hub
-    where the package is installed, and is part of the teacher's name in every row.
+    where the package is installed. `gguf` is the path of such a file. Either is part of the teacher's name in every
+    row. A model whose tokenizer has no chat template is asked as a base model: by exemplars, with a text to continue.
     """
 
     kind: Literal["embedded"]
     model: str
     revision: str = "main"
     wheel: str | None = None
+    gguf: str | None = None
     batch_size: Positive = 16
     in_flight: Positive = 64
 
@@ -54,20 +56,24 @@ class EmbeddedTeacher(Strict):
 class EndpointTeacher(Strict):
     """An OpenAI-compatible server: `vllm serve`, llama.cpp's server, or a provider.
 
-    With several `urls` (replicas), all calls on one shard go to one of them, so that its prefix cache serves them.
-    `prefill` says that the server continues a begun assistant message (vLLM's `continue_final_message`).
-    The key comes from the environment variable named by `api_key_env`, never from a file.
+    With several `urls` (replicas), all calls on one shard go to one of them, so that its prefix cache serves them; the
+    recipe needs at least as many shards. `server: vllm` uses what vLLM adds: begun answers, repetition penalty,
+    log-probabilities of chosen tokens. `structured` asks for JSON by a schema where a stage has one. `chat: false` is
+    for base models, which continue a text. The key comes from the environment variable named by `api_key_env`, never
+    from a file.
     """
 
     kind: Literal["endpoint"]
     model: str
     revision: str = "unknown"
     urls: Annotated[tuple[str, ...], Field(min_length=1)]
+    server: Literal["openai", "vllm"] = "openai"
+    chat: bool = True
+    structured: bool = False
     api_key_env: str = "OPENAI_API_KEY"
     timeout: Annotated[float, Field(gt=0)] = 120.0
     retries: Annotated[int, Field(ge=0)] = 6
     in_flight: Positive = 64
-    prefill: bool = False
 
 
 Teacher = Annotated[ScriptedTeacher | EmbeddedTeacher | EndpointTeacher, Field(discriminator="kind")]
@@ -158,7 +164,7 @@ class Descriptors(Strict):
     `likelihood` scores the words of vocabulary/emotion_words.tsv like the labeler of that name; `generated` lets the
     teacher write them. At most `most` are kept, none below `keep_at`; `share: 0` leaves the stage out.
     `calibration` is the share of a word's usual log-probability that is taken off: with all of it, rare words win by
-    noise. The default was chosen on the golden set's exemplars (dataset_builder/golden).
+    noise. The default was chosen on the golden set's exemplars (dataset_builder/golden.jsonl).
     """
 
     share: Annotated[float, Field(ge=0, le=1)] = 1.0
@@ -221,3 +227,12 @@ class BuildRecipe(Strict):
     situations: Situations = Situations()
     quality: Quality = Quality()
     split: Split = Split()
+
+    @model_validator(mode="after")
+    def _every_replica_has_a_shard(self) -> "BuildRecipe":
+        if isinstance(self.teacher, EndpointTeacher) and len(self.teacher.urls) > self.executor.shards:
+            raise ValueError(
+                f"{len(self.teacher.urls)} urls but {self.executor.shards} shards: a replica serves whole shards, so "
+                "give executor.shards at least as many"
+            )
+        return self

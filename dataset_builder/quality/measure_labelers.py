@@ -1,0 +1,183 @@
+"""Measures both labelers of a teacher on texts that people labelled: GoEmotions' dev split, never its test split.
+
+The likelihood labeler has two parameters, its temperature and the level from which a score is a label. They are in the
+recipe, were set so that a text has about as many labels as the paper's, and are not fitted here.
+"""
+
+import asyncio
+import csv
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import f1_score
+from tqdm import tqdm
+
+from dataset_builder.ask import Ask, UnitRejected, stable_hash
+from dataset_builder.inputs import InputError
+from dataset_builder.quality.resolve import resolve
+from dataset_builder.recipe import BuildRecipe
+from dataset_builder.schema import Usage
+from dataset_builder.stages.labels import raw_labels
+from dataset_builder.taxonomy import LABELS
+from dataset_builder.teachers import load_teacher
+
+LABELERS = ("likelihood", "verbalised")
+SAMPLES = 1000  # of the bootstrap
+
+
+@dataclass(frozen=True)
+class Gold:
+    """Texts with their labels, (texts, 28) booleans."""
+
+    texts: list[str]
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What a labeler made of the texts: `scores` (texts, 28), and what it cost."""
+
+    scores: np.ndarray
+    chosen: np.ndarray
+    failed: int
+    usage: Usage
+    seconds: float
+
+
+def read_dev(path: Path, rows: int) -> Gold:
+    """A sample, drawn by hash, of GoEmotions' official dev.tsv (text, label numbers, id).
+
+    Raises:
+        InputError: no such file, a malformed line, or the test split.
+    """
+    if path.name == "test.tsv":
+        raise InputError(f"{path}: the test split is not for choosing labelers. Give dev.tsv.")
+    try:
+        with open(path, encoding="utf-8", newline="") as lines:
+            found = [*csv.reader(lines, delimiter="\t")]
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}. Give GoEmotions' official dev.tsv.") from None
+    for number, fields in enumerate(found, start=1):
+        if len(fields) != 3 or not all(part.isdigit() and int(part) < len(LABELS) for part in fields[1].split(",")):
+            raise InputError(f"{path}, line {number}: expected text, label numbers 0-27 and an id, tab-separated.")
+    drawn = sorted(found, key=lambda fields: stable_hash("labelers", fields[2]))[:rows]
+    gold = np.zeros((len(drawn), len(LABELS)), dtype=bool)
+    for row, fields in zip(gold, drawn, strict=True):
+        row[[int(part) for part in fields[1].split(",")]] = True
+    return Gold([fields[0] for fields in drawn], gold)
+
+
+def label(texts: list[str], recipe: BuildRecipe) -> Labelled:
+    """Label texts as the recipe's labels stage would."""
+    return asyncio.run(_label(texts, recipe))
+
+
+async def _label(texts: list[str], recipe: BuildRecipe) -> Labelled:
+    teacher = load_teacher(recipe.teacher)
+    shared: dict[str, asyncio.Task[Any]] = {}
+    free = asyncio.Semaphore(recipe.teacher.in_flight)
+    scores = np.zeros((len(texts), len(LABELS)))
+    usage, failed = Usage(), 0
+    bar = tqdm(total=len(texts), desc=f"{recipe.name} {recipe.labels.labeler}", unit="text")
+
+    async def one(index: int) -> None:
+        nonlocal failed
+        ask = Ask(teacher, recipe.seed, "labels", f"text {index}", shared)
+        async with free:
+            try:
+                scores[index] = resolve(await raw_labels(texts[index], ask, recipe), recipe.resolve)
+            except UnitRejected:
+                failed += 1
+        usage.add(ask.usage)
+        bar.update()
+
+    await one(0)  # loads the model, which is not the labeler's time
+    started = time.monotonic()
+    await asyncio.gather(*(one(index) for index in range(1, len(texts))))
+    seconds = time.monotonic() - started
+    bar.close()
+    await teacher.close()
+    return Labelled(scores, scores >= recipe.labels.keep_at, failed, usage, seconds)
+
+
+def quality(gold: Gold, found: Labelled) -> dict[str, dict[str, float]]:
+    """Macro-F1 with its interval, top-1 and top-3 (a gold label is the best, is among the best three), cost."""
+    draw = np.random.default_rng(13)
+    count = len(gold.texts)
+    drawn = (draw.integers(0, count, count) for _ in range(SAMPLES))
+    resampled = [_macro_f1(gold.labels[rows], found.chosen[rows]) for rows in drawn]
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    order = np.argsort(-found.scores, axis=1, kind="stable")
+    hits = np.take_along_axis(gold.labels, order, axis=1) & (np.take_along_axis(found.scores, order, axis=1) > 0)
+    usage = found.usage
+    return {
+        "macro_f1_dev": _value(_macro_f1(gold.labels, found.chosen), low=round(low, 4), high=round(high, 4)),
+        "top1_dev": _value(hits[:, 0].mean()),
+        "top3_dev": _value(hits[:, :3].any(axis=1).mean()),
+        "labels_per_text": _value(found.chosen.sum(axis=1).mean()),
+        "failed_share": _value(found.failed / count),
+        "calls_per_text": _value(usage.calls / count),
+        "tokens_per_text": _value((usage.prompt_tokens + usage.completion_tokens) / count),
+        "tokens_not_cached_per_text": _value(
+            (usage.prompt_tokens - usage.cached_tokens + usage.completion_tokens) / count
+        ),
+        "texts_per_second": _value((count - 1) / max(found.seconds, 1e-9)),
+    }
+
+
+def compare(gold: Gold, found: dict[str, Labelled]) -> dict[str, dict[str, float]]:
+    """Both labelers of one teacher, and one against the other."""
+    metrics: dict[str, dict[str, float]] = {}
+    for labeler, made in found.items():
+        metrics |= {f"{labeler}_{name}": value for name, value in quality(gold, made).items()}
+    ours, theirs = (metrics[f"{labeler}_macro_f1_dev"]["value"] for labeler in LABELERS)
+    a, b = (found[labeler] for labeler in LABELERS)
+    either, both = (a.chosen | b.chosen).sum(axis=1), (a.chosen & b.chosen).sum(axis=1)
+    answered = (a.scores.max(axis=1) > 0) & (b.scores.max(axis=1) > 0)
+    same = a.scores.argmax(axis=1) == b.scores.argmax(axis=1)
+    tokens, fresh = (
+        metrics[f"likelihood_{name}"]["value"] / metrics[f"verbalised_{name}"]["value"]
+        for name in ("tokens_per_text", "tokens_not_cached_per_text")
+    )
+    return metrics | {
+        "likelihood_over_verbalised": _value(ours / max(theirs, 1e-9)),
+        "token_share": _value(tokens),
+        "token_share_not_cached": _value(fresh),
+        "agreement_top1": _value(same[answered].mean() if answered.any() else 0.0),
+        "agreement_labels_jaccard": _value((both[either > 0] / either[either > 0]).mean() if either.any() else 0.0),
+    }
+
+
+def measure(recipes: list[BuildRecipe], data: Path, rows: int) -> dict[str, Any]:
+    """A result file's content; metrics of the first recipe's teacher are unnamed, of others named by their recipe."""
+    gold = read_dev(data, rows)
+    metrics: dict[str, dict[str, float]] = {}
+    for number, recipe in enumerate(recipes):
+        found = {
+            labeler: label(
+                gold.texts,
+                recipe.model_copy(update={"labels": recipe.labels.model_copy(update={"labeler": labeler})}),
+            )
+            for labeler in LABELERS
+        }
+        prefix = f"{recipe.name}_" if number else ""
+        metrics |= {f"{prefix}{name}": value for name, value in compare(gold, found).items()}
+    return {
+        "name": "labelers",
+        "benchmark": f"GoEmotions dev, {len(gold.texts)} rows drawn by hash",
+        "metrics": metrics,
+        "support": len(gold.texts),
+        "teachers": {recipe.name: load_teacher(recipe.teacher).name for recipe in recipes},
+        "rule": {recipe.name: recipe.labels.model_dump(mode="json", exclude={"labeler"}) for recipe in recipes},
+    }
+
+
+def _macro_f1(gold: np.ndarray, chosen: np.ndarray) -> float:
+    return float(f1_score(gold, chosen, average="macro", zero_division=0))
+
+
+def _value(value: float, **interval: float) -> dict[str, float]:
+    return {"value": round(float(value), 4), **interval}

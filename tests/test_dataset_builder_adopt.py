@@ -1,0 +1,97 @@
+"""The released corpus, from files of its form that we wrote."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import load_dataset
+
+from dataset_builder.adopt import Fields, adopt
+from dataset_builder.inputs import InputError
+from dataset_builder.taxonomy import LABELS
+from tests.conftest import Command
+
+ROW: dict[str, Any] = {
+    "utterance": "They really built it without me.",
+    "all_emotions": [["disappointment", 0.8], ["indignation", 0.6], ["sadness", "0.2"], ["envy", 0.4]],
+    "all_emotions_mapped": [["disappointment", 0.8], ["anger", 0.6], ["sadness", "0.2"], ["envy", 0.4]],
+}
+
+
+def released(tmp_path: Path, **files: list[Any]) -> list[Path]:
+    paths = []
+    for name, rows in files.items():
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+        paths.append(path)
+    return paths
+
+
+def test_released_files_become_a_typed_corpus(tmp_path: Path, command: Command) -> None:
+    weak = ROW | {"all_emotions_mapped": [["joy", 0.2]]}
+    files = released(tmp_path, train=[ROW, weak, ROW], dev=[ROW], test=[ROW])
+    made = command("-m", "dataset_builder", "adopt", *files, "--work-dir", tmp_path / "work")
+    assert made.returncode == 0, made.stderr
+    assert "{'no_label': 1}" in made.stdout
+    corpus = load_dataset(str(tmp_path / "work/corpus"), "contextless")
+    assert {split: len(rows) for split, rows in corpus.items()} == {"train": 2, "validation": 1, "test": 1}
+    row = corpus["train"][0]
+    assert [LABELS[label] for label in row["labels"]] == ["anger", "disappointment"]
+    assert row["scores"][LABELS.index("sadness")] == pytest.approx(0.2)
+    assert {raw["label"] for raw in row["raw_labels"]} == {"disappointment", "indignation", "sadness", "envy"}
+    manifest = json.loads((tmp_path / "work/corpus/manifest.json").read_text())
+    assert manifest["unresolved_labels"] == {"envy": 4}
+    assert json.loads((tmp_path / "work/rejects/adopt.jsonl").read_text())["id"] == "train/2"
+
+
+def test_situations_where_their_field_is_named(tmp_path: Path) -> None:
+    files = released(tmp_path, train=[ROW | {"summary": "The house was finished.", "actor": "Mara"}])
+    adopt(files, tmp_path / "work", Fields("summary", "actor"))
+    row = load_dataset(str(tmp_path / "work/corpus"), "contextual", split="train")[0]
+    assert (row["context"], row["character"]) == ("The house was finished.", "Mara")
+
+
+def test_a_model_trains_on_it(tmp_path: Path, tiny_encoder: Path) -> None:
+    from train.classifier import train
+    from train.recipe import ClassifierRecipe
+
+    files = released(tmp_path, train=[ROW] * 8, dev=[ROW] * 2, test=[ROW])
+    adopt(files, tmp_path / "work", Fields())
+    recipe = ClassifierRecipe(
+        name="x",
+        base_model=str(tiny_encoder),
+        dataset=str(tmp_path / "work/corpus"),
+        config="contextless",
+        epochs=1,
+        learning_rate=1e-3,
+        head_learning_rate=1e-2,
+    )
+    train(recipe, None, tmp_path / "model", max_steps=2)
+    assert (tmp_path / "model/model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ('{"utterance": ', r"train.jsonl, line 2: broken JSON"),
+        (["x"], "line 2: a row is an object"),
+        ({"utterance": "x"}, "line 2: field 'all_emotions_mapped' must be a list"),
+        (ROW | {"utterance": 3}, "line 2: field 'utterance' must be text, found 3"),
+        (ROW | {"all_emotions_mapped": [["joy"]]}, r"expected \[label, score\], found \['joy'\]"),
+        (ROW | {"all_emotions_mapped": [["joy", 8]]}, "not within 0 and 1"),
+    ],
+)
+def test_rows_of_another_form_are_named(tmp_path: Path, row: Any, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        adopt(released(tmp_path, train=[ROW, row]), tmp_path / "work", Fields())
+    assert not (tmp_path / "work/corpus").exists()
+
+
+def test_files_without_a_split_and_folders_in_use(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="its name says no split"):
+        adopt(released(tmp_path, rows=[ROW]), tmp_path / "work", Fields())
+    files = released(tmp_path, train=[ROW])
+    adopt(files, tmp_path / "work", Fields())
+    with pytest.raises(InputError, match="exists already"):
+        adopt(files, tmp_path / "work", Fields())
