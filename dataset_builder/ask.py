@@ -97,7 +97,7 @@ class Ask:
         self.usage = Usage()
         self.retried: Counter[str] = Counter()
         self.rejected: list[Rejected] = []
-        self.sick = ""  # why the teacher last gave no answer, where that was not the question's fault
+        self.sick = ""  # why something was left without an answer, where that was not the question's fault
 
     async def text(
         self,
@@ -123,7 +123,7 @@ class Ask:
         instructions = templates.user.render(**fields | dict.fromkeys(QUOTED, ""))
         if not prompt.startswith("labels"):
             instructions += "".join(f"\n\n{answer}" for _, answer in templates.shots)
-        reason, said = "", ""
+        reason, said, sick = "", "", False
         for attempt in range(decoding.attempts):
             if attempt:
                 self.retried[reason] += 1
@@ -145,12 +145,12 @@ class Ask:
                 check_refusal_and_echo(said, instructions)
                 return parse(said, reply.cut)
             except BadReply as error:
-                reason = error.reason
+                reason, sick = error.reason, False
             except TeacherError as error:
-                reason = error.reason
-                if not error.sick:
+                reason, sick = error.reason, error.sick
+                if not sick:
                     break
-                self.sick = reason
+        self.sick = reason if sick else self.sick
         raise UnitRejected(reason, said)
 
     def _request(self, templates: Prompt, prompt: str, fields: Mapping[str, object]) -> Request:
@@ -172,11 +172,6 @@ class Ask:
             raise UnitRejected(error.reason, error.detail) from None
         self.usage.add(scores.usage)
         return scores.log_probabilities
-
-    @property
-    def unanswered(self) -> str:
-        """Why the teacher never answered this unit, "" if it did."""
-        return self.sick if self.usage.calls == 0 else ""
 
     async def once(self, key: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What all units of a shard share: made by the first that needs it, awaited by the others.

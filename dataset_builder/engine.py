@@ -36,7 +36,7 @@ logger.disable("datatrove")  # its INFO lines would bury the progress bars; here
 NARRATIVES = "narratives"
 REJECTS = "rejects"
 MANIFEST = "manifest.json"
-SICK_AFTER = 20  # units in a row without one answer
+SICK_AFTER = 20  # units in a row at which the teacher failed
 
 
 def stage_named(name: str) -> Stage:
@@ -90,20 +90,20 @@ class AskTeacher(PipelineStep):  # type: ignore[misc]
         pending: set[asyncio.Task[None]] = set()
         shared: dict[str, asyncio.Task[Any]] = {}
         started, spent = time.monotonic(), Usage()
-        doubtful: list[UnitRecord] = []  # finished without one answer; kept only if the teacher answers again
+        doubtful: list[UnitRecord] = []  # rejected by the teacher's fault; kept only if it answers again
         bar = tqdm(total=total, initial=len(journal), desc=f"{self.stage:<10}", unit="unit", mininterval=0.5)
 
         async def one(document: Document) -> None:
-            record, unanswered = await self._ask_one(document, rank, shared)
+            record, sick = await self._ask_one(document, rank, shared)
             doubtful.append(record)
-            if not unanswered:
+            if not sick:
                 for finished in doubtful:
                     journal.append(finished.unit, finished.model_dump())
                 doubtful.clear()
             elif len(doubtful) >= SICK_AFTER:
                 raise InputError(
-                    f"{self.stage}: the teacher gave no answer for {len(doubtful)} units in a row (last: "
-                    f"{unanswered}). See to it and run the same command again: what was made is kept, and these units "
+                    f"{self.stage}: the teacher failed at {len(doubtful)} units in a row (last: "
+                    f"{sick}). See to it and run the same command again: what was made is kept, and these units "
                     "are asked again."
                 )
             spent.add(record.usage)
@@ -132,7 +132,7 @@ class AskTeacher(PipelineStep):  # type: ignore[misc]
     async def _ask_one(
         self, document: Document, rank: int, shared: "dict[str, asyncio.Task[Any]]"
     ) -> tuple[UnitRecord, str]:
-        """What became of a unit, and why the teacher never answered it ("" if it did)."""
+        """What became of a unit, and why the teacher failed at it ("" if it did not)."""
         stage = stage_named(self.stage)
         ask = Ask(load_teacher(self.recipe.teacher, rank), self.recipe.seed, self.stage, document.id, shared)
         row = stage.reads.model_validate(document.metadata["row"])
@@ -151,7 +151,7 @@ class AskTeacher(PipelineStep):  # type: ignore[misc]
             retried=dict(ask.retried),
             usage=ask.usage,
         )
-        return record, ask.unanswered
+        return record, ask.sick
 
 
 def run_stage(name: str, recipe: BuildRecipe, work_dir: Path) -> bool:

@@ -27,7 +27,8 @@ def read_narratives(source: Narratives) -> list[Narrative]:
     for name in source.sources:
         stories = list(islice(_fitting(_of_source(name, source.revision), source), source.limit))
         if not stories:
-            words = f" of {source.min_words} to {source.max_words or 'any number of'} words"
+            lengths = f" of {source.min_words} to {source.max_words or 'any number of'} words"
+            words = lengths if source.min_words or source.max_words else ""
             raise InputError(f"{name}: no story{words} in it. Give at least one with the fields {', '.join(FIELDS)}.")
         for story in stories:
             if story.id in places:

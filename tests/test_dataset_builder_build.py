@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from datasets import get_dataset_config_names, load_dataset
 
+from dataset_builder.ask import prompt_versions
 from dataset_builder.build import build
-from dataset_builder.inputs import InputError, read_recipe
+from dataset_builder.inputs import InputError, fingerprint, read_recipe
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.shards import read_lines, shard_path
 from dataset_builder.taxonomy import LABELS
@@ -50,6 +51,33 @@ def test_the_corpus_has_typed_columns(scripted_work: Path) -> None:
     assert {"original", "rewritten"} == set(corpus["train"]["variant"])
 
 
+def test_descriptors_are_published_in_the_splits_of_their_texts(scripted_work: Path) -> None:
+    described = load_dataset(str(scripted_work / "corpus"), "descriptors")
+    labelled = load_dataset(str(scripted_work / "corpus"), "contextless")
+    row = described["train"][0]
+    assert row["describer"] == "likelihood"
+    assert row["descriptors"][0]["weight"] == 1.0
+    assert all(0.3 <= descriptor["weight"] <= 1 for descriptor in row["descriptors"])
+    for split, rows in described.items():
+        assert {r["narrative_id"] for r in rows} == set(labelled[split]["narrative_id"])
+
+
+def test_the_cards_yaml_agrees_with_the_files(scripted_work: Path) -> None:
+    from datasets.info import DatasetInfosDict
+    from huggingface_hub import DatasetCard
+
+    card = DatasetCard.load(scripted_work / "corpus/README.md").data
+    infos = DatasetInfosDict.from_dataset_card_data(card)
+    assert [config["config_name"] for config in card.configs] == ["contextless", "contextual", "descriptors"]
+    for config, info in infos.items():
+        corpus = load_dataset("parquet", data_dir=str(scripted_work / "corpus" / config))
+        for split, rows in corpus.items():
+            assert info.splits[split].num_examples == len(rows)
+            assert set(rows.features) == set(info.features)
+        if config != "descriptors":
+            assert info.features["labels"].feature.names == list(LABELS)
+
+
 def test_a_row_traces_back_to_its_story(scripted_work: Path) -> None:
     row = load_dataset(str(scripted_work / "corpus"), "contextual", split="train")[0]
     narrative, character, utterance, variant = row["id"].split("/")
@@ -62,6 +90,10 @@ def test_a_row_traces_back_to_its_story(scripted_work: Path) -> None:
         assert wanted in [made["id"] for record in records for made in record["rows"]]
     run = json.loads((scripted_work / "run.json").read_text())
     assert row["seed"] == run["recipe"]["seed"]
+    assert row["teacher"] == "scripted (for tests only)"
+    manifest = json.loads((scripted_work / "corpus/manifest.json").read_text())
+    assert row["prompt_version"] == fingerprint(run["prompts"]) == manifest["prompt_version"]
+    assert manifest["prompts"] == run["prompts"] == prompt_versions()
 
 
 def test_what_was_rejected_is_kept_with_its_reason(scripted_work: Path) -> None:

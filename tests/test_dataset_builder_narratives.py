@@ -66,3 +66,15 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     broken.write_bytes(gzip.compress(b'{"id": "a"}\n' * 999)[:40])
     with pytest.raises(InputError, match="cannot be read"):
         read_narratives(Narratives(source=str(broken)))
+
+
+def test_several_sources_each_up_to_the_limit_and_of_the_wanted_length(tmp_path: Path) -> None:
+    long = {"id": "long", "title": "L", "text": "word " * 50}
+    first = lines(tmp_path, [long, *good(4)], "a.jsonl")
+    second = lines(tmp_path, [GOOD | {"id": f"t{index}"} for index in range(4)], "b.jsonl")
+    found = read_narratives(Narratives(source=(str(first), str(second)), limit=2, max_words=20))
+    assert [(story.id, story.source) for story in found] == [("s0", "a"), ("s1", "a"), ("t0", "b"), ("t1", "b")]
+    with pytest.raises(InputError, match=r"b\.jsonl: no story of 30 to any number of words"):
+        read_narratives(Narratives(source=(str(first), str(second)), min_words=30))
+    with pytest.raises(InputError, match=r"the id 'long' was used in .*a\.jsonl"):
+        read_narratives(Narratives(source=(str(first), str(first))))
