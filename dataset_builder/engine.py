@@ -14,7 +14,7 @@ finished so far. The number of shards is part of the state.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,32 +86,56 @@ class AskTeacher(PipelineStep):  # type: ignore[misc]
         journal.finish((document.id for document in documents), shard)
 
     async def _ask_all(self, documents: list[Document], journal: Journal, rank: int, total: int) -> None:
-        """Keep `in_flight` units going until all are in the journal."""
-        pending: set[asyncio.Task[None]] = set()
-        shared: dict[str, asyncio.Task[Any]] = {}
+        """Ask for all units, and once more for those at which the teacher failed; all are in the journal then."""
         started, spent = time.monotonic(), Usage()
-        doubtful: list[UnitRecord] = []  # rejected by the teacher's fault; kept only if it answers again
-        bar = tqdm(total=total, initial=len(journal), desc=f"{self.stage:<10}", unit="unit", mininterval=0.5)
+        bar = tqdm(total=total, initial=len(journal), desc=f"{self.stage:<11}", unit="unit", mininterval=0.5)
 
-        async def one(document: Document) -> None:
-            record, sick = await self._ask_one(document, rank, shared)
-            doubtful.append(record)
-            if not sick:
-                for finished in doubtful:
-                    journal.append(finished.unit, finished.model_dump())
-                doubtful.clear()
-            elif len(doubtful) >= SICK_AFTER:
-                raise InputError(
-                    f"{self.stage}: the teacher failed at {len(doubtful)} units in a row (last: "
-                    f"{sick}). See to it and run the same command again: what was made is kept, and these units "
-                    "are asked again."
-                )
+        def keep(record: UnitRecord) -> None:
+            journal.append(record.unit, record.model_dump())
             spent.add(record.usage)
             bar.update()
-            seconds = max(time.monotonic() - started, 1e-9)
-            bar.set_postfix_str(
-                f"{(spent.prompt_tokens + spent.completion_tokens) / seconds:,.0f} tok/s", refresh=False
-            )
+            rate = (spent.prompt_tokens + spent.completion_tokens) / max(time.monotonic() - started, 1e-9)
+            bar.set_postfix_str(f"{rate:,.0f} tok/s", refresh=False)
+
+        shared: dict[str, asyncio.Task[Any]] = {}
+        try:
+            failed = await self._round(documents, rank, shared, keep)
+            failed = await self._round([document for document, _ in failed], rank, shared, keep)
+            for _, record in failed:
+                keep(record)
+        finally:
+            bar.close()
+            await load_teacher(self.recipe.teacher, rank).close()
+
+    async def _round(
+        self,
+        documents: list[Document],
+        rank: int,
+        shared: "dict[str, asyncio.Task[Any]]",
+        keep: Callable[[UnitRecord], None],
+    ) -> list[tuple[Document, UnitRecord]]:
+        """Keep `in_flight` units going until all are done; returns those at which the teacher failed.
+
+        Raises:
+            InputError: it failed at many in a row, so that going on would only turn units into rejects.
+        """
+        pending: set[asyncio.Task[None]] = set()
+        failed: list[tuple[Document, UnitRecord]] = []
+        in_a_row = 0
+
+        async def one(document: Document) -> None:
+            nonlocal in_a_row
+            record, sick = await self._ask_one(document, rank, shared)
+            in_a_row = in_a_row + 1 if sick else 0
+            if not sick:
+                keep(record)
+                return
+            failed.append((document, record))
+            if in_a_row >= SICK_AFTER:
+                raise InputError(
+                    f"{self.stage}: the teacher failed at {in_a_row} units in a row (last: {sick}). See to it and run "
+                    "the same command again: what was made is kept, and these units are asked again."
+                )
 
         try:
             for document in documents:
@@ -121,13 +145,10 @@ class AskTeacher(PipelineStep):  # type: ignore[misc]
                         task.result()
                 pending.add(asyncio.create_task(one(document)))
             await asyncio.gather(*pending)
-            for finished in doubtful:
-                journal.append(finished.unit, finished.model_dump())
         finally:
             for task in pending:
                 task.cancel()
-            bar.close()
-            await load_teacher(self.recipe.teacher, rank).close()
+        return failed
 
     async def _ask_one(
         self, document: Document, rank: int, shared: "dict[str, asyncio.Task[Any]]"
