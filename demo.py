@@ -76,7 +76,7 @@ def load_back(namespace: str) -> None:
     from datasets import load_dataset
     from transformers import pipeline
 
-    for config in ("contextless", "contextual"):
+    for config in ("descriptors", "contextless", "contextual"):
         corpus = load_dataset(f"{namespace}/emo-pillars", config)
         print(
             f"load_dataset('{namespace}/emo-pillars', '{config}'):",

@@ -63,9 +63,10 @@ def prompt_versions() -> dict[str, str]:
 
 
 @cache
-def emotion_list() -> str:
-    """The 27 emotions with their definitions, one a line, as prompts show them."""
-    return "\n".join(f"- {emotion.name}: {emotion.definition}" for emotion in EMOTIONS if emotion.name != "neutral")
+def emotion_list(*, neutral: bool) -> str:
+    """The 27 emotions (and neutral) with their definitions, one a line, as prompts show them."""
+    shown = (emotion for emotion in EMOTIONS if neutral or emotion.name != "neutral")
+    return "\n".join(f"- {emotion.name}: {emotion.definition}" for emotion in shown)
 
 
 def stable_hash(*parts: object) -> int:

@@ -132,7 +132,7 @@ def _assumed(stage: Stage, recipe: BuildRecipe) -> Rates:
     }
     prompt = prompts.get(stage.name, stage.name)
     letters = len((Path(__file__).parent / "prompts" / f"{prompt}.txt").read_text(encoding="utf-8"))
-    letters += len(emotion_list()) if prompt in ("utterances_list", "labels_verbalised") else 0
+    letters += len(emotion_list(neutral=True)) if prompt in ("utterances_list", "labels_verbalised") else 0
     load_prompt(prompt)  # a broken prompt file fails here, not after hours
     story = STORY_TOKENS if stage.name in ("characters", "utterances", "context") else 60
     calls = each if single and stage.name == "utterances" else 1

@@ -78,11 +78,12 @@ def corpus_section(results: dict[str, Result]) -> str:
     found = results["corpus"]
     metrics = {name: metric["value"] for name, metric in found["metrics"].items()}
     rows = []
-    for config in found["per_label"]:
+    for config in found["configs"]:
         sizes = [f"{metrics.get(f'{config}_{split}_rows', 0):,.0f}" for split in ("train", "validation", "test")]
-        shares = [f"{metrics[f'{config}_labels_per_text']:.2f}", f"{metrics[f'{config}_neutral_share']:.1%}"]
-        rows.append([f"`{config}`", *sizes, *shares])
-    titles = ["config", "train", "validation", "test", "labels a text", "with neutral"]
+        what = "labels" if config in found["per_label"] else "descriptors"
+        neutral = f"{metrics[f'{config}_neutral_share']:.1%}" if what == "labels" else ""
+        rows.append([f"`{config}`", *sizes, f"{metrics[f'{config}_{what}_per_text']:.2f} {what}", neutral])
+    titles = ["config", "train", "validation", "test", "a text", "with neutral"]
     counts = [
         [label, *(f"{found['per_label'][config][label]:,}" for config in found["per_label"])]
         for label in found["per_label"]["contextless"]

@@ -5,10 +5,10 @@ Describes a published corpus as `load_dataset` gives it and writes <out>/emo-pil
 
 import argparse
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from datasets import DatasetDict, get_dataset_config_names
 
 from dataset_builder.inputs import InputError, run_command
@@ -21,20 +21,20 @@ NAME = "emo-pillars"
 
 
 def describe(configs: dict[str, DatasetDict]) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, int]]]:
-    """Metrics of a corpus, and the count of each label over all splits of each config."""
+    """Metrics of a corpus, and the count of each label over all splits of each config that has labels."""
     metrics: dict[str, dict[str, float]] = {}
     per_label: dict[str, dict[str, int]] = {}
     for config, splits in configs.items():
-        counts = np.zeros(len(LABELS), dtype=int)
-        rows = 0
         for split, found in splits.items():
             metrics[f"{config}_{split}_rows"] = {"value": len(found)}
-            rows += len(found)
-            for labels in found["labels"]:
-                counts[labels] += 1
-        metrics[f"{config}_labels_per_text"] = {"value": round(float(counts.sum()) / rows, 3)}
-        metrics[f"{config}_neutral_share"] = {"value": round(float(counts[NEUTRAL]) / rows, 3)}
-        per_label[config] = dict(zip(LABELS, counts.tolist(), strict=True))
+        labelled = "labels" in splits["train"].features
+        listed = [row for found in splits.values() for row in found["labels" if labelled else "descriptors"]]
+        what = "labels" if labelled else "descriptors"
+        metrics[f"{config}_{what}_per_text"] = {"value": round(sum(map(len, listed)) / len(listed), 3)}
+        if labelled:
+            counted = Counter(label for labels in listed for label in labels)
+            metrics[f"{config}_neutral_share"] = {"value": round(counted[NEUTRAL] / len(listed), 3)}
+            per_label[config] = {label: counted[index] for index, label in enumerate(LABELS)}
     return metrics, per_label
 
 
@@ -56,6 +56,7 @@ def main() -> None:
     content = {
         "name": NAME,
         "benchmark": "corpus",
+        "configs": list(configs),
         "metrics": metrics,
         "per_label": per_label,
         "teacher": first["teacher"],

@@ -92,6 +92,7 @@ def reasons(ask: Ask) -> list[str]:
         ("Sure! Here they are:\n\n- **Mara**\n- *Tomas*\n\nAnything else?", ["Mara", "Tomas"], []),
         ('```json\n["Mara", "Tomas"]\n```', ["Mara", "Tomas"], []),
         ('{"characters": [{"name": "Mara", "role": "loser"}, {"name": "Ben"}]}', ["Mara"], ["not_in_story"]),
+        ("1. A ring\n2. The Mara", ["A ring", "The Mara"], []),
         ('1. "Mara"\n2. Lena\n3. MARA', ["Mara"], ["not_in_story"]),
     ],
 )

@@ -55,7 +55,7 @@ async def _one_call(row: CharacterRow, story: Narrative, ask: Ask, recipe: Build
         title=story.title,
         story=story.text,
         character=row.character,
-        emotions=emotion_list(),
+        emotions=emotion_list(neutral=False),
         emotional=asked.emotional,
         neutral=asked.neutral,
         acts=[act for act in acts_of(row, recipe) if act],
