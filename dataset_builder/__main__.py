@@ -19,7 +19,10 @@ def main() -> int | None:
     build.add_argument("--recipe", required=True, help="a file of dataset_builder/recipes/")
     build.add_argument("--work-dir", required=True, type=Path, help="where all stages write")
     _add_narratives(build)
-    status = commands.add_parser("status", help="what a work folder holds: rows, rejects, tokens and seconds a stage")
+    build.add_argument(
+        "--restart-from", metavar="STAGE", help="make the rows of this stage and of those after it again"
+    )
+    status = commands.add_parser("status", help="what a work folder holds, of a finished, running or dead build")
     status.add_argument("--work-dir", required=True, type=Path)
     adopt = commands.add_parser("adopt", help="the released Emo Pillars JSONL files as a typed corpus")
     adopt.add_argument("files", nargs="+", type=Path, help="train.jsonl, dev.jsonl, test.jsonl of the released corpus")
@@ -50,7 +53,9 @@ def main() -> int | None:
         "--recipe", required=True, nargs="+", help="recipes whose teachers and label rules to measure"
     )
     labelers.add_argument("--data", required=True, type=Path, help="GoEmotions' official dev.tsv")
-    labelers.add_argument("--rows", type=int, default=1000, help="how many rows of it (default: 1000)")
+    labelers.add_argument(
+        "--rows", type=int, nargs="+", default=[1000], help="how many rows of it, for each recipe or for all (1000)"
+    )
     labelers.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
     run: dict[str, Callable[[argparse.Namespace], int | None]] = {
@@ -75,9 +80,9 @@ def _add_narratives(command: argparse.ArgumentParser) -> None:
 
 
 def _status(args: argparse.Namespace) -> None:
-    from dataset_builder.build import summary
+    from dataset_builder.status import status
 
-    print(summary(args.work_dir))
+    print(status(args.work_dir))
 
 
 def _recipe(args: argparse.Namespace) -> BuildRecipe:
@@ -94,10 +99,11 @@ def _recipe(args: argparse.Namespace) -> BuildRecipe:
 def _build(args: argparse.Namespace) -> None:
     recipe = _recipe(args)
 
-    from dataset_builder.build import build, summary  # here, so that a bad recipe fails before heavy imports
+    from dataset_builder.build import build  # here, so that a bad recipe fails before heavy imports
+    from dataset_builder.status import status
 
-    made = build(recipe, args.work_dir)
-    print(summary(args.work_dir))
+    made = build(recipe, args.work_dir, args.restart_from)
+    print(status(args.work_dir))
     if not made:
         print(f"{args.work_dir} is complete; nothing was changed.")
 
@@ -163,6 +169,8 @@ def _measure_labelers(args: argparse.Namespace) -> None:
     from dataset_builder.quality.measure_labelers import measure
 
     recipes = [read_recipe(path, BuildRecipe) for path in args.recipe]
+    if len(args.rows) not in (1, len(recipes)):
+        raise InputError(f"--rows: {len(args.rows)} numbers for {len(recipes)} recipes. Give one, or one for each.")
     _write_measured(measure(recipes, args.data, args.rows), args.out, "labelers")
 
 

@@ -6,6 +6,7 @@ become `scores` over the 28 classes, and labels from 0.3 on. The names of the fi
 in the context-aware files are given on the command line: with `--context-field` the config is `contextual`.
 """
 
+import hashlib
 import json
 import shutil
 from collections import Counter
@@ -66,7 +67,7 @@ def adopt(files: Sequence[Path], work_dir: Path, fields: Fields) -> dict[str, An
     manifest = {
         "stage": "adopt",
         "recipe": "adopted",
-        "recipe_hash": fingerprint([path.name for path in files]),
+        "recipe_hash": fingerprint([_digest(path) for path in files]),
         "teacher": TEACHER,
         "rows": {config: counts},
         "rejected": dict(sorted(Counter(reject.reason for reject in rejected).items())),
@@ -76,6 +77,11 @@ def adopt(files: Sequence[Path], work_dir: Path, fields: Fields) -> dict[str, An
     write_json(building / MANIFEST, manifest)
     building.rename(target)
     return manifest
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _story(split: str) -> str:
@@ -100,7 +106,14 @@ def _rows(
                 if not line.strip():
                     continue
                 place = f"{path}, line {number}"
-                row = _row(_parsed(line, place), place, f"{path.stem}/{number}", split, fields, unresolved)
+                row = _row(
+                    _parsed(line, place),
+                    place,
+                    f"{path.absolute().parent.name}-{path.stem}/{number}",
+                    split,
+                    fields,
+                    unresolved,
+                )
                 if row.labels:
                     yield row
                 else:
@@ -156,6 +169,8 @@ def _text(found: dict[str, Any], field: str, place: str) -> str:
     value = found.get(field)
     if not isinstance(value, str) or not value.strip():
         raise InputError(f"{place}: field '{field}' must be text, found {value!r}; the row has {', '.join(found)}.")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise InputError(f"{place}: field '{field}' holds half a character (a lone surrogate). Mend the file.")
     return value.strip()
 
 

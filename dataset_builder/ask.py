@@ -76,12 +76,16 @@ def stable_hash(*parts: object) -> int:
 
 
 class UnitRejected(Exception):
-    """The unit gives no row; `reason` says why and `text` shows what the teacher said last."""
+    """The unit gives no row; `reason` says why and `text` shows what the teacher said last.
 
-    def __init__(self, reason: str, text: str = "") -> None:
+    `sick`: the teacher gave no answer, and that was not the question's fault.
+    """
+
+    def __init__(self, reason: str, text: str = "", *, sick: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.text = text
+        self.sick = sick
 
 
 class Ask:
@@ -124,7 +128,7 @@ class Ask:
         instructions = templates.user.render(**fields | dict.fromkeys(QUOTED, ""))
         if not prompt.startswith("labels"):
             instructions += "".join(f"\n\n{answer}" for _, answer in templates.shots)
-        reason, said, sick = "", "", False
+        reason, said = "", ""
         for attempt in range(decoding.attempts):
             if attempt:
                 self.retried[reason] += 1
@@ -146,13 +150,15 @@ class Ask:
                 check_refusal_and_echo(said, instructions)
                 return parse(said, reply.cut)
             except BadReply as error:
-                reason, sick = error.reason, False
-            except TeacherError as error:
-                reason, sick = error.reason, error.sick
-                if not sick:
-                    break
-        self.sick = reason if sick else self.sick
+                reason = error.reason
+            except TeacherError as error:  # its client has asked as often as makes sense
+                raise self._failed(error) from None
         raise UnitRejected(reason, said)
+
+    def _failed(self, error: TeacherError) -> UnitRejected:
+        if error.sick:
+            self.sick = error.reason
+        return UnitRejected(error.reason, error.detail, sick=error.sick)
 
     def _request(self, templates: Prompt, prompt: str, fields: Mapping[str, object]) -> Request:
         return Request(
@@ -169,8 +175,7 @@ class Ask:
         try:
             scores = await self._teacher.score(request, choices)
         except TeacherError as error:
-            self.sick = error.reason if error.sick else self.sick
-            raise UnitRejected(error.reason, error.detail) from None
+            raise self._failed(error) from None
         self.usage.add(scores.usage)
         return scores.log_probabilities
 
@@ -185,7 +190,9 @@ class Ask:
             task = self._shared[key] = asyncio.ensure_future(make())
         try:
             result: T = await task
-        except UnitRejected:
+        except UnitRejected as rejected:
+            if rejected.sick:
+                self.sick = rejected.reason
             if self._shared.get(key) is task:
                 del self._shared[key]
             raise

@@ -1,6 +1,7 @@
-"""The way of the data: narratives, then each stage, then the corpus. What is done is not done again."""
+"""The way of the data: narratives, then all stages, then the corpus. What is done is not done again."""
 
 import fcntl
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.ask import prompt_versions
-from dataset_builder.engine import MANIFEST, read_manifest, run_stage, write_narratives
+from dataset_builder.engine import ALL_STAGES, MANIFEST, run_stages, write_narratives
 from dataset_builder.inputs import InputError, fingerprint
 from dataset_builder.narratives import read_narratives
 from dataset_builder.publish import CORPUS, publish
@@ -19,10 +20,34 @@ from dataset_builder.stages import STAGES
 from dataset_builder.teachers import load_teacher
 
 RUN = "run.json"
+WHERE = (
+    "urls",
+    "api_key_env",
+    "timeout",
+    "retries",
+    "in_flight",
+    "kept_beginnings",
+)  # of a teacher: what changes no row may change
+PUBLISH = "publish"
+# What of run.json each stage follows from, besides what the stages before it follow from.
+FOLLOWS_FROM = {
+    "characters": ("recipe.seed", "recipe.characters", "prompts.characters"),
+    "utterances": ("recipe.utterances", "recipe.quality", "prompts.utterances_list", "prompts.utterances_single"),
+    "labels": ("recipe.labels", "prompts.labels_likelihood", "prompts.labels_verbalised"),
+    "descriptors": ("recipe.descriptors", "prompts.labels_likelihood", "prompts.descriptors_generated"),
+    "context": ("recipe.situations.share", "recipe.situations.context", "recipe.resolve", "prompts.context"),
+    "cleaning": ("recipe.situations.cleaning", "prompts.cleaning"),
+    "rewriting": ("recipe.situations.rewriting", "prompts.rewriting"),
+    PUBLISH: ("recipe.split", "recipe.name"),
+}
 
 
-def build(recipe: BuildRecipe, work_dir: Path) -> bool:
+def build(recipe: BuildRecipe, work_dir: Path, restart_from: str | None = None) -> bool:
     """Build the corpus of a recipe in a work folder, from wherever a former run of it stopped.
+
+    Args:
+        restart_from: a stage whose results, and those of the stages after it, are made again; what was changed in the
+            recipe, the prompts or the teacher may then differ from there on.
 
     Returns:
         False when everything was there already.
@@ -30,9 +55,28 @@ def build(recipe: BuildRecipe, work_dir: Path) -> bool:
     Raises:
         InputError: bad narratives, no teacher, or a work folder that belongs to another recipe.
     """
+    with claimed(recipe, work_dir, restart_from) as run:
+        if (work_dir / CORPUS / MANIFEST).exists():
+            return False
+        started = time.monotonic()
+        run_stages(recipe, work_dir)
+        publish(recipe, work_dir, run["teachers"])
+        print(f"built in {time.monotonic() - started:.0f} s")
+        return True
+
+
+@contextmanager
+def claimed(recipe: BuildRecipe, work_dir: Path, restart_from: str | None = None) -> Iterator[dict[str, Any]]:
+    """Hold a work folder for a recipe, its narratives written there; gives what run.json says.
+
+    Raises:
+        InputError: bad narratives, another process is at work there, or the folder belongs to another recipe.
+    """
     narratives = read_narratives(recipe.narratives)
     with _alone(work_dir):
-        return _build(recipe, work_dir, narratives)
+        run = _claim(work_dir, recipe, narratives, restart_from)
+        write_narratives(narratives, work_dir, recipe.executor.shards)
+        yield run
 
 
 @contextmanager
@@ -47,38 +91,76 @@ def _alone(work_dir: Path) -> Iterator[None]:
         yield
 
 
-def _build(recipe: BuildRecipe, work_dir: Path, narratives: list[Narrative]) -> bool:
-    _claim(work_dir, recipe, narratives)
-    if (work_dir / CORPUS / MANIFEST).exists():
-        return False
-    started = time.monotonic()
-    write_narratives(narratives, work_dir, recipe.executor.shards)
-    for stage in STAGES:
-        run_stage(stage.name, recipe, work_dir)
-    publish(recipe, work_dir, load_teacher(recipe.teacher).name)
-    print(f"built in {time.monotonic() - started:.0f} s")
-    return True
+def _claim(
+    work_dir: Path, recipe: BuildRecipe, narratives: list[Narrative], restart_from: str | None
+) -> dict[str, Any]:
+    """Write what this run is, or refuse a folder in which another run began; returns what is written.
 
-
-def _claim(work_dir: Path, recipe: BuildRecipe, narratives: list[Narrative]) -> None:
-    """Write what this run is, or refuse a folder in which another run began."""
-    where = {"urls", "api_key_env", "timeout", "retries", "in_flight"}  # what changes no row may change
-    asked = recipe.model_dump(mode="json", exclude={"narratives": True, "teacher": where, "executor": {"workers"}})
-    run = {
-        "recipe": asked,
+    `teachers` names the teacher of each stage: after a restart with another one, they differ.
+    """
+    places: dict[str, Any] = {"narratives": True, "teacher": set(WHERE), "executor": True}
+    teacher = load_teacher(recipe.teacher).name
+    run: dict[str, Any] = {
+        "recipe": recipe.model_dump(mode="json", exclude=places),
+        "shards": recipe.executor.shards,
         "prompts": prompt_versions(),
         "narratives": fingerprint([[story.id, story.title, story.text] for story in narratives]),
+        "teachers": dict.fromkeys(ALL_STAGES, teacher),
     }
     path = work_dir / RUN
     if not path.exists():
+        if any((work_dir / stage).exists() for stage in ALL_STAGES):
+            raise InputError(
+                f"{work_dir}: holds stages but no {RUN}, so nobody knows of what. Give another --work-dir."
+            )
         write_json(path, run)
-        return
-    differences = _differences(read_json(path), run)
+        return run
+    before = read_json(path)
+    again = _stages_from(restart_from) if restart_from else []
+    run["teachers"] = before["teachers"] | dict.fromkeys((stage for stage in again if stage != PUBLISH), teacher)
+    mine = {key: value for key, value in run.items() if key != "teachers"}
+    theirs = {key: value for key, value in before.items() if key != "teachers"}
+    differences = [found for found in _differences(theirs, mine) if not _is_made_again(found, again)]
     if differences:
         raise InputError(
             f"{work_dir}: holds a run that differs in {', '.join(differences[:5])}. Its rows would not fit the new "
-            "ones: give another --work-dir, or delete this one."
+            "ones: give another --work-dir, or make the rows of a stage and of those after it again with "
+            f"--restart-from ({', '.join((*ALL_STAGES, PUBLISH))})."
         )
+    if restart_from:
+        make_again(work_dir, restart_from)
+    if run != before:
+        write_json(path, run)
+    return run
+
+
+def make_again(work_dir: Path, stage: str) -> None:
+    """Delete the rows of a stage and what follows from them, the corpus and the last stages first.
+
+    A kill in between thus leaves nothing whose beginnings are gone.
+    """
+    for name in _stages_from(stage):
+        shutil.rmtree(work_dir / (CORPUS if name == PUBLISH else name), ignore_errors=True)
+
+
+def _is_made_again(difference: str, again: list[str]) -> bool:
+    """Whether every stage that follows from what differs is made again; a teacher may change at any stage."""
+    path = difference.partition(" ")[0] + "."
+    if path.startswith("recipe.teacher."):
+        return bool(again)
+    stages = [stage for stage, parts in FOLLOWS_FROM.items() if any(path.startswith(f"{part}.") for part in parts)]
+    return bool(stages) and set(stages) <= set(again)
+
+
+def _stages_from(name: str) -> list[str]:
+    """A stage and all that follow from it, the last first; the corpus follows from every one."""
+    if name not in FOLLOWS_FROM:
+        raise InputError(f"--restart-from {name}: no such stage. Stages are {', '.join(FOLLOWS_FROM)}.")
+    found = [name] if name != PUBLISH else []
+    for stage in STAGES:
+        if stage.after in found:
+            found.append(stage.name)
+    return [PUBLISH, *reversed(found)]
 
 
 def _differences(before: Any, now: Any, at: str = "") -> list[str]:
@@ -92,33 +174,3 @@ def _differences(before: Any, now: Any, at: str = "") -> list[str]:
         return []
     values = f" ({before} there, {now} now)"
     return [at + (values if len(values) < 80 else "")]
-
-
-def summary(work_dir: Path) -> str:
-    """What a work folder holds, for people: rows, rejects, tokens and seconds a stage, rows a split."""
-    lines = [f"{'stage':<12}{'units':>8}{'rows':>8}{'rejected':>10}{'seconds':>9}{'tok/s':>8}  reasons"]
-    if not (work_dir / RUN).exists():
-        raise InputError(f"{work_dir}: no run began here. Build one with dataset_builder build.")
-    for stage in STAGES:
-        if not (work_dir / stage.name / MANIFEST).exists():
-            return "\n".join([*lines, f"{stage.name}: not finished; the same build command goes on from there"])
-        manifest = read_manifest(work_dir / stage.name)
-        tokens = manifest["prompt_tokens"] + manifest["completion_tokens"]
-        rejected, rate = manifest["rejected"], tokens / max(manifest["seconds"], 1e-9)
-        lines.append(
-            f"{stage.name:<12}{manifest['units']:>8}{manifest['rows']:>8}{sum(rejected.values()):>10}"
-            f"{manifest['seconds']:>9.1f}{rate:>8.0f}  {_counted(rejected)}"
-        )
-    if not (work_dir / CORPUS / MANIFEST).exists():
-        return "\n".join([*lines, "publish: not finished; the same build command goes on from there"])
-    corpus = read_manifest(work_dir / CORPUS)
-    rejected = corpus["rejected"]
-    lines.append(f"{'publish':<12}{'':>16}{sum(rejected.values()):>10}{'':>17}  {_counted(rejected)}")
-    for config, splits in corpus["rows"].items():
-        counts = ", ".join(f"{count} {split}" for split, count in splits.items())
-        lines.append(f"{work_dir / CORPUS} {config}: {counts}")
-    return "\n".join(lines)
-
-
-def _counted(reasons: dict[str, int]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items(), key=lambda item: -item[1]))

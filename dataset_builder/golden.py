@@ -52,7 +52,8 @@ def read_golden(part: Literal["scored", "exemplar"]) -> tuple[GoldenRow, ...]:
 def exemplars(prompt: str, user: jinja2.Template) -> tuple[tuple[str, str], ...]:
     """Questions of a prompt file with their answers, made from golden exemplars: (user message, whole answer) each.
 
-    Empty for `labels_likelihood`, whose prompt has its own, and for `utterances_list`: what a base model cannot do.
+    Empty for the labelers' prompts, which have their own, for `context`, which would show no more than how to copy, and
+    for `utterances_list`, which a base model does not follow.
     """
     rows = read_golden("exemplar")
     if prompt == "rewriting":
@@ -61,11 +62,11 @@ def exemplars(prompt: str, user: jinja2.Template) -> tuple[tuple[str, str], ...]
         rows = tuple(row for row in rows if row.text.startswith("I "))
     chosen = rows[:: max(1, len(rows) // SHOWN)][:SHOWN]
     shown = ((row, _answer(prompt, row)) for row in chosen)
-    return tuple((user.render(**_fields(prompt, row)), answer) for row, answer in shown if answer)
+    return tuple((user.render(**_fields(row)), answer) for row, answer in shown if answer)
 
 
-def _fields(prompt: str, row: GoldenRow) -> dict[str, object]:
-    """What any prompt may ask for; the situation stands for the story, names for the list with definitions."""
+def _fields(row: GoldenRow) -> dict[str, object]:
+    """What any prompt may ask for; the situation stands for the story."""
     first = row.labels[0].label
     expressed = " and ".join(label.label for label in row.labels)
     return {
@@ -76,19 +77,16 @@ def _fields(prompt: str, row: GoldenRow) -> dict[str, object]:
         "emotion": first,
         "definition": EMOTIONS[LABEL_TO_INDEX[first]].definition,
         "act": "",
-        "emotions": ", ".join(LABELS) if prompt == "labels_verbalised" else expressed,
+        "emotions": expressed,
         "context": f"{row.situation} {row.character} felt {first}.",
     }
 
 
 def _answer(prompt: str, row: GoldenRow) -> str:
-    levels = "\n".join(f"{number}. {label.label}: {label.score}" for number, label in enumerate(row.labels, start=1))
     answers = {
         "characters": f"1. {row.character}",
         "utterances_single": f'"{row.text}"',
-        "labels_verbalised": levels,
         "descriptors_generated": "Emotions: " + ", ".join(label.label for label in row.labels),
-        "context": row.situation,
         "cleaning": row.situation,
         "rewriting": f'"{row.rewritten}"',
     }

@@ -74,6 +74,11 @@ def describe(error: ValidationError) -> str:
     return "; ".join(faults) + (f"; and {more} more" if more > 0 else "")
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, in one line; some say nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 def wheel_path(wheel: str | None) -> Path | None:
     """Where an installed Python package holds a model (`package/file` or `package/folder`); None if it is not there."""
     if wheel is None:

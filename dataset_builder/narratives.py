@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.inputs import InputError
+from dataset_builder.inputs import InputError, first_line
 from dataset_builder.recipe import Narratives
 from dataset_builder.schema import Narrative
 
@@ -62,11 +62,17 @@ def _jsonl(path: Path) -> Iterator[Narrative]:
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rt", encoding="utf-8") as lines:
-            yield from _checked(_parsed(lines, path), path.name.split(".")[0])
+            yield from _checked(_parsed(lines, path), _name(path))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file. Give a .jsonl or .jsonl.gz with {', '.join(FIELDS)}.") from None
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({error}). Is it whole, UTF-8, and gzip only if .gz?") from None
+
+
+def _name(path: Path) -> str:
+    """What a file is called in rows: with its folder, since many are called `stories`."""
+    folder = path.absolute().parent.name
+    return f"{folder}/{path.name.split('.')[0]}" if folder else path.name.split(".")[0]
 
 
 def _parsed(lines: Iterable[str], path: Path) -> Iterator[tuple[str, Any]]:
@@ -90,9 +96,9 @@ def _hub(name: str, revision: str | None) -> Iterator[Narrative]:
     try:
         rows = load_dataset(name, split="train", revision=revision)
     except (DatasetNotFoundError, FileNotFoundError, ValueError, ConnectionError, HfHubHTTPError) as error:
-        first_line = str(error).splitlines()[0]
         raise InputError(
-            f"narratives '{name}': neither 'tales', nor a .jsonl[.gz] file, nor a data set that loads ({first_line})."
+            f"narratives '{name}': neither 'tales', nor a .jsonl[.gz] file, nor a data set that loads "
+            f"({first_line(error)})."
         ) from None
     places = ((f"{name}, row {number}", row) for number, row in enumerate(rows))
     yield from _checked(places, name)

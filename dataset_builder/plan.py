@@ -16,11 +16,13 @@ from dataset_builder.publish import CORPUS
 from dataset_builder.recipe import BuildRecipe, EndpointTeacher
 from dataset_builder.shards import read_json
 from dataset_builder.stages import STAGES, Stage
+from dataset_builder.status import elapsed
 
 PAPER = "the paper: 700K calls and 450 H100-hours for 300K context-less and 100K contextual examples (2,000 stories)"
 CHARACTERS_A_STORY = 15  # paper A; standard deviation 9.4
 STORY_TOKENS = 900  # of a synopsis of some 700 words
 LETTERS_A_TOKEN = 4
+OPEN_VOCABULARY_CALLS = 24  # a server gives 128 tokens a call, and words that begin alike take calls of their own
 # Tokens that a call writes, and compressed bytes that a row adds to its stage's folder: rough, from our own runs.
 WRITTEN = {"characters": 100, "labels": 1, "descriptors": 1, "context": 90, "cleaning": 80, "rewriting": 30}
 BYTES_A_ROW = {"characters": 60, "utterances": 120, "labels": 300, "descriptors": 250, "context": 500, "cleaning": 500}
@@ -86,12 +88,8 @@ def _from_pilot(recipe: BuildRecipe, pilot: Path) -> dict[str, Rates]:
     if not (pilot / CORPUS / MANIFEST).exists():
         raise InputError(f"{pilot}: no finished build in it. Build the recipe on a few stories there (--limit 5).")
     made = read_json(pilot / "run.json")["recipe"]
-    asked = recipe.model_dump(mode="json")
-    other = [
-        part
-        for part in asked
-        if part not in ("name", "teacher", "executor", "narratives", "split") and asked[part] != made.get(part)
-    ]
+    asked = recipe.model_dump(mode="json", exclude={"narratives", "executor"})
+    other = [part for part in asked if part not in ("name", "teacher", "split") and asked[part] != made.get(part)]
     if (
         other
         or asked["teacher"]["kind"] != made["teacher"]["kind"]
@@ -102,6 +100,9 @@ def _from_pilot(recipe: BuildRecipe, pilot: Path) -> dict[str, Rates]:
             "this one."
         )
     rates = {}
+    # A stage's units wait for each other and for other stages': its part of the time is its part of the waiting.
+    busy = sum(read_manifest(pilot / stage.name)["busy_seconds"] for stage in STAGES)
+    share = elapsed(pilot) / max(busy, 1e-9)
     for stage in STAGES:
         manifest = read_manifest(pilot / stage.name)
         units = manifest["units"]
@@ -114,7 +115,7 @@ def _from_pilot(recipe: BuildRecipe, pilot: Path) -> dict[str, Rates]:
             "read": manifest["prompt_tokens"],
             "cached": manifest["cached_tokens"],
             "written": manifest["completion_tokens"],
-            "seconds": manifest["seconds"],
+            "seconds": share * manifest["busy_seconds"],
             "bytes": size,
         }
         rates[stage.name] = Rates(**{name: value / max(units, 1) for name, value in sums.items()})
@@ -136,6 +137,8 @@ def _assumed(stage: Stage, recipe: BuildRecipe) -> Rates:
     load_prompt(prompt)  # a broken prompt file fails here, not after hours
     story = STORY_TOKENS if stage.name in ("characters", "utterances", "context") else 60
     calls = each if single and stage.name == "utterances" else 1
+    if stage.name == "descriptors" and prompt == "labels_likelihood" and isinstance(recipe.teacher, EndpointTeacher):
+        calls = OPEN_VOCABULARY_CALLS
     written = WRITTEN.get(stage.name, 22 * each / calls)
     written = 40 if prompt in ("labels_verbalised", "descriptors_generated") else written
     rows = {"characters": min(CHARACTERS_A_STORY, recipe.characters.limit), "utterances": each}.get(stage.name, 1)
@@ -174,12 +177,7 @@ def _table(
         "contextual rows, original and rewritten), before validation and deduplication"
     )
     if pilot:
-        gpus = len(recipe.teacher.urls) if isinstance(recipe.teacher, EndpointTeacher) else 1
-        hours = sums["seconds"] / 3600
-        lines.append(
-            f"{hours:,.1f} hours on the pilot's machine"
-            + (f", {hours * gpus:,.1f} on its {gpus} GPUs together" if gpus > 1 else "")
-        )
+        lines.append(f"{sums['seconds'] / 3600:,.1f} hours on the pilot's machine")
     lines.append(PAPER)
     return "\n".join(lines)
 

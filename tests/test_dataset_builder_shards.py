@@ -20,7 +20,10 @@ def test_a_journal_forgets_only_its_torn_last_line(tmp_path: Path) -> None:
     assert "c" not in again
     again.append("c", {"unit": "c", "value": "ccc"})
     shard = shard_path(tmp_path, 0)
-    again.finish(["a", "b", "c"], shard)
+    assert again.get("b") == {"unit": "b", "value": "bbb"}
+    assert again.get("d") is None
+    again.write(["a", "b", "c"], shard)
+    again.discard()
     assert [line["unit"] for line in read_lines(shard)] == ["a", "b", "c"]
     assert not path.exists()
 

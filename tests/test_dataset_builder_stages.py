@@ -93,6 +93,7 @@ def reasons(ask: Ask) -> list[str]:
         ('```json\n["Mara", "Tomas"]\n```', ["Mara", "Tomas"], []),
         ('{"characters": [{"name": "Mara", "role": "loser"}, {"name": "Ben"}]}', ["Mara"], ["not_in_story"]),
         ("1. A ring\n2. The Mara", ["A ring", "The Mara"], []),
+        ("Mara, Tomas and Lena", ["Mara", "Tomas"], ["not_in_story"]),
         ('1. "Mara"\n2. Lena\n3. MARA', ["Mara"], ["not_in_story"]),
     ],
 )
@@ -200,6 +201,8 @@ def test_neutral_utterances_take_turns_in_speech_acts() -> None:
         ("Top 5:\n1. **Joy** - 0.9\n2. **Relief** - 0.4\nHope this helps!", {"joy": 0.9, "relief": 0.4}),
         ('```json\n{"joy": 0.9, "relief": "0.4"}\n```', {"joy": 0.9, "relief": 0.4}),
         ('{"labels": [{"emotion": "Joy", "level": 0.9}]}', {"joy": 0.9}),
+        ("1. joy: 0.9 - the speaker is happy\n2. Relief: .4.", {"joy": 0.9, "relief": 0.4}),
+        ("1. Joy [0.9]\n2. relief: 0.4 (weak)", {"joy": 0.9, "relief": 0.4}),
         ('[["joy", 0.9], ["relief", 0.4]]', {"joy": 0.9, "relief": 0.4}),
     ],
 )
@@ -212,11 +215,15 @@ def test_labels(reply: str, labels: dict[str, float]) -> None:
     ("reply", "cut", "reason"),
     [
         ("The sentence expresses joy and relief.", False, "no_scores"),
-        ("1. joy: 9", False, "no_scores"),
+        ("1. joy: 9", False, "score_out_of_range"),
         ('{"joy": 9}', False, "score_out_of_range"),
         ('{"joy": 0.9, "rel', True, "cut_off"),
         ('["joy", "relief"]', False, "no_scores"),
         ("1. joy: 0.", True, "cut_off"),
+        ('{"joy": NaN}', False, "broken_json"),
+        ('{"\\ud83d joy": 0.5}', False, "broken_json"),
+        ("[" * 100_000, False, "broken_json"),
+        ('{"joy": 1' + "0" * 400 + "}", False, "empty"),
     ],
 )
 def test_no_labels(reply: str, cut: bool, reason: str) -> None:
@@ -322,9 +329,8 @@ def test_rewriting(reply: str, rewritten: str | None, rejected: list[str]) -> No
 
 
 def test_exemplars_are_shown_and_not_to_be_repeated() -> None:
-    *_, teacher = run("context", LABELLED, "Mara lost the ring. Tomas helped her to look for it.")
+    *_, teacher = run("rewriting", SITUATED, '"There it was, under my chair."')
     shots = teacher.asked[0].shots
     assert len(shots) == 3
-    with pytest.raises(UnitRejected) as error:
-        run("context", LABELLED, shots[0][1])
-    assert error.value.reason == "prompt_echo"
+    _, ask, _ = run("rewriting", SITUATED, shots[0][1])
+    assert reasons(ask) == ["prompt_echo"]

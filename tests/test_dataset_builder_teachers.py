@@ -48,11 +48,13 @@ def server(answer: Answer) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         return await asyncio.to_thread(answer, bodies[-1], len(bodies))
 
     async def tokenize(request: HttpRequest) -> Response:
-        """As vLLM's, with one token a letter."""
-        return JSONResponse({"tokens": [ord(letter) for letter in (await request.json())["prompt"].strip()]})
+        """As vLLM's, with one token a letter; a space before a word is part of its first letter's token."""
+        text = (await request.json())["prompt"]
+        return JSONResponse({"tokens": [ord(letter) for letter in text.replace(" ", "")]})
 
     async def detokenize(request: HttpRequest) -> Response:
-        return JSONResponse({"prompt": " " + "".join(map(chr, (await request.json())["tokens"]))})
+        letters = "".join(map(chr, (await request.json())["tokens"]))
+        return JSONResponse({"prompt": letters.replace("1.", "1. ")})
 
     app = Starlette(
         routes=[
@@ -160,19 +162,17 @@ def scored(tops: list[dict[str, Any]]) -> JSONResponse:
     return completion("x", logprobs={"content": [{**top("x", -0.5), "top_logprobs": tops}]})
 
 
-def test_scores_from_the_best_alternatives() -> None:
-    asked = replace(ASKED, prefill="")
-    tops = [top(" joy", -0.5), top(" an", -1.5), top("Joy", -3.0), top(" x", -9.0)]
-    with server(lambda body, call: scored(tops)) as (url, bodies):
-        scores = asyncio.run(teacher(url).score(asked, [" joy", " anger", " relief"]))
-        with pytest.raises(TeacherError, match="ambiguous_token"):
-            asyncio.run(teacher(url).score(asked, [" anger", " annoyance"]))
-        with pytest.raises(InputError, match="server: vllm"):
-            asyncio.run(teacher(url).score(ASKED, [" joy"]))
-    assert scores.log_probabilities == (-0.5, -1.5, -10.0)
-    assert bodies[0]["top_logprobs"] == 20
-    with server(lambda body, call: completion(" joy")) as (url, _), pytest.raises(InputError, match="verbalised"):
-        asyncio.run(teacher(url).score(asked, [" joy"]))
+def test_only_vllm_scores() -> None:
+    with (
+        server(lambda body, call: completion("x")) as (url, _),
+        pytest.raises(InputError, match=r"only vLLM .*verbalised"),
+    ):
+        asyncio.run(teacher(url).score(ASKED, [" joy"]))
+    with (
+        server(lambda body, call: completion("x")) as (url, _),
+        pytest.raises(InputError, match="no log-probabilities"),
+    ):
+        asyncio.run(teacher(url, server="vllm").score(ASKED, [" joy"]))
 
 
 def test_vllm_scores_exactly_the_tokens_of_the_choices() -> None:
@@ -205,12 +205,12 @@ def test_a_base_model_is_given_a_text_to_continue() -> None:
     def answer(body: dict[str, Any], call: int) -> Response:
         choice = {"index": 0, "text": " Mara", "finish_reason": "stop", "logprobs": None}
         if body.get("logprobs"):
-            choice |= {"logprobs": {"top_logprobs": [{" joy": -0.5, " fear": -2.0}]}}
+            choice |= {"logprobs": {"top_logprobs": [{f"token_id:{ord('j')}": -0.5, f"token_id:{ord('f')}": -2.0}]}}
         return JSONResponse({"id": "x", "object": "text_completion", "created": 0, "model": "m", "choices": [choice]})
 
     with server(answer) as (url, bodies):
         reply = asyncio.run(teacher(url, chat=False).generate(asked))
-        scores = asyncio.run(teacher(url, chat=False).score(asked, [" joy", " fear"]))
+        scores = asyncio.run(teacher(url, chat=False, server="vllm").score(asked, [" joy", " fear"]))
     assert bodies[0]["prompt"] == "You test.\n\nSay what?\n1. This.\n\nSay it.\n1."
     assert "\n\n" in bodies[0]["stop"]
     assert reply.text == "1. Mara"
@@ -325,6 +325,24 @@ def test_a_teacher_without_a_chat_template_sees_exemplars(tiny_teacher: Path, tm
     assert reply.usage.prompt_tokens == len("s\n\nv\n1. w\n\nu\n1.")
     assert reply.text.startswith("1.")
     assert "\n\n" not in reply.text
+
+
+def test_choices_are_tokenised_behind_the_begun_answer(tiny_teacher: Path, tmp_path: Path) -> None:
+    """Many tokenizers write a space as a mark before a word: alone, " joy" has a token that "Emotion: joy" has not."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
+    pieces = ["<end>", "▁", "▁joy", "▁jam", "▁fear", "▁E:"]
+    fast = Tokenizer(models.WordLevel({piece: index for index, piece in enumerate(pieces)}, unk_token="▁"))
+    fast.pre_tokenizer = pre_tokenizers.Metaspace()
+    fast.decoder = decoders.Metaspace()
+    folder = tmp_path / "sentencepiece"
+    PreTrainedTokenizerFast(tokenizer_object=fast, eos_token="<end>").save_pretrained(folder)
+    AutoModelForCausalLM.from_pretrained(tiny_teacher).save_pretrained(folder)
+    embedded = Embedded(EmbeddedTeacher(kind="embedded", model=str(folder)))
+    asyncio.run(embedded.load())
+    tree = embedded._tree((" joy", " jam", " fear"), "E:")
+    assert tree.choices == [(2,), (3,), (4,)]
 
 
 def test_choices_that_begin_alike_are_told_apart(tiny_teacher: Path) -> None:

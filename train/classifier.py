@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, get_linear_schedule_with_warmup
 
-from dataset_builder.inputs import InputError, fingerprint, read_recipe, run_command, wheel_path
+from dataset_builder.inputs import InputError, fingerprint, first_line, read_recipe, run_command, wheel_path
 from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS
 from train.data import Collate, LengthGroupedBatches, load_corpus, tokenise
 from train.losses import binary_cross_entropy
@@ -58,7 +58,7 @@ def train(recipe: ClassifierRecipe, data: str | None, output_dir: Path, max_step
             problem_type="multi_label_classification",
         )
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise InputError(f"base model '{recipe.base_model}': does not load ({reason}). Check 'base_model'.") from None
 
     # --- batches

@@ -14,7 +14,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from torch.utils.data import BatchSampler
 from transformers import PreTrainedTokenizerBase
 
-from dataset_builder.inputs import InputError
+from dataset_builder.inputs import InputError, first_line
 from dataset_builder.taxonomy import LABELS
 from train.recipe import ClassifierRecipe
 
@@ -43,7 +43,7 @@ def load_corpus(recipe: ClassifierRecipe, place: str | None) -> tuple[DatasetDic
         corpus = load_dataset(where, recipe.config, revision=recipe.dataset_revision)
     except (DatasetNotFoundError, FileNotFoundError, ValueError, ConnectionError, HfHubHTTPError) as error:
         raise InputError(
-            f"data set '{where}', config '{recipe.config}': does not load ({str(error).splitlines()[0]}). Build one "
+            f"data set '{where}', config '{recipe.config}': does not load ({first_line(error)}). Build one "
             "with `make demo`, or give a folder or Hub id with --data."
         ) from None
     for split in ("train", "validation"):

@@ -1,1 +1,1 @@
-"""Pure functions that decide which rows are published: validate, resolve, deduplicate, split."""
+"""Decides which rows are published (validate, resolve, deduplicate, split) and measures what was made."""

@@ -8,12 +8,15 @@ PERMUTATIONS = 128
 
 
 class Deduplicator:
-    """Says of each text whether one like it was seen before: the same words, or MinHash Jaccard of word 3-grams."""
+    """Says of each text whether one like it was seen before: the same words, or MinHash Jaccard of word 3-grams.
 
-    def __init__(self, near_duplicate_at: float) -> None:
+    With `near_duplicate_at=None` only the same words count.
+    """
+
+    def __init__(self, near_duplicate_at: float | None) -> None:
         self._seen: dict[str, str] = {}
-        self._index = MinHashLSH(threshold=near_duplicate_at, num_perm=PERMUTATIONS)
         self._threshold = near_duplicate_at
+        self._index = MinHashLSH(threshold=near_duplicate_at or 1.0, num_perm=PERMUTATIONS)
         self._hashes: dict[str, MinHash] = {}
 
     def check(self, key: str, text: str) -> tuple[str, str] | None:
@@ -23,6 +26,8 @@ class Deduplicator:
         if normal in self._seen:
             return "duplicate", self._seen[normal]
         self._seen[normal] = key
+        if self._threshold is None:
+            return None
         shingles = {" ".join(tokens[i : i + 3]).encode() for i in range(max(1, len(tokens) - 2))}
         minhash = MinHash(num_perm=PERMUTATIONS, seed=1)
         minhash.update_batch(sorted(shingles))

@@ -9,13 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from dataset_builder.engine import rows_of, run_stage, write_narratives
+from dataset_builder.ask import stable_hash
+from dataset_builder.build import claimed
+from dataset_builder.engine import rows_of, run_stages
 from dataset_builder.narratives import read_narratives
 from dataset_builder.quality.encoder import load_encoder
 from dataset_builder.recipe import BuildRecipe, Similarity
 from dataset_builder.schema import UtteranceRow
 from dataset_builder.taxonomy import LABELS, NEUTRAL
 from dataset_builder.teachers import load_teacher
+
+MOST = 4000  # utterances whose pairs are compared
 
 
 def utterances_of(work_dir: Path, shards: int) -> list[UtteranceRow]:
@@ -30,6 +34,9 @@ def neutral_cosines(rows: Sequence[UtteranceRow]) -> dict[str, dict[str, float]]
     Empty when no character has two neutral utterances.
     """
     neutral = [row for row in rows if row.requested_emotion == LABELS[NEUTRAL]]
+    if len(neutral) > MOST:  # whole characters, drawn by hash
+        neutral.sort(key=lambda row: (stable_hash("neutrals", row.id.rpartition("/u")[0]), row.id))
+        del neutral[MOST:]
     speakers = np.array([row.id.rpartition("/u")[0] for row in neutral])
     same = speakers[:, None] == speakers[None, :]
     upper = np.triu(np.ones_like(same, dtype=bool), k=1)
@@ -40,6 +47,8 @@ def neutral_cosines(rows: Sequence[UtteranceRow]) -> dict[str, dict[str, float]]
     cosines = embedded @ embedded.T
     metrics: dict[str, dict[str, float]] = {"neutral_utterances": {"value": len(neutral)}}
     for name, pairs in (("within_character", same & upper), ("across_characters", ~same & upper)):
+        if not pairs.any():
+            continue
         found = cosines[pairs]
         metrics[f"neutral_cosine_{name}"] = {
             "value": round(float(found.mean()), 4),
@@ -51,20 +60,19 @@ def neutral_cosines(rows: Sequence[UtteranceRow]) -> dict[str, dict[str, float]]
 
 def measure(recipe: BuildRecipe, work_dir: Path, a_character: int = 4) -> dict[str, Any]:
     """The figures with the rotating list of speech acts and without it, for the same stories and teacher."""
-    narratives = read_narratives(recipe.narratives)
     metrics: dict[str, dict[str, float]] = {}
     for name, acts in (("acts", True), ("free", False)):
         asked = recipe.utterances.model_copy(update={"emotional": 0, "neutral": a_character, "neutral_acts": acts})
         variant = recipe.model_copy(update={"utterances": asked})
-        write_narratives(narratives, work_dir / name, recipe.executor.shards)
-        for stage in ("characters", "utterances"):
-            run_stage(stage, variant, work_dir / name)
+        with claimed(variant, work_dir / name):
+            run_stages(variant, work_dir / name, ("characters", "utterances"))
         found = neutral_cosines(utterances_of(work_dir / name, recipe.executor.shards))
         metrics |= {f"{metric}_{name}": value for metric, value in found.items()}
     return {
         "name": "neutrals",
         "metrics": metrics,
-        "support": len(narratives),
+        "support": len(read_narratives(recipe.narratives)),
+        "mode": recipe.utterances.mode,
         "teacher": load_teacher(recipe.teacher).name,
         "seeds": [recipe.seed],
     }

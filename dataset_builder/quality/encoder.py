@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset_builder.inputs import InputError, wheel_path
+from dataset_builder.inputs import InputError, first_line, wheel_path
 
 
 @cache
@@ -23,7 +23,7 @@ class Encoder:
         try:
             self._model = SentenceTransformer(str(folder) if folder else model, device="cpu")
         except (OSError, ValueError) as error:
-            raise InputError(f"encoder '{model}': does not load ({str(error).splitlines()[0]}).") from None
+            raise InputError(f"encoder '{model}': does not load ({first_line(error)}).") from None
 
     def __call__(self, texts: list[str]) -> np.ndarray:
         """Embeddings (texts, size), rows of length 1."""

@@ -6,7 +6,7 @@ recipe, were set so that a text has about as many labels as the paper's, and are
 
 import asyncio
 import csv
-import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from dataset_builder.ask import Ask, UnitRejected, stable_hash
 from dataset_builder.inputs import InputError
-from dataset_builder.quality.resolve import resolve
+from dataset_builder.quality.resolve import class_of, resolve
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.schema import Usage
 from dataset_builder.stages.labels import raw_labels
@@ -26,6 +26,7 @@ from dataset_builder.teachers import load_teacher
 
 LABELERS = ("likelihood", "verbalised")
 SAMPLES = 1000  # of the bootstrap
+TIE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,15 @@ class Gold:
 
 @dataclass(frozen=True)
 class Labelled:
-    """What a labeler made of the texts: `scores` (texts, 28), and what it cost."""
+    """What a labeler made of the texts: `scores` and the `chosen` labels (texts, 28), and what it cost.
+
+    Of equal scores the label that the teacher named first is a little higher, for rankings.
+    """
 
     scores: np.ndarray
     chosen: np.ndarray
     failed: int
     usage: Usage
-    seconds: float
 
 
 def read_dev(path: Path, rows: int) -> Gold:
@@ -58,8 +61,10 @@ def read_dev(path: Path, rows: int) -> Gold:
     try:
         with open(path, encoding="utf-8", newline="") as lines:
             found = [*csv.reader(lines, delimiter="\t")]
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}. Give GoEmotions' official dev.tsv.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}). Give GoEmotions' official dev.tsv.") from None
+    if rows < 1 or not found:
+        raise InputError(f"{path}: {len(found)} rows, of which {rows} are asked for. Ask for one or more.")
     for number, fields in enumerate(found, start=1):
         if len(fields) != 3 or not all(part.isdigit() and int(part) < len(LABELS) for part in fields[1].split(",")):
             raise InputError(f"{path}, line {number}: expected text, label numbers 0-27 and an id, tab-separated.")
@@ -80,6 +85,7 @@ async def _label(texts: list[str], recipe: BuildRecipe) -> Labelled:
     shared: dict[str, asyncio.Task[Any]] = {}
     free = asyncio.Semaphore(recipe.teacher.in_flight)
     scores = np.zeros((len(texts), len(LABELS)))
+    chosen = np.zeros(scores.shape, dtype=bool)
     usage, failed = Usage(), 0
     bar = tqdm(total=len(texts), desc=f"{recipe.name} {recipe.labels.labeler}", unit="text")
 
@@ -88,19 +94,21 @@ async def _label(texts: list[str], recipe: BuildRecipe) -> Labelled:
         ask = Ask(teacher, recipe.seed, "labels", f"text {index}", shared)
         async with free:
             try:
-                scores[index] = resolve(await raw_labels(texts[index], ask, recipe), recipe.resolve)
+                raw = await raw_labels(texts[index], ask, recipe)
+                scores[index] = resolve(raw, recipe.resolve)
+                chosen[index] = scores[index] >= recipe.labels.keep_at
+                for place, label in enumerate(raw):
+                    if (named := class_of(label.label, recipe.resolve)) is not None and scores[index, named]:
+                        scores[index, named] -= place * TIE
             except UnitRejected:
                 failed += 1
         usage.add(ask.usage)
         bar.update()
 
-    await one(0)  # loads the model, which is not the labeler's time
-    started = time.monotonic()
-    await asyncio.gather(*(one(index) for index in range(1, len(texts))))
-    seconds = time.monotonic() - started
+    await asyncio.gather(*(one(index) for index in range(len(texts))))
     bar.close()
     await teacher.close()
-    return Labelled(scores, scores >= recipe.labels.keep_at, failed, usage, seconds)
+    return Labelled(scores, chosen, failed, usage)
 
 
 def quality(gold: Gold, found: Labelled) -> dict[str, dict[str, float]]:
@@ -124,7 +132,6 @@ def quality(gold: Gold, found: Labelled) -> dict[str, dict[str, float]]:
         "tokens_not_cached_per_text": _value(
             (usage.prompt_tokens - usage.cached_tokens + usage.completion_tokens) / count
         ),
-        "texts_per_second": _value((count - 1) / max(found.seconds, 1e-9)),
     }
 
 
@@ -151,11 +158,15 @@ def compare(gold: Gold, found: dict[str, Labelled]) -> dict[str, dict[str, float
     }
 
 
-def measure(recipes: list[BuildRecipe], data: Path, rows: int) -> dict[str, Any]:
-    """A result file's content; metrics of the first recipe's teacher are unnamed, of others named by their recipe."""
-    gold = read_dev(data, rows)
+def measure(recipes: Sequence[BuildRecipe], data: Path, rows: Sequence[int]) -> dict[str, Any]:
+    """A result file's content; metrics of the first recipe's teacher are unnamed, of others named by their recipe.
+
+    `rows` are the numbers of texts, one for each recipe or one for all: a smaller sample is a part of a larger one.
+    """
     metrics: dict[str, dict[str, float]] = {}
+    support = dict(zip((recipe.name for recipe in recipes), [*rows] * (len(recipes) // len(rows)), strict=True))
     for number, recipe in enumerate(recipes):
+        gold = read_dev(data, support[recipe.name])
         found = {
             labeler: label(
                 gold.texts,
@@ -167,9 +178,10 @@ def measure(recipes: list[BuildRecipe], data: Path, rows: int) -> dict[str, Any]
         metrics |= {f"{prefix}{name}": value for name, value in compare(gold, found).items()}
     return {
         "name": "labelers",
-        "benchmark": f"GoEmotions dev, {len(gold.texts)} rows drawn by hash",
+        "benchmark": "GoEmotions dev, rows drawn by hash; both prompts have the same three worked examples",
         "metrics": metrics,
-        "support": len(gold.texts),
+        "support": support[recipes[0].name],
+        "rows": support,
         "teachers": {recipe.name: load_teacher(recipe.teacher).name for recipe in recipes},
         "rule": {recipe.name: recipe.labels.model_dump(mode="json", exclude={"labeler"}) for recipe in recipes},
     }

@@ -31,7 +31,7 @@ def report(work_dir: Path, name: str) -> tuple[dict[str, Any], str]:
     if not (work_dir / CORPUS / MANIFEST).exists():
         raise InputError(f"{work_dir}: no finished build in it. Build one with dataset_builder build.")
     run, corpus = read_json(work_dir / "run.json"), read_manifest(work_dir / CORPUS)
-    shards, seed = run["recipe"]["executor"]["shards"], run["recipe"]["seed"]
+    shards, seed = run["shards"], run["recipe"]["seed"]
     stages = {stage.name: read_manifest(work_dir / stage.name) for stage in STAGES}
     rows = {config: _read(work_dir / CORPUS / config) for config in corpus["rows"]}
     metrics = _stage_metrics(stages) | _row_metrics(rows) | neutral_cosines(utterances_of(work_dir, shards))
@@ -68,7 +68,16 @@ def _stage_metrics(stages: dict[str, dict[str, Any]]) -> dict[str, dict[str, flo
     return {
         f"{stage}_{key}": {"value": sum(value.values()) if isinstance(value := made[key], dict) else value}
         for stage, made in stages.items()
-        for key in ("units", "rows", "rejected", "retried", "calls", "prompt_tokens", "completion_tokens", "seconds")
+        for key in (
+            "units",
+            "rows",
+            "rejected",
+            "retried",
+            "calls",
+            "prompt_tokens",
+            "completion_tokens",
+            "busy_seconds",
+        )
     }
 
 
@@ -127,7 +136,17 @@ def _page(
         f"({content['recipe_hash']}), prompts {content['prompt_version']}, corpus {content['data_revision']}.\n",
         "## What became of everything\n",
         _table(
-            ("stage", "units", "rows", "rejected", "asked again", "calls", "tokens read", "tokens written", "seconds"),
+            (
+                "stage",
+                "units",
+                "rows",
+                "rejected",
+                "asked again",
+                "calls",
+                "tokens read",
+                "tokens written",
+                "busy seconds",
+            ),
             [
                 (
                     stage,
@@ -138,7 +157,7 @@ def _page(
                     made["calls"],
                     made["prompt_tokens"],
                     made["completion_tokens"],
-                    round(made["seconds"]),
+                    round(made["busy_seconds"]),
                 )
                 for stage, made in stages.items()
             ],

@@ -62,15 +62,17 @@ def check_utterance(text: str, character: str, quality: Quality) -> str | None:
     return "third_person" if named and not _FIRST_PERSON.search(text) else None
 
 
-def check_label_word(text: str, labels: Iterable[str]) -> str | None:
+def check_label_word(text: str, labels: Iterable[str], quality: Quality) -> str | None:
     """`label_word`: the text names one of its own emotions."""
+    if quality.label_words:
+        return None
     said = set(words(text))
     return "label_word" if any(label in said for label in labels if label not in _NAMEABLE) else None
 
 
 def check_context(text: str, labels: Iterable[str], quality: Quality) -> str | None:
     """A fault of form, or `label_word`: the situation names the emotion."""
-    return check_form(text, quality.min_words, quality.max_context_words) or check_label_word(text, labels)
+    return check_form(text, quality.min_words, quality.max_context_words) or check_label_word(text, labels, quality)
 
 
 def check_row(row: PublishedRow, quality: Quality) -> str | None:
@@ -86,7 +88,7 @@ def check_row(row: PublishedRow, quality: Quality) -> str | None:
     if row.labels != sorted(set(row.labels)) or not all(0 <= label < len(LABELS) for label in row.labels):
         return "labels_out_of_order"
     named = [LABELS[label] for label in row.labels]
-    reason = check_utterance(row.text, row.character, quality) or check_label_word(row.text, named)
+    reason = check_utterance(row.text, row.character, quality) or check_label_word(row.text, named, quality)
     if reason is None and isinstance(row, ContextualRow):
         reason = check_context(row.context, named, quality)
         return f"context_{reason}" if reason else None

@@ -32,7 +32,7 @@ async def raw_labels(text: str, ask: Ask, recipe: BuildRecipe) -> list[RawLabel]
         raw = await ask.text(
             "labels_verbalised", recipe.labels.decoding, scored_labels, emotions=emotion_list(neutral=True), text=text
         )
-    return sorted(raw, key=lambda label: (-label.score, label.label))
+    return sorted(raw, key=lambda label: -label.score)  # of equals the one that the teacher named first
 
 
 def taxonomy_labels(row: LabelledRow, recipe: BuildRecipe) -> list[str]:

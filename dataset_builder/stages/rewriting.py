@@ -31,7 +31,9 @@ async def run(row: SituatedRow, story: Narrative, ask: Ask, recipe: BuildRecipe)
 
 def _parse(text: str, cut: bool, row: SituatedRow, labels: list[str], recipe: BuildRecipe) -> str:
     rewritten = sentence(text, cut)
-    if reason := check_utterance(rewritten, row.character, recipe.quality) or check_label_word(rewritten, labels):
+    if reason := check_utterance(rewritten, row.character, recipe.quality) or check_label_word(
+        rewritten, labels, recipe.quality
+    ):
         raise BadReply(reason)
     if words(rewritten) == words(row.text):
         raise BadReply("unchanged")

@@ -11,7 +11,7 @@ from dataset_builder.replies import BadReply, sentence, utterances
 from dataset_builder.schema import CharacterRow, Narrative, UtteranceRow
 from dataset_builder.taxonomy import EMOTIONS, LABELS
 
-MadeUtterance = tuple[str, str]  # requested emotion, text
+MadeUtterance = tuple[int, str, str]  # its place among those asked for, the requested emotion, the text
 NEUTRAL_ACTS = Path(__file__).parent.parent / "vocabulary" / "neutral_acts.txt"
 
 
@@ -21,7 +21,7 @@ async def run(row: CharacterRow, story: Narrative, ask: Ask, recipe: BuildRecipe
     known = {"narrative_id": row.narrative_id, "source": row.source, "character": row.character}
     return [
         UtteranceRow(id=f"{row.id}/u{index:02d}", requested_emotion=emotion, text=text, **known)
-        for index, (emotion, text) in enumerate(made)
+        for index, emotion, text in made
     ]
 
 
@@ -35,8 +35,8 @@ def neutral_acts() -> tuple[str, ...]:
 def acts_of(row: CharacterRow, recipe: BuildRecipe) -> list[str]:
     """The speech acts of a character's neutral utterances, "" where the recipe wants none.
 
-    The list is turned by the story and gone through by its characters in order: no act comes twice in a character,
-    and in a story only after all others.
+    The list is turned by the story and gone through by its characters in order: an act comes again, in a story, only
+    after all others.
     """
     wanted, acts = recipe.utterances.neutral, neutral_acts()
     if not recipe.utterances.neutral_acts:
@@ -71,7 +71,7 @@ async def _one_call(row: CharacterRow, story: Narrative, ask: Ask, recipe: Build
         if reason:
             ask.reject(reason, text, part=f"u{index:02d}")
         else:
-            kept.append((emotion, text))
+            kept.append((index, emotion, text))
     for index in range(len(made), wanted):
         ask.reject("missing", "", part=f"u{index:02d}")
     return kept
@@ -103,7 +103,7 @@ async def _one_call_each(row: CharacterRow, story: Narrative, ask: Ask, recipe: 
         except UnitRejected as rejected:
             ask.reject(rejected.reason, rejected.text, part=f"u{index:02d}")
             return None
-        return emotion.name, text
+        return index, emotion.name, text
 
     made = await asyncio.gather(*(one(index) for index in range(len(wanted))))
     return [utterance for utterance in made if utterance]
@@ -118,4 +118,4 @@ def _parse_one(text: str, cut: bool, emotion: str, character: str, recipe: Build
 
 def _fault(text: str, emotion: str, character: str, recipe: BuildRecipe) -> str | None:
     named = [emotion] if emotion in LABELS else []
-    return check_utterance(text, character, recipe.quality) or check_label_word(text, named)
+    return check_utterance(text, character, recipe.quality) or check_label_word(text, named, recipe.quality)

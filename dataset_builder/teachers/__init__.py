@@ -89,10 +89,9 @@ class Teacher(Protocol):
         """End what belongs to the running event loop; the teacher can be used again in another."""
 
 
-def load_teacher(config: ScriptedTeacher | EmbeddedTeacher | EndpointTeacher, shard: int = 0) -> Teacher:
-    """The teacher of a recipe, made once in a process; `shard` picks the replica of an endpoint."""
-    urls = config.urls if isinstance(config, EndpointTeacher) else ("",)
-    return _load(config, urls[shard % len(urls)])
+def load_teacher(config: ScriptedTeacher | EmbeddedTeacher | EndpointTeacher, replica: int = 0) -> Teacher:
+    """The teacher of a recipe, made once in a process; `replica` is the number of an endpoint's url."""
+    return _load(config, config.urls[replica] if isinstance(config, EndpointTeacher) else "")
 
 
 @functools.cache

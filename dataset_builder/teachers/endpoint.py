@@ -1,8 +1,9 @@
 """An OpenAI-compatible server (`vllm serve`, llama.cpp, a provider), by the `openai` client.
 
 The client retries time-outs, lost connections, 408, 409, 429 and 5xx with back-off and honours Retry-After; what
-still fails is a TeacherError, and the unit is rejected with its code. A server that refuses the key, does not know
-the model or is gone ends the run with a message; the same command goes on from there.
+still fails is a TeacherError, and the unit is rejected with its code. A server that refuses the key or does not know
+the model ends the run with a message, and so does one that was never there; one that was and is gone is waited for.
+The same command goes on from there.
 """
 
 import asyncio
@@ -23,7 +24,6 @@ from dataset_builder.schema import Usage
 from dataset_builder.teachers import DOCUMENT_STOP, Reply, Request, Scores, TeacherError
 from dataset_builder.teachers.choices import ChoiceTree, Path
 
-TOP_LOGPROBS = 20  # what OpenAI-shaped servers give at most
 CHOSEN_AT_ONCE = 128  # token ids whose log-probabilities vLLM gives in one call
 VERBALISE = "Set 'labels.labeler: verbalised' and 'descriptors.describer: generated' in the recipe"
 
@@ -36,7 +36,8 @@ class Endpoint:
         self._url = url.rstrip("/")
         self._vllm = config.server == "vllm"
         self._clients: dict[asyncio.AbstractEventLoop, tuple[openai.AsyncOpenAI, asyncio.Semaphore]] = {}
-        self._trees: dict[tuple[str, ...], tuple[ChoiceTree, dict[Path, str]]] = {}
+        self._answered = False
+        self._trees: dict[tuple[tuple[str, ...], str], tuple[ChoiceTree, dict[Path, str]]] = {}
 
     @property
     def name(self) -> str:
@@ -71,56 +72,16 @@ class Endpoint:
         return Reply(text=prefix + text, cut=body.choices[0].finish_reason == "length", usage=_usage(body))
 
     async def score(self, request: Request, choices: Sequence[str]) -> Scores:
-        """Log-probabilities of the choices: on vLLM of exactly their tokens, elsewhere from the best 20.
+        """Log-probabilities of exactly the choices' tokens, which vLLM gives and other servers do not.
+
+        A call gives those of up to 128 tokens; choices that begin alike need further calls.
 
         Raises:
-            InputError: the server gives no log-probabilities, or cannot continue a begun answer.
+            InputError: the server is not vLLM.
         """
-        if request.prefill and not self._continues(request):
-            raise InputError(
-                f"{self._url}: the likelihood labeler begins the answer, which 'teacher.server: vllm' allows. "
-                f"{VERBALISE}, or serve the model with vLLM."
-            )
-        return await (self._score_tokens if self._vllm else self._score_best)(request, choices)
-
-    async def close(self) -> None:
-        """Close the connections of the running event loop."""
-        if found := self._clients.pop(asyncio.get_running_loop(), None):
-            await found[0].close()
-
-    # ------------------------------------------------------------------ scores
-
-    async def _score_best(self, request: Request, choices: Sequence[str]) -> Scores:
-        """A choice takes the most likely alternative that it begins with.
-
-        One that is not among the best 20 takes a value one below the least likely of them: an upper bound, so such
-        labels end up weak, not absent.
-        """
-        if self._config.chat:
-            body = await self._complete(
-                request, {}, max_tokens=1, temperature=0.0, logprobs=True, top_logprobs=TOP_LOGPROBS
-            )
-        else:
-            body = await self._complete(request, {}, max_tokens=1, temperature=0.0, logprobs=TOP_LOGPROBS)
-        alternatives = self._alternatives(body)
-        found: dict[str, float] = {}
-        for token, value in alternatives:
-            if said := token.strip().lower():
-                found[said] = max(value, found.get(said, value))
-        for token in found:
-            several = [choice for choice in choices if choice.strip().startswith(token)]
-            if len(several) > 1:
-                raise TeacherError("ambiguous_token", f"'{token}' begins {', '.join(several)}")
-        floor = min(value for _, value in alternatives) - 1.0
-        values = tuple(
-            max((value for token, value in found.items() if choice.strip().startswith(token)), default=floor)
-            for choice in choices
-        )
-        return Scores(values, _usage(body))
-
-    async def _score_tokens(self, request: Request, choices: Sequence[str]) -> Scores:
-        """A call gives the log-probabilities of up to 128 tokens; choices that begin alike need further calls."""
-        tree, texts = await self._tree(tuple(choices))
+        if not self._vllm:
+            raise InputError(f"{self._url}: only vLLM gives the log-probabilities of chosen words. {VERBALISE}.")
+        tree, texts = await self._tree(tuple(choices), request.prefill)
         usage = Usage()
         found: dict[Path, dict[int, float]] = {}
         for node in tree.nodes:
@@ -140,16 +101,28 @@ class Endpoint:
                 found[node] |= {token: given[str(token)] for token in ids}
         return Scores(tree.combine(found), usage)
 
-    async def _tree(self, choices: tuple[str, ...]) -> tuple[ChoiceTree, dict[Path, str]]:
-        """The choices as the server's tokens, and the text of each node."""
-        if choices not in self._trees:
-            tokens = [(await self._ask_vllm("tokenize", prompt=c, add_special_tokens=False))["tokens"] for c in choices]
-            tree = ChoiceTree(tokens)
-            texts = {
-                node: (await self._ask_vllm("detokenize", tokens=node))["prompt"] if node else "" for node in tree.nodes
-            }
-            self._trees[choices] = tree, texts
-        return self._trees[choices]
+    async def close(self) -> None:
+        """Close the connections of the running event loop."""
+        if found := self._clients.pop(asyncio.get_running_loop(), None):
+            await found[0].close()
+
+    # ------------------------------------------------------------------ scores
+
+    async def _tree(self, choices: tuple[str, ...], prefill: str) -> tuple[ChoiceTree, dict[Path, str]]:
+        """The choices as the server's tokens behind the begun answer, and the text of each node."""
+        if (choices, prefill) not in self._trees:
+            before = await self._tokens(prefill)
+            tree = ChoiceTree([(await self._tokens(prefill + choice))[len(before) :] for choice in choices])
+            texts = {}
+            for node in tree.nodes:
+                whole = (await self._ask_vllm("detokenize", tokens=[*before, *node]))["prompt"] if node else prefill
+                texts[node] = whole[len(prefill) :]
+            self._trees[choices, prefill] = tree, texts
+        return self._trees[choices, prefill]
+
+    async def _tokens(self, text: str) -> list[int]:
+        found: list[int] = (await self._ask_vllm("tokenize", prompt=text, add_special_tokens=False))["tokens"]
+        return found
 
     async def _ask_vllm(self, path: str, **fields: Any) -> Any:
         url = f"{self._url.removesuffix('/v1')}/{path}"
@@ -224,6 +197,8 @@ class Endpoint:
         except openai.APITimeoutError:
             raise TeacherError("time_out", sick=True) from None
         except openai.APIConnectionError as error:
+            if self._answered:
+                raise TeacherError("no_connection", str(error.__cause__ or error), sick=True) from None
             raise InputError(
                 f"{self._url}: no teacher answers ({error.__cause__ or error}). Start the server and run the same "
                 "command again; what was made is kept."
@@ -238,6 +213,7 @@ class Endpoint:
             raise TeacherError(f"http_{error.status_code}", error.message, sick=sick) from None
         except (openai.APIError, json.JSONDecodeError) as error:
             raise TeacherError("broken_body", str(error), sick=True) from None
+        self._answered = True
         if not getattr(body, "choices", None):
             raise TeacherError("broken_body", str(body)[:200], sick=True)
         return body

@@ -11,15 +11,15 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-KEPT = 24  # beginnings; one of 700 tokens takes 32 MB with a model of 135M parameters
 SHORTEST = 24  # tokens; below, keeping states costs more than it saves
 
 
 class Prefixes:
     """The last beginnings that a model has read, with their states."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, kept: int) -> None:
         self._model = model
+        self._most = kept
         self._kept: list[tuple[list[int], DynamicCache]] = []
         self._can_share = can_share(model)
 
@@ -37,7 +37,7 @@ class Prefixes:
         cache = DynamicCache(config=self._model.config)
         self._model(input_ids=torch.tensor([tokens]), past_key_values=cache, logits_to_keep=1)
         self._kept.insert(0, (tokens, cache))
-        del self._kept[KEPT:]
+        del self._kept[self._most :]
         return cache, False
 
 

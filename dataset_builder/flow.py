@@ -1,0 +1,269 @@
+"""One shard: its stories go through all stages, each unit as soon as what it reads is there.
+
+A story's characters are asked for, then the utterances of each, then the labels of each utterance, and so on; many
+stories are open at a time, so that the teacher always has something to do, and no more than that, so that memory does
+not grow with their number. What a unit became is a line of its stage's journal; a restart reads it there instead of
+asking again. At the end every stage's journal becomes its shard, units in the order of what they were made from.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from datatrove.pipeline.base import PipelineStep
+from tqdm import tqdm
+
+from dataset_builder.ask import Ask, UnitRejected, stable_hash
+from dataset_builder.inputs import InputError
+from dataset_builder.recipe import BuildRecipe
+from dataset_builder.schema import Narrative, UnitRecord, Usage
+from dataset_builder.shards import Journal, Shard, read_json, read_lines, shard_path, write_json
+from dataset_builder.stages import STAGES, Stage
+from dataset_builder.teachers import Teacher, load_teacher
+
+NARRATIVES = "narratives"
+PROGRESS = "progress"
+# So many units in a row, of so many stories, at which the teacher failed: it is the teacher and not a story.
+SICK_AFTER, SICK_STORIES = 20, 3
+SECONDS_BETWEEN_NOTES = 5.0
+
+Unit = tuple[Stage, dict[str, Any], Narrative]
+
+
+class Flow(PipelineStep):  # type: ignore[misc]
+    """The one datatrove step of a build: rank = shard."""
+
+    name = "flow"
+    type = "🎓 - TEACHER"
+
+    def __init__(self, recipe: BuildRecipe, work_dir: str, stages: tuple[str, ...]) -> None:
+        super().__init__()
+        self.recipe, self.work_dir, self.stages = recipe, work_dir, stages
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:
+        """Do one shard; what a former run finished of it is not asked again."""
+        stages = tuple(stage for stage in STAGES if stage.name in self.stages)
+        work = Path(self.work_dir)
+        if not all(shard_path(work / stage.name, rank).exists() for stage in stages):
+            asyncio.run(_ShardFlow(self.recipe, work, rank, stages).run())
+        for stage in stages:  # left by a kill after the last shard was written
+            journal_path(work, stage.name, rank).unlink(missing_ok=True)
+
+
+def journal_path(work: Path, stage: str, rank: int) -> Path:
+    """Where the finished units of an unfinished shard are."""
+    return work / stage / "journal" / f"{rank:05d}.jsonl"
+
+
+class _ShardFlow:
+    def __init__(self, recipe: BuildRecipe, work: Path, rank: int, stages: tuple[Stage, ...]) -> None:
+        self._recipe, self._work, self._rank, self._stages = recipe, work, rank, stages
+        self._kept: dict[str, Journal | Shard] = {}
+        self._free = asyncio.Semaphore(recipe.teacher.in_flight)
+        self._shared: dict[str, asyncio.Task[Any]] = {}
+        self._teachers: dict[int, Teacher] = {}
+        self._failed: list[tuple[Unit, UnitRecord]] = []
+        self._in_a_row: list[str] = []  # the stories of the last units, as long as the teacher failed at all of them
+        self._last_round = False
+        self._stories = 0
+        self._notes = _Notes(work / PROGRESS / f"{rank:05d}.json", [stage.name for stage in stages], recipe)
+
+    async def run(self) -> None:
+        """All stories through all stages, those units at which the teacher failed once more, then the shards."""
+        for stage in self._stages:
+            shard = shard_path(self._work / stage.name, self._rank)
+            journal = journal_path(self._work, stage.name, self._rank)
+            done = shard.exists() and not journal.exists()
+            self._kept[stage.name] = Shard(shard) if done else Journal(journal)
+        stories = [*read_lines(shard_path(self._work / NARRATIVES, self._rank))]
+        self._stories = len(stories)
+        bar = tqdm(total=len(stories), desc=f"shard {self._rank}", unit="story", mininterval=0.5)
+        try:
+            await self._all(stories, bar)
+            # Units at which the teacher failed now and then: once more, and twice is enough.
+            again, self._failed, self._last_round = self._failed, [], True
+            await asyncio.gather(*(self._unit(unit, before) for unit, before in again))
+        finally:
+            self._notes.write()
+            bar.close()
+            for teacher in self._teachers.values():
+                await teacher.close()
+        self._finish()
+
+    async def _all(self, stories: list[dict[str, Any]], bar: "tqdm[Any]") -> None:
+        """Open stories in order, as many at a time as keep the teacher busy."""
+        room = max(2, self._recipe.teacher.in_flight // 2)
+        pending: set[asyncio.Task[None]] = set()
+
+        async def story(row: dict[str, Any]) -> None:
+            await self._below(NARRATIVES, [row], Narrative.model_validate(row))
+            bar.update()
+            bar.set_postfix_str(self._notes.say(), refresh=False)
+            self._notes.stories(len(stories))
+
+        try:
+            for row in stories:
+                if len(pending) >= room:
+                    done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                    for task in done:
+                        task.result()
+                pending.add(asyncio.create_task(story(row)))
+            await asyncio.gather(*pending)
+            pending = set()
+        finally:
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+
+    async def _below(self, after: str, rows: Iterable[dict[str, Any]], story: Narrative) -> None:
+        """Everything that is made from these rows of the stage `after`."""
+        units = [
+            (stage, row, story)
+            for stage in self._stages
+            if stage.after == after
+            for row in _selected(stage, rows, self._recipe)
+        ]
+        await asyncio.gather(*(self._unit(unit) for unit in units))
+
+    async def _unit(self, unit: Unit, before: UnitRecord | None = None) -> None:
+        """Ask for a unit, or take what a former run made of it, and go on with its rows.
+
+        `before` is what the unit was rejected as in the first round; its cost counts too.
+        """
+        stage, row, story = unit
+        record = self._kept[stage.name].get(row["id"])
+        if record is None:
+            async with self._free:
+                started = time.monotonic()
+                found, sick = await self._ask(stage, row, story)
+                self._notes.add(stage.name, found, time.monotonic() - started)
+            if before:
+                found.usage.add(before.usage)
+            if sick and not self._last_round:
+                self._failed.append((unit, found))
+                self._stop_if_sick(stage, story, sick)
+                return
+            self._in_a_row.clear()
+            self._keep(stage, found)
+            record = found.model_dump()
+        await self._below(stage.name, record["rows"], story)
+
+    def _stop_if_sick(self, stage: Stage, story: Narrative, sick: str) -> None:
+        self._in_a_row.append(story.id)
+        if len(self._in_a_row) >= SICK_AFTER and len(set(self._in_a_row)) >= min(SICK_STORIES, self._stories):
+            raise InputError(
+                f"{stage.name}: the teacher failed at {len(self._in_a_row)} units in a row (last: {sick}). See to it "
+                "and run the same command again: what was made is kept, and these units are asked again."
+            )
+
+    async def _ask(self, stage: Stage, row: dict[str, Any], story: Narrative) -> tuple[UnitRecord, str]:
+        """What became of a unit, and why the teacher failed at it ("" if it did not)."""
+        ask = Ask(self._teacher(story), self._recipe.seed, stage.name, row["id"], self._shared)
+        status, rows = "ok", []
+        try:
+            made = await stage.run(stage.reads.model_validate(row), story, ask, self._recipe)
+            rows = [one.model_dump() for one in made]
+        except UnitRejected as rejected:
+            status = rejected.reason
+            ask.reject(rejected.reason, rejected.text)
+        record = UnitRecord(
+            unit=row["id"],
+            status=status,
+            rows=rows,
+            rejected=ask.rejected,
+            retried=dict(ask.retried),
+            usage=ask.usage,
+        )
+        return record, ask.sick
+
+    def _teacher(self, story: Narrative) -> Teacher:
+        """The replica that serves all calls on this story, so that its prefix cache holds it."""
+        replicas = len(getattr(self._recipe.teacher, "urls", ("",)))
+        number = stable_hash("replica", story.id) % replicas
+        if number not in self._teachers:
+            self._teachers[number] = load_teacher(self._recipe.teacher, number)
+        return self._teachers[number]
+
+    def _keep(self, stage: Stage, record: UnitRecord) -> None:
+        journal = self._kept[stage.name]
+        assert isinstance(journal, Journal), "a finished stage has no unit that is missing"
+        journal.append(record.unit, record.model_dump())
+
+    def _finish(self) -> None:
+        """Every stage's shard from its journal, then the journals away: a kill in between only repeats this."""
+        rows: dict[str, Path] = {NARRATIVES: shard_path(self._work / NARRATIVES, self._rank)}
+        for stage in self._stages:
+            shard = rows[stage.name] = shard_path(self._work / stage.name, self._rank)
+            journal = self._kept[stage.name]
+            if isinstance(journal, Journal):
+                before = rows_in(rows[stage.after])
+                journal.write((row["id"] for row in _selected(stage, before, self._recipe)), shard)
+        for kept in self._kept.values():
+            if isinstance(kept, Journal):
+                kept.discard()
+
+
+def rows_in(shard: Path) -> Iterator[dict[str, Any]]:
+    """The rows of one shard of a stage's folder (or of the narratives), in order."""
+    for line in read_lines(shard):
+        if "unit" in line:
+            yield from line["rows"]
+        else:
+            yield line
+
+
+def _selected(stage: Stage, rows: Iterable[dict[str, Any]], recipe: BuildRecipe) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        if stage.selects(stage.reads.model_validate(row), recipe):
+            yield row
+
+
+class _Notes:
+    """How far a shard is, for `status` and the bar: written every few seconds, added to by every run."""
+
+    def __init__(self, path: Path, stages: list[str], recipe: BuildRecipe) -> None:
+        self._path = path
+        self._at_once = min(recipe.executor.workers, recipe.executor.shards)
+        self._started, self._written = time.monotonic(), 0.0
+        self._usage = Usage()
+        before = read_json(path) if path.exists() else {}
+        self._before = float(before.get("seconds", 0.0))
+        self._stories = {"done": 0, "all": 0}
+        self._stages = {
+            stage: {"units": 0, "busy_seconds": 0.0, "tokens": 0} | before.get("stages", {}).get(stage, {})
+            for stage in stages
+        }
+
+    def add(self, stage: str, record: UnitRecord, seconds: float) -> None:
+        """A unit was asked."""
+        self._usage.add(record.usage)
+        note = self._stages[stage]
+        note["units"] += 1
+        note["busy_seconds"] += seconds
+        note["tokens"] += record.usage.prompt_tokens + record.usage.completion_tokens
+        if time.monotonic() - self._written > SECONDS_BETWEEN_NOTES:
+            self.write()
+
+    def stories(self, total: int) -> None:
+        """A story went through."""
+        self._stories = {"done": self._stories["done"] + 1, "all": total}
+
+    def say(self) -> str:
+        """Units a second and tokens a second of this run."""
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        tokens = self._usage.prompt_tokens + self._usage.completion_tokens
+        return f"{self._usage.calls / seconds:,.1f} calls/s, {tokens / seconds:,.0f} tok/s"
+
+    def write(self) -> None:
+        """Write the note, whole or not at all."""
+        self._written = time.monotonic()
+        seconds = self._before + self._written - self._started
+        note = {
+            "seconds": round(seconds, 2),
+            "at_once": self._at_once,
+            "stories": self._stories,
+            "stages": self._stages,
+        }
+        write_json(self._path, note)

@@ -1,0 +1,71 @@
+"""What a work folder holds, for people: of a finished, a running or a dead build."""
+
+from pathlib import Path
+
+from dataset_builder.build import RUN
+from dataset_builder.engine import MANIFEST, read_manifest, read_progress
+from dataset_builder.flow import NARRATIVES
+from dataset_builder.inputs import InputError
+from dataset_builder.publish import CORPUS
+from dataset_builder.stages import STAGES
+
+
+def status(work_dir: Path) -> str:
+    """Rows, rejects, tokens and seconds a stage, rows a split; of an unfinished build what is left of each stage.
+
+    Raises:
+        InputError: no build began in the folder.
+    """
+    if not (work_dir / RUN).exists():
+        raise InputError(f"{work_dir}: no run began here. Build one with dataset_builder build.")
+    if not (work_dir / STAGES[-1].name / MANIFEST).exists():
+        return _unfinished(work_dir)
+    lines = [f"{'stage':<12}{'units':>9}{'rows':>9}{'rejected':>10}{'tokens':>12}{'busy s':>9}  reasons"]
+    for stage in STAGES:
+        manifest = read_manifest(work_dir / stage.name)
+        tokens = manifest["prompt_tokens"] + manifest["completion_tokens"]
+        rejected = manifest["rejected"]
+        lines.append(
+            f"{stage.name:<12}{manifest['units']:>9}{manifest['rows']:>9}{sum(rejected.values()):>10}"
+            f"{tokens:>12,}{manifest['busy_seconds']:>9.0f}  {_counted(rejected)}"
+        )
+    lines.append(f"{elapsed(work_dir):.0f} s; busy seconds are those of all units, also while they wait for a batch")
+    if not (work_dir / CORPUS / MANIFEST).exists():
+        return "\n".join([*lines, "publish: not finished; the same build command goes on from there"])
+    corpus = read_manifest(work_dir / CORPUS)
+    lines.append(f"publish: {sum(corpus['rejected'].values())} rejected  {_counted(corpus['rejected'])}")
+    for config, splits in corpus["rows"].items():
+        counts = ", ".join(f"{count} {split}" for split, count in splits.items())
+        lines.append(f"{work_dir / CORPUS} {config}: {counts}")
+    return "\n".join(lines)
+
+
+def elapsed(work_dir: Path) -> float:
+    """Seconds that all runs took with the teacher: those of the shards, by how many of them ran at once."""
+    return float(sum(note["seconds"] / note["at_once"] for note in read_progress(work_dir)))
+
+
+def _unfinished(work_dir: Path) -> str:
+    """From the shards' notes: units so far and, going by the stories that are through, how many there will be."""
+    notes = read_progress(work_dir)
+    stories = read_manifest(work_dir / NARRATIVES)["rows"] if (work_dir / NARRATIVES / MANIFEST).exists() else 0
+    through = sum(note["stories"]["done"] for note in notes)
+    spent = elapsed(work_dir)
+    lines = [
+        f"not finished: {through} of {stories} stories are through; the same build command goes on from there",
+        f"{'stage':<12}{'units':>9}{'of about':>10}{'units/s':>9}{'tokens/s':>10}{'minutes left':>14}",
+    ]
+    for stage in STAGES:
+        units = sum(note["stages"][stage.name]["units"] for note in notes)
+        tokens = sum(note["stages"][stage.name]["tokens"] for note in notes)
+        rate = units / max(spent, 1e-9)
+        expected = max(units, round(units * stories / through)) if through else 0
+        left = f"{(expected - units) / rate / 60:.0f}" if rate and through else "?"
+        lines.append(
+            f"{stage.name:<12}{units:>9}{expected or '?':>10}{rate:>9.1f}{tokens / max(spent, 1e-9):>10,.0f}{left:>14}"
+        )
+    return "\n".join(lines)
+
+
+def _counted(reasons: dict[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items(), key=lambda item: -item[1]))
