@@ -68,6 +68,8 @@ def describe(error: ValidationError) -> str:
             faults.append(f"unknown key '{key}': remove it or correct its spelling")
         elif fault["type"] == "missing":
             faults.append(f"key '{key}' is missing: add it")
+        elif fault["type"] == "value_error":  # our own checks: they say what was found where it helps
+            faults.append(f"key '{key}': {fault['ctx']['error']}" if fault["loc"] else str(fault["ctx"]["error"]))
         else:
             faults.append(f"key '{key}': {fault['msg']} (found {fault['input']!r})")
     more = len(error.errors()) - len(faults)

@@ -54,7 +54,10 @@ def test_stories(command: Command, tmp_path: Path, row: str, says: str) -> None:
 
 def test_a_teacher_that_is_not_there(command: Command, tmp_path: Path) -> None:
     teacher = "{kind: endpoint, model: m, urls: ['http://127.0.0.1:9/v1'], retries: 0}"
-    message = build(command, tmp_path, f"name: x\nnarratives: {{limit: 1}}\nteacher: {teacher}\n")
+    recipe = f"name: x\nnarratives: {{limit: 1}}\nteacher: {teacher}\n"
+    assert "labels.labeler: likelihood needs" in build(command, tmp_path, recipe), "a plain server gives no such scores"
+    recipe += "labels: {labeler: verbalised}\ndescriptors: {describer: generated}\n"
+    message = build(command, tmp_path, recipe)
     assert "no teacher answers" in message
     assert not (tmp_path / "work/corpus").exists()
     assert not (tmp_path / "work/characters/manifest.json").exists()

@@ -33,9 +33,10 @@ def test_utterances(text: str, reason: str | None) -> None:
 
 
 def test_a_label_must_not_be_named() -> None:
-    assert check_label_word("I feel such Anger today.", ["anger"]) == "label_word"
-    assert check_label_word("I feel such anger today.", ["joy"]) is None
-    assert check_label_word("I love you.", ["love"]) is None
+    assert check_label_word("I feel such Anger today.", ["anger"], QUALITY) == "label_word"
+    assert check_label_word("I feel such anger today.", ["joy"], QUALITY) is None
+    assert check_label_word("I love you.", ["love"], QUALITY) is None
+    assert check_label_word("I feel such anger.", ["anger"], Quality(label_words=True)) is None
     assert check_context("She waited for a year and her joy was gone.", ["joy"], QUALITY) == "label_word"
     assert check_context("She waited for a year.", ["joy"], QUALITY) is None
 
