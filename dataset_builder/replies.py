@@ -70,10 +70,14 @@ def _shingles(text: str, size: int = 8) -> set[tuple[str, ...]]:
 
 
 def _json(text: str, cut: bool) -> list[Any] | None:
-    """The list in a reply that is JSON (itself, or the one value of an object); None where the reply is none."""
+    """The list in a reply that is JSON (itself, or the one value of an object); None where the reply is none.
+
+    Of a reply that was cut, what is unfinished at its end is left off, as of a list of lines.
+    """
     text = re.sub(r"^\s*```(?:json)?\s*\n|\n\s*```\s*$", "", text).strip()
     if not re.match(r"\{\s*[\"}]|\[\s*[\"{\[]", text):
         return None
+    text = _closed(text) if cut else text
     try:
         value, _ = json.JSONDecoder(parse_constant=_no_number).raw_decode(text)
         json.dumps(value, ensure_ascii=False).encode()  # half a character (a lone surrogate) is an error here
@@ -82,6 +86,27 @@ def _json(text: str, cut: bool) -> list[Any] | None:
     if isinstance(value, dict) and len(value) == 1 and isinstance(only := next(iter(value.values())), list):
         value = only
     return list(value.items()) if isinstance(value, dict) else list(value)
+
+
+def _closed(text: str) -> str:
+    """Cut JSON up to its last comma, with the brackets closed that are open there."""
+    stack: list[str] = []
+    whole, quoted, escaped = text, False, False
+    for place, character in enumerate(text):
+        if quoted:
+            quoted = escaped or character != '"'
+            escaped = character == "\\" and not escaped
+        elif character == '"':
+            quoted = True
+        elif character in "[{":
+            stack.append("]" if character == "[" else "}")
+        elif character in "]}" and stack:
+            stack.pop()
+            if not stack:
+                return text  # whole after all; what was cut came behind it
+        elif character == ",":
+            whole = text[:place] + "".join(reversed(stack))
+    return whole
 
 
 def _no_number(constant: str) -> float:

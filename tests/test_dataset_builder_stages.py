@@ -108,7 +108,7 @@ def test_characters(reply: str, characters: list[str], rejected: list[str]) -> N
     [
         ("", False, "empty"),
         ("1. Lena\n2. Ben", False, "no_character_in_story"),
-        ('["Mara", "Tom', True, "cut_off"),
+        ('["Mar', True, "cut_off"),
         ('["Mara", "Tomas"', False, "broken_json"),
         ("[]", False, "no_character_in_story"),
         ("I'm sorry, but I cannot assist with that.", False, "refusal"),
@@ -174,6 +174,16 @@ def test_utterances_of_one_call(reply: str, kept: list[tuple[str, str]], rejecte
     assert all(row.id.startswith("s/c00/u") for row in rows)
 
 
+def test_a_cut_json_reply_loses_only_its_end() -> None:
+    rows, *_ = run("characters", STORY, '{"characters": ["Mara", "Old Tomas", "Ma', cut=True)
+    assert [row.character for row in rows] == ["Mara", "Old Tomas"]
+    rows, *_ = run("labels", UTTERANCE, '```json\n{"joy": 0.9, "relief": 0.5, "pri', cut=True)
+    assert [raw.label for raw in rows[0].raw_labels] == ["joy", "relief"]
+    said = '{"utterances": [{"emotion": "joy", "text": "I did it, \\"he\\" said, now."}, {"emotion": "fear", "te'
+    rows, *_ = run("utterances", CHARACTER, said, cut=True)
+    assert [row.text for row in rows] == ['I did it, "he" said, now.']
+
+
 def test_utterances_one_a_call() -> None:
     rows, ask, teacher = run("utterances", CHARACTER, '"I looked for it all day long, you know', recipe=SINGLE)
     assert [row.text for row in rows] == ["I looked for it all day long, you know."] * 3
@@ -217,7 +227,7 @@ def test_labels(reply: str, labels: dict[str, float]) -> None:
         ("The sentence expresses joy and relief.", False, "no_scores"),
         ("1. joy: 9", False, "score_out_of_range"),
         ('{"joy": 9}', False, "score_out_of_range"),
-        ('{"joy": 0.9, "rel', True, "cut_off"),
+        ('{"joy": 0.', True, "cut_off"),
         ('["joy", "relief"]', False, "no_scores"),
         ("1. joy: 0.", True, "cut_off"),
         ('{"joy": NaN}', False, "broken_json"),
