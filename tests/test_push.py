@@ -17,7 +17,7 @@ from transformers import pipeline
 
 namespace = sys.argv[1]
 found = {"rows": {}}
-for config in ("contextless", "contextual"):
+for config in ("descriptors", "contextless", "contextual"):
     corpus = load_dataset(f"{namespace}/emo-pillars", config)
     found["rows"][config] = {split: len(rows) for split, rows in corpus.items()}
 found["default"] = load_dataset(f"{namespace}/emo-pillars", split="train").column_names
