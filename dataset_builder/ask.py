@@ -146,6 +146,7 @@ class Ask:
             try:
                 reply = await self._teacher.generate(request)
                 self.usage.add(reply.usage)
+                self.retried.update(reply.retried)
                 said = reply.text
                 check_refusal_and_echo(said, instructions)
                 return parse(said, reply.cut)
@@ -156,6 +157,7 @@ class Ask:
         raise UnitRejected(reason, said)
 
     def _failed(self, error: TeacherError) -> UnitRejected:
+        self.retried.update(error.retried)
         if error.sick:
             self.sick = error.reason
         return UnitRejected(error.reason, error.detail, sick=error.sick)
@@ -177,6 +179,7 @@ class Ask:
         except TeacherError as error:
             raise self._failed(error) from None
         self.usage.add(scores.usage)
+        self.retried.update(scores.retried)
         return scores.log_probabilities
 
     async def once(self, key: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -25,6 +25,7 @@ WHERE = (
     "api_key_env",
     "timeout",
     "retries",
+    "patience",
     "in_flight",
     "kept_beginnings",
 )  # of a teacher: what changes no row may change

@@ -62,7 +62,7 @@ class EndpointTeacher(Strict):
     `server: vllm` uses what vLLM adds: begun answers, repetition penalty,
     log-probabilities of chosen tokens. `structured` asks for JSON by a schema where a stage has one. `chat: false` is
     for base models, which continue a text. The key comes from the environment variable named by `api_key_env`, never
-    from a file.
+    from a file. A call is repeated `retries` times; a server that is gone is waited for, `patience` seconds.
     """
 
     kind: Literal["endpoint"]
@@ -75,6 +75,7 @@ class EndpointTeacher(Strict):
     api_key_env: str = "OPENAI_API_KEY"
     timeout: Annotated[float, Field(gt=0)] = 120.0
     retries: Annotated[int, Field(ge=0)] = 6
+    patience: Annotated[float, Field(ge=0)] = 600.0
     in_flight: Positive = 64
 
 

@@ -1,8 +1,11 @@
 """Teachers: the endpoint against a loopback server that fails in every way, the embedded one with a tiny model."""
 
 import asyncio
+import contextlib
+import email.utils
 import math
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +25,7 @@ from dataset_builder.inputs import InputError
 from dataset_builder.recipe import EmbeddedTeacher, EndpointTeacher
 from dataset_builder.teachers import Reply, Request, TeacherError
 from dataset_builder.teachers.embedded import Embedded
-from dataset_builder.teachers.endpoint import Endpoint
+from dataset_builder.teachers.endpoint import Endpoint, _retry_after
 
 Answer = Callable[[dict[str, Any], int], Response]
 ASKED = Request(prompt="test", system="You test.", user="Say it.", prefill="1.", stop=("\n",), max_new_tokens=8, seed=5)
@@ -39,7 +42,7 @@ def completion(text: str, finish: str = "stop", **choice: Any) -> JSONResponse:
 
 
 @contextmanager
-def server(answer: Answer) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def server(answer: Answer, port: int = 0) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """An OpenAI-shaped server on loopback; `answer(body, number of the call)`."""
     bodies: list[dict[str, Any]] = []
 
@@ -64,12 +67,12 @@ def server(answer: Answer) -> Iterator[tuple[str, list[dict[str, Any]]]]:
             Route("/detokenize", detokenize, methods=["POST"]),
         ]
     )
-    running = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
+    running = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
     while not running.started:
         time.sleep(0.01)
-    port = running.servers[0].sockets[0].getsockname()[1]
+    port = port or running.servers[0].sockets[0].getsockname()[1]
     yield f"http://127.0.0.1:{port}/v1", bodies
     running.should_exit = True
     thread.join(timeout=5)
@@ -123,8 +126,69 @@ def test_passing_failures_are_retried(status: int) -> None:
         return completion("ok") if call == 3 else JSONResponse({"error": "x"}, status, {"retry-after-ms": "10"})
 
     with server(answer) as (url, bodies):
-        assert ask(url).text == "ok"
+        reply = ask(url)
+    assert (reply.text, reply.retried) == ("ok", (f"http_{status}",) * 2)
     assert len(bodies) == 3
+
+
+def test_retry_after_is_honoured() -> None:
+    def answer(body: dict[str, Any], call: int) -> Response:
+        return completion("ok") if call == 2 else JSONResponse({"error": "x"}, 429, {"Retry-After": "1"})
+
+    with server(answer) as (url, _):
+        started = time.monotonic()
+        assert ask(url).text == "ok"
+    assert 1.0 <= time.monotonic() - started < 2.0
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "7", "retry-after-ms": "250"}, 0.25),
+        ({"retry-after": email.utils.formatdate(time.time() + 3600, usegmt=True)}, 3600.0),
+        ({"retry-after": "soon"}, 0.0),
+        ({"retry-after": "-5"}, 0.0),
+        ({}, 0.0),
+    ],
+)
+def test_how_long_a_server_wants_to_be_left_alone(headers: dict[str, str], seconds: float) -> None:
+    assert _retry_after(headers) == pytest.approx(seconds, abs=60 if seconds > 60 else 0)
+
+
+def test_a_server_that_was_there_is_waited_for() -> None:
+    async def twice(url: str, port: int) -> Reply:
+        endpoint = teacher(url, retries=0)
+        try:
+            with server(lambda body, call: completion("first"), port):
+                await endpoint.generate(ASKED)
+            asked = asyncio.create_task(endpoint.generate(ASKED))
+            await asyncio.sleep(1.0)
+            with server(lambda body, call: completion("second"), port):
+                return await asked
+        finally:
+            await endpoint.close()
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    reply = asyncio.run(twice(f"http://127.0.0.1:{port}/v1", port))
+    assert reply.text == "second"
+    assert set(reply.retried) == {"no_connection"}
+
+
+def test_patience_has_an_end() -> None:
+    async def gone() -> None:
+        endpoint = teacher(url, patience=0.2)
+        await endpoint.generate(ASKED)
+        running.close()
+        await endpoint.generate(ASKED)
+
+    running = contextlib.ExitStack()
+    url, _ = running.enter_context(server(lambda body, call: completion("first")))
+    with pytest.raises(TeacherError) as error:
+        asyncio.run(gone())
+    assert (error.value.reason, error.value.sick, error.value.retried) == ("no_connection", True, ("no_connection",))
 
 
 @pytest.mark.parametrize(
@@ -142,6 +206,7 @@ def test_lasting_failures_have_a_code(answer: Answer, reason: str) -> None:
     with server(answer) as (url, _), pytest.raises(TeacherError) as error:
         ask(url, timeout=0.3, retries=1)
     assert error.value.reason == reason
+    assert error.value.retried == (() if reason == "http_400" else (reason,))
 
 
 def test_a_server_that_is_gone_or_refuses_ends_the_run() -> None:

@@ -44,11 +44,15 @@ DOCUMENT_STOP = "\n\n"
 
 @dataclass(frozen=True)
 class Reply:
-    """A teacher's whole answer, the prefill included where the engine took it. `cut`: it hit `max_new_tokens`."""
+    """A teacher's whole answer, the prefill included where the engine took it. `cut`: it hit `max_new_tokens`.
+
+    `retried`: why the call had to be repeated (time_out, http_500, …), once for each time.
+    """
 
     text: str
     cut: bool
     usage: Usage
+    retried: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,12 +61,14 @@ class Scores:
 
     log_probabilities: tuple[float, ...]
     usage: Usage
+    retried: tuple[str, ...] = ()
 
 
 class TeacherError(Exception):
     """A call failed for good; `reason` is its code (time_out, http_500, …). The unit is rejected, the run goes on.
 
     `sick`: it is the teacher's fault and not the question's. It is asked again, and when that goes on, the run stops.
+    `retried`: why it was asked again before. `retry_after`: seconds that the teacher wants to be left alone.
     """
 
     def __init__(self, reason: str, detail: str = "", *, sick: bool = False) -> None:
@@ -70,6 +76,8 @@ class TeacherError(Exception):
         self.reason = reason
         self.detail = detail
         self.sick = sick
+        self.retried: tuple[str, ...] = ()
+        self.retry_after = 0.0
 
 
 class Teacher(Protocol):

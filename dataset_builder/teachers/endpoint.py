@@ -1,19 +1,23 @@
 """An OpenAI-compatible server (`vllm serve`, llama.cpp, a provider), by the `openai` client.
 
-The client retries time-outs, lost connections, 408, 409, 429 and 5xx with back-off and honours Retry-After; what
-still fails is a TeacherError, and the unit is rejected with its code. A server that refuses the key or does not know
-the model ends the run with a message, and so does one that was never there; one that was and is gone is waited for.
-The same command goes on from there.
+A call is repeated after a time-out, 429, 5xx or a broken body, at most `teacher.retries` times, with growing waits or
+as long as Retry-After says; a server that was there and is gone is waited for, `teacher.patience` seconds. Every
+repetition is counted by its reason. What still fails is a TeacherError, and the unit is rejected with its code. A
+server that refuses the key or does not know the model ends the run with a message, and so does one that was never
+there; the same command goes on from there.
 """
 
 import asyncio
+import contextlib
 import json
 import os
-from collections.abc import Sequence
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
 
-import httpx2
 import openai
 from openai.types import Completion
 from openai.types.chat import ChatCompletion
@@ -24,8 +28,11 @@ from dataset_builder.schema import Usage
 from dataset_builder.teachers import DOCUMENT_STOP, Reply, Request, Scores, TeacherError
 from dataset_builder.teachers.choices import ChoiceTree, Path
 
+FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0  # seconds before a call is repeated; doubled each time
 CHOSEN_AT_ONCE = 128  # token ids whose log-probabilities vLLM gives in one call
 VERBALISE = "Set 'labels.labeler: verbalised' and 'descriptors.describer: generated' in the recipe"
+NO_CONNECTION = "no_connection"
+T = TypeVar("T")
 
 
 class Endpoint:
@@ -58,9 +65,11 @@ class Endpoint:
         # Where the server begins the answer itself, what the prefill holds (an opening quote) must not end it.
         stop = [character for character in request.stop if continued or character not in request.prefill]
         stop += [] if self._config.chat else [DOCUMENT_STOP]
+        retried: list[str] = []
         body = await self._complete(
             request,
             extra,
+            retried,
             max_tokens=request.max_new_tokens,
             temperature=request.temperature,
             top_p=request.top_p,
@@ -69,7 +78,8 @@ class Endpoint:
         )
         text = (body.choices[0].text if isinstance(body, Completion) else body.choices[0].message.content) or ""
         prefix = request.prefill if continued and not text.startswith(request.prefill) else ""
-        return Reply(text=prefix + text, cut=body.choices[0].finish_reason == "length", usage=_usage(body))
+        cut = body.choices[0].finish_reason == "length"
+        return Reply(text=prefix + text, cut=cut, usage=_usage(body), retried=tuple(retried))
 
     async def score(self, request: Request, choices: Sequence[str]) -> Scores:
         """Log-probabilities of exactly the choices' tokens, which vLLM gives and other servers do not.
@@ -81,6 +91,7 @@ class Endpoint:
         """
         if not self._vllm:
             raise InputError(f"{self._url}: only vLLM gives the log-probabilities of chosen words. {VERBALISE}.")
+        retried: list[str] = []
         tree, texts = await self._tree(tuple(choices), request.prefill)
         usage = Usage()
         found: dict[Path, dict[int, float]] = {}
@@ -92,14 +103,14 @@ class Endpoint:
                 ids = wanted[start : start + CHOSEN_AT_ONCE]
                 extra = {"logprob_token_ids": ids, "return_tokens_as_token_ids": True}
                 body = await self._complete(
-                    begun, extra, max_tokens=1, temperature=0.0, logprobs=True if self._config.chat else 1
+                    begun, extra, retried, max_tokens=1, temperature=0.0, logprobs=True if self._config.chat else 1
                 )
                 usage.add(_usage(body))
                 given = {token.removeprefix("token_id:"): value for token, value in self._alternatives(body)}
                 if missing := [token for token in ids if str(token) not in given]:
                     raise TeacherError("no_log_probability", f"of the tokens {missing[:5]}")
                 found[node] |= {token: given[str(token)] for token in ids}
-        return Scores(tree.combine(found), usage)
+        return Scores(tree.combine(found), usage, tuple(retried))
 
     async def close(self) -> None:
         """Close the connections of the running event loop."""
@@ -125,19 +136,17 @@ class Endpoint:
         return found
 
     async def _ask_vllm(self, path: str, **fields: Any) -> Any:
+        """What vLLM offers beside the OpenAI calls: tokenize, detokenize."""
+        client, _ = self._client()
         url = f"{self._url.removesuffix('/v1')}/{path}"
-        key = os.environ.get(self._config.api_key_env)
-        async with httpx2.AsyncClient(timeout=self._config.timeout) as client:
-            try:
-                answer = await client.post(
-                    url,
-                    json={"model": self._config.model, **fields},
-                    headers={"Authorization": f"Bearer {key}"} if key else {},
-                )
-                answer.raise_for_status()
-            except httpx2.HTTPError as error:
-                raise InputError(f"{url}: {error}. Is it vLLM? Otherwise set 'teacher.server: openai'.") from None
-            return answer.json()
+
+        async def call() -> Any:
+            return await client.post(url, body={"model": self._config.model, **fields}, cast_to=object)
+
+        try:
+            return await self._again(lambda: self._named(call), [])
+        except InputError as error:
+            raise InputError(f"{error} Is it vLLM? Otherwise set 'teacher.server: openai'.") from None
 
     def _alternatives(self, body: ChatCompletion | Completion) -> list[tuple[str, float]]:
         """Tokens with their log-probabilities at the answer's first place."""
@@ -166,39 +175,67 @@ class Endpoint:
                 base_url=self._url,
                 api_key=os.environ.get(self._config.api_key_env, "none"),
                 timeout=self._config.timeout,
-                max_retries=self._config.retries,
+                max_retries=0,  # the retries are ours (`_again`): the client's would not be counted
             )
             self._clients = {loop: (client, asyncio.Semaphore(self._config.in_flight))}
         return self._clients[loop]
 
     async def _complete(
-        self, request: Request, extra: dict[str, Any], **parameters: Any
+        self, request: Request, extra: dict[str, Any], retried: list[str], **parameters: Any
     ) -> ChatCompletion | Completion:
-        client, free = self._client()
-        parameters["model"] = self._config.model
-        body: ChatCompletion | Completion
-        try:
+        """The server's answer; why it had to be asked again is added to `retried`."""
+        parameters |= {"model": self._config.model, "extra_body": extra or None}
+        if not self._config.chat:
+            parameters["prompt"] = request.as_document()
+        else:
+            messages = [{"role": "system", "content": request.system}, {"role": "user", "content": request.user}]
+            if self._continues(request):
+                messages.append({"role": "assistant", "content": request.prefill})
+                begun = {"continue_final_message": True, "add_generation_prompt": False}
+                parameters["extra_body"] = extra | begun
+            parameters["messages"] = messages
+
+        async def call() -> ChatCompletion | Completion:
+            client, free = self._client()
+            create: Any = client.chat.completions.create if self._config.chat else client.completions.create
             async with free:
-                if self._config.chat:
-                    messages: list[Any] = [
-                        {"role": "system", "content": request.system},
-                        {"role": "user", "content": request.user},
-                    ]
-                    if self._continues(request):
-                        messages.append({"role": "assistant", "content": request.prefill})
-                        extra = extra | {"continue_final_message": True, "add_generation_prompt": False}
-                    body = await client.chat.completions.create(
-                        messages=messages, extra_body=extra or None, **parameters
-                    )
-                else:
-                    body = await client.completions.create(
-                        prompt=request.as_document(), extra_body=extra or None, **parameters
-                    )
+                body: ChatCompletion | Completion = await create(**parameters)
+            if not getattr(body, "choices", None):
+                raise TeacherError("broken_body", str(body)[:200], sick=True)
+            return body
+
+        return await self._again(lambda: self._named(call), retried)
+
+    async def _again(self, call: Callable[[], Awaitable[T]], retried: list[str]) -> T:
+        """Call, and once more with growing waits where it was the server's fault.
+
+        Raises:
+            TeacherError: it failed for good; its `retried` says how often and why it was repeated.
+        """
+        started, wait, tries = time.monotonic(), FIRST_WAIT, 0
+        while True:
+            try:
+                return await call()
+            except TeacherError as error:
+                lost = error.reason == NO_CONNECTION
+                tries += not lost  # a server that is away is a matter of time, not of tries
+                over = time.monotonic() - started > self._config.patience if lost else tries > self._config.retries
+                if over or not error.sick:
+                    error.retried = tuple(retried)
+                    raise
+                retried.append(error.reason)
+                await asyncio.sleep(error.retry_after or wait * random.uniform(0.75, 1.0))
+                wait = min(2 * wait, LONGEST_WAIT)
+
+    async def _named(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Call, with what the client raises turned into a TeacherError with a reason, or into the end of the run."""
+        try:
+            result = await call()
         except openai.APITimeoutError:
             raise TeacherError("time_out", sick=True) from None
         except openai.APIConnectionError as error:
             if self._answered:
-                raise TeacherError("no_connection", str(error.__cause__ or error), sick=True) from None
+                raise TeacherError(NO_CONNECTION, str(error.__cause__ or error), sick=True) from None
             raise InputError(
                 f"{self._url}: no teacher answers ({error.__cause__ or error}). Start the server and run the same "
                 "command again; what was made is kept."
@@ -209,14 +246,26 @@ class Endpoint:
                 f"the recipe and the key in ${self._config.api_key_env}."
             ) from None
         except openai.APIStatusError as error:
-            sick = error.status_code == 429 or error.status_code >= 500
-            raise TeacherError(f"http_{error.status_code}", error.message, sick=sick) from None
+            sick = error.status_code in (408, 429) or error.status_code >= 500
+            failed = TeacherError(f"http_{error.status_code}", error.message, sick=sick)
+            failed.retry_after = min(_retry_after(error.response.headers), self._config.patience)
+            raise failed from None
         except (openai.APIError, json.JSONDecodeError) as error:
             raise TeacherError("broken_body", str(error), sick=True) from None
         self._answered = True
-        if not getattr(body, "choices", None):
-            raise TeacherError("broken_body", str(body)[:200], sick=True)
-        return body
+        return result
+
+
+def _retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds that the server wants us to wait (milliseconds, seconds or a date); 0 where it does not say."""
+    found = headers.get("retry-after", "")
+    with contextlib.suppress(ValueError):
+        return max(0.0, float(headers.get("retry-after-ms", "")) / 1000)
+    with contextlib.suppress(ValueError):
+        return max(0.0, float(found))
+    with contextlib.suppress(ValueError, TypeError):
+        return max(0.0, parsedate_to_datetime(found).timestamp() - time.time())
+    return 0.0
 
 
 def _usage(body: ChatCompletion | Completion) -> Usage:
