@@ -1,0 +1,1 @@
+"""Measures of the builder itself: size, overhead, prefix reuse, kills, faults."""

@@ -1,0 +1,61 @@
+"""python -m dataset_builder.benchmarks all
+
+Measures the builder and writes eval/results/system/builder-*.json and builder.md, the table of them all.
+"""
+
+import argparse
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dataset_builder.benchmarks import faults, full_size, kills, overhead, prefix
+from dataset_builder.inputs import read_recipe, run_command
+from dataset_builder.provenance import RESULTS, provenance, write_result
+from dataset_builder.recipe import BuildRecipe
+from dataset_builder.shards import read_json, write_whole
+
+TEACHER = "dataset_builder/recipes/demo.yaml"  # whose teacher reads stories in the prefix measure
+
+
+def main() -> None:
+    """Parse the command line, measure, write."""
+    parser = argparse.ArgumentParser(prog="python -m dataset_builder.benchmarks", description="Measures the builder.")
+    parser.add_argument("which", choices=("all", "full-size", "overhead", "prefix", "kills", "faults"))
+    parser.add_argument("--work-dir", type=Path, default=Path("work/benchmarks"))
+    parser.add_argument("--stories", type=int, nargs="+", default=[200, 2000], help="sizes of full-size")
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
+    args = parser.parse_args()
+    measures: dict[str, Callable[[Path], dict[str, Any]]] = {
+        "full-size": lambda folder: full_size.measure(folder, tuple(args.stories)),
+        "overhead": overhead.measure,
+        "prefix": lambda folder: prefix.measure(read_recipe(TEACHER, BuildRecipe)),
+        "kills": lambda folder: kills.measure(folder, args.kills),
+        "faults": faults.measure,
+    }
+    for name in measures if args.which == "all" else [args.which]:
+        folder = args.work_dir / name
+        shutil.rmtree(folder, ignore_errors=True)
+        content = measures[name](folder) | provenance()
+        print(write_result(content, args.out, "system", content["name"]))
+        for metric, found in content["metrics"].items():
+            print(f"{metric:<40}{found['value']:g}")
+        shutil.rmtree(folder, ignore_errors=True)
+    write_whole(args.out / "system" / "builder.md", _table(args.out / "system").encode())
+
+
+def _table(folder: Path) -> str:
+    """All measures of the builder that are there, as one page."""
+    lines = ["# The builder, measured", "", "`python -m dataset_builder.benchmarks all`", ""]
+    for path in sorted(folder.glob("builder-*.json")):
+        found = read_json(path)
+        lines += [f"## {found['name']}", "", f"{found['hardware']}; commit `{found['commit'][:12]}`", ""]
+        lines += ["| metric | value |", "| --- | --- |"]
+        lines += [f"| {metric} | {value['value']:,g} |" for metric, value in found["metrics"].items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run_command(main)
