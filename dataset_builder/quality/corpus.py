@@ -1,0 +1,96 @@
+"""A built or downloaded corpus as its readers see it: configs, splits, Parquet files, rows. Nothing is held in memory."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataset_builder.inputs import InputError, first_line
+from dataset_builder.schema import SPLITS
+
+ROWS_AT_ONCE = 2_000
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Where a corpus is: `files[config][split]` are its Parquet files in order."""
+
+    place: str
+    folder: Path
+    files: dict[str, dict[str, list[Path]]]
+
+    def rows(self, config: str, split: str | None = None, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+        """The rows of a config (or of one split), in the order of the files, each with its `split`."""
+        for name, paths in self.files[config].items():
+            if split in (None, name):
+                for path in paths:
+                    for row in read_rows(path, columns):
+                        yield row | {"split": name}
+
+    def count(self, config: str) -> dict[str, int]:
+        """Rows of each split, from the files' own notes."""
+        return {
+            split: sum(open_parquet(path).metadata.num_rows for path in paths)
+            for split, paths in self.files[config].items()
+        }
+
+
+def open_corpus(place: str | Path) -> Corpus:
+    """The corpus of a work folder, a folder of configs, or a Hub data set (`owner/name`, by the environment's Hub).
+
+    Raises:
+        InputError: there is no such folder or data set, or no `<config>/<split>-*.parquet` in it.
+    """
+    folder = Path(place)
+    if not folder.is_dir():
+        folder = _download(str(place))
+    if (folder / "corpus").is_dir():
+        folder = folder / "corpus"
+    files: dict[str, dict[str, list[Path]]] = {}
+    for path in sorted(folder.glob("*/*.parquet")):
+        files.setdefault(path.parent.name, {}).setdefault(path.name.partition("-")[0], []).append(path)
+    if not files:
+        raise InputError(f"{folder}: no <config>/<split>-*.parquet in it. Give a work folder, a corpus, or a Hub id.")
+    order = {split: number for number, split in enumerate(SPLITS)}
+    ordered = {
+        config: dict(sorted(splits.items(), key=lambda item: order.get(item[0], len(order))))
+        for config, splits in files.items()
+    }
+    return Corpus(str(place), folder, ordered)
+
+
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """A Parquet file. Raises InputError where it cannot be read."""
+    try:
+        return pq.ParquetFile(path)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(
+            f"{path}: not a readable Parquet file ({first_line(error)}). Build or download it again."
+        ) from None
+
+
+def read_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of one file, some thousand at a time."""
+    file = open_parquet(path)
+    wanted = [name for name in columns if name in file.schema_arrow.names] if columns else None
+    try:
+        for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=wanted):
+            yield from batch.to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path}: damaged ({first_line(error)}). Build or download it again.") from None
+
+
+def _download(place: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        found = snapshot_download(place, repo_type="dataset", allow_patterns=["*.parquet", "README.md"])
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise InputError(
+            f"'{place}': no such folder, and no data set of the Hub ({first_line(error)}). Check the path or the id."
+        ) from None
+    return Path(found)
