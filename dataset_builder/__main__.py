@@ -37,6 +37,7 @@ def main() -> int | None:
     plan.add_argument("--recipe", required=True)
     plan.add_argument("--pilot", type=Path, help="the work folder of a finished build of it on a few stories")
     _add_narratives(plan)
+    _add_checks(commands)
     report = commands.add_parser("report", help="a finished build as a page and a result file: rows, rejects, labels")
     report.add_argument("--work-dir", required=True, type=Path)
     report.add_argument("--name", required=True, help="what the two files are called")
@@ -64,12 +65,34 @@ def main() -> int | None:
         "adopt": _adopt,
         "check-teacher": _check_teacher,
         "plan": _plan,
+        "validate": _validate,
+        "deduplicate": _deduplicate,
         "report": _report,
         "measure-neutrals": _measure_neutrals,
         "measure-resolver": _measure_resolver,
         "measure-labelers": _measure_labelers,
     }
     return run[args.command](args)
+
+
+def _add_checks(commands: Any) -> None:
+    """The commands that take any corpus: a work folder, a folder of configs, a Hub data set."""
+    validate = commands.add_parser("validate", help="everything that can be wrong with a corpus; 1 if anything is")
+    deduplicate = commands.add_parser("deduplicate", help="a corpus without twins and without benchmarks' texts")
+    for command in (validate, deduplicate):
+        command.add_argument("corpus", help="a work folder, a corpus's folder, or a Hub data set")
+        command.add_argument(
+            "--benchmarks", nargs="+", default=[], metavar="FILE", help="texts to keep out: .jsonl, .csv, .tsv, Hub ids"
+        )
+    validate.add_argument("--recipe", help="whose bounds to take (default: those of all recipes)")
+    validate.add_argument("--json", type=Path, metavar="FILE", help="write what was found there, for programs")
+    deduplicate.add_argument("--out", required=True, type=Path, help="the folder to write the corpus to")
+    deduplicate.add_argument(
+        "--near", type=float, default=0.7, help="Jaccard of word 3-grams of two twins (default: 0.7)"
+    )
+    deduplicate.add_argument(
+        "--semantic", type=float, metavar="COSINE", help="also by meaning, from this cosine on; 0.95 is careful"
+    )
 
 
 def _add_narratives(command: argparse.ArgumentParser) -> None:
@@ -138,6 +161,33 @@ def _plan(args: argparse.Namespace) -> None:
     from dataset_builder.plan import plan
 
     print(plan(recipe, args.pilot))
+
+
+def _validate(args: argparse.Namespace) -> int:
+    recipe = read_recipe(args.recipe, BuildRecipe) if args.recipe else None
+
+    from dataset_builder.quality.validate_corpus import validate
+    from dataset_builder.shards import write_json
+
+    findings = validate(args.corpus, recipe.quality if recipe else None, args.benchmarks)
+    if args.json:
+        write_json(args.json, findings.as_json())
+    print(findings.page())
+    return int(bool(findings.counts))
+
+
+def _deduplicate(args: argparse.Namespace) -> None:
+    for option in ("near", "semantic"):
+        if (value := getattr(args, option)) is not None and not 0 < value <= 1:
+            raise InputError(f"--{option} {value}: give more than 0 and at most 1.")
+
+    from dataset_builder.quality.deduplicate_corpus import REMOVED, deduplicate
+
+    manifest = deduplicate(args.corpus, args.out, args.near, args.semantic, args.benchmarks)
+    for config, splits in manifest["rows"].items():
+        reasons = ", ".join(f"{count} {reason}" for reason, count in manifest["removed"][config].items()) or "nothing"
+        print(f"{config}: {sum(splits.values())} rows kept; removed: {reasons}")
+    print(f"{args.out}; what was removed is in {args.out / REMOVED}")
 
 
 def _report(args: argparse.Namespace) -> None:

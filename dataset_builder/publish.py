@@ -21,7 +21,7 @@ from huggingface_hub import DatasetCardData
 from dataset_builder.ask import prompt_versions
 from dataset_builder.engine import MANIFEST, REJECTS, rows_of
 from dataset_builder.inputs import InputError, fingerprint
-from dataset_builder.quality.deduplicate import Deduplicator
+from dataset_builder.quality.deduplicate import Twins, benchmark_texts
 from dataset_builder.quality.resolve import class_of, resolve
 from dataset_builder.quality.split import split_narratives
 from dataset_builder.quality.validate import check_row
@@ -162,23 +162,21 @@ def _decide(
     unresolved: Counter[str],
 ) -> tuple[list[bool], dict[str, int]]:
     """Which rows are kept, one flag a row, and how many of each narrative; the others go to `rejected`."""
-    twins = Deduplicator(recipe.quality.near_duplicate_at)
+    texts = (text for benchmark in recipe.quality.benchmarks for text in benchmark_texts(benchmark))
+    twins = Twins(recipe.quality.near_duplicate_at, texts)
     kept: list[bool] = []
     per_narrative: dict[str, int] = defaultdict(int)
-    dropped_originals: set[str] = set()
     for row in _rows(config, recipe, work_dir, teachers):
         if isinstance(row, ContextlessRow) and config == "contextless":
             unresolved.update(raw.label for raw in row.raw_labels if class_of(raw.label, recipe.resolve) is None)
+        of_twins = {"id": row.id, "text": row.text, "variant": getattr(row, "variant", None)}
         reason = check_row(row, recipe.quality)
-        if reason is None and isinstance(row, ContextualRow) and row.variant == "rewritten":
-            # A rewriting is like its original by intent; it goes where the original goes.
-            reason = "original_rejected" if row.id.rpartition("/")[0] in dropped_originals else None
-        elif reason is None and (twin := twins.check(row.id, row.text)):
+        if reason:
+            twins.drop(of_twins)
+        elif twin := twins.check(of_twins):
             reason = twin[0]
         if reason:
             rejected.append(Rejected(id=row.id, stage=f"publish/{config}", reason=reason, text=row.text))
-            if isinstance(row, ContextualRow) and row.variant == "original":
-                dropped_originals.add(row.id.rpartition("/")[0])
         else:
             per_narrative[row.narrative_id] += 1
         kept.append(reason is None)

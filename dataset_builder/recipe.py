@@ -209,6 +209,7 @@ class Quality(Strict):
     """What a row must meet. `near_duplicate_at` is a MinHash Jaccard on word 3-grams, null for equal texts only.
 
     `label_words: true` lets texts name their own emotions, as the paper does; by default such texts are rejected.
+    `benchmarks` are files or Hub data sets whose texts are kept out (quality/deduplicate.py says of which form).
     """
 
     min_words: Positive = 3
@@ -216,6 +217,7 @@ class Quality(Strict):
     max_context_words: Positive = 250
     near_duplicate_at: Share | None = 0.7
     label_words: bool = False
+    benchmarks: tuple[str, ...] = ()
 
 
 class Split(Strict):

@@ -58,13 +58,19 @@ _REFUSAL = re.compile(
 
 def check_refusal_and_echo(text: str, instructions: str) -> None:
     """Raise BadReply for a refusal, or for a reply that repeats eight words in a row of its instructions."""
-    if _REFUSAL.match(text):
+    if is_refusal(text):
         raise BadReply("refusal")
-    if _shingles(text) & _shingles(instructions):
+    if shingles(text) & shingles(instructions):
         raise BadReply("prompt_echo")
 
 
-def _shingles(text: str, size: int = 8) -> set[tuple[str, ...]]:
+def is_refusal(text: str) -> bool:
+    """Whether a text begins as an assistant's refusal does."""
+    return bool(_REFUSAL.match(text))
+
+
+def shingles(text: str, size: int = 8) -> set[tuple[str, ...]]:
+    """All runs of `size` words."""
     words = re.findall(r"\w+", text.lower())
     return {tuple(words[i : i + size]) for i in range(len(words) - size + 1)}
 

