@@ -67,6 +67,7 @@ def main() -> int | None:
         "plan": _plan,
         "validate": _validate,
         "deduplicate": _deduplicate,
+        "context-test": _context_test,
         "report": _report,
         "measure-neutrals": _measure_neutrals,
         "measure-resolver": _measure_resolver,
@@ -84,6 +85,18 @@ def _add_checks(commands: Any) -> None:
         command.add_argument(
             "--benchmarks", nargs="+", default=[], metavar="FILE", help="texts to keep out: .jsonl, .csv, .tsv, Hub ids"
         )
+    context = commands.add_parser(
+        "context-test", help="does the situation matter? labels with it, without, with another"
+    )
+    context.add_argument("corpus", help="a work folder, a corpus's folder, or a Hub data set")
+    context.add_argument("--recipe", required=True, help="whose teacher and labeler label")
+    context.add_argument("--name", required=True, help="the result file is called context-test-NAME")
+    context.add_argument("--split", default="test")
+    context.add_argument("--rows", type=int, default=200, help="at most so many (default: 200)")
+    context.add_argument(
+        "--marks", type=Path, help="where rows are marked (default: context-needs.jsonl in the corpus)"
+    )
+    context.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
     validate.add_argument("--recipe", help="whose bounds to take (default: those of all recipes)")
     validate.add_argument("--json", type=Path, metavar="FILE", help="write what was found there, for programs")
     deduplicate.add_argument("--out", required=True, type=Path, help="the folder to write the corpus to")
@@ -188,6 +201,22 @@ def _deduplicate(args: argparse.Namespace) -> None:
         reasons = ", ".join(f"{count} {reason}" for reason, count in manifest["removed"][config].items()) or "nothing"
         print(f"{config}: {sum(splits.values())} rows kept; removed: {reasons}")
     print(f"{args.out}; what was removed is in {args.out / REMOVED}")
+
+
+def _context_test(args: argparse.Namespace) -> None:
+    recipe = read_recipe(args.recipe, BuildRecipe)
+    if args.rows < 2:
+        raise InputError(f"--rows {args.rows}: give 2 or more.")
+
+    from dataset_builder.quality.context_test import context_test, marks
+    from dataset_builder.quality.corpus import open_corpus
+    from dataset_builder.shards import to_line, write_whole
+
+    found, content = context_test(args.corpus, recipe, args.rows, args.split)
+    marked = args.marks or open_corpus(args.corpus).folder / "context-needs.jsonl"
+    write_whole(marked, (to_line(line) for line in marks(found)))
+    _write_measured(content, args.out, f"context-test-{args.name}")
+    print(f"rows that need their situation are marked in {marked}")
 
 
 def _report(args: argparse.Namespace) -> None:
