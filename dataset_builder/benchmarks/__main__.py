@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.benchmarks import faults, full_size, kills, overhead, prefix
+from dataset_builder.benchmarks import faults, full_size, kills, overhead, prefix, quality
 from dataset_builder.inputs import read_recipe, run_command
 from dataset_builder.provenance import RESULTS, provenance, write_result
 from dataset_builder.recipe import BuildRecipe
@@ -21,7 +21,7 @@ TEACHER = "dataset_builder/recipes/demo.yaml"  # whose teacher reads stories in 
 def main() -> None:
     """Parse the command line, measure, write."""
     parser = argparse.ArgumentParser(prog="python -m dataset_builder.benchmarks", description="Measures the builder.")
-    parser.add_argument("which", choices=("all", "full-size", "overhead", "prefix", "kills", "faults"))
+    parser.add_argument("which", choices=("all", "full-size", "overhead", "prefix", "kills", "faults", "quality"))
     parser.add_argument("--work-dir", type=Path, default=Path("work/benchmarks"))
     parser.add_argument("--stories", type=int, nargs="+", default=[200, 2000], help="sizes of full-size")
     parser.add_argument("--kills", type=int, default=50)
@@ -33,6 +33,7 @@ def main() -> None:
         "prefix": lambda folder: prefix.measure(read_recipe(TEACHER, BuildRecipe)),
         "kills": lambda folder: kills.measure(folder, args.kills),
         "faults": faults.measure,
+        "quality": quality.measure,
     }
     for name in measures if args.which == "all" else [args.which]:
         folder = args.work_dir / name
@@ -48,7 +49,7 @@ def main() -> None:
 def _table(folder: Path) -> str:
     """All measures of the builder that are there, as one page."""
     lines = ["# The builder, measured", "", "`python -m dataset_builder.benchmarks all`", ""]
-    for path in sorted(folder.glob("builder-*.json")):
+    for path in sorted([*folder.glob("builder-*.json"), *folder.glob("quality-*.json")]):
         found = read_json(path)
         lines += [f"## {found['name']}", "", f"{found['hardware']}; commit `{found['commit'][:12]}`", ""]
         lines += ["| metric | value |", "| --- | --- |"]

@@ -1,0 +1,48 @@
+"""A whole corpus validated, deduplicated and reported on: minutes, memory, and how they grow with its rows."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from dataset_builder.benchmarks.full_size import prepare
+from dataset_builder.benchmarks.watch import GIB, watch
+from dataset_builder.quality.corpus import open_corpus
+
+CHECKS = {
+    "validate": (),
+    "deduplicate": ("--out", "{folder}/clean", "--semantic", "0.95"),
+    "report": ("--name", "full-size", "--out", "{folder}/results"),
+}
+
+
+def measure(folder: Path, sizes: tuple[int, ...] = (500, 2000)) -> dict[str, Any]:
+    """All three commands on corpora of the scripted teacher, made from so many stories.
+
+    `linearity` is seconds a row of the last corpus over those of the first; what a command costs before its first row
+    (loading an encoder, distilling another) counts.
+    """
+    metrics: dict[str, dict[str, float]] = {}
+    per_row: list[float] = []
+    for size in sizes:
+        found = _check(folder / str(size), size)
+        per_row.append(found["minutes"] / found["rows"])
+        metrics |= {name if size == sizes[-1] else f"{name}_{size}": {"value": value} for name, value in found.items()}
+    metrics["linearity"] = {"value": round(per_row[-1] / per_row[0], 3)}
+    return {"name": "quality-full-size", "metrics": metrics, "support": int(metrics["rows"]["value"]), "seeds": [13]}
+
+
+def _check(folder: Path, stories: int) -> dict[str, float]:
+    work, build = prepare(folder, stories)
+    subprocess.run(build, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    corpus = open_corpus(work)
+    found: dict[str, float] = {f"{config}_rows": float(sum(corpus.count(config).values())) for config in corpus.files}
+    found["rows"] = sum(found.values())
+    memory = seconds = 0.0
+    for name, options in CHECKS.items():
+        command = [sys.executable, "-m", "dataset_builder", name, str(work)]
+        spent = watch([*command, *(option.format(folder=folder) for option in options)])[""]
+        found[f"{name}_minutes"] = round(spent.seconds / 60, 2)
+        found[f"{name}_peak_memory_gib"] = round(spent.memory / GIB, 3)
+        seconds, memory = seconds + spent.seconds, max(memory, spent.memory)
+    return found | {"minutes": round(seconds / 60, 2), "peak_memory_gib": round(memory / GIB, 3)}
