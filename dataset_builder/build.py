@@ -1,6 +1,5 @@
 """The way of the data: narratives, then all stages, then the corpus. What is done is not done again."""
 
-import fcntl
 import shutil
 import time
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from dataset_builder.narratives import read_narratives
 from dataset_builder.publish import CORPUS, publish
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.schema import Narrative
-from dataset_builder.shards import read_json, write_json
+from dataset_builder.shards import held, read_json, write_json
 from dataset_builder.stages import STAGES
 from dataset_builder.teachers import load_teacher
 
@@ -74,22 +73,10 @@ def claimed(recipe: BuildRecipe, work_dir: Path, restart_from: str | None = None
         InputError: bad narratives, another process is at work there, or the folder belongs to another recipe.
     """
     narratives = read_narratives(recipe.narratives)
-    with _alone(work_dir):
+    with held(work_dir / "run.lock", f"{work_dir}: another build is running in it"):
         run = _claim(work_dir, recipe, narratives, restart_from)
         write_narratives(narratives, work_dir, recipe.executor.shards)
         yield run
-
-
-@contextmanager
-def _alone(work_dir: Path) -> Iterator[None]:
-    """Hold the work folder; the lock goes with the process, however that ends."""
-    work_dir.mkdir(parents=True, exist_ok=True)
-    with open(work_dir / "run.lock", "ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{work_dir}: another build is running in it. Wait for it, or stop it.") from None
-        yield
 
 
 def _claim(

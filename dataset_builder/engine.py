@@ -9,6 +9,7 @@ State on disk: `<work>/<stage>/00000.jsonl.gz` is there when the shard is done, 
 finished so far, `manifest.json` the sums over all shards. The number of shards is part of the state.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,8 @@ from dataset_builder.shards import read_json, read_lines, shard_path, to_line, w
 from dataset_builder.stages import STAGES
 
 logger.disable("datatrove")  # its INFO lines would bury the progress bars; here, so that workers obey too
+ROOT = Path(__file__).resolve().parent.parent
+HERE = f"export PATH={Path(sys.executable).parent}:$PATH"
 REJECTS = "rejects"
 MANIFEST = "manifest.json"
 ALL_STAGES = tuple(stage.name for stage in STAGES)
@@ -57,7 +60,7 @@ def _shard_done(work_dir: Path, stages: tuple[str, ...], rank: int) -> bool:
 
 def _executor(recipe: BuildRecipe, work_dir: Path, stages: tuple[str, ...]) -> Any:
     """The datatrove executor that the recipe names; the pipeline is the same for all."""
-    executor = recipe.executor
+    executor, work_dir = recipe.executor, work_dir.resolve()
     shared: dict[str, Any] = {
         "pipeline": [Flow(recipe, str(work_dir), stages)],
         "tasks": executor.shards,
@@ -77,7 +80,8 @@ def _executor(recipe: BuildRecipe, work_dir: Path, stages: tuple[str, ...]) -> A
         time=executor.time,
         partition=executor.partition,
         cpus_per_task=executor.cpus_per_task,
-        env_command=executor.env_command,
+        # A job starts by a command of datatrove's, in no folder of ours: it must find this package.
+        env_command=f"cd {ROOT} && export PYTHONPATH={ROOT}\n{executor.env_command or HERE}",
         job_name=f"emo-pillars-{recipe.name}",
         **shared,
     )

@@ -19,7 +19,7 @@ from dataset_builder.ask import Ask, UnitRejected, stable_hash
 from dataset_builder.inputs import InputError
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.schema import Narrative, UnitRecord, Usage
-from dataset_builder.shards import Journal, Shard, read_json, read_lines, shard_path, write_json
+from dataset_builder.shards import Journal, Shard, held, read_json, read_lines, shard_path, write_json
 from dataset_builder.stages import STAGES, Stage
 from dataset_builder.teachers import Teacher, load_teacher
 
@@ -46,10 +46,12 @@ class Flow(PipelineStep):  # type: ignore[misc]
         """Do one shard; what a former run finished of it is not asked again."""
         stages = tuple(stage for stage in STAGES if stage.name in self.stages)
         work = Path(self.work_dir)
-        if not all(shard_path(work / stage.name, rank).exists() for stage in stages):
-            asyncio.run(_ShardFlow(self.recipe, work, rank, stages).run())
-        for stage in stages:  # left by a kill after the last shard was written
-            journal_path(work, stage.name, rank).unlink(missing_ok=True)
+        lock = work / PROGRESS / f"{rank:05d}.lock"
+        with held(lock, f"{work}: another job is at shard {rank}"):  # jobs submitted twice to a cluster
+            if not all(shard_path(work / stage.name, rank).exists() for stage in stages):
+                asyncio.run(_ShardFlow(self.recipe, work, rank, stages).run())
+            for stage in stages:  # left by a kill after the last shard was written
+                journal_path(work, stage.name, rank).unlink(missing_ok=True)
 
 
 def journal_path(work: Path, stage: str, rank: int) -> Path:

@@ -1,14 +1,28 @@
 """Folders of JSON lines that survive a kill: a shard appears whole or not at all, a journal loses its last line."""
 
+import fcntl
 import gzip
 import json
 import os
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from dataset_builder.inputs import InputError
+
+
+@contextmanager
+def held(lock: Path, held_by_another: str) -> Iterator[None]:
+    """Hold a lock file; the lock goes with the process, however that ends. Raises InputError when another holds it."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with open(lock, "ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{held_by_another}. Wait for it, or stop it.") from None
+        yield
 
 
 def shard_path(folder: Path, shard: int) -> Path:

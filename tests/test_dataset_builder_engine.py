@@ -2,9 +2,13 @@
 
 import importlib.util
 import json
+import os
 import re
 import shutil
-from collections.abc import Sequence
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,9 +16,11 @@ import pytest
 
 from dataset_builder.ask import stable_hash
 from dataset_builder.build import build
-from dataset_builder.flow import SICK_AFTER
+from dataset_builder.engine import ALL_STAGES
+from dataset_builder.flow import PROGRESS, SICK_AFTER, Flow
 from dataset_builder.inputs import InputError, read_recipe
 from dataset_builder.recipe import BuildRecipe, Executor, Labels, ScriptedTeacher
+from dataset_builder.shards import held
 from dataset_builder.status import status
 from dataset_builder.teachers import Reply, Request, Scores, TeacherError
 from dataset_builder.teachers.scripted import Scripted
@@ -147,3 +153,90 @@ def test_a_ray_cluster_changes_no_row(
     done = command("-m", "dataset_builder", "build", "--recipe", recipe, "--work-dir", tmp_path / "work")
     assert done.returncode == 0, done.stderr
     assert parquet(tmp_path / "work") == parquet(scripted_work)
+
+
+SLURM = """
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+AuthType=auth/none
+CredType=cred/none
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+ReturnToService=2
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmctldPort={ports[0]}
+SlurmdPort={ports[1]}
+NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=4000 State=UNKNOWN
+PartitionName=test Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+@pytest.fixture
+def slurm(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A Slurm of one machine; gives the environment in which its commands find it."""
+    if not shutil.which("slurmctld") or not shutil.which("slurmd") or os.geteuid():
+        pytest.skip("needs Slurm (Debian: slurm-wlm) and root")
+    with socket.socket() as one, socket.socket() as two:
+        one.bind(("127.0.0.1", 0))
+        two.bind(("127.0.0.1", 0))
+        ports = [found.getsockname()[1] for found in (one, two)]
+    folder = tmp_path / "slurm"
+    for name in ("state", "spool"):
+        (folder / name).mkdir(parents=True)
+    conf = folder / "slurm.conf"
+    conf.write_text(SLURM.format(host=socket.gethostname(), folder=folder, ports=ports))
+    environment = os.environ | {"SLURM_CONF": str(conf)}
+    daemons = []
+    try:
+        for name in ("slurmctld", "slurmd"):
+            log = open(folder / f"{name}.log", "wb")  # noqa: SIM115 - closed with the daemon
+            daemons.append(subprocess.Popen([name, "-D"], env=environment, stdout=log, stderr=log))
+        for _ in range(100):
+            found = subprocess.run(["sinfo", "-h", "-o", "%t"], env=environment, capture_output=True, check=False)
+            if found.stdout.strip() == b"idle":
+                break
+            time.sleep(0.2)
+        else:
+            pytest.skip(f"Slurm does not come up here: {(folder / 'slurmctld.log').read_text()[-200:]}")
+        yield environment
+    finally:
+        for daemon in daemons:
+            daemon.kill()
+            daemon.wait()
+
+
+@pytest.mark.end_to_end
+def test_a_slurm_cluster_changes_no_row(
+    scripted_recipe: Path, scripted_work: Path, tmp_path: Path, command: Command, slurm: dict[str, str]
+) -> None:
+    """Only the executor of the recipe differs: jobs of a real Slurm, submitted twice, of which one works on a shard."""
+    recipe = tmp_path / "slurm.yaml"
+    executor = "{kind: slurm, shards: 4, workers: 2, partition: test, time: '00:10:00'}"
+    recipe.write_text(scripted_recipe.read_text().replace("{shards: 2}", executor))
+    build = ("-m", "dataset_builder", "build", "--recipe", recipe, "--work-dir", tmp_path / "work")
+    for _ in range(2):
+        submitted = command(*build, environment=slurm)
+        assert submitted.returncode == 2, submitted.stdout
+        assert "of 4 shards are not done yet. Where the executor has only submitted them (Slurm)" in submitted.stderr
+    for _ in range(300):
+        if not subprocess.run(["squeue", "-h"], env=slurm, capture_output=True, check=True).stdout:
+            break
+        time.sleep(0.5)
+    done = command(*build, environment=slurm)
+    assert done.returncode == 0, done.stderr
+    assert parquet(tmp_path / "work") == parquet(scripted_work)
+
+
+def test_a_shard_has_one_worker(scripted_recipe: Path, scripted_work: Path, tmp_path: Path) -> None:
+    work = Path(shutil.copytree(scripted_work, tmp_path / "work"))
+    lock = work / PROGRESS / "00000.lock"
+    flow = Flow(read_recipe(scripted_recipe, BuildRecipe), str(work), ALL_STAGES)
+    with held(lock, "another"), pytest.raises(InputError, match="another job is at shard 0"):
+        flow.run(rank=0)
+    flow.run(rank=0)

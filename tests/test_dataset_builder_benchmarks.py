@@ -1,0 +1,50 @@
+"""The benchmarks' own counting: what the faulty server's log says, what a watched command spent, the table."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from dataset_builder.benchmarks.__main__ import _table
+from dataset_builder.benchmarks.faults import read_log
+from dataset_builder.benchmarks.stories import CHARACTERS, names, write_stories
+from dataset_builder.benchmarks.watch import watch
+
+
+def test_calls_without_need_are_counted(tmp_path: Path) -> None:
+    log = tmp_path / "calls.log"
+    log.write_text(
+        "1 asked\n1 answered\n"  # as it should be
+        "2 http_500\n2 asked\n2 answered\n"  # repeated with need
+        "3 cut_off\n3 asked\n3 answered\n"  # a cut reply is a reply: the same question again was without need
+        "4 asked\n"  # lost when the server was killed
+        "4 asked\n4 answered\n4 time_out\n"  # with need after the kill, without need after the answer
+    )
+    calls, needless = read_log(log)
+    assert dict(calls) == {"answered": 4, "http_500": 1, "cut_off": 1, "time_out": 1, "lost": 1}
+    assert needless == 2
+
+
+def test_stories_are_the_same_each_time_and_name_their_characters(tmp_path: Path) -> None:
+    first, again = (write_stories(tmp_path / f"{number}.jsonl", 3).read_bytes() for number in (1, 2))
+    assert first == again
+    for number, line in enumerate(first.splitlines()):
+        cast = names(number)
+        assert len(set(cast)) == CHARACTERS
+        assert all(name in json.loads(line)["text"] for name in cast)
+
+
+def test_what_a_command_spends_is_seen_with_its_children() -> None:
+    child = "import time; held = bytearray(200 * 2**20); time.sleep(1.5)"
+    spent = watch([sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"])
+    assert spent[""].memory > 200 * 2**20
+    assert spent[""].seconds > 1.5
+    with pytest.raises(RuntimeError, match="no such thing"):
+        watch([sys.executable, "-c", "raise SystemExit('no such thing')"])
+
+
+def test_the_table_has_every_metric(tmp_path: Path) -> None:
+    found = {"name": "builder-x", "hardware": "a machine", "commit": "c" * 40, "metrics": {"calls": {"value": 1234.5}}}
+    (tmp_path / "builder-x.json").write_text(json.dumps(found))
+    assert "| calls | 1,234.5 |" in _table(tmp_path)
