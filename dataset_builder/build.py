@@ -12,6 +12,7 @@ from dataset_builder.engine import ALL_STAGES, MANIFEST, run_stages, write_narra
 from dataset_builder.inputs import InputError, fingerprint
 from dataset_builder.narratives import read_narratives
 from dataset_builder.publish import CORPUS, publish
+from dataset_builder.quality.deduplicate import benchmark_texts
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.schema import Narrative
 from dataset_builder.shards import held, read_json, write_json
@@ -32,13 +33,18 @@ PUBLISH = "publish"
 # What of run.json each stage follows from, besides what the stages before it follow from.
 FOLLOWS_FROM = {
     "characters": ("recipe.seed", "recipe.characters", "prompts.characters"),
-    "utterances": ("recipe.utterances", "recipe.quality", "prompts.utterances_list", "prompts.utterances_single"),
+    "utterances": (
+        "recipe.utterances",
+        *(f"recipe.quality.{bound}" for bound in ("min_words", "max_words", "max_context_words", "label_words")),
+        "prompts.utterances_list",
+        "prompts.utterances_single",
+    ),
     "labels": ("recipe.labels", "prompts.labels_likelihood", "prompts.labels_verbalised"),
     "descriptors": ("recipe.descriptors", "prompts.labels_likelihood", "prompts.descriptors_generated"),
     "context": ("recipe.situations.share", "recipe.situations.context", "recipe.resolve", "prompts.context"),
     "cleaning": ("recipe.situations.cleaning", "prompts.cleaning"),
     "rewriting": ("recipe.situations.rewriting", "prompts.rewriting"),
-    PUBLISH: ("recipe.split", "recipe.name"),
+    PUBLISH: ("recipe.split", "recipe.name", "recipe.quality.near_duplicate_at", "recipe.quality.benchmarks"),
 }
 
 
@@ -53,8 +59,10 @@ def build(recipe: BuildRecipe, work_dir: Path, restart_from: str | None = None) 
         False when everything was there already.
 
     Raises:
-        InputError: bad narratives, no teacher, or a work folder that belongs to another recipe.
+        InputError: bad narratives or benchmarks, no teacher, or a work folder that belongs to another recipe.
     """
+    for benchmark in recipe.quality.benchmarks:  # one that is not there fails now and not after weeks
+        next(benchmark_texts(benchmark), None)
     with claimed(recipe, work_dir, restart_from) as run:
         if (work_dir / CORPUS / MANIFEST).exists():
             return False

@@ -19,7 +19,7 @@ from dataset_builder.build import build
 from dataset_builder.engine import ALL_STAGES
 from dataset_builder.flow import PROGRESS, SICK_AFTER, Flow
 from dataset_builder.inputs import InputError, read_recipe
-from dataset_builder.recipe import BuildRecipe, Executor, Labels, ScriptedTeacher
+from dataset_builder.recipe import BuildRecipe, Executor, Labels, Quality, ScriptedTeacher
 from dataset_builder.shards import held
 from dataset_builder.status import status
 from dataset_builder.teachers import Reply, Request, Scores, TeacherError
@@ -140,6 +140,31 @@ def test_changes_are_taken_from_the_stage_that_follows_from_them(
     rows = pq.read_table(next((tmp_path / "work/corpus/contextless").glob("train*"))).to_pylist()
     assert {row["labeler"] for row in rows} == {"verbalised"}
     assert not build(changed, tmp_path / "work"), "the folder is the changed recipe's now"
+
+
+def test_texts_of_a_benchmark_are_kept_out_of_a_corpus(
+    scripted_recipe: Path, scripted_work: Path, tmp_path: Path
+) -> None:
+    """Only the corpus is made again: the benchmark is a matter of what is published."""
+    work = Path(shutil.copytree(scripted_work, tmp_path / "work"))
+    row = pq.read_table(work / "corpus/contextless/train-00000-of-00001.parquet").to_pylist()[0]
+    benchmark = tmp_path / "test.jsonl"
+    benchmark.write_text(json.dumps({"text": row["text"].upper()}) + "\n")
+    recipe = read_recipe(scripted_recipe, BuildRecipe)
+    changed = recipe.model_copy(
+        update={
+            "quality": recipe.quality.model_copy(update={"benchmarks": (str(benchmark),), "near_duplicate_at": None})
+        }
+    )
+    assert build(changed, work, "publish")
+    rejects = [json.loads(line) for line in (work / "rejects/publish.jsonl").read_text().splitlines()]
+    assert ("contextless", row["id"], "benchmark_text") in {
+        (reject["stage"].rpartition("/")[2], reject["id"], reject["reason"]) for reject in rejects
+    }
+    missing = changed.model_copy(update={"quality": Quality(benchmarks=(str(tmp_path / "none.txt"),))})
+    with pytest.raises(InputError, match=r"none\.txt': no such file"):
+        build(missing, tmp_path / "new")
+    assert not (tmp_path / "new").exists(), "said before anything is asked"
 
 
 @pytest.mark.end_to_end
