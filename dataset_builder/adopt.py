@@ -17,7 +17,7 @@ from typing import Any
 
 from dataset_builder.engine import MANIFEST, REJECTS
 from dataset_builder.inputs import InputError, fingerprint
-from dataset_builder.publish import CORPUS, corpus_revision, write_card_data, write_parquet
+from dataset_builder.publish import CORPUS, seal, write_parquet
 from dataset_builder.quality.resolve import class_of
 from dataset_builder.recipe import PaperMap
 from dataset_builder.schema import SPLITS, ContextlessRow, ContextualRow, RawLabel, Rejected
@@ -63,7 +63,7 @@ def adopt(files: Sequence[Path], work_dir: Path, fields: Fields) -> dict[str, An
     if not counts:
         raise InputError(f"{', '.join(map(str, files))}: no row was kept.")
     write_whole(work_dir / REJECTS / "adopt.jsonl", (to_line(reject.model_dump()) for reject in rejected))
-    write_card_data(building, {config: counts})
+    revision = seal(building, {config: counts})
     manifest = {
         "stage": "adopt",
         "recipe": "adopted",
@@ -72,7 +72,7 @@ def adopt(files: Sequence[Path], work_dir: Path, fields: Fields) -> dict[str, An
         "rows": {config: counts},
         "rejected": dict(sorted(Counter(reject.reason for reject in rejected).items())),
         "unresolved_labels": dict(unresolved.most_common()),
-        "revision": corpus_revision(building),
+        "revision": revision,
     }
     write_json(building / MANIFEST, manifest)
     building.rename(target)

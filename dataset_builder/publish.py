@@ -74,7 +74,7 @@ def publish(recipe: BuildRecipe, work_dir: Path, teachers: Mapping[str, str]) ->
         raise InputError(
             f"no row was kept; {work_dir / REJECTS}/*.jsonl say why. Another teacher or more stories help."
         )
-    write_card_data(building, splits)
+    revision = seal(building, splits)
     manifest = {
         "stage": "publish",
         "recipe": recipe.name,
@@ -87,7 +87,7 @@ def publish(recipe: BuildRecipe, work_dir: Path, teachers: Mapping[str, str]) ->
         "rows": splits,
         "rejected": dict(sorted(Counter(reject.reason for reject in rejected).items())),
         "unresolved_labels": dict(unresolved.most_common()),
-        "revision": corpus_revision(building),
+        "revision": revision,
     }
     write_json(building / MANIFEST, manifest)
     shutil.rmtree(target, ignore_errors=True)
@@ -193,7 +193,7 @@ def write_parquet(config: str, rows: Iterator[PublishedRow], split_of: dict[str,
     def flush(split: str) -> None:
         if waiting[split]:
             if split not in writers:
-                path = folder / config / f"{split}-00000-of-00001.parquet"
+                path = folder / config / f"{split}-.parquet"  # `seal` names it
                 path.parent.mkdir(parents=True, exist_ok=True)
                 writers[split] = pq.ParquetWriter(path, schema)
             writers[split].write_table(pa.Table.from_pylist(waiting[split], schema=schema))
@@ -212,26 +212,34 @@ def write_parquet(config: str, rows: Iterator[PublishedRow], split_of: dict[str,
     return {split: count for split, count in counts.items() if count}
 
 
-def write_card_data(folder: Path, splits: dict[str, dict[str, int]]) -> None:
+def seal(folder: Path, splits: dict[str, dict[str, int]]) -> str:
+    """Name the files by what is in them and write the card's YAML; returns the corpus's revision, a hash of it all.
+
+    `datasets` knows a local folder by its files' names alone: under equal names it would give a reader of the new
+    corpus the rows of the old one, from its cache.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*/*.parquet")):
+        with open(path, "rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        named = path.rename(path.with_name(f"{path.name.partition('-')[0]}-00000-of-00001-{content}.parquet"))
+        digest.update(named.relative_to(folder).as_posix().encode())
+    _write_card_data(folder, splits)
+    return digest.hexdigest()[:16]
+
+
+def _write_card_data(folder: Path, splits: dict[str, dict[str, int]]) -> None:
     """A README.md with the YAML by which `load_dataset` finds configs, splits and types; push.py adds the card."""
     configs, infos = [], {}
     for config, counts in splits.items():
         files = [{"split": split, "path": f"{config}/{split}-*"} for split in counts]
         default = {"default": True} if config == next(iter(splits)) else {}
         configs.append({"config_name": config, **default, "data_files": files})
-        sizes = {split: (folder / config / f"{split}-00000-of-00001.parquet").stat().st_size for split in counts}
         split_infos = SplitDict()
         for split, count in counts.items():
-            split_infos.add(SplitInfo(name=split, num_bytes=sizes[split], num_examples=count))
+            size = sum(path.stat().st_size for path in (folder / config).glob(f"{split}-*.parquet"))
+            split_infos.add(SplitInfo(name=split, num_bytes=size, num_examples=count))
         infos[config] = DatasetInfo(config_name=config, features=features(config), splits=split_infos)
     card = DatasetCardData(configs=configs)
     DatasetInfosDict(infos).to_dataset_card_data(card)
     write_whole(folder / "README.md", f"---\n{card.to_yaml()}\n---\n".encode())
-
-
-def corpus_revision(folder: Path) -> str:
-    """A hash of the corpus: of the bytes of all its Parquet files."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.parquet")):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -185,7 +186,7 @@ def test_a_half_written_corpus_is_not_taken_for_whole(
     recipe = recipe_of(scripted_recipe)
     build(recipe, tmp_path)
     (tmp_path / "corpus").rename(tmp_path / "corpus.part")
-    (tmp_path / "corpus.part/contextless/train-00000-of-00001.parquet").write_bytes(b"PAR1")
+    (tmp_path / "corpus.part/contextless/train-.parquet").write_bytes(b"PAR1")
     assert build(recipe, tmp_path)
     assert parquet(tmp_path) == parquet(scripted_work)
 
@@ -213,3 +214,17 @@ def test_no_row_at_all_is_said(scripted_recipe: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no row was kept"):
         build(recipe_of(scripted_recipe, quality={"min_words": 100}), tmp_path)
     assert not (tmp_path / "corpus").exists()
+
+
+def test_another_build_of_equal_size_is_not_read_from_the_cache_of_the_first(
+    scripted_recipe: Path, tmp_path: Path
+) -> None:
+    """`datasets` knows local folders by the names of their files."""
+    from datasets import load_dataset
+
+    texts = []
+    for seed in (7, 8):
+        build(recipe_of(scripted_recipe, seed=seed, narratives={"limit": 1}), tmp_path / "work")
+        texts.append(load_dataset(str(tmp_path / "work/corpus"), "contextless", split="train")["text"][0])
+        shutil.rmtree(tmp_path / "work")
+    assert texts[0] != texts[1]

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from dataset_builder.ask import stable_hash
@@ -19,6 +18,7 @@ from dataset_builder.build import build
 from dataset_builder.engine import ALL_STAGES
 from dataset_builder.flow import PROGRESS, SICK_AFTER, Flow
 from dataset_builder.inputs import InputError, read_recipe
+from dataset_builder.quality.corpus import open_corpus
 from dataset_builder.recipe import BuildRecipe, Executor, Labels, Quality, ScriptedTeacher
 from dataset_builder.shards import held
 from dataset_builder.status import status
@@ -137,8 +137,7 @@ def test_changes_are_taken_from_the_stage_that_follows_from_them(
     with pytest.raises(InputError, match="no such stage"):
         build(changed, tmp_path / "work", restart_from="label")
     assert build(changed, tmp_path / "work", restart_from="labels")
-    rows = pq.read_table(next((tmp_path / "work/corpus/contextless").glob("train*"))).to_pylist()
-    assert {row["labeler"] for row in rows} == {"verbalised"}
+    assert {row["labeler"] for row in open_corpus(tmp_path / "work").rows("contextless", "train")} == {"verbalised"}
     assert not build(changed, tmp_path / "work"), "the folder is the changed recipe's now"
 
 
@@ -147,7 +146,7 @@ def test_texts_of_a_benchmark_are_kept_out_of_a_corpus(
 ) -> None:
     """Only the corpus is made again: the benchmark is a matter of what is published."""
     work = Path(shutil.copytree(scripted_work, tmp_path / "work"))
-    row = pq.read_table(work / "corpus/contextless/train-00000-of-00001.parquet").to_pylist()[0]
+    row = next(open_corpus(work).rows("contextless"))
     benchmark = tmp_path / "test.jsonl"
     benchmark.write_text(json.dumps({"text": row["text"].upper()}) + "\n")
     recipe = read_recipe(scripted_recipe, BuildRecipe)

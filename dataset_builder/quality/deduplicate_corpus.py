@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from dataset_builder.engine import MANIFEST
 from dataset_builder.inputs import InputError
-from dataset_builder.publish import corpus_revision, write_card_data
+from dataset_builder.publish import seal
 from dataset_builder.quality.corpus import ROWS_AT_ONCE, Corpus, open_corpus, open_parquet
 from dataset_builder.quality.deduplicate import Twins, benchmark_texts
 from dataset_builder.quality.encoder import load_static_encoder
@@ -59,7 +59,7 @@ def deduplicate(
         removed += gone.values()
         kept[config] = _write(corpus, config, gone, building)
     write_whole(building / REMOVED, (to_line(line) for line in removed))
-    write_card_data(building, kept)
+    revision = seal(building, kept)
     manifest = {
         "stage": "deduplicate",
         "of": Path(corpus.place).name,
@@ -71,7 +71,7 @@ def deduplicate(
         "removed": {
             config: dict(Counter(line["reason"] for line in removed if line["config"] == config)) for config in kept
         },
-        "revision": corpus_revision(building),
+        "revision": revision,
     }
     write_json(building / MANIFEST, manifest)
     building.rename(target)
@@ -128,7 +128,7 @@ def _write(corpus: Corpus, config: str, gone: dict[str, dict[str, Any]], folder:
     """The files of a config without the rows that are gone; rows left in each split."""
     counts: dict[str, int] = {}
     for split, paths in corpus.files[config].items():
-        target = folder / config / f"{split}-00000-of-00001.parquet"
+        target = folder / config / f"{split}-.parquet"  # `seal` names it
         target.parent.mkdir(parents=True, exist_ok=True)
         schema = open_parquet(paths[0]).schema_arrow
         with pq.ParquetWriter(target, schema) as writer:
