@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dataset_builder.benchmarks.__main__ import _table
+from dataset_builder.benchmarks.__main__ import page
 from dataset_builder.benchmarks.faults import read_log
+from dataset_builder.benchmarks.sizes import merge
 from dataset_builder.benchmarks.stories import CHARACTERS, names, write_stories
 from dataset_builder.benchmarks.watch import watch
 
@@ -47,4 +48,19 @@ def test_what_a_command_spends_is_seen_with_its_children() -> None:
 def test_the_table_has_every_metric(tmp_path: Path) -> None:
     found = {"name": "builder-x", "hardware": "a machine", "commit": "c" * 40, "metrics": {"calls": {"value": 1234.5}}}
     (tmp_path / "builder-x.json").write_text(json.dumps(found))
-    assert "| calls | 1,234.5 |" in _table(tmp_path)
+    assert "| calls | 1,234.5 |" in page(tmp_path)
+
+
+def test_measures_at_several_sizes_are_columns(tmp_path: Path) -> None:
+    metrics = merge(
+        {200: {"minutes": 1.0, "rows": 30.0}, 2000: {"minutes": 10.0, "rows": 300.0}, 6000: {"minutes": 31.0}}
+    )
+    assert metrics["minutes"] == {"value": 10.0}, "of the full size"
+    assert metrics["minutes_200"] == {"value": 1.0}
+    metrics["linearity"] = {"value": 1.033}
+    found = {"name": "builder-x", "hardware": "a machine", "commit": "c" * 40, "metrics": metrics}
+    (tmp_path / "builder-x.json").write_text(json.dumps(found | {"sizes": [200, 2000, 6000]}))
+    said = page(tmp_path)
+    assert "| metric | 200 stories | 2,000 stories | 6,000 stories |" in said
+    assert "| minutes | 1 | 10 | 31 |" in said
+    assert "| linearity | 1.033 |  |  |" in said

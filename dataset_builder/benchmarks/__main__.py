@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.benchmarks import faults, full_size, kills, overhead, prefix, quality
+from dataset_builder.benchmarks.sizes import columns
 from dataset_builder.inputs import read_recipe, run_command
 from dataset_builder.provenance import RESULTS, provenance, write_result
 from dataset_builder.recipe import BuildRecipe
@@ -43,17 +44,21 @@ def main() -> None:
         for metric, found in content["metrics"].items():
             print(f"{metric:<40}{found['value']:g}")
         shutil.rmtree(folder, ignore_errors=True)
-    write_whole(args.out / "system" / "builder.md", _table(args.out / "system").encode())
+    write_whole(args.out / "system" / "builder.md", page(args.out / "system").encode())
 
 
-def _table(folder: Path) -> str:
+def page(folder: Path) -> str:
     """All measures of the builder that are there, as one page."""
     lines = ["# The builder, measured", "", "`python -m dataset_builder.benchmarks all`", ""]
     for path in sorted([*folder.glob("builder-*.json"), *folder.glob("quality-*.json")]):
         found = read_json(path)
+        sizes = found.get("sizes", [0])
+        heads = [f"{size:,} stories" for size in sizes] if "sizes" in found else ["value"]
         lines += [f"## {found['name']}", "", f"{found['hardware']}; commit `{found['commit'][:12]}`", ""]
-        lines += ["| metric | value |", "| --- | --- |"]
-        lines += [f"| {metric} | {value['value']:,g} |" for metric, value in found["metrics"].items()]
+        lines += [f"| metric | {' | '.join(heads)} |", "| --- |" + " --- |" * len(heads)]
+        for metric, values in columns(found["metrics"], sizes):
+            cells = [f"{value:,.10g}" for value in values] + [""] * (len(heads) - len(values))
+            lines.append(f"| {metric} | {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
 

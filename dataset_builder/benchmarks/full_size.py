@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from dataset_builder.benchmarks.sizes import merge
 from dataset_builder.benchmarks.stories import write_stories
 from dataset_builder.benchmarks.watch import GIB, Spent, watch
 from dataset_builder.engine import MANIFEST, read_manifest
@@ -11,7 +12,6 @@ from dataset_builder.publish import CORPUS
 from dataset_builder.stages import STAGES
 from dataset_builder.status import elapsed
 
-FULL_SIZE = 2000  # stories: 300K context-less rows, 100K situations in two variants
 RECIPE = """
 name: full-size
 teacher: {{kind: scripted, bad_reply_share: 0.02, in_flight: 64}}
@@ -28,14 +28,9 @@ def measure(folder: Path, sizes: tuple[int, ...] = (200, 2000)) -> dict[str, Any
 
     Metrics of the full size have no suffix, those of the others their number of stories.
     """
-    metrics: dict[str, dict[str, float]] = {}
-    per_story: list[float] = []
-    for size in sizes:
-        found = _build(folder / str(size), size)
-        per_story.append(found["seconds"] / size)
-        unnamed = size == (FULL_SIZE if FULL_SIZE in sizes else sizes[-1])
-        metrics |= {name if unnamed else f"{name}_{size}": {"value": value} for name, value in found.items()}
-    metrics["linearity"] = {"value": round(per_story[-1] / per_story[0], 3)}
+    found = {size: _build(folder / str(size), size) for size in sizes}
+    per_story = [one["seconds"] / size for size, one in found.items()]
+    metrics = merge(found) | {"linearity": {"value": round(per_story[-1] / per_story[0], 3)}}
     return {"name": "builder-full-size", "metrics": metrics, "support": sum(sizes), "sizes": list(sizes), "seeds": [13]}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.benchmarks.full_size import prepare
+from dataset_builder.benchmarks.sizes import merge
 from dataset_builder.benchmarks.watch import GIB, watch
 from dataset_builder.quality.corpus import open_corpus
 
@@ -22,14 +23,11 @@ def measure(folder: Path, sizes: tuple[int, ...] = (500, 2000)) -> dict[str, Any
     `linearity` is seconds a row of the last corpus over those of the first; what a command costs before its first row
     (loading an encoder, distilling another) counts.
     """
-    metrics: dict[str, dict[str, float]] = {}
-    per_row: list[float] = []
-    for size in sizes:
-        found = _check(folder / str(size), size)
-        per_row.append(found["minutes"] / found["rows"])
-        metrics |= {name if size == sizes[-1] else f"{name}_{size}": {"value": value} for name, value in found.items()}
-    metrics["linearity"] = {"value": round(per_row[-1] / per_row[0], 3)}
-    return {"name": "quality-full-size", "metrics": metrics, "support": int(metrics["rows"]["value"]), "seeds": [13]}
+    found = {size: _check(folder / str(size), size) for size in sizes}
+    per_row = [one["seconds"] / one["rows"] for one in found.values()]
+    metrics = merge(found) | {"linearity": {"value": round(per_row[-1] / per_row[0], 3)}}
+    rows = sum(int(one["rows"]) for one in found.values())
+    return {"name": "quality-full-size", "metrics": metrics, "support": rows, "sizes": list(sizes), "seeds": [13]}
 
 
 def _check(folder: Path, stories: int) -> dict[str, float]:
@@ -45,4 +43,5 @@ def _check(folder: Path, stories: int) -> dict[str, float]:
         found[f"{name}_minutes"] = round(spent.seconds / 60, 2)
         found[f"{name}_peak_memory_gib"] = round(spent.memory / GIB, 3)
         seconds, memory = seconds + spent.seconds, max(memory, spent.memory)
-    return found | {"minutes": round(seconds / 60, 2), "peak_memory_gib": round(memory / GIB, 3)}
+    spent_in_all = {"seconds": round(seconds, 1), "minutes": round(seconds / 60, 2)}
+    return found | spent_in_all | {"peak_memory_gib": round(memory / GIB, 3)}
