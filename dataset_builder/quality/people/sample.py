@@ -8,9 +8,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from dataset_builder.ask import stable_hash
 from dataset_builder.inputs import InputError, Strict, describe, fingerprint, first_line
@@ -81,7 +81,7 @@ class Key(Strict):
     order: str
     annotators: tuple[str, ...]
     teachers: tuple[str, ...]
-    tasks: tuple[Task, ...]
+    tasks: Annotated[tuple[Task, ...], Field(min_length=1)]
     pairs: tuple[Pair, ...]
 
 
@@ -151,6 +151,12 @@ def ranked(row_id: str, scores: Sequence[float], seed: int) -> list[int]:
     return sorted(range(len(LABELS)), key=lambda label: (-scores[label], stable_hash(seed, "tie", row_id, label)))
 
 
+def strongest_of(row_id: str, scores: Sequence[float], seed: int) -> int:
+    """The first of `ranked`, without hashing what no tie asks for: this is called for every row of a split."""
+    best = [label for label, score in enumerate(scores) if score == max(scores)]
+    return min(best, key=lambda label: stable_hash(seed, "tie", row_id, label)) if len(best) > 1 else best[0]
+
+
 def distractor_of(row_id: str, order: Sequence[int], kept: Sequence[int], seed: int) -> int:
     """A less plausible label: one of the ten lowest, of another basic emotion (Ekman) than the labels kept, by hash.
 
@@ -170,16 +176,18 @@ def _strata(corpus: Corpus, wanted: Wanted) -> dict[int, list[str]]:
     if wanted.split not in corpus.files[wanted.config]:
         splits = ", ".join(corpus.files[wanted.config])
         raise InputError(f"{corpus.place}: '{wanted.config}' has no split '{wanted.split}'; it has {splits}.")
-    columns = ["id", "scores", "variant"]
+    needed = ("id", "text", "labels", "scores")
     best: dict[int, dict[str, tuple[int, str]]] = {}
-    for row in corpus.rows(wanted.config, wanted.split, columns):
-        scores = row.get("scores")
-        if "id" not in row or scores is None or len(scores) != len(LABELS):
-            raise InputError(f"{corpus.place}: rows of '{wanted.config}' need an id and {len(LABELS)} scores.")
+    for row in corpus.rows(wanted.config, wanted.split, [*needed, "variant"]):
+        if missing := [name for name in needed if row.get(name) is None]:
+            raise InputError(f"{corpus.place}: rows of '{wanted.config}' need a field '{missing[0]}'.")
+        scores = row["scores"]
+        if len(scores) != len(LABELS):
+            raise InputError(f"{corpus.place}: '{row['id']}' has {len(scores)} scores; {len(LABELS)} are needed.")
         if not max(scores) > 0:
             continue
         utterance = row["id"].removesuffix(f"/{row['variant']}") if row.get("variant") else row["id"]
-        found = best.setdefault(ranked(row["id"], scores, wanted.seed)[0], {})
+        found = best.setdefault(strongest_of(row["id"], scores, wanted.seed), {})
         drawn = (stable_hash(wanted.seed, "row", row["id"]), row["id"])
         found[utterance] = min(drawn, found.get(utterance, drawn))
     if not best:
