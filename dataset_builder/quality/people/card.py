@@ -27,7 +27,7 @@ def section(content: Mapping[str, Any]) -> str:
         f"teacher `{content['teacher']}`. The rows are drawn by the teacher's strongest label, rare labels as often as "
         "common ones, a tenth neutral. Seven options: the teacher's five strongest labels, one implausible label, none "
         "of these; several picks are allowed, and the situation is hidden until asked for. In brackets: "
-        f"{content['intervals']}.\n",
+        f"{content['intervals']}; none where there are fewer than five tasks, or where all resamples are alike.\n",
         "| figure | here | paper A |\n| --- | --- | --- |",
         *(
             f"| {_text(definition)} | {_shown(metrics[name])} | {PAPER.get(name, '')} |"

@@ -18,6 +18,7 @@ from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS, NEUTRAL
 
 RESAMPLES = 1000
 SEED = 13
+FEW = 5
 COLUMNS: Final[dict[str, int]] = {**LABEL_TO_INDEX, NONE: len(LABELS)}
 DEFINITIONS: Final[dict[str, str]] = {
     "kappa": "Cohen's kappa of yes-or-no decisions, mean over the labels, then over the pairs of annotators",
@@ -83,12 +84,18 @@ def resamples_of(size: int) -> Array:
 
 
 def share_of(above: Array, below: Array, counts: Array) -> Estimate | None:
-    """The sum of one array over that of another, with its interval and the latter as support; None where that is 0."""
+    """The sum of one array over that of another, with its interval and the latter as support; None where that is 0.
+
+    No interval where it comes from fewer than five tasks: drawing three tasks again says nothing about others.
+    """
     if not below.sum():
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
         resampled = (counts @ above) / (counts @ below)
-    return _estimate(above.sum() / below.sum(), resampled) | {"support": round(float(below.sum()), 3)}
+    support = {"support": round(float(below.sum()), 3)}
+    if (below > 0).sum() < FEW:
+        return {"value": _rounded(above.sum() / below.sum())} | support
+    return _estimate(above.sum() / below.sum(), resampled) | support
 
 
 def score(key: Key, answers: Sequence[Answers], name: str) -> dict[str, Any]:
@@ -263,6 +270,8 @@ def _estimate(value: float, resampled: Array) -> Estimate:
     if not len(defined):
         return {"value": _rounded(value)}
     low, high = np.percentile(defined, [2.5, 97.5])
+    if low == high:  # everybody right, or nobody: resamples cannot vary, and an interval of no width would boast
+        return {"value": _rounded(value)}
     return {"value": _rounded(value), "low": _rounded(low), "high": _rounded(high)}
 
 
