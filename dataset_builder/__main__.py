@@ -58,6 +58,7 @@ def main() -> int | None:
         "--rows", type=int, nargs="+", default=[1000], help="how many rows of it, for each recipe or for all (1000)"
     )
     labelers.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
+    _add_people(commands)
     args = parser.parse_args()
     run: dict[str, Callable[[argparse.Namespace], int | None]] = {
         "build": _build,
@@ -72,6 +73,7 @@ def main() -> int | None:
         "measure-neutrals": _measure_neutrals,
         "measure-resolver": _measure_resolver,
         "measure-labelers": _measure_labelers,
+        "people": _people,
     }
     return run[args.command](args)
 
@@ -106,6 +108,32 @@ def _add_checks(commands: Any) -> None:
     deduplicate.add_argument(
         "--semantic", type=float, metavar="COSINE", help="also by meaning, from this cosine on; 0.95 is careful"
     )
+
+
+def _add_people(commands: Any) -> None:
+    people = commands.add_parser("people", help="human evaluation: pages for annotators, and what their answers say")
+    steps = people.add_subparsers(dest="step", required=True)
+    export = steps.add_parser("export", help="draw rows and write a page for each annotator, and the key")
+    export.add_argument("corpus", help="a work folder, a corpus, or a Hub id")
+    export.add_argument(
+        "--out", required=True, type=Path, help="the folder to write; key.json in it is not for annotators"
+    )
+    export.add_argument("--config", choices=("contextual", "contextless"), default="contextual")
+    export.add_argument("--split", default="test")
+    export.add_argument("--rows", type=int, default=200, help="default: 200, as in the paper")
+    export.add_argument("--annotators", type=int, default=3, help="default: 3, as in the paper")
+    export.add_argument("--seed", type=int, default=13)
+    export.add_argument(
+        "--order",
+        choices=("ranked", "shuffled", "mixed"),
+        default="ranked",
+        help="options by the teacher's scores (as in the paper), shuffled, or half of the tasks each",
+    )
+    score = steps.add_parser("score", help="agreement, the teacher's accuracy, and a section for the card")
+    score.add_argument("key", type=Path, help="the key.json of the sample")
+    score.add_argument("answers", nargs="+", type=Path, help="what annotators exported, or Label Studio's JSON export")
+    score.add_argument("--name", default="people", help="what the two files are called (default: people)")
+    score.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
 
 
 def _add_narratives(command: argparse.ArgumentParser) -> None:
@@ -251,6 +279,46 @@ def _measure_labelers(args: argparse.Namespace) -> None:
     if len(args.rows) not in (1, len(recipes)):
         raise InputError(f"--rows: {len(args.rows)} numbers for {len(recipes)} recipes. Give one, or one for each.")
     _write_measured(measure(recipes, args.data, args.rows), args.out, "labelers")
+
+
+def _people(args: argparse.Namespace) -> None:
+    {"export": _people_export, "score": _people_score}[args.step](args)
+
+
+def _people_export(args: argparse.Namespace) -> None:
+    from dataset_builder.quality.corpus import open_corpus
+    from dataset_builder.quality.people.page import export
+    from dataset_builder.quality.people.sample import Wanted, draw
+
+    for name in ("rows", "annotators"):
+        if getattr(args, name) < 1:
+            raise InputError(f"--{name} {getattr(args, name)}: give 1 or more.")
+    wanted = Wanted(args.config, args.split, args.rows, args.seed, args.annotators, args.order)
+    key = draw(open_corpus(args.corpus), wanted)
+    for path in export(key, args.out):
+        print(path)
+    print(f"{args.out / 'label-studio'}: the same tasks for Label Studio")
+    print(f"{args.out / 'key.json'}: for `people score`; annotators must not see it")
+    neutral = sum(task.strongest == "neutral" for task in key.tasks)
+    print(f"{len(key.tasks)} tasks ({neutral} neutral), {len(key.pairs)} pairs, sample {key.sample}")
+    if len(key.tasks) < args.rows or 10 * neutral < len(key.tasks):
+        print(f"'{args.config}' {args.split} has no more: {args.rows} rows were wanted, a tenth of them neutral.")
+
+
+def _people_score(args: argparse.Namespace) -> None:
+    from dataset_builder.quality.people.answers import read_answers
+    from dataset_builder.quality.people.card import section
+    from dataset_builder.quality.people.sample import read_key
+    from dataset_builder.quality.people.score import score
+    from dataset_builder.shards import write_whole
+
+    key = read_key(args.key)
+    content = score(key, read_answers(key, args.answers), args.name)
+    written = write_result(content | provenance(), args.out, "system", args.name)
+    page = section(content)
+    write_whole(written.with_suffix(".md"), page.encode())
+    print(page)
+    print(f"{written} and {written.with_suffix('.md')}")
 
 
 def _write_measured(content: dict[str, Any], out: Path, name: str) -> None:
