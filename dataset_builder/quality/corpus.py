@@ -1,4 +1,4 @@
-"""A built or downloaded corpus as its readers see it: configs, splits, Parquet files, rows. Nothing is held in memory."""
+"""A built or downloaded corpus as its readers see it: configs, splits, Parquet files, rows, never all at once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
