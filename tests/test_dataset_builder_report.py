@@ -169,6 +169,8 @@ def test_originals_are_not_twins_of_their_rewritings() -> None:
     rows = [row(n, variant=variant) for n in range(4) for variant in ("original", "rewritten")]
     found = survey(rows, "x")
     assert (found.rows, found.sampled_from, found.exact, len(found.speakers)) == (8, 4, 0, 4)
+    situated = [row(n, text="I see.", context=f"story {n % 3}") for n in range(4)]
+    assert survey(situated, "x").exact == 1  # the same words in another situation are another row
     assert survey(rows[::2], "x").sampled_from == 4  # originals alone are measured
 
 

@@ -82,7 +82,7 @@ class Survey:
     `asked_texts`) and `score_bins` (28, 20 bins of
     0 to 1, of scores above 0) count all rows; `text_lengths` and `context_lengths` count tokens. `sample` are random
     texts, `speakers` and `neutrals` texts of whole characters, `shown` whole rows. Where utterances are rewritten the
-    samples and `exact` (repeats) are of the `sampled_from` rewritten ones, as their originals are in another config.
+    samples and `exact` (equal texts in equal situations) are of the `sampled_from` rewritten ones, as their originals are in another config.
     """
 
     rows: int = 0
@@ -121,7 +121,7 @@ def survey(rows: Iterable[dict[str, Any]], place: str) -> Survey:
         text = _read(row, number, place)
         split = tokens(text.text)
         form = forms[REWRITTEN if row.get("variant") == REWRITTEN else "all"]
-        form.take(text, text.key or str(number), _hash(" ".join(split)))
+        form.take(text, text.key or str(number), _hash("\x1f".join((" ".join(split), text.context))))
         shown.offer(row, f"shown {text.key or number}")
         _count(found, row, text, len(split))
     form = forms[REWRITTEN] if forms[REWRITTEN].rows else forms["all"]
