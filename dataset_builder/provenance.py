@@ -24,16 +24,19 @@ def provenance() -> dict[str, Any]:
     libraries = ("datasets", "torch", "transformers")
     return {
         "commit": commit or "unknown",
-        "command": " ".join(["python -m", module, *map(_without_place, sys.argv[1:])]),
+        "command": " ".join(["python -m", module, *map(without_place, sys.argv[1:])]),
         "libraries": {name: importlib.metadata.version(name) for name in libraries},
         "hardware": f"{platform.machine()}, {os.cpu_count()} CPU cores",
     }
 
 
-def _without_place(argument: str) -> str:
+def without_place(argument: str) -> str:
     """An argument as others can use it: of a path outside the repository the last part."""
-    outside = argument.startswith(("/", "~", ".."))
-    return f"…/{Path(argument).name}" if outside else argument
+    name, equals, place = argument.partition("=")  # NAME=PLACE
+    if not (equals and place.startswith(("/", "~", ".."))):
+        name, equals, place = "", "", argument
+    outside = place.startswith(("/", "~", ".."))
+    return f"{name}{equals}…/{Path(place).name}" if outside else argument
 
 
 def write_result(content: dict[str, Any], out: Path, name: str, benchmark: str) -> Path:

