@@ -81,8 +81,9 @@ class Survey:
     `label_counts` (28,), `together` (28, 28), `asked` (28 requested, 28 labels; of
     `asked_texts`) and `score_bins` (28, 20 bins of
     0 to 1, of scores above 0) count all rows; `text_lengths` and `context_lengths` count tokens. `sample` are random
-    texts, `speakers` and `neutrals` texts of whole characters, `shown` whole rows. Where utterances are rewritten the
-    samples and `exact` (equal texts in equal situations) are of the `sampled_from` rewritten ones, as their originals are in another config.
+    texts, `speakers` and `neutrals` texts of whole characters, `shown` whole rows. Where utterances are rewritten, the
+    samples and `exact` (equal texts in equal situations) are of the `sampled_from` rewritten ones, as their originals
+    are in another config.
     """
 
     rows: int = 0
