@@ -126,8 +126,8 @@ def _measures(content: dict[str, Any]) -> str:
     note = (
         "Distinct-n, compression and shared 4-grams depend on size: human values are of 10,000 texts and 500 kB; only "
         "those `of_15k_tokens` and `of_60_kb` compare corpora of any size (human ones: `corpus-measures.md`). "
-        "`label_errors` are rows for which a classifier of embeddings, with the accuracy in `label_errors_classifier`, is "
-        "confident of another class: it compares corpora and is no count of errors; GoEmotions has .23.\n"
+        "`label_errors` are rows for which a classifier of embeddings (its accuracy: `label_errors_classifier`) is "
+        "confident of another class; they compare corpora and are no count of errors.\n"
     )
     return table(("measure", *(f"`{config}`" for config in configs), *BESIDE), lines) + "\n" + note
 
