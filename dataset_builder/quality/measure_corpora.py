@@ -150,7 +150,8 @@ def _table_of(
     for measure in measures:
         cells = [f"`{measure}`"]
         for name, made in described.items():
-            value = f"{made.metrics[measure]['value']:.4g}" if measure in made.metrics else ""
+            taken = made.metrics.get(measure, {}).get("value")
+            value = "" if taken is None else f"{taken:,.0f}" if taken >= 1000 else f"{taken:.4g}"
             expected = reference.get(name, {}).get(measure)
             cells.append(value + (f" ({expected:g})" if expected is not None else ""))
         lines.append(cells)

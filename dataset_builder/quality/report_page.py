@@ -34,7 +34,7 @@ FOR_CARD = {
     "near_duplicates": "near-duplicates, share",
     "label_entropy": "entropy of the labels, bits of 4.81",
     "requested_is_a_label": "requested emotion is among the labels, share",
-    "label_errors": "label errors by confident learning, share",
+    "label_errors": "labels that a classifier of embeddings doubts (confident learning), share",
 }
 
 
@@ -125,7 +125,9 @@ def _measures(content: dict[str, Any]) -> str:
         lines.append((f"`{name}`", *(_value(metric) if metric else "" for metric in found), *humans))
     note = (
         "Distinct-n, compression and shared 4-grams depend on size: human values are of 10,000 texts and 500 kB; only "
-        "those `of_15k_tokens` and `of_60_kb` compare corpora of any size (human ones: `corpus-measures.md`).\n"
+        "those `of_15k_tokens` and `of_60_kb` compare corpora of any size (human ones: `corpus-measures.md`). "
+        "`label_errors` are rows for which a classifier of embeddings (its accuracy: `label_errors_classifier`) is "
+        "confident of another class; they compare corpora and are no count of errors.\n"
     )
     return table(("measure", *(f"`{config}`" for config in configs), *BESIDE), lines) + "\n" + note
 
