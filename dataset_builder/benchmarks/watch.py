@@ -21,11 +21,13 @@ class Spent:
     memory: int = 0
 
 
-def watch(command: list[str], phase: Callable[[], str] = lambda: "") -> dict[str, Spent]:
+def watch(
+    command: list[str], phase: Callable[[], str] = lambda: "", good_codes: tuple[int, ...] = (0,)
+) -> dict[str, Spent]:
     """Run a command to its end; what it spent in each phase, which `phase()` names.
 
     Raises:
-        RuntimeError: the command failed.
+        RuntimeError: the command ended with a code that is not good.
     """
     spent: dict[str, Spent] = {}
     with tempfile.TemporaryFile() as errors:  # no pipe: progress bars would fill it
@@ -43,7 +45,7 @@ def watch(command: list[str], phase: Callable[[], str] = lambda: "") -> dict[str
                 break
         errors.seek(0)
         said = errors.read().decode(errors="replace")[-500:]
-    if process.returncode:
+    if process.returncode not in good_codes:
         raise RuntimeError(f"{' '.join(command)} failed: {said}")
     return spent
 
