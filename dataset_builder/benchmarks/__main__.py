@@ -24,26 +24,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m dataset_builder.benchmarks", description="Measures the builder.")
     parser.add_argument("which", choices=("all", "full-size", "overhead", "prefix", "kills", "faults", "quality"))
     parser.add_argument("--work-dir", type=Path, default=Path("work/benchmarks"))
-    parser.add_argument("--stories", type=int, nargs="+", default=[200, 2000], help="sizes of full-size")
+    parser.add_argument("--stories", type=int, nargs="+", help="sizes of full-size and quality")
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--keep", action="store_true", help="go on in what a former run left, and leave it there")
     parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
     measures: dict[str, Callable[[Path], dict[str, Any]]] = {
-        "full-size": lambda folder: full_size.measure(folder, tuple(args.stories)),
+        "full-size": lambda folder: full_size.measure(folder, tuple(args.stories or (200, 2000))),
         "overhead": overhead.measure,
         "prefix": lambda folder: prefix.measure(read_recipe(TEACHER, BuildRecipe)),
         "kills": lambda folder: kills.measure(folder, args.kills),
         "faults": faults.measure,
-        "quality": quality.measure,
+        "quality": lambda folder: quality.measure(folder, tuple(args.stories or (500, 2000))),
     }
     for name in measures if args.which == "all" else [args.which]:
         folder = args.work_dir / name
-        shutil.rmtree(folder, ignore_errors=True)
+        if not args.keep:
+            shutil.rmtree(folder, ignore_errors=True)
         content = measures[name](folder) | provenance()
         print(write_result(content, args.out, "system", content["name"]))
         for metric, found in content["metrics"].items():
             print(f"{metric:<40}{found['value']:g}")
-        shutil.rmtree(folder, ignore_errors=True)
+        if not args.keep:
+            shutil.rmtree(folder, ignore_errors=True)
     write_whole(args.out / "system" / "builder.md", page(args.out / "system").encode())
 
 

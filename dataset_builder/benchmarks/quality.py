@@ -1,5 +1,6 @@
 """A whole corpus validated, deduplicated and reported on: minutes, memory, and how they grow with its rows."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,7 @@ def _check(folder: Path, stories: int) -> dict[str, float]:
     corpus = open_corpus(work)
     found: dict[str, float] = {f"{config}_rows": float(sum(corpus.count(config).values())) for config in corpus.files}
     found["rows"] = sum(found.values())
+    shutil.rmtree(folder / "clean", ignore_errors=True)
     memory = seconds = 0.0
     for name, options in CHECKS.items():
         command = [sys.executable, "-m", "dataset_builder", name, str(work)]
