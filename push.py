@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import httpx2
-from huggingface_hub import CommitOperationAdd, DatasetCard, HfApi, RepoCard, constants
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetCard, HfApi, RepoCard, constants
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
@@ -94,8 +94,14 @@ def send(api: HfApi, repository: Repository, namespace: str, private: bool) -> s
     if bool(api.repo_info(repo_id, repo_type=repository.kind).private) != private:
         found, asked = ("public", "private") if private else ("private", "public")
         fail(f"{repo_id} is {found} there and the plan says {asked}. Change it in its settings, or use --public.")
-    operations = [CommitOperationAdd("README.md", repository.card.encode())]
+    operations: list[CommitOperationAdd | CommitOperationDelete] = [
+        CommitOperationAdd("README.md", repository.card.encode())
+    ]
     operations += [CommitOperationAdd(name, str(path)) for name, path in repository.files.items()]
+    # A corpus's files are named by what is in them: those of the one before would be read beside the new ones.
+    there = api.list_repo_files(repo_id, repo_type=repository.kind)
+    stale = [name for name in there if name.endswith(".parquet") and name not in repository.files]
+    operations += [CommitOperationDelete(name) for name in stale]
     for attempt in range(TRIES):
         try:
             commit = api.create_commit(

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from dataset_builder.quality.corpus import open_corpus
+from dataset_builder.quality.deduplicate_corpus import deduplicate
 from tests.conftest import ROOT, Command
 from tests.loopback_hub import LoopbackHub, client_environment, serve
 
@@ -84,11 +86,33 @@ def test_push_then_load_as_a_user_then_push_again(
     assert found["card"]["datasets"] == ["tester/emo-pillars"]
     assert found["card"]["pipeline_tag"] == "text-classification"
 
+    checked = command(
+        "-m",
+        "dataset_builder",
+        "validate",
+        "tester/emo-pillars",
+        environment=client_environment(hub[1], tmp_path / "checker"),
+    )
+    assert (checked.returncode, "valid: all" in checked.stdout) == (0, True), checked.stdout + checked.stderr
+
     commits = {key: len(repository.commits) for key, repository in hub[0].repositories.items()}
     assert set(commits.values()) == {2}, "one commit after the first"
     again = command("push.py", "--namespace", "tester", *places, "--execute", environment=environment)
     assert again.returncode == 0, again.stderr
     assert {key: len(repository.commits) for key, repository in hub[0].repositories.items()} == commits
+
+    # Another corpus in the place of the first: its files have other names, and nobody reads those of the first.
+    smaller = tmp_path / "smaller"
+    benchmark = tmp_path / "test.jsonl"
+    benchmark.write_text(json.dumps({"text": next(open_corpus(scripted_work).rows("contextless", "train"))["text"]}))
+    deduplicate(scripted_work, smaller, benchmarks=[str(benchmark)])
+    places = ["--corpus", smaller, *places[2:]]
+    replaced = command("push.py", "--namespace", "tester", *places, "--execute", environment=environment)
+    assert replaced.returncode == 0, replaced.stderr
+    user = command("-c", USER, "tester", environment=client_environment(hub[1], tmp_path / "later"))
+    rows = json.loads(user.stdout.partition("FOUND")[2])["rows"]
+    assert rows == json.loads((smaller / "manifest.json").read_text())["rows"]
+    assert rows != found["rows"]
 
 
 @pytest.mark.parametrize(
