@@ -79,7 +79,7 @@ def server(answer: Answer, port: int = 0) -> Iterator[tuple[str, list[dict[str, 
 
 
 def teacher(url: str, **changes: Any) -> Endpoint:
-    options: dict[str, Any] = {"kind": "endpoint", "model": "m", "urls": (url,), "timeout": 2, "retries": 2} | changes
+    options: dict[str, Any] = {"kind": "endpoint", "model": "m", "urls": (url,), "timeout": 10, "retries": 2} | changes
     return Endpoint(EndpointTeacher(**options), url)
 
 
@@ -138,7 +138,7 @@ def test_retry_after_is_honoured() -> None:
     with server(answer) as (url, _):
         started = time.monotonic()
         assert ask(url).text == "ok"
-    assert 1.0 <= time.monotonic() - started < 2.0
+    assert 1.0 <= time.monotonic() - started < 10.0
 
 
 @pytest.mark.parametrize(
@@ -146,14 +146,18 @@ def test_retry_after_is_honoured() -> None:
     [
         ({"retry-after": "7"}, 7.0),
         ({"retry-after": "7", "retry-after-ms": "250"}, 0.25),
-        ({"retry-after": email.utils.formatdate(time.time() + 3600, usegmt=True)}, 3600.0),
         ({"retry-after": "soon"}, 0.0),
         ({"retry-after": "-5"}, 0.0),
         ({}, 0.0),
     ],
 )
 def test_how_long_a_server_wants_to_be_left_alone(headers: dict[str, str], seconds: float) -> None:
-    assert _retry_after(headers) == pytest.approx(seconds, abs=60 if seconds > 60 else 0)
+    assert _retry_after(headers) == seconds
+
+
+def test_a_server_may_name_the_moment_from_which_it_answers() -> None:
+    headers = {"retry-after": email.utils.formatdate(time.time() + 3600, usegmt=True)}
+    assert _retry_after(headers) == pytest.approx(3600, abs=5)
 
 
 def test_a_server_that_was_there_is_waited_for() -> None:
@@ -204,7 +208,7 @@ def test_patience_has_an_end() -> None:
 )
 def test_lasting_failures_have_a_code(answer: Answer, reason: str) -> None:
     with server(answer) as (url, _), pytest.raises(TeacherError) as error:
-        ask(url, timeout=0.3, retries=1)
+        ask(url, timeout=0.3 if reason == "time_out" else 5, retries=1)
     assert error.value.reason == reason
     assert error.value.retried == (() if reason == "http_400" else (reason,))
 
