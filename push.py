@@ -82,7 +82,8 @@ def show(repositories: list[Repository], namespace: str, private: bool) -> None:
     for repository in repositories:
         size = sum(path.stat().st_size for path in repository.files.values()) / 2**20
         repo_id = f"{namespace}/{repository.name}"
-        print(f"  {repository.kind:<8} {repo_id}: card and {len(repository.files)} files, {size:.1f} MiB")
+        other = "; deletes other Parquet files there" if repository.kind == "dataset" else ""
+        print(f"  {repository.kind:<8} {repo_id}: card and {len(repository.files)} files, {size:.1f} MiB{other}")
         for name, path in repository.files.items():
             print(f"           {name} ({path.stat().st_size:,} bytes)")
 
@@ -99,9 +100,12 @@ def send(api: HfApi, repository: Repository, namespace: str, private: bool) -> s
     ]
     operations += [CommitOperationAdd(name, str(path)) for name, path in repository.files.items()]
     # A corpus's files are named by what is in them: those of the one before would be read beside the new ones.
-    there = api.list_repo_files(repo_id, repo_type=repository.kind)
-    stale = [name for name in there if name.endswith(".parquet") and name not in repository.files]
-    operations += [CommitOperationDelete(name) for name in stale]
+    if repository.kind == "dataset":
+        there = api.list_repo_files(repo_id, repo_type=repository.kind)
+        stale = [name for name in there if name.endswith(".parquet") and name not in repository.files]
+        operations += [CommitOperationDelete(name) for name in stale]
+        for name in stale:
+            print(f"  deletes {repo_id}: {name}")
     for attempt in range(TRIES):
         try:
             commit = api.create_commit(

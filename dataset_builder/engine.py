@@ -9,6 +9,7 @@ State on disk: `<work>/<stage>/00000.jsonl.gz` is there when the shard is done, 
 finished so far, `manifest.json` the sums over all shards. The number of shards is part of the state.
 """
 
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from dataset_builder.stages import STAGES
 
 logger.disable("datatrove")  # its INFO lines would bury the progress bars; here, so that workers obey too
 ROOT = Path(__file__).resolve().parent.parent
-HERE = f"export PATH={Path(sys.executable).parent}:$PATH"
+HERE = f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
 REJECTS = "rejects"
 MANIFEST = "manifest.json"
 ALL_STAGES = tuple(stage.name for stage in STAGES)
@@ -81,7 +82,7 @@ def _executor(recipe: BuildRecipe, work_dir: Path, stages: tuple[str, ...]) -> A
         partition=executor.partition,
         cpus_per_task=executor.cpus_per_task,
         # A job starts by a command of datatrove's, in no folder of ours: it must find this package.
-        env_command=f"cd {ROOT} && export PYTHONPATH={ROOT}\n{executor.env_command or HERE}",
+        env_command=f"cd {shlex.quote(str(ROOT))} && export PYTHONPATH=$PWD\n{executor.env_command or HERE}",
         job_name=f"emo-pillars-{recipe.name}",
         **shared,
     )

@@ -8,6 +8,7 @@ asking again. At the end every stage's journal becomes its shard, units in the o
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from dataset_builder.recipe import BuildRecipe
 from dataset_builder.schema import Narrative, UnitRecord, Usage
 from dataset_builder.shards import Journal, Shard, held, read_json, read_lines, shard_path, write_json
 from dataset_builder.stages import STAGES, Stage
-from dataset_builder.teachers import Teacher, load_teacher
+from dataset_builder.teachers import NO_CONNECTION, Teacher, load_teacher
 
 NARRATIVES = "narratives"
 PROGRESS = "progress"
@@ -143,6 +144,12 @@ class _ShardFlow:
                 self._notes.add(stage.name, found, time.monotonic() - started)
             if before:
                 found.usage.add(before.usage)
+                found.retried = dict(Counter(found.retried) + Counter(before.retried))
+            if sick == NO_CONNECTION and self._last_round:  # nobody is there: no unit of theirs is to blame
+                raise InputError(
+                    f"{stage.name}: the teacher is gone. Start it and run the same command again: what was made is "
+                    "kept, and this unit is asked again."
+                )
             if sick and not self._last_round:
                 self._failed.append((unit, found))
                 self._stop_if_sick(stage, story, sick)

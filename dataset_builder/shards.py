@@ -15,13 +15,18 @@ from dataset_builder.inputs import InputError
 
 @contextmanager
 def held(lock: Path, held_by_another: str) -> Iterator[None]:
-    """Hold a lock file; the lock goes with the process, however that ends. Raises InputError when another holds it."""
+    """Hold a lock file; the lock goes with the process, however that ends. Raises InputError when another holds it.
+
+    Between machines that holds where their shared file system shares locks (flock).
+    """
     lock.parent.mkdir(parents=True, exist_ok=True)
     with open(lock, "ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(f"{held_by_another}. Wait for it, or stop it.") from None
+        except OSError as error:
+            raise InputError(f"{lock}: this file system has no locks ({error}). Give another folder.") from None
         yield
 
 

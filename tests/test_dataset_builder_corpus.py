@@ -12,7 +12,7 @@ import pytest
 
 from dataset_builder.inputs import InputError
 from dataset_builder.quality.corpus import open_corpus
-from dataset_builder.quality.deduplicate import benchmark_texts
+from dataset_builder.quality.deduplicate import Deduplicator, Twins, benchmark_texts
 from dataset_builder.quality.deduplicate_corpus import REMOVED, deduplicate
 from dataset_builder.quality.validate_corpus import CHECKS, validate
 from dataset_builder.schema import features
@@ -235,6 +235,73 @@ def test_rewritings_go_where_their_originals_go(corpus: Path, tmp_path: Path) ->
     assert manifest["removed"]["contextual"] == {"duplicate": 1, "original_rejected": 1}
 
 
+def test_rewritings_follow_wherever_they_stand_and_are_no_texts_of_benchmarks(corpus: Path, tmp_path: Path) -> None:
+    rows = change(corpus, "contextual", "train", lambda rows: rows.reverse())
+    pairs = [row for row in rows if row["variant"] == "rewritten"]
+    first, second, third = (row["id"].removesuffix("/rewritten") for row in pairs[:3])
+    texts = {row["id"]: row["text"] for row in rows}
+    benchmark = tmp_path / "test.jsonl"
+    known = (texts[f"{first}/original"], texts[f"{second}/rewritten"])
+    benchmark.write_text("".join(json.dumps({"text": text}) + "\n" for text in known))
+    found = validate(corpus, benchmarks=[str(benchmark)])
+    assert found.counts["contextual", "benchmark_text"] == 2
+    deduplicate(corpus, tmp_path / "clean", benchmarks=[str(benchmark)])
+    left = {row["id"] for row in open_corpus(tmp_path / "clean").rows("contextual")}
+    gone = {f"{first}/original", f"{first}/rewritten", f"{second}/rewritten"}
+    assert not gone & left
+    assert {f"{second}/original", f"{third}/original", f"{third}/rewritten"} <= left
+
+
+def test_ids_of_any_form_take_no_others_with_them() -> None:
+    twins = Twins(0.7)
+    texts = ("I never saw the sea before.", "I never saw the sea before.", "Nobody told me that she left.")
+    found = [twins.check({"id": str(n), "text": text, "variant": "original"}) for n, text in enumerate(texts)]
+    assert [bool(one) for one in found] == [False, True, False]
+    assert twins.check({"id": "7", "text": "Nobody told me.", "variant": "rewritten"}) is None
+
+
+def test_texts_without_words_are_compared_as_they_are() -> None:
+    twins = Deduplicator(0.7)
+    assert [twins.check(str(number), text) for number, text in enumerate(("?!", "😂"))] == [None, None]
+    assert twins.check("again", "😂") == ("duplicate", "1")
+
+
+def test_benchmarks_of_one_name_are_two(tmp_path: Path) -> None:
+    places = []
+    for owner, text in (("a", "I never saw the sea before."), ("b", "Nobody told me that she left us.")):
+        (tmp_path / owner / "data").mkdir(parents=True)
+        places.append(tmp_path / owner / "data/test.tsv")
+        places[-1].write_text(f"{text}\t1\n")
+    twins = Twins(0.7, [pair for place in places for pair in benchmark_texts(place)])
+    assert twins.check({"id": "x", "text": "Nobody told me that she left us."}) == ("benchmark_text", "data/test.tsv:0")
+
+
+@pytest.mark.parametrize(
+    "labels", ["sequence: {class_label: {names: {'0': joy}}}", "dtype: int64", "list: {class_label: {names: [joy]}}"]
+)
+def test_cards_of_other_forms(corpus: Path, labels: str) -> None:
+    info = f"dataset_info:\n- config_name: contextless\n  features:\n  - name: labels\n    {labels}\n"
+    (corpus / "README.md").write_text(f"---\n{info}---\n")
+    assert bool(validate(corpus).counts) == ("joy" in labels)
+
+
+def test_foreign_columns_are_named(corpus: Path, tmp_path: Path) -> None:
+    path = file(corpus, "contextless", "train")
+    pq.write_table(pq.read_table(path).drop_columns(["id"]), path)
+    with pytest.raises(InputError, match=r"id: missing, wanted string.*Validate the corpus first"):
+        deduplicate(corpus, tmp_path / "clean")
+
+
+def test_a_corpus_of_which_nothing_is_left(corpus: Path, tmp_path: Path) -> None:
+    for config in ("contextual", "descriptors"):
+        shutil.rmtree(corpus / config)
+    benchmark = tmp_path / "test.jsonl"
+    texts = (row["text"] for row in open_corpus(corpus).rows("contextless"))
+    benchmark.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    with pytest.raises(InputError, match="no row would be left"):
+        deduplicate(corpus, tmp_path / "clean", benchmarks=[str(benchmark)])
+
+
 @pytest.mark.end_to_end
 def test_texts_of_the_same_meaning_are_found(corpus: Path, tmp_path: Path) -> None:
     said = ("I am so happy that you came here today.", "I am so very happy that you came here today!")
@@ -260,7 +327,13 @@ def test_benchmarks_of_several_forms(tmp_path: Path, name: str, content: str, te
 
 @pytest.mark.parametrize(
     ("name", "content", "said"),
-    [("a.jsonl", '{"text": "One"}\n{"say": 1}\n', r"a\.jsonl, line 2: .*'text'"), ("a.txt", "One", "not a .jsonl")],
+    [
+        ("a.jsonl", '{"text": "One"}\n{"say": 1}\n', r"a\.jsonl, line 2: .*'text'"),
+        ("a.txt", "One", "not a .jsonl"),
+        ("a.csv", "id,sentence\n1,hello\n", r"no column 'text' in its head \(id, sentence\)"),
+        ("a.tsv", "key\ttext\n1\tone\n2\n", r"a\.tsv, line 3: no text in column 2"),
+        ("a.csv.gz", "not gzip", "cannot be read"),
+    ],
 )
 def test_bad_benchmarks_are_named(tmp_path: Path, name: str, content: str, said: str) -> None:
     (tmp_path / name).write_text(content)

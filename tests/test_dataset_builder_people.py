@@ -94,7 +94,12 @@ def test_the_sample_holds_a_tenth_neutral_and_rare_labels(key: Key) -> None:
     assert max(others) - min(others) <= 1
     assert len({task.row_id.rpartition("/")[0] for task in key.tasks}) == 200, "one variant of an utterance"
     assert {task.variant for task in key.tasks} == {"original", "rewritten"}
-    assert len(key.pairs) == sum(task.variant == "rewritten" for task in key.tasks)
+    shown = {task.text for task in key.tasks}
+    met = [
+        [text in shown for text in (pair.texts if pair.rewritten == "1" else pair.texts[::-1])] for pair in key.pairs
+    ]
+    assert len(key.pairs) <= len(key.tasks) // 2
+    assert {tuple(one) for one in met} >= {(True, False), (False, True)}, "which text was met does not tell which it is"
 
 
 def test_weights_add_up_to_the_corpus(key: Key) -> None:

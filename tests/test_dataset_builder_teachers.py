@@ -203,6 +203,10 @@ def test_patience_has_an_end() -> None:
         (lambda body, call: JSONResponse({"error": {"message": "too long"}}, 400), "http_400"),
         (lambda body, call: JSONResponse({"unexpected": True}), "broken_body"),
         (lambda body, call: Response('{"choices": [', media_type="application/json"), "broken_body"),
+        (lambda body, call: Response("hello", media_type="text/plain"), "broken_body"),
+        (lambda body, call: JSONResponse({"choices": [{}]}), "broken_body"),
+        (lambda body, call: JSONResponse({"choices": [{"message": None}]}), "broken_body"),
+        (lambda body, call: JSONResponse({"choices": [{"message": {"content": [{"text": "x"}]}}]}), "broken_body"),
         (lambda body, call: time.sleep(1.0) or completion("late"), "time_out"),
     ],
 )

@@ -11,7 +11,7 @@ from typing import Any
 
 from dataset_builder.benchmarks import faults, full_size, kills, overhead, prefix, quality
 from dataset_builder.benchmarks.sizes import columns
-from dataset_builder.inputs import read_recipe, run_command
+from dataset_builder.inputs import InputError, read_recipe, run_command
 from dataset_builder.provenance import RESULTS, provenance, write_result
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.shards import read_json, write_whole
@@ -26,9 +26,11 @@ def main() -> None:
     parser.add_argument("--work-dir", type=Path, default=Path("work/benchmarks"))
     parser.add_argument("--stories", type=int, nargs="+", help="sizes of full-size and quality")
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--keep", action="store_true", help="go on in what a former run left, and leave it there")
+    parser.add_argument("--keep", action="store_true", help="for quality: take the corpora that a former run built")
     parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
+    if args.keep and args.which != "quality":
+        raise InputError(f"--keep: '{args.which}' measures from the beginning on; only 'quality' takes what is there.")
     measures: dict[str, Callable[[Path], dict[str, Any]]] = {
         "full-size": lambda folder: full_size.measure(folder, tuple(args.stories or (200, 2000))),
         "overhead": overhead.measure,

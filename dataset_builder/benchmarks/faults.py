@@ -102,9 +102,7 @@ def read_log(log: Path) -> tuple[Counter[str], int]:
 
 def _unaccounted(work: Path, made: dict[str, dict[str, Any]]) -> int:
     """Rows of a stage that the next one should have taken on and has no unit for."""
-    missing = made["characters"]["rows"] - made["utterances"]["units"]
-    missing += made["utterances"]["rows"] - made["labels"]["units"]
-    missing += made["context"]["rows"] - made["cleaning"]["units"]
-    missing += made["cleaning"]["rows"] - made["rewriting"]["units"]
+    pairs = (("characters", "utterances"), ("utterances", "labels"), ("context", "cleaning"), ("cleaning", "rewriting"))
+    missing = sum(abs(made[before]["rows"] - made[after]["units"]) for before, after in pairs)
     stories = json.loads((work / "narratives/manifest.json").read_text(encoding="utf-8"))["rows"]
-    return int(missing + stories - made["characters"]["units"])
+    return int(missing + abs(stories - made["characters"]["units"]))

@@ -97,7 +97,7 @@ def _wait(
         if process.poll() is not None:
             return False
         time.sleep(POLL)
-    return True
+    return process.poll() is None
 
 
 def _written(work: Path, stage: str) -> int:

@@ -62,7 +62,7 @@ def _add_checks(commands: Any) -> None:
     context.add_argument("--name", required=True, help="the result file is called context-test-NAME")
     context.add_argument("--split", default="test")
     context.add_argument("--rows", type=int, default=200, help="at most so many (default: 200)")
-    context.add_argument("--marks", type=Path, help="where to mark rows (default: context-needs.jsonl in the corpus)")
+    context.add_argument("--marks", type=Path, help="where to mark rows (default: work/context-test-NAME.jsonl)")
     _add_out(context)
 
 
@@ -162,11 +162,10 @@ def _context_test(args: argparse.Namespace) -> None:
         raise InputError(f"--rows {args.rows}: give 2 or more.")
 
     from dataset_builder.quality.context_test import context_test, marks
-    from dataset_builder.quality.corpus import open_corpus
     from dataset_builder.shards import to_line, write_whole
 
     found, content = context_test(args.corpus, recipe, args.rows, args.split)
-    marked = args.marks or open_corpus(args.corpus).folder / "context-needs.jsonl"
+    marked = args.marks or Path("work") / f"context-test-{args.name}.jsonl"
     write_whole(marked, (to_line(line) for line in marks(found)))
     _write_measured(content, args.out, f"context-test-{args.name}")
     print(f"rows that need their situation are marked in {marked}")
@@ -205,7 +204,7 @@ def _measure_corpora(args: argparse.Namespace) -> None:
 def _people_export(args: argparse.Namespace) -> None:
     from dataset_builder.quality.corpus import open_corpus
     from dataset_builder.quality.people.page import export
-    from dataset_builder.quality.people.sample import Wanted, draw
+    from dataset_builder.quality.people.sample import NEUTRAL_SHARE, Wanted, draw
 
     for name in ("rows", "annotators"):
         if getattr(args, name) < 1:
@@ -218,7 +217,7 @@ def _people_export(args: argparse.Namespace) -> None:
     print(f"{args.out / 'key.json'}: for `people score`; annotators must not see it")
     neutral = sum(task.strongest == "neutral" for task in key.tasks)
     print(f"{len(key.tasks)} tasks ({neutral} neutral), {len(key.pairs)} pairs, sample {key.sample}")
-    if len(key.tasks) < args.rows or 10 * neutral < len(key.tasks):
+    if len(key.tasks) < args.rows or neutral < round(NEUTRAL_SHARE * len(key.tasks)):
         print(f"'{args.config}' {args.split} has no more: {args.rows} rows were wanted, a tenth of them neutral.")
 
 

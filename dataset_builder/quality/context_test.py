@@ -15,7 +15,9 @@ import numpy as np
 from dataset_builder.ask import stable_hash
 from dataset_builder.inputs import InputError
 from dataset_builder.quality.corpus import Corpus, open_corpus
+from dataset_builder.quality.deduplicate import utterance_of
 from dataset_builder.quality.measure_labelers import label
+from dataset_builder.quality.validate_corpus import column_faults
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.taxonomy import LABELS
 from dataset_builder.teachers import load_teacher
@@ -79,11 +81,19 @@ def context_test(
         "none": [row["text"] for row in drawn],
         "other": [_situated(row["text"], other) for row, other in zip(drawn, others, strict=True)],
     }
-    found = Moves(drawn, {situation: label(texts[situation], recipe).scores for situation in SITUATIONS})
+    labelled = {situation: label(texts[situation], recipe) for situation in SITUATIONS}
+    answered = np.all([made.scores.any(axis=1) for made in labelled.values()], axis=0)
+    if not answered.any():
+        raise InputError("no row was labelled in all three situations: see to the teacher.")
+    found = Moves(
+        [row for row, kept in zip(drawn, answered, strict=True) if kept],
+        {situation: made.scores[answered] for situation, made in labelled.items()},
+    )
     return found, {
         "name": "context-test",
         "metrics": metrics(found),
-        "support": len(drawn),
+        "support": len(found.rows),
+        "failed": {situation: made.failed for situation, made in labelled.items()},
         "split": split,
         "variants": dict(Counter(row["variant"] for row in drawn)),
         "labeler": f"{recipe.labels.labeler} by {load_teacher(recipe.teacher).name}",
@@ -129,10 +139,12 @@ def _draw(corpus: Corpus, rows: int, split: str) -> list[dict[str, Any]]:
     if split not in corpus.files.get(CONFIG, {}):
         raise InputError(f"{corpus.folder}: no {CONFIG} rows in the split '{split}'.")
     columns = ["id", "text", "context", "variant", "narrative_id", "scores"]
-    texts = {row["id"].rpartition("/")[0] for row in corpus.rows(CONFIG, split, ["id"])}
+    if faults := column_faults(corpus, CONFIG):
+        raise InputError(f"{corpus.folder}: {faults[0]}. Validate the corpus first.")
+    texts = {utterance_of(row) for row in corpus.rows(CONFIG, split, ["id", "variant"])}
     order = sorted((stable_hash("context", text), text) for text in texts)
     wanted = {text for _, text in order[: max(1, rows // 2)]}
-    return [row for row in corpus.rows(CONFIG, split, columns) if row["id"].rpartition("/")[0] in wanted]
+    return [row for row in corpus.rows(CONFIG, split, columns) if utterance_of(row) in wanted][:rows]
 
 
 def _strangers(rows: list[dict[str, Any]]) -> list[str]:
@@ -143,7 +155,7 @@ def _strangers(rows: list[dict[str, Any]]) -> list[str]:
         if not others:
             raise InputError(
                 f"all sampled rows are of the story '{row['narrative_id']}': none has another's situation. Take more "
-                "--rows or another --split."
+                "--rows, another --split, or a corpus whose rows name their stories."
             )
         found.append(others[stable_hash("stranger", row["id"]) % len(others)]["context"])
     return found

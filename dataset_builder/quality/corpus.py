@@ -51,7 +51,7 @@ def open_corpus(place: str | Path) -> Corpus:
         folder = folder / "corpus"
     files: dict[str, dict[str, list[Path]]] = {}
     for path in sorted(folder.glob("*/*.parquet")):
-        files.setdefault(path.parent.name, {}).setdefault(path.name.partition("-")[0], []).append(path)
+        files.setdefault(path.parent.name, {}).setdefault(path.stem.partition("-")[0], []).append(path)
     if not files:
         raise InputError(f"{folder}: no <config>/<split>-*.parquet in it. Give a work folder, a corpus, or a Hub id.")
     order = {split: number for number, split in enumerate(SPLITS)}

@@ -2,9 +2,12 @@
 
 import csv
 import gzip
+import hashlib
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from datasketch import LeanMinHash, MinHash, MinHashLSH
 
@@ -12,7 +15,7 @@ from dataset_builder.inputs import InputError
 from dataset_builder.quality.validate import words
 
 PERMUTATIONS = 128
-BENCHMARK = "benchmark:"  # how the keys of benchmarks' texts begin
+ORIGINAL, REWRITTEN = "original", "rewritten"
 
 
 class Deduplicator:
@@ -22,21 +25,25 @@ class Deduplicator:
     """
 
     def __init__(self, near_duplicate_at: float | None) -> None:
-        self._seen: dict[str, str] = {}
+        self._seen: dict[bytes, str] = {}  # digests: a corpus's words would take as much room as its index
         self._threshold = near_duplicate_at
         # Candidates are compared below; the index itself takes no bound close to 1.
         self._index = MinHashLSH(threshold=min(near_duplicate_at or 1.0, 0.9), num_perm=PERMUTATIONS)
         self._hashes: dict[str, LeanMinHash] = {}
         self._blank = MinHash(num_perm=PERMUTATIONS, seed=1)  # drawing the permutations takes as long as using them
 
-    def check(self, key: str, text: str) -> tuple[str, str] | None:
-        """`(duplicate | near_duplicate, key of the twin)`, or None; new texts are remembered."""
+    def check(self, key: str, text: str, *, remember: bool = True) -> tuple[str, str] | None:
+        """`(duplicate | near_duplicate, key of the twin)`, or None; new texts are remembered, under keys all different.
+
+        A text without a word, such as an emoji, is compared as it is.
+        """
         tokens = words(text)
-        normal = " ".join(tokens)
+        normal = hashlib.blake2b((" ".join(tokens) or text.strip()).encode(), digest_size=16).digest()
         if normal in self._seen:
             return "duplicate", self._seen[normal]
-        self._seen[normal] = key
-        if self._threshold is None:
+        if remember:
+            self._seen[normal] = key
+        if self._threshold is None or not tokens:
             return None
         shingles = {" ".join(tokens[i : i + 3]).encode() for i in range(max(1, len(tokens) - 2))}
         minhash = self._blank.copy()
@@ -44,46 +51,57 @@ class Deduplicator:
         for twin in sorted(self._index.query(minhash)):
             if minhash.jaccard(self._hashes[twin]) >= self._threshold:
                 return "near_duplicate", twin
-        self._index.insert(key, minhash)
-        self._hashes[key] = LeanMinHash(minhash)
+        if remember:
+            self._index.insert(key, minhash)
+            self._hashes[key] = LeanMinHash(minhash)
         return None
 
 
 class Twins:
     """Which rows of a config repeat an earlier one or a benchmark's text.
 
-    A rewriting is like its original by intent: it is not compared, it goes where its original goes.
+    A rewriting is like its original by intent: it is compared with benchmarks only, and goes where its original goes,
+    which must come before it. The two have ids that differ in the last part, `…/original` and `…/rewritten`.
     """
 
     def __init__(self, near_duplicate_at: float | None, benchmarks: Iterable[tuple[str, str]] = ()) -> None:
         self._seen = Deduplicator(near_duplicate_at)
+        self._benchmarks = Deduplicator(near_duplicate_at)
+        self._names: dict[str, str] = {}
         self._gone: set[str] = set()
-        for key, text in benchmarks:
-            self._seen.check(f"{BENCHMARK}{key}", text)
+        for number, (name, text) in enumerate(benchmarks):
+            self._names[str(number)] = name
+            self._benchmarks.check(str(number), text)
 
-    def check(self, row: Mapping[str, object]) -> tuple[str, str] | None:
+    def check(self, row: Mapping[str, Any]) -> tuple[str, str] | None:
         """`(reason, key of the twin)` of a row to be dropped: duplicate, near_duplicate, benchmark_text, …"""
-        name, original = str(row["id"]), str(row["id"]).rpartition("/")[0]
-        if row.get("variant") == "rewritten":
-            return ("original_rejected", f"{original}/original") if original in self._gone else None
-        found = self._seen.check(name, str(row["text"]))
-        if found is None:
-            return None
-        self.drop(row)
-        reason, twin = found
-        return ("benchmark_text", twin.removeprefix(BENCHMARK)) if twin.startswith(BENCHMARK) else (reason, twin)
+        found = self._benchmarks.check("", row["text"], remember=False) if self._names else None
+        if found:
+            found = "benchmark_text", self._names[found[1]]
+        elif row.get("variant") != REWRITTEN:
+            found = self._seen.check(row["id"], row["text"])
+        elif utterance_of(row) in self._gone:
+            found = "original_rejected", f"{utterance_of(row)}/{ORIGINAL}"
+        if found:
+            self.drop(row)
+        return found
 
-    def drop(self, row: Mapping[str, object]) -> None:
-        """The row is dropped for another reason: its rewriting follows it."""
-        if row.get("variant") == "original":
-            self._gone.add(str(row["id"]).rpartition("/")[0])
+    def drop(self, row: Mapping[str, Any]) -> None:
+        """The row is dropped, perhaps for another reason: its rewriting follows it."""
+        if row.get("variant") == ORIGINAL:
+            self._gone.add(utterance_of(row))
+
+
+def utterance_of(row: Mapping[str, Any]) -> str:
+    """What the two variants of an utterance have in common in their ids."""
+    return str(row["id"]).removesuffix(f"/{row.get('variant')}")
 
 
 def benchmark_texts(place: str | Path) -> Iterator[tuple[str, str]]:
     """The texts of a benchmark, each with the key `<name>:<number>`, to be kept out of a corpus.
 
-    A file of JSON lines (`.jsonl`), a table (`.csv`, `.tsv`) with a column `text` or without a head and the text
-    first, each also gzipped, or a Hub data set's test split (`owner/name` or `owner/name:config`, column `text`).
+    A file of JSON lines (`.jsonl`), a table (`.csv`, `.tsv`) with a column `text`, or a `.tsv` without a head and the
+    text first, each also gzipped, or a Hub data set's test split (`owner/name` or `owner/name:config`, column `text`).
 
     Raises:
         InputError: nothing of that kind there, or a row without a text; file and line are named.
@@ -98,11 +116,11 @@ def benchmark_texts(place: str | Path) -> Iterator[tuple[str, str]]:
     name = f"{path.parent.name}/{path.name}"
     opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with opened(path, "rt", encoding="utf-8", newline="") as lines:
-            texts = _from_json(path, lines) if kind == "jsonl" else _from_table(lines, "\t" if kind == "tsv" else ",")
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as lines:
+            texts = _from_json(path, lines) if kind == "jsonl" else _from_table(path, lines, kind)
             for number, text in enumerate(texts):
                 yield f"{name}:{number}", text
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read ({error}).") from None
 
 
@@ -117,14 +135,21 @@ def _from_json(path: Path, lines: Iterable[str]) -> Iterator[str]:
         yield text
 
 
-def _from_table(lines: Iterable[str], delimiter: str) -> Iterator[str]:
+def _from_table(path: Path, lines: Iterable[str], kind: str) -> Iterator[str]:
     # Tab-separated benchmarks are not quoted: a quote in a text is a quote.
-    rows = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL)
+    tabs = kind == "tsv"
+    rows = csv.reader(lines, delimiter="\t" if tabs else ",", quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL)
     first = next(rows, [])
+    if "text" not in first and not tabs:
+        raise InputError(f"{path}: no column 'text' in its head ({', '.join(first)}).")
     place = first.index("text") if "text" in first else 0
     if first and "text" not in first:
         yield first[0]
-    yield from (row[place] for row in rows if len(row) > place)
+    for row in rows:
+        if row and len(row) <= place:
+            raise InputError(f"{path}, line {rows.line_num}: no text in column {place + 1}.")
+        if row:
+            yield row[place]
 
 
 def _from_hub(place: str) -> Iterator[tuple[str, str]]:
@@ -139,4 +164,6 @@ def _from_hub(place: str) -> Iterator[tuple[str, str]]:
     if "text" not in rows.column_names:
         raise InputError(f"'{place}': no column 'text' among {', '.join(rows.column_names)}.")
     for number, text in enumerate(rows["text"]):
+        if not isinstance(text, str):
+            raise InputError(f"'{place}', row {number}: no text.")
         yield f"{place}:{number}", text

@@ -15,10 +15,12 @@ import pyarrow.parquet as pq
 
 from dataset_builder.engine import MANIFEST
 from dataset_builder.inputs import InputError
+from dataset_builder.provenance import without_place
 from dataset_builder.publish import seal
 from dataset_builder.quality.corpus import ROWS_AT_ONCE, Corpus, open_corpus, open_parquet
-from dataset_builder.quality.deduplicate import Twins, benchmark_texts
+from dataset_builder.quality.deduplicate import REWRITTEN, Twins, benchmark_texts
 from dataset_builder.quality.encoder import load_static_encoder
+from dataset_builder.quality.validate_corpus import column_faults
 from dataset_builder.recipe import Similarity
 from dataset_builder.schema import CONFIGS
 from dataset_builder.shards import to_line, write_json, write_whole
@@ -49,6 +51,8 @@ def deduplicate(
     for config in corpus.files:
         if config not in CONFIGS:
             raise InputError(f"{corpus.folder / config}: unknown config; known are {', '.join(CONFIGS)}.")
+        if faults := column_faults(corpus, config):
+            raise InputError(f"{corpus.folder}: {faults[0]}. Validate the corpus first.")
     known = [pair for benchmark in benchmarks for pair in benchmark_texts(benchmark)]
     building = target.with_name(f"{target.name}.part")
     shutil.rmtree(building, ignore_errors=True)
@@ -57,19 +61,23 @@ def deduplicate(
     for config in corpus.files:
         gone = _gone(corpus, config, Twins(near_duplicate_at, known), semantic_at)
         removed += gone.values()
-        kept[config] = _write(corpus, config, gone, building)
+        if left := _write(corpus, config, gone, building):
+            kept[config] = left
+    if not kept:
+        raise InputError(f"{corpus.folder}: no row would be left; the first is '{removed[0]['reason']}'.")
     write_whole(building / REMOVED, (to_line(line) for line in removed))
     revision = seal(building, kept)
     manifest = {
         "stage": "deduplicate",
-        "of": Path(corpus.place).name,
+        "of": without_place(corpus.place),
         "near_duplicate_at": near_duplicate_at,
         "semantic_at": semantic_at,
-        "benchmarks": {Path(benchmark).name: None for benchmark in benchmarks},
+        "benchmarks": [without_place(benchmark) for benchmark in benchmarks],
         "benchmark_texts": len(known),
         "rows": kept,
         "removed": {
-            config: dict(Counter(line["reason"] for line in removed if line["config"] == config)) for config in kept
+            config: dict(Counter(line["reason"] for line in removed if line["config"] == config))
+            for config in corpus.files
         },
         "revision": revision,
     }
@@ -94,17 +102,19 @@ def _gone(corpus: Corpus, config: str, twins: Twins, semantic_at: float | None) 
                 f"{corpus.folder / config}: the id '{row['id']}' is there twice. Validate the corpus first."
             )
         seen.add(row["id"])
+        if row.get("variant") == REWRITTEN:
+            continue
         if found := twins.check(row):
             remove(row, *found)
-        elif semantic_at is not None and row.get("variant") != "rewritten":
+        elif semantic_at is not None:
             left.append(row)
     if semantic_at is not None and left:
         for row, twin in _same_meaning(left, semantic_at):
             twins.drop(row)
             remove(row, "same_meaning", twin)
-        for row in _in_order(corpus, config):  # rewritings follow
-            if row["id"] not in gone and row.get("variant") == "rewritten" and (found := twins.check(row)):
-                remove(row, *found)
+    for row in _in_order(corpus, config):  # wherever they stand, rewritings follow their originals
+        if row.get("variant") == REWRITTEN and (found := twins.check(row)):
+            remove(row, *found)
     return gone
 
 

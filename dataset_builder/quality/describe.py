@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -131,7 +132,9 @@ def _agreement(found: Survey, made: Described) -> None:
     if len({text.labeler for text in found.sample}) > 1:
         for text in found.sample:
             by_text.setdefault((text.text, text.context), {}).setdefault(text.labeler, text)
-    pairs = [tuple(texts.values())[:2] for texts in by_text.values() if len(texts) > 1]
+    counted = Counter(labeler for texts in by_text.values() if len(texts) > 1 for labeler in texts)
+    two = sorted(sorted(counted), key=lambda labeler: -counted[labeler])[:2]  # the same two for all texts
+    pairs = [(texts[two[0]], texts[two[1]]) for texts in by_text.values() if len(two) == 2 and {*two} <= texts.keys()]
     both = [(a.top, b.top) for a, b in pairs if a.top is not None and b.top is not None]
     if both:
         made.put("labelers_agree", sum(a == b for a, b in both) / len(both), texts=len(both))

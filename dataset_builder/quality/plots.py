@@ -48,7 +48,7 @@ def draw_all(
         plots["asked"] = _asked(config, found)
     if made.cosines:
         plots["similarity"] = _similarity(config, made)
-    if len(made.embedded) >= 10:
+    if len(np.unique(np.round(made.embedded, 5), axis=0)) >= 10:  # of equal texts t-SNE makes no map, it crashes
         plots["map"] = _map(config, made)
     return plots
 

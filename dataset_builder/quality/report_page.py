@@ -149,15 +149,18 @@ def _row(row: dict[str, Any]) -> str:
     if row.get("context"):
         said.append(f"  - situation: {row['context']}")
     if row.get("variant"):
-        original = f", of: {row['original_text']}" if row["variant"] == "rewritten" else ""
+        original = f", of: {row.get('original_text')}" if row["variant"] == "rewritten" else ""
         said.append(f"  - {row['variant']}{original}")
-    if "labels" in row:
+    if row.get("labels"):
         scores = row.get("scores")
         given = [LABELS[label] + (f" {scores[label]:.2f}" if scores else "") for label in row["labels"]]
         said.append("  - labels: " + ", ".join(given))
-    if "descriptors" in row:
+    if row.get("descriptors"):
         said.append("  - descriptors: " + ", ".join(f"{d['text']} {d['weight']:.2f}" for d in row["descriptors"]))
-    source = [row.get("character"), f"asked for {row['requested_emotion']}" if row.get("requested_emotion") else ""]
+    source = [
+        str(row.get("character") or ""),
+        f"asked for {row['requested_emotion']}" if row.get("requested_emotion") else "",
+    ]
     source.append(f"`{row['id']}`" if row.get("id") else "")
     said.append(f"  - {', '.join(filter(None, source))}" + (f" ({row['source']})" if row.get("source") else ""))
     return "\n".join(said) + "\n"

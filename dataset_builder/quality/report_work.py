@@ -10,11 +10,13 @@ import numpy as np
 from dataset_builder.engine import MANIFEST, read_manifest, rows_of
 from dataset_builder.inputs import InputError
 from dataset_builder.publish import CORPUS
+from dataset_builder.quality.survey import Draw
 from dataset_builder.schema import RewrittenRow
 from dataset_builder.shards import read_json
 from dataset_builder.stages import STAGES
 
 MANY_REASONS = 8
+COMPARED = 2_000  # situations and utterances that are compared with what they were
 RUN = "run.json"
 
 
@@ -48,7 +50,7 @@ def describe_work(work_dir: Path) -> dict[str, Any]:
 
 def _stage_metrics(stages: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
     return {
-        f"{stage}_{key}": {"value": sum(value.values()) if isinstance(value := made[key], dict) else value}
+        f"stage_{stage}_{key}": {"value": sum(value.values()) if isinstance(value := made[key], dict) else value}
         for stage, made in stages.items()
         for key in (
             "units",
@@ -64,10 +66,15 @@ def _stage_metrics(stages: dict[str, dict[str, Any]]) -> dict[str, dict[str, flo
 
 
 def _faithfulness(work_dir: Path, shards: int) -> dict[str, dict[str, float]]:
-    """How alike situations are before and after cleaning, utterances before and after rewriting (difflib's ratio)."""
-    made = [
-        RewrittenRow.model_validate(row) for shard in range(shards) for row in rows_of(work_dir / "rewriting", shard)
-    ]
+    """How alike situations are before and after cleaning, utterances before and after rewriting (difflib's ratio).
+
+    Of some rows, drawn by hash: the ratio takes time with the square of the length.
+    """
+    sample = Draw(COMPARED)
+    for shard in range(shards):
+        for row in rows_of(work_dir / "rewriting", shard):
+            sample.offer(row, f"faithful {row['id']}")
+    made = [RewrittenRow.model_validate(row) for row in sample.drawn()]
     pairs = {
         "cleaning_similarity": [(row.context_original, row.context) for row in made],
         "rewriting_similarity": [(row.text, row.rewritten) for row in made if row.rewritten],
@@ -77,7 +84,11 @@ def _faithfulness(work_dir: Path, shards: int) -> dict[str, dict[str, float]]:
         for name, both in pairs.items()
     }
     return {
-        name: {"value": round(float(np.mean(values)), 3), "deviation": round(float(np.std(values)), 3)}
+        name: {
+            "value": round(float(np.mean(values)), 3),
+            "deviation": round(float(np.std(values)), 3),
+            "texts": len(values),
+        }
         for name, values in found.items()
         if values
     }
@@ -97,7 +108,8 @@ def work_page(content: dict[str, Any]) -> list[str]:
         "busy_seconds": "busy seconds",
     }
     lines = [
-        (stage, *(round(metrics[f"{stage}_{column}"]["value"]) for column in columns)) for stage in content["retried"]
+        (stage, *(round(metrics[f"stage_{stage}_{column}"]["value"]) for column in columns))
+        for stage in content["retried"]
     ]
     return [
         "## What became of everything\n",

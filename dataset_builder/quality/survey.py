@@ -184,8 +184,9 @@ def _count(found: Survey, row: dict[str, Any], text: Text, length: int) -> None:
     if text.context:
         found.context_lengths[len(tokens(text.context))] += 1
     if "descriptors" in row:
-        found.descriptors.update(descriptor["text"] for descriptor in row["descriptors"])
-    if "labels" not in row:
+        given = row["descriptors"] or ()
+        found.descriptors.update(one["text"] if isinstance(one, dict) else str(one) for one in given)
+    if row.get("labels") is None:
         return
     chosen = list(text.labels)
     found.labels_of_a_text[len(chosen)] += 1

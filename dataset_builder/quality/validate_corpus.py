@@ -17,7 +17,7 @@ import yaml
 from dataset_builder.ask import PROMPTS
 from dataset_builder.inputs import InputError
 from dataset_builder.quality.corpus import Corpus, open_corpus, open_parquet
-from dataset_builder.quality.deduplicate import Twins, benchmark_texts
+from dataset_builder.quality.deduplicate import ORIGINAL, REWRITTEN, Twins, benchmark_texts, utterance_of
 from dataset_builder.quality.validate import check_row
 from dataset_builder.recipe import Quality
 from dataset_builder.replies import is_refusal, shingles
@@ -62,6 +62,9 @@ CHECKS = {
     "near_duplicate_across_splits": "no row with nearly the words of a row of another split",
     "benchmark_text": "no text of a benchmark",
 }
+
+
+UNSOUND = ("scores_not_28", "score_out_of_range", "no_label", "labels_out_of_order")  # nothing to compare then
 
 
 @dataclass
@@ -113,36 +116,47 @@ def validate(place: str | Path, quality: Quality | None = None, benchmarks: Iter
     known = [pair for benchmark in (*quality.benchmarks, *benchmarks) for pair in benchmark_texts(benchmark)]
     instructions = _instructions()
     findings = Findings()
-    card_names = _card_names(corpus)
     for config in corpus.files:
         findings.rows[config] = corpus.count(config)
         if config not in CONFIGS:
             findings.add(config, "unknown_config", f"{corpus.folder.name}/{config}")
-        elif _columns_agree(corpus, config, findings, card_names.get(config)):
+            continue
+        for place, names in _names_of_classes(corpus, config):
+            if names != list(LABELS):
+                findings.add(config, "label_names", f"{place}: {', '.join(names)}")
+        faults = column_faults(corpus, config)
+        for fault in faults:
+            findings.add(config, "schema", fault)
+        if not faults:
             _Config(config, corpus, quality, findings, instructions, known).run()
     return findings
 
 
-def _columns_agree(corpus: Corpus, config: str, findings: Findings, card_names: list[str] | None) -> bool:
-    """Whether the files' columns can be read as the config's rows; class names are compared too."""
+def column_faults(corpus: Corpus, config: str) -> list[str]:
+    """How the columns of a config's files differ from the published ones, a sentence for each file that does."""
     wanted = features(config).arrow_schema
-    agree = True
-    for paths in corpus.files[config].values():
-        for path in paths:
-            schema = open_parquet(path).schema_arrow
-            if faults := [
-                f"{name}: {schema.field(name).type if name in schema.names else 'missing'}, wanted {wanted_field.type}"
-                for name, wanted_field in zip(wanted.names, wanted, strict=True)
-                if name not in schema.names or schema.field(name).type != wanted_field.type
-            ] + [f"{name}: unknown" for name in schema.names if name not in wanted.names]:
-                findings.add(config, "schema", f"{config}/{path.name}: {'; '.join(faults)}")
-                agree = False
-            names = _class_names(json.loads((schema.metadata or {}).get(b"huggingface", b"{}")))
-            if "labels" in wanted.names and names not in (None, list(LABELS)):
-                findings.add(config, "label_names", f"{config}/{path.name}: {', '.join(names or [])}")
-    if card_names not in (None, list(LABELS)):
-        findings.add(config, "label_names", f"README.md: {', '.join(card_names or [])}")
-    return agree
+    found = []
+    for path in (path for paths in corpus.files[config].values() for path in paths):
+        schema = open_parquet(path).schema_arrow
+        faults = [
+            f"{name}: {schema.field(name).type if name in schema.names else 'missing'}, wanted {column.type}"
+            for name, column in zip(wanted.names, wanted, strict=True)
+            if name not in schema.names or schema.field(name).type != column.type
+        ]
+        faults += [f"{name}: unknown" for name in schema.names if name not in wanted.names]
+        if faults:
+            found.append(f"{config}/{path.name}: {'; '.join(faults)}")
+    return found
+
+
+def _names_of_classes(corpus: Corpus, config: str) -> Iterator[tuple[str, list[str]]]:
+    """Where the classes of a config are named, and how: in the files' notes and in the card."""
+    for path in (path for paths in corpus.files[config].values() for path in paths):
+        metadata = open_parquet(path).schema_arrow.metadata or {}
+        if names := _class_names(json.loads(metadata.get(b"huggingface", b"{}"))):
+            yield f"{config}/{path.name}", names
+    if names := _card_names(corpus).get(config):
+        yield "README.md", names
 
 
 def _class_names(metadata: Mapping[str, Any]) -> list[str] | None:
@@ -153,19 +167,23 @@ def _class_names(metadata: Mapping[str, Any]) -> list[str] | None:
 
 
 def _card_names(corpus: Corpus) -> dict[str, list[str]]:
-    """Class names of each config in the card's YAML, where there is a card."""
+    """Class names of each config in the card's YAML, where it has them in one of the forms of `datasets`."""
     path = corpus.folder / "README.md"
-    parts = path.read_text(encoding="utf-8").split("---\n", 2) if path.exists() else []
     try:
-        infos = (yaml.safe_load(parts[1]) or {}).get("dataset_info", []) if len(parts) == 3 else []
-    except yaml.YAMLError as error:
+        parts = path.read_text(encoding="utf-8").split("---\n", 2) if path.exists() else []
+        card = yaml.safe_load(parts[1]) if len(parts) == 3 else {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: its YAML cannot be read ({error}).") from None
+    infos = card.get("dataset_info", []) if isinstance(card, dict) else []
     found = {}
     for info in infos if isinstance(infos, list) else [infos]:
         for column in info.get("features", []):
-            if column["name"] == "labels":
-                names = column["list"]["class_label"]["names"]
-                found[info.get("config_name", "default")] = [names[key] for key in sorted(names, key=int)]
+            inner = column.get("list", column.get("sequence")) if column.get("name") == "labels" else None
+            names = inner.get("class_label", {}).get("names") if isinstance(inner, dict) else None
+            if isinstance(names, dict):
+                names = [names[key] for key in sorted(names, key=int)]
+            if names:
+                found[info.get("config_name", "default")] = [str(name) for name in names]
     return found
 
 
@@ -201,11 +219,12 @@ class _Config:
             for check in self._faults(row, split):
                 self._findings.add(self._config, check, f"{split} {row.get('id')}: {_shown(row, check)}")
         for name, split in self._rewritings:
-            if self._split_of_row.get(f"{name.rpartition('/')[0]}/original") != split:
-                self._findings.add(self._config, "no_original", f"{split} {name}")
+            if self._split_of_row.get(f"{name}/{ORIGINAL}") != split:
+                self._findings.add(self._config, "no_original", f"{split} {name}/{REWRITTEN}")
 
     def _faults(self, row: dict[str, Any], split: str) -> Iterator[str]:
         if any(value is None for value in row.values()):
+            self._split_of_row.setdefault(str(row["id"]), split)
             yield "null_value"
             return
         try:
@@ -217,9 +236,10 @@ class _Config:
         yield from self._of_corpus(typed, row, split)
 
     def _of_row(self, row: PublishedRow) -> Iterator[str]:
-        if reason := check_row(row, self._quality):
+        reason = check_row(row, self._quality)
+        if reason:
             yield reason
-        elif isinstance(row, ContextlessRow):
+        if isinstance(row, ContextlessRow) and reason not in UNSOUND:
             yield from _of_scores(row)
         if isinstance(row, DescriptorsRow) and not row.descriptors:
             yield "no_descriptor"
@@ -238,9 +258,11 @@ class _Config:
         self._split_of_row[row.id] = split
         if self._split_of_story.setdefault(row.narrative_id, split) != split:
             yield "story_in_two_splits"
-        if fields.get("variant") == "rewritten":
-            self._rewritings.append((row.id, split))
-        elif found := self._twins.check(fields):
+        found = self._twins.check(fields)
+        if fields.get("variant") == REWRITTEN:
+            self._rewritings.append((utterance_of(fields), split))
+            found = found if found and found[0] == "benchmark_text" else None
+        if found:
             reason, twin = found
             other = reason != "benchmark_text" and self._split_of_row.get(twin, split) != split
             yield f"{reason}_across_splits" if other else reason

@@ -39,6 +39,7 @@ class Request:
         return "\n\n".join([self.system, *answered, f"{self.user}\n{self.prefill}"])
 
 
+NO_CONNECTION = "no_connection"  # the reason of a TeacherError: nobody is there
 DOCUMENT_STOP = "\n\n"
 
 

@@ -25,13 +25,12 @@ from openai.types.chat import ChatCompletion
 from dataset_builder.inputs import InputError
 from dataset_builder.recipe import EndpointTeacher
 from dataset_builder.schema import Usage
-from dataset_builder.teachers import DOCUMENT_STOP, Reply, Request, Scores, TeacherError
+from dataset_builder.teachers import DOCUMENT_STOP, NO_CONNECTION, Reply, Request, Scores, TeacherError
 from dataset_builder.teachers.choices import ChoiceTree, Path
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0  # seconds before a call is repeated; doubled each time
 CHOSEN_AT_ONCE = 128  # token ids whose log-probabilities vLLM gives in one call
 VERBALISE = "Set 'labels.labeler: verbalised' and 'descriptors.describer: generated' in the recipe"
-NO_CONNECTION = "no_connection"
 T = TypeVar("T")
 
 
@@ -76,7 +75,7 @@ class Endpoint:
             seed=request.seed,
             stop=stop or openai.omit,
         )
-        text = (body.choices[0].text if isinstance(body, Completion) else body.choices[0].message.content) or ""
+        text = _text(body)
         prefix = request.prefill if continued and not text.startswith(request.prefill) else ""
         cut = body.choices[0].finish_reason == "length"
         return Reply(text=prefix + text, cut=cut, usage=_usage(body), retried=tuple(retried))
@@ -108,7 +107,9 @@ class Endpoint:
                 usage.add(_usage(body))
                 given = {token.removeprefix("token_id:"): value for token, value in self._alternatives(body)}
                 if missing := [token for token in ids if str(token) not in given]:
-                    raise TeacherError("no_log_probability", f"of the tokens {missing[:5]}")
+                    error = TeacherError("no_log_probability", f"of the tokens {missing[:5]}")
+                    error.retried = tuple(retried)
+                    raise error
                 found[node] |= {token: given[str(token)] for token in ids}
         return Scores(tree.combine(found), usage, tuple(retried))
 
@@ -200,8 +201,7 @@ class Endpoint:
             create: Any = client.chat.completions.create if self._config.chat else client.completions.create
             async with free:
                 body: ChatCompletion | Completion = await create(**parameters)
-            if not getattr(body, "choices", None):
-                raise TeacherError("broken_body", str(body)[:200], sick=True)
+            _text(body)
             return body
 
         return await self._again(lambda: self._named(call), retried)
@@ -212,14 +212,15 @@ class Endpoint:
         Raises:
             TeacherError: it failed for good; its `retried` says how often and why it was repeated.
         """
-        started, wait, tries = time.monotonic(), FIRST_WAIT, 0
+        wait, tries, gone_since = FIRST_WAIT, 0, 0.0
         while True:
             try:
                 return await call()
             except TeacherError as error:
                 lost = error.reason == NO_CONNECTION
                 tries += not lost  # a server that is away is a matter of time, not of tries
-                over = time.monotonic() - started > self._config.patience if lost else tries > self._config.retries
+                gone_since = (gone_since or time.monotonic()) if lost else 0.0
+                over = time.monotonic() - gone_since > self._config.patience if lost else tries > self._config.retries
                 if over or not error.sick:
                     error.retried = tuple(retried)
                     raise
@@ -268,13 +269,23 @@ def _retry_after(headers: Mapping[str, str]) -> float:
     return 0.0
 
 
+def _text(body: ChatCompletion | Completion) -> str:
+    """The answer's text, which servers leave out in several ways. Raises TeacherError where there is no answer."""
+    choice: Any = body.choices[0] if getattr(body, "choices", None) else None
+    holder, name = (choice, "text") if isinstance(body, Completion) else (getattr(choice, "message", None), "content")
+    found = getattr(holder, name, None)
+    if holder is None or not isinstance(found, str | None):
+        raise TeacherError("broken_body", str(body)[:200], sick=True)
+    return found or ""
+
+
 def _usage(body: ChatCompletion | Completion) -> Usage:
     if body.usage is None:
         return Usage(calls=1)
-    details = body.usage.prompt_tokens_details
+    details = getattr(body.usage, "prompt_tokens_details", None)
     return Usage(
         calls=1,
-        prompt_tokens=body.usage.prompt_tokens,
-        cached_tokens=(details.cached_tokens or 0) if details else 0,
-        completion_tokens=body.usage.completion_tokens,
+        prompt_tokens=getattr(body.usage, "prompt_tokens", 0) or 0,
+        cached_tokens=getattr(details, "cached_tokens", 0) or 0,
+        completion_tokens=getattr(body.usage, "completion_tokens", 0) or 0,
     )

@@ -57,9 +57,11 @@ def read_studio(content: list[Any], place: str) -> dict[str, dict[str, Any]]:
     submitted: dict[tuple[str, str], str] = {}
     for number, task in enumerate(content, start=1):
         data = task.get("data") if isinstance(task, dict) else None
-        if not isinstance(data, dict) or "task" not in data or not isinstance(task.get("annotations"), list):
+        given = task.get("annotations") if isinstance(task, dict) else None
+        ours = isinstance(data, dict) and isinstance(data.get("task"), str)
+        if not isinstance(data, dict) or not ours or not isinstance(given, list) or not all(map(_is_object, given)):
             raise InputError(f"{place}: item {number} is not a task of ours. Export as 'JSON' (not 'JSON-MIN').")
-        for annotation in task["annotations"]:
+        for annotation in given:
             if annotation.get("was_cancelled"):
                 continue
             by = annotation.get("completed_by")
@@ -80,6 +82,10 @@ def read_studio(content: list[Any], place: str) -> dict[str, dict[str, Any]]:
     return files
 
 
+def _is_object(value: object) -> bool:
+    return isinstance(value, dict)
+
+
 def _picks(annotation: dict[str, Any]) -> list[str]:
-    found = (part for part in annotation.get("result", []) if part.get("from_name") == QUESTION)
+    found = (part for part in annotation.get("result") or () if part.get("from_name") == QUESTION)
     return [pick for part in found for pick in part.get("value", {}).get("choices", [])]

@@ -140,7 +140,7 @@ async function upload(file) {
   } catch {
     return warn(`${file.name} is not a file that this page exported.`);
   }
-  if (found?.sample !== DATA.sample || found?.annotator !== DATA.annotator || typeof found.answers !== "object") {
+  if (found?.sample !== DATA.sample || found?.annotator !== DATA.annotator || typeof (found.answers ?? 0) !== "object") {
     return warn(`${file.name} holds the answers of another annotator or to another sample.`);
   }
   const known = Object.fromEntries(ITEMS.map((item) => [item.id, choices(item).map((choice) => choice.value)]));

@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 from dataset_builder.ask import stable_hash
 from dataset_builder.inputs import InputError, Strict, describe, fingerprint, first_line
 from dataset_builder.quality.corpus import Corpus
+from dataset_builder.quality.deduplicate import REWRITTEN, utterance_of
 from dataset_builder.taxonomy import EMOTIONS, LABELS, NEUTRAL
 
 FORMAT = "emo-pillars-people/1"
@@ -100,8 +101,7 @@ def draw(corpus: Corpus, wanted: Wanted) -> Key:
     rows = [row for row in corpus.rows(wanted.config, wanted.split) if row["id"] in chosen]
     rows.sort(key=lambda row: (stable_hash(wanted.seed, "task", row["id"]), row["id"]))
     tasks = tuple(_task(number, row, wanted, chosen[row["id"]]) for number, row in enumerate(rows))
-    rewritten = [row for row in rows if row.get("variant") == "rewritten" and row["original_text"] != row["text"]]
-    pairs = tuple(_pair(number, row, wanted.seed) for number, row in enumerate(rewritten))
+    pairs = tuple(_pair(number, row, wanted.seed) for number, row in enumerate(_rewritten(corpus, wanted, rows)))
     return Key(
         format=FORMAT,
         sample=fingerprint([item.model_dump(mode="json") for item in (*tasks, *pairs)]),
@@ -146,15 +146,15 @@ def allocate(counts: Mapping[int, int], rows: int) -> dict[int, int]:
     return {label: quota for label, quota in quotas.items() if quota}
 
 
-def ranked(row_id: str, scores: Sequence[float], seed: int) -> list[int]:
-    """All labels by the teacher's score, the strongest first; equal ones in an order of their own for each row."""
-    return sorted(range(len(LABELS)), key=lambda label: (-scores[label], stable_hash(seed, "tie", row_id, label)))
+def ranked(utterance: str, scores: Sequence[float], seed: int) -> list[int]:
+    """All labels by the teacher's score, the strongest first; equal ones in an order that the utterance gives."""
+    return sorted(range(len(LABELS)), key=lambda label: (-scores[label], stable_hash(seed, "tie", utterance, label)))
 
 
-def strongest_of(row_id: str, scores: Sequence[float], seed: int) -> int:
+def strongest_of(utterance: str, scores: Sequence[float], seed: int) -> int:
     """The first of `ranked`, without hashing what no tie asks for: this is called for every row of a split."""
     best = [label for label, score in enumerate(scores) if score == max(scores)]
-    return min(best, key=lambda label: stable_hash(seed, "tie", row_id, label)) if len(best) > 1 else best[0]
+    return min(best, key=lambda label: stable_hash(seed, "tie", utterance, label)) if len(best) > 1 else best[0]
 
 
 def distractor_of(row_id: str, order: Sequence[int], kept: Sequence[int], seed: int) -> int:
@@ -186,8 +186,8 @@ def _strata(corpus: Corpus, wanted: Wanted) -> dict[int, list[str]]:
             raise InputError(f"{corpus.place}: '{row['id']}' has {len(scores)} scores; {len(LABELS)} are needed.")
         if not max(scores) > 0:
             continue
-        utterance = row["id"].removesuffix(f"/{row['variant']}") if row.get("variant") else row["id"]
-        found = best.setdefault(strongest_of(row["id"], scores, wanted.seed), {})
+        utterance = utterance_of(row)
+        found = best.setdefault(strongest_of(utterance, scores, wanted.seed), {})
         drawn = (stable_hash(wanted.seed, "row", row["id"]), row["id"])
         found[utterance] = min(drawn, found.get(utterance, drawn))
     if not best:
@@ -197,7 +197,7 @@ def _strata(corpus: Corpus, wanted: Wanted) -> dict[int, list[str]]:
 
 def _task(number: int, row: Mapping[str, Any], wanted: Wanted, weight: float) -> Task:
     row_id, seed = row["id"], wanted.seed
-    order = ranked(row_id, row["scores"], seed)
+    order = ranked(utterance_of(row), row["scores"], seed)
     distractor = distractor_of(row_id, order, row["labels"], seed)
     options = order[:TOP]
     shuffled = wanted.order == "shuffled" or (wanted.order == "mixed" and number % 2 == 1)
@@ -220,6 +220,22 @@ def _task(number: int, row: Mapping[str, Any], wanted: Wanted, weight: float) ->
         scores=tuple(round(float(score), 4) for score in row["scores"]),
         weight=round(weight, 6),
     )
+
+
+def _rewritten(corpus: Corpus, wanted: Wanted, tasks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rewritten forms of the tasks' utterances, half as many as tasks at most, by hash.
+
+    Of tasks of either form: were they of rewritten ones only, the text that an annotator has met would be the
+    rewritten one in every pair.
+    """
+    asked = {utterance_of(row) for row in tasks}
+    found = [
+        row
+        for row in corpus.rows(wanted.config, wanted.split)
+        if row.get("variant") == REWRITTEN and utterance_of(row) in asked and row.get("original_text")
+        if row["original_text"] != row["text"]
+    ]
+    return sorted(found, key=lambda row: (stable_hash(wanted.seed, "pairs", row["id"]), row["id"]))[: len(tasks) // 2]
 
 
 def _pair(number: int, row: Mapping[str, Any], seed: int) -> Pair:
