@@ -26,8 +26,8 @@ def section(content: Mapping[str, Any]) -> str:
         f"of `{content['config']}` ({content['split']}) of {content['corpus']}, revision {content['data_revision']}; "
         f"teacher `{content['teacher']}`. The rows are drawn by the teacher's strongest label, rare labels as often as "
         "common ones, neutral a tenth where there are so many. Seven options: the teacher's five strongest labels, one "
-        "implausible label, none of these; several picks are allowed, and the situation is hidden until asked for. In brackets: "
-        f"{content['intervals']}; none where there are fewer than five tasks, or where all resamples are alike.\n",
+        "implausible label, none of these; several picks are allowed, and the situation is hidden until asked for. In "
+        f"brackets: {content['intervals']}; none where there are fewer than five tasks, or where all resamples are alike.\n",
         "| figure | here | paper A |\n| --- | --- | --- |",
         *(
             f"| {_text(definition)} | {_shown(metrics[name])} | {PAPER.get(name, '')} |"
