@@ -27,7 +27,7 @@ def section(content: Mapping[str, Any]) -> str:
         f"teacher `{content['teacher']}`. The rows are drawn by the teacher's strongest label, rare labels as often as "
         "common ones, neutral a tenth where there are so many. Seven options: the teacher's five strongest labels, one "
         "implausible label, none of these; several picks are allowed, and the situation is hidden until asked for. In "
-        f"brackets: {content['intervals']}; none where there are fewer than five tasks, or where all resamples are alike.\n",
+        f"brackets: {content['intervals']}; none where there are fewer than five tasks, or all resamples are alike.\n",
         "| figure | here | paper A |\n| --- | --- | --- |",
         *(
             f"| {_text(definition)} | {_shown(metrics[name])} | {PAPER.get(name, '')} |"
