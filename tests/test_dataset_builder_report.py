@@ -251,7 +251,7 @@ def write_config(folder: Path, rows: list[dict[str, object]], split: str = "trai
 def test_the_report_of_a_work_folder(scripted_work: Path) -> None:
     found = report(str(scripted_work), "x", Gates(), by_letters)
     metrics, manifest = found.content["metrics"], json.loads((scripted_work / "labels/manifest.json").read_text())
-    assert metrics["labels_rows"]["value"] == manifest["rows"]
+    assert metrics["stage_labels_rows"]["value"] == manifest["rows"]
     rows = open_corpus(scripted_work).count("contextless")
     assert found.content["rows"]["contextless"] == rows
     assert metrics["contextless_rows"]["value"] == sum(rows.values())
