@@ -93,7 +93,7 @@ def test_the_report_of_a_build(scripted_work: Path, tmp_path: Path, command: Com
     content = json.loads((tmp_path / "system/small.json").read_text())
     text = (tmp_path / "system/small.md").read_text()
     manifest = json.loads((scripted_work / "utterances/manifest.json").read_text())
-    assert content["metrics"]["utterances_rows"]["value"] == manifest["rows"]
+    assert content["metrics"]["stage_utterances_rows"]["value"] == manifest["rows"]
     assert content["rejected"]["utterances"] == manifest["rejected"]
     assert 0 < content["metrics"]["contextless_cosine_neutral_within_character"]["value"] < 1
     for config in ("contextless", "contextual", "descriptors"):
