@@ -116,27 +116,26 @@ def _heat(figure: "Figure", axes: "Axes", shares: np.ndarray, label: str, most: 
 
 
 def _together(config: str, found: Survey) -> bytes:
-    figure = _figure(8, 7)
-    axes = figure.subplots()
     shares = _shares(found.together, found.label_counts)
     np.fill_diagonal(shares, np.nan)
-    seen = shares[np.isfinite(shares)]
-    _heat(figure, axes, shares, "% of the row's texts", float(np.percentile(seen, 99)) if len(seen) else 1)
-    axes.set_title(f"Of the texts with one label, how many have the other too\n({config}, n = {found.rows:,})")
-    axes.set_xlabel("other label")
-    axes.set_ylabel("label")
-    return _png(figure)
+    title = f"Of the texts with one label, how many have the other too\n({config}, n = {found.rows:,})"
+    return _matrix(shares, title, across="other label", down="label")
 
 
 def _asked(config: str, found: Survey) -> bytes:
+    total = int(found.asked_texts.sum())
+    title = f"Labels of the texts that were asked for an emotion\n({config}, n = {total:,}; white: none asked)"
+    return _matrix(_shares(found.asked, found.asked_texts), title, across="label", down="requested emotion")
+
+
+def _matrix(shares: np.ndarray, title: str, across: str, down: str) -> bytes:
     figure = _figure(8, 7)
     axes = figure.subplots()
-    shares = _shares(found.asked, found.asked_texts)
-    _heat(figure, axes, shares, "% of the row's texts", float(np.nanpercentile(shares, 99)))
-    total = int(found.asked_texts.sum())
-    axes.set_title(f"Labels of the texts that were asked for an emotion\n({config}, n = {total:,}; white: none asked)")
-    axes.set_xlabel("label")
-    axes.set_ylabel("requested emotion")
+    seen = shares[np.isfinite(shares)]
+    _heat(figure, axes, shares, "% of the row's texts", float(np.percentile(seen, 99)) if len(seen) else 1)
+    axes.set_title(title)
+    axes.set_xlabel(across)
+    axes.set_ylabel(down)
     return _png(figure)
 
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from dataset_builder.quality.gates import Verdict
+from dataset_builder.quality.markdown import table
 from dataset_builder.quality.measure_corpora import read_reference
-from dataset_builder.quality.report_work import table, work_page
+from dataset_builder.quality.report_work import work_page
 from dataset_builder.taxonomy import LABELS
 
 BESIDE = ("goemotions", "meld", "isear")  # human text that the page shows values of

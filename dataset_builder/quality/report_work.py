@@ -10,6 +10,7 @@ import numpy as np
 from dataset_builder.engine import MANIFEST, read_manifest, rows_of
 from dataset_builder.inputs import InputError
 from dataset_builder.publish import CORPUS
+from dataset_builder.quality.markdown import table
 from dataset_builder.quality.survey import Draw
 from dataset_builder.schema import RewrittenRow
 from dataset_builder.shards import read_json
@@ -120,12 +121,6 @@ def work_page(content: dict[str, Any]) -> list[str]:
             [(stage, _counted(reasons)) for stage, reasons in content["rejected"].items() if reasons],
         ),
     ]
-
-
-def table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    """A Markdown table."""
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
 
 
 def _counted(reasons: dict[str, int]) -> str:

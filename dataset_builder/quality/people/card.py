@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from dataset_builder.quality.markdown import table
+
 PAPER: Final[dict[str, str]] = {
     "kappa": ".365 (GoEmotions: .293)",
     "accuracy_all_agree": ".86",
@@ -61,7 +63,7 @@ def _people(people: list[dict[str, Any]]) -> list[str]:
         )
         for one in people
     ]
-    return [_table(head, rows)]
+    return [table(head, rows)]
 
 
 def _groups(title: str, groups: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -69,7 +71,7 @@ def _groups(title: str, groups: Mapping[str, Mapping[str, Any]]) -> list[str]:
         return []
     names = ("accuracy_two_agree", "strongest_picked", "none_share", "distractor_share", "revealed_share")
     head = (title, "right where two agree", "strongest label picked", "none", "distractor", "situation opened")
-    return [_table(head, [(kind, *(_shown(found.get(name)) for name in names)) for kind, found in groups.items()])]
+    return [table(head, [(kind, *(_shown(found.get(name)) for name in names)) for kind, found in groups.items()])]
 
 
 def _labels(labels: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -85,7 +87,7 @@ def _labels(labels: Mapping[str, Mapping[str, Any]]) -> list[str]:
         )
         for label, found in labels.items()
     ]
-    return [_table(head, rows)]
+    return [table(head, rows)]
 
 
 def _shown(estimate: Mapping[str, float] | None) -> str:
@@ -93,11 +95,6 @@ def _shown(estimate: Mapping[str, float] | None) -> str:
         return ""
     interval = f" [{estimate['low']:.2f}, {estimate['high']:.2f}]" if "low" in estimate else ""
     return f"{estimate['value']:.2f}{interval}"
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
 
 
 def _text(definition: str) -> str:
