@@ -1,8 +1,10 @@
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 
 from dataset_builder.quality.deduplicate import Deduplicator
+from dataset_builder.quality.deduplicate_corpus import nearest_twins
 from dataset_builder.quality.resolve import class_of, resolve
 from dataset_builder.quality.split import split_narratives
 from dataset_builder.quality.validate import check_context, check_label_word, check_row, check_utterance
@@ -133,3 +135,16 @@ def test_few_narratives_still_give_every_split() -> None:
         "test",
     }
     assert split_narratives({"a": 9}, (0.8, 0.1, 0.1), 1) == {"a": "train"}
+
+
+def test_twins_by_vectors_are_found_in_crowds_too() -> None:
+    draw = np.random.default_rng(0)
+    centres = draw.normal(size=(20, 64))
+    crowd = np.repeat(centres, 60, axis=0) + 0.01 * draw.normal(size=(1200, 64))
+    alone = draw.normal(size=(500, 64))
+    vectors = np.concatenate([crowd, alone]).astype(np.float32)
+    twins = nearest_twins(vectors, 0.95)
+    assert set(twins) == {row for row in range(1200) if row % 60}
+    assert all(twin == row - row % 60 for row, twin in twins.items())
+    assert nearest_twins(np.zeros((3, 8), dtype=np.float32), 0.95) == {}
+    assert nearest_twins(vectors[:1], 0.95) == {}
