@@ -4,6 +4,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from dataset_builder.bridges import DOMAINS
 from dataset_builder.inputs import InputError, read_recipe, run_command
 from dataset_builder.quality.commands import add_commands, add_narratives, with_narratives
 from dataset_builder.recipe import BuildRecipe
@@ -27,6 +28,12 @@ def main() -> int | None:
     adopt.add_argument("--work-dir", required=True, type=Path)
     adopt.add_argument("--context-field", help="the field that holds the situation, in the context-aware files")
     adopt.add_argument("--character-field", help="the field that holds the character")
+    domain = commands.add_parser("domain", help="another emotion data set, from its official files, in the 28 labels")
+    domain.add_argument("name", help=", ".join(DOMAINS))
+    domain.add_argument("--source", required=True, type=Path, help="the folder of the set's official files")
+    domain.add_argument("--out", required=True, type=Path, help="the folder to write it to")
+    domain.add_argument("--folds", type=int, default=5, help="isear: random folds, with --fold (default: 5)")
+    domain.add_argument("--fold", type=int, help="isear: which fold is the test split, from 1")
     check = commands.add_parser("check-teacher", help="is a teacher good enough? pass rates a stage, and a verdict")
     check.add_argument("--recipe", required=True, help="the recipe whose teacher, labeler and decoding to check")
     check.add_argument("--stories", type=int, default=3, help="so many of the built-in tales (default: 3)")
@@ -35,8 +42,9 @@ def main() -> int | None:
     plan.add_argument("--recipe", required=True)
     plan.add_argument("--pilot", type=Path, help="the work folder of a finished build of it on a few stories")
     add_narratives(plan)
-    for command, run in ((build, _build), (status, _status), (adopt, _adopt), (check, _check_teacher), (plan, _plan)):
+    for command, run in ((build, _build), (status, _status), (adopt, _adopt), (domain, _domain), (plan, _plan)):
         command.set_defaults(run=run)
+    check.set_defaults(run=_check_teacher)
     add_commands(commands)
     args = parser.parse_args()
     code: int | None = args.run(args)
@@ -70,6 +78,16 @@ def _adopt(args: argparse.Namespace) -> None:
         counts = ", ".join(f"{count} {split}" for split, count in splits.items())
         print(f"{args.work_dir / CORPUS} {config}: {counts}")
     print(f"rejected: {manifest['rejected']}; labels that no class takes: {manifest['unresolved_labels']}")
+
+
+def _domain(args: argparse.Namespace) -> None:
+    from dataset_builder.domains.prepare import prepare
+    from dataset_builder.domains.reading import Fold
+
+    manifest = prepare(args.name, args.source, args.out, Fold(args.fold, args.folds) if args.fold is not None else None)
+    for config, splits in manifest["rows"].items():
+        print(f"{args.out} {config}: {', '.join(f'{count} {split}' for split, count in splits.items())}")
+    print(f"{manifest['protocol']}; handled: {manifest['handled'] or 'nothing'}; terms: {manifest['terms']}")
 
 
 def _check_teacher(args: argparse.Namespace) -> int:

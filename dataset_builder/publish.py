@@ -7,7 +7,7 @@ second writes them. The folder appears under its name only when it is whole.
 import hashlib
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from dataset_builder.schema import (
     PublishedRow,
     Rejected,
     RewrittenRow,
+    Row,
     UtteranceRow,
     features,
 )
@@ -184,8 +185,13 @@ def _decide(
 
 
 def write_parquet(config: str, rows: Iterator[PublishedRow], split_of: dict[str, str], folder: Path) -> dict[str, int]:
+    """One Parquet file a split, each row in its narrative's; returns the rows of each."""
+    split_rows = ((split_of[row.narrative_id], row) for row in rows)
+    return write_splits(split_rows, features(config).arrow_schema, folder / config)
+
+
+def write_splits(rows: Iterable[tuple[str, Row]], schema: pa.Schema, folder: Path) -> dict[str, int]:
     """One Parquet file a split, in the Hub's naming; returns the rows of each. A split without rows has no file."""
-    schema = features(config).arrow_schema
     writers: dict[str, pq.ParquetWriter] = {}
     waiting: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
     counts = dict.fromkeys(SPLITS, 0)
@@ -193,15 +199,14 @@ def write_parquet(config: str, rows: Iterator[PublishedRow], split_of: dict[str,
     def flush(split: str) -> None:
         if waiting[split]:
             if split not in writers:
-                path = folder / config / f"{split}-.parquet"  # `seal` names it
+                path = folder / f"{split}-.parquet"  # `seal` names it
                 path.parent.mkdir(parents=True, exist_ok=True)
                 writers[split] = pq.ParquetWriter(path, schema)
             writers[split].write_table(pa.Table.from_pylist(waiting[split], schema=schema))
             counts[split] += len(waiting[split])
             waiting[split].clear()
 
-    for row in rows:
-        split = split_of[row.narrative_id]
+    for split, row in rows:
         waiting[split].append(row.model_dump())
         if len(waiting[split]) == ROWS_AT_ONCE:
             flush(split)
@@ -212,8 +217,10 @@ def write_parquet(config: str, rows: Iterator[PublishedRow], split_of: dict[str,
     return {split: count for split, count in counts.items() if count}
 
 
-def seal(folder: Path, splits: dict[str, dict[str, int]]) -> str:
+def seal(folder: Path, splits: dict[str, dict[str, int]], kinds: Mapping[str, type[Row]] = CONFIGS) -> str:
     """Name the files by what is in them and write the card's YAML; returns the corpus's revision, a hash of it all.
+
+    `kinds` holds each config's row type.
 
     `datasets` knows a local folder by its files' names alone: under equal names it would give a reader of the new
     corpus the rows of the old one, from its cache.
@@ -224,11 +231,11 @@ def seal(folder: Path, splits: dict[str, dict[str, int]]) -> str:
             content = hashlib.file_digest(file, "sha256").hexdigest()[:16]
         named = path.rename(path.with_name(f"{path.name.partition('-')[0]}-00000-of-00001-{content}.parquet"))
         digest.update(named.relative_to(folder).as_posix().encode())
-    _write_card_data(folder, splits)
+    _write_card_data(folder, splits, kinds)
     return digest.hexdigest()[:16]
 
 
-def _write_card_data(folder: Path, splits: dict[str, dict[str, int]]) -> None:
+def _write_card_data(folder: Path, splits: dict[str, dict[str, int]], kinds: Mapping[str, type[Row]]) -> None:
     """A README.md with the YAML by which `load_dataset` finds configs, splits and types; push.py adds the card."""
     configs, infos = [], {}
     for config, counts in splits.items():
@@ -239,7 +246,7 @@ def _write_card_data(folder: Path, splits: dict[str, dict[str, int]]) -> None:
         for split, count in counts.items():
             size = sum(path.stat().st_size for path in (folder / config).glob(f"{split}-*.parquet"))
             split_infos.add(SplitInfo(name=split, num_bytes=size, num_examples=count))
-        infos[config] = DatasetInfo(config_name=config, features=features(config), splits=split_infos)
+        infos[config] = DatasetInfo(config_name=config, features=features(config, kinds), splits=split_infos)
     card = DatasetCardData(configs=configs)
     DatasetInfosDict(infos).to_dataset_card_data(card)
     write_whole(folder / "README.md", f"---\n{card.to_yaml()}\n---\n".encode())

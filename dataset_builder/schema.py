@@ -4,6 +4,7 @@ A row grows as it goes: each stage writes rows of its own type, which hold all t
 Row ids are paths, `<narrative>/c<character>/u<utterance>`, so that every row names its story and its siblings.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -160,18 +161,36 @@ class DescriptorsRow(PublishedRow):
     describer: str
 
 
+class DomainRow(Row):
+    """A row of a domain set: its own classes in `own_label`, its target in `labels` and `scores` (0 or 1)."""
+
+    text: str
+    labels: list[int]
+    scores: list[float]
+    own_label: list[str]
+
+
+class DomainDialogueRow(DomainRow):
+    """A turn of a dialogue: `text`, said by `speaker` after `context`, the turns before it as `Speaker: text` lines."""
+
+    context: str
+    speaker: str
+
+
 CONFIGS: dict[str, type[PublishedRow]] = {
     "contextless": ContextlessRow,
     "contextual": ContextualRow,
     "descriptors": DescriptorsRow,
 }
+DOMAIN_CONFIGS: dict[str, type[DomainRow]] = {"contextless": DomainRow, "contextual": DomainDialogueRow}
 SPLITS = ("train", "validation", "test")
 
 
-def features(config: str) -> Any:
+def features(config: str, kinds: Mapping[str, type[Row]] = CONFIGS) -> Any:
     """The typed `datasets.Features` of a published config, columns in published order.
 
-    `labels` are ClassLabel indices in GoEmotions order; `scores` float32 of length 28.
+    `kinds` holds each config's row type. `labels` are ClassLabel indices in GoEmotions order; `scores` float32 of
+    length 28.
     """
     from datasets import ClassLabel, Features, List, Value
 
@@ -180,9 +199,10 @@ def features(config: str) -> Any:
         "scores": List(Value("float32"), length=len(LABELS)),
         "raw_labels": List({"label": Value("string"), "score": Value("float32")}),
         "descriptors": List({"text": Value("string"), "weight": Value("float32")}),
+        "own_label": List(Value("string")),
         "seed": Value("int64"),
     }
     first = ("id", "text", "context", "labels", "scores", "raw_labels", "descriptors")
-    fields = CONFIGS[config].model_fields
+    fields = kinds[config].model_fields
     order = [*(name for name in first if name in fields), *(name for name in fields if name not in first)]
     return Features({name: typed.get(name, Value("string")) for name in order})

@@ -1,14 +1,17 @@
 """The benchmarks, one entry each: where the rows come from, which labels, what the measure is called.
 
-Adding one is adding a loader of (text, situation, gold labels) rows and an entry of the table.
+There are two kinds: multi-label over the 28, decided by the model's thresholds, and, where an entry names a `bridge`,
+one class a text, decided by the largest score of the set's own classes (`dataset_builder.bridges`). Adding one is
+adding a loader of (text, situation, gold labels) rows and an entry of the table.
 """
 
-import csv
 import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from datasets import DatasetDict, load_dataset
@@ -16,6 +19,8 @@ from datasets.exceptions import DatasetNotFoundError
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
+from dataset_builder.bridges import BRIDGES
+from dataset_builder.domains.goemotions import FILES, PROTOCOL, comments
 from dataset_builder.inputs import InputError, first_line
 from dataset_builder.taxonomy import LABELS
 
@@ -24,17 +29,26 @@ GOEMOTIONS = "google-research-datasets/go_emotions"
 
 @dataclass(frozen=True)
 class Rows:
-    """What a model is measured on. `gold` is (rows, 28), 0 or 1; `contexts` is None where there are no situations."""
+    """What a model is measured on. `gold` is (rows, the benchmark's classes), 0 or 1.
+
+    `contexts` is None where there are no situations, or where the model reads none. `protocol` says which rows of the
+    set these are.
+    """
 
     texts: list[str]
     contexts: list[str] | None
     gold: np.ndarray
     revision: str
+    protocol: str
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A test set: `load(place, config)` gives its rows, from `place` or, where that is None, from the Hub."""
+    """A test set: `load(place, config)` gives its rows, from `place` or, where that is None, from the Hub.
+
+    `bridge` names the set's own classes, of which a text has one; without it a text has any of the 28 labels.
+    `emotions` are those of the classes that `micro_f1_emotions` counts.
+    """
 
     name: str
     title: str
@@ -42,38 +56,45 @@ class Benchmark:
     headline: str
     licence: str
     citation: str
+    bridge: str | None = None
+    emotions: tuple[str, ...] = ()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What is predicted, in the order of the columns of `gold`."""
+        return LABELS if self.bridge is None else tuple(BRIDGES[self.bridge])
 
 
 def goemotions(place: str | None, config: str) -> Rows:
-    """GoEmotions' official test split (5,427 rows, 28 labels), from a folder of the official TSV files or the Hub."""
-    del config
-    if place is not None:
-        return _goemotions_tsv(Path(place))
-    rows = load_splits(GOEMOTIONS, "simplified", None)["test"]
-    return Rows(list(rows["text"]), None, _multi_hot(rows["labels"]), str(HfApi().dataset_info(GOEMOTIONS).sha))
+    """GoEmotions' official test split (5,427 rows, 28 labels): official TSV files, a prepared folder, or the Hub."""
+    if place is None:
+        rows = load_splits(GOEMOTIONS, "simplified", None)["test"]
+        revision = str(HfApi().dataset_info(GOEMOTIONS).sha)
+        return Rows(list(rows["text"]), None, _multi_hot(rows["labels"]), revision, PROTOCOL)
+    if (Path(place) / "manifest.json").exists():
+        return prepared("goemotions", place, config)
+    found = list(comments(Path(place), "test"))
+    digest = hashlib.sha256((Path(place) / FILES["test"]).read_bytes()).hexdigest()
+    gold = _multi_hot([comment.labels for comment in found])
+    return Rows([comment.text for comment in found], None, gold, f"test.tsv sha256 {digest[:16]}", PROTOCOL)
 
 
-def _goemotions_tsv(folder: Path) -> Rows:
-    """Read `test.tsv` and `emotions.txt`; quotes are taken off as the Hub's copy has them.
-
-    Raises:
-        InputError: a file is missing, the labels are in another order, or a line is malformed.
-    """
-    path, names = folder / "test.tsv", folder / "emotions.txt"
-    for file in (path, names):
-        if not file.exists():
-            raise InputError(f"{file}: no such file. --data takes the folder of GoEmotions' official TSV files.")
-    if tuple(names.read_text(encoding="utf-8").split()) != LABELS:
-        raise InputError(f"{names}: not the 28 labels in GoEmotions' order. Take the official file.")
-    texts, labels = [], []
-    with open(path, encoding="utf-8", newline="") as lines:
-        for number, fields in enumerate(csv.reader(lines, delimiter="\t"), start=1):
-            if len(fields) != 3 or not all(part.isdigit() and int(part) < 28 for part in fields[1].split(",")):
-                raise InputError(f"{path}, line {number}: expected text, label numbers 0-27 and an id, tab-separated.")
-            texts.append(fields[0])
-            labels.append([int(part) for part in fields[1].split(",")])
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Rows(texts, None, _multi_hot(labels), f"test.tsv sha256 {digest[:16]}")
+def prepared(domain: str, place: str | None, config: str) -> Rows:
+    """The test split of a folder that `python -m dataset_builder domain` wrote; gold is over the set's own classes."""
+    command = f"python -m dataset_builder domain {domain}"
+    if place is None:
+        raise InputError(f"benchmark '{domain}': give with --data a folder that `{command}` wrote.")
+    manifest = _manifest(Path(place))
+    if manifest.get("domain") != domain:
+        raise InputError(f"{place}: holds {manifest.get('domain', 'no domain set')}. Give a folder of `{command}`.")
+    own_config = next(iter(manifest["rows"]))
+    rows = load_splits(place, own_config, None)["test"]
+    contexts = list(rows["context"]) if own_config == config == "contextual" else None
+    index = {name: position for position, name in enumerate(BRIDGES[domain])}
+    gold = np.zeros((len(rows), len(index)), dtype=np.int8)
+    for row, names in enumerate(rows["own_label"]):
+        gold[row, [index[name] for name in names]] = 1
+    return Rows(list(rows["text"]), contexts, gold, str(manifest["revision"]), str(manifest["protocol"]))
 
 
 def own(place: str | None, config: str) -> Rows:
@@ -85,12 +106,18 @@ def own(place: str | None, config: str) -> Rows:
         raise InputError(f"data set '{place}', config '{config}': has no test rows. Build it from more stories.")
     rows = corpus["test"]
     contexts = list(rows["context"]) if config == "contextual" else None
-    manifest = Path(place) / "manifest.json"
-    return Rows(list(rows["text"]), contexts, _multi_hot(rows["labels"]), _revision_of(manifest) or place)
+    revision = str(_manifest(Path(place)).get("revision", place))
+    return Rows(list(rows["text"]), contexts, _multi_hot(rows["labels"]), revision, "the corpus's own test split")
 
 
-def _revision_of(manifest: Path) -> str | None:
-    return str(json.loads(manifest.read_text(encoding="utf-8"))["revision"]) if manifest.exists() else None
+def _manifest(folder: Path) -> dict[str, Any]:
+    """What a folder's manifest says; nothing where there is none."""
+    path = folder / "manifest.json"
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise InputError(f"{path}: broken JSON ({error}). Make the folder again.") from None
+    return content
 
 
 def load_splits(place: str, config: str, revision: str | None) -> DatasetDict:
@@ -129,6 +156,37 @@ BENCHMARKS = {
             headline="macro_f1",
             licence="apache-2.0",
             citation="this project",
+        ),
+        Benchmark(
+            name="isear",
+            title="ISEAR, 7 classes",
+            load=partial(prepared, "isear"),
+            headline="macro_f1",
+            licence="none stated; research",
+            citation="Scherer and Wallbott 1994",
+            bridge="isear",
+        ),
+        Benchmark(
+            name="emocontext",
+            title="EmoContext test, 4 classes",
+            load=partial(prepared, "emocontext"),
+            headline="micro_f1_emotions",
+            licence="participants of SemEval-2019 Task 3",
+            citation="Chatterjee et al. 2019, S19-2005",
+            bridge="emocontext",
+            emotions=("happy", "sad", "angry"),
+        ),
+        *(
+            Benchmark(
+                name=f"iemocap-{classes}",
+                title=f"IEMOCAP session 5, {classes} classes",
+                load=partial(prepared, f"iemocap-{classes}"),
+                headline="weighted_f1",
+                licence="IEMOCAP release agreement",
+                citation="Busso et al. 2008",
+                bridge=f"iemocap-{classes}",
+            )
+            for classes in (4, 6)
         ),
     )
 }

@@ -12,12 +12,25 @@ from typing import Any
 
 from dataset_builder.inputs import InputError, run_command
 from dataset_builder.provenance import RESULTS
-from eval.benchmarks import BENCHMARKS
+from eval.benchmarks import BENCHMARKS, Benchmark
 
 CARDS = Path("model_cards")
 README = Path("README.md")
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 Result = dict[str, Any]
+# The metrics of the two kinds of benchmark: any of the 28 labels, or one of the set's own classes.
+SEVERAL = {
+    "macro_f1": "macro-F1",
+    "micro_f1": "micro-F1",
+    "macro_f1_at_05": "macro-F1 at 0.5",
+    "ece": "calibration error",
+}
+SINGLE = {
+    "macro_f1": "macro-F1",
+    "accuracy": "accuracy",
+    "weighted_f1": "weighted F1",
+    "micro_f1_emotions": "micro-F1 of the emotions",
+}
 
 
 def read_results(folder: Path) -> dict[str, dict[str, Result]]:
@@ -50,17 +63,19 @@ def model_section(results: dict[str, Result]) -> str:
     measured = [(BENCHMARKS[name], found) for name, found in results.items() if name in BENCHMARKS]
     if not measured:
         return "Not measured yet."
-    columns = ["macro_f1", "micro_f1", "macro_f1_at_05", "ece"]
-    rows = [[b.title, str(r["support"]), *(interval(r["metrics"][column]) for column in columns)] for b, r in measured]
-    titles = ["benchmark", "rows", "macro-F1", "micro-F1", "macro-F1 at 0.5", "calibration error"]
-    parts = [table(titles, rows)]
+    several = [(benchmark, found) for benchmark, found in measured if benchmark.bridge is None]
+    single = [(benchmark, found) for benchmark, found in measured if benchmark.bridge is not None]
+    parts = [_scores(of_kind, columns) for of_kind, columns in ((several, SEVERAL), (single, SINGLE)) if of_kind]
+    if single:
+        splits = "; ".join(f"{benchmark.title}: {found['protocol']}" for benchmark, found in single)
+        parts.append(f"A text has one class there; predicted is the one whose labels score highest. {splits}.")
     for benchmark, found in measured:
         labels = [[label, f"{row['f1']:.3f}", str(row["support"])] for label, row in found["per_label"].items()]
         parts.append(
             f"<details><summary>Per label: {benchmark.title}</summary>\n\n"
             f"{table(['label', 'F1', 'rows'], labels)}\n\n</details>"
         )
-    about = measured[0][1]
+    about = (several or single)[0][1]
     trained = about["trained_on"]
     parts.append(
         f"Brackets are 95 % bootstrap intervals over the rows; {_seeds(about)}. Thresholds: "
@@ -69,6 +84,16 @@ def model_section(results: dict[str, Result]) -> str:
         f"`{about['recipe_hash']}`; measured at commit `{about['commit'][:12]}` on {about['hardware']}."
     )
     return "\n\n".join(parts)
+
+
+def _scores(measured: list[tuple[Benchmark, Result]], columns: dict[str, str]) -> str:
+    """A row for each benchmark; a metric that it does not have is left empty."""
+    columns = {name: title for name, title in columns.items() if any(name in r["metrics"] for _, r in measured)}
+    rows = [
+        [b.title, str(r["support"]), *(interval(r["metrics"][c]) if c in r["metrics"] else "" for c in columns)]
+        for b, r in measured
+    ]
+    return table(["benchmark", "rows", *columns.values()], rows)
 
 
 def corpus_section(results: dict[str, Result]) -> str:

@@ -1,7 +1,8 @@
 """python -m eval.run --model DIR_OR_ID --benchmark goemotions [--data DIR] [--out DIR]
 
 Measures one model on one benchmark and writes <out>/<model>/<benchmark>.json. Thresholds are the model's own, chosen
-on its development split; nothing is chosen here.
+on its development split; where a text has one of the set's own classes, the largest score decides. Nothing is chosen
+here.
 """
 
 import argparse
@@ -10,47 +11,76 @@ from typing import Any
 
 import numpy as np
 
+from dataset_builder.bridges import native_scores
 from dataset_builder.inputs import run_command
 from dataset_builder.provenance import RESULTS, provenance, write_result
-from dataset_builder.taxonomy import LABELS
-from eval.benchmarks import BENCHMARKS, Rows, find
-from eval.metrics import bootstrap, expected_calibration_error, macro_f1, micro_f1, per_class_f1
+from eval.benchmarks import BENCHMARKS, Benchmark, Rows, find
+from eval.metrics import (
+    Measure,
+    accuracy,
+    bootstrap,
+    expected_calibration_error,
+    largest,
+    macro_f1,
+    micro_f1,
+    per_class_f1,
+    weighted_f1,
+)
 from eval.predict import Model, load_model, probabilities
 
+Metrics = dict[str, dict[str, float]]
 
-def measure(rows: Rows, scores: np.ndarray, thresholds: np.ndarray) -> dict[str, dict[str, float]]:
-    """All metrics as {name: {value, low, high}}; F1 has bootstrap intervals over the rows."""
-    predicted = (scores >= thresholds).astype(np.int8)
-    at_half = (scores >= 0.5).astype(np.int8)
-    metrics: dict[str, dict[str, float]] = {}
-    for name, function, decided in (
-        ("macro_f1", macro_f1, predicted),
-        ("micro_f1", micro_f1, predicted),
-        ("macro_f1_at_05", macro_f1, at_half),
-        ("micro_f1_at_05", micro_f1, at_half),
-    ):
-        low, high = bootstrap(function, rows.gold, decided)
-        metrics[name] = {"value": function(rows.gold, decided), "low": low, "high": high}
-    metrics["ece"] = {"value": expected_calibration_error(rows.gold, scores)}
-    metrics["labels_per_text"] = {"value": float(predicted.sum(axis=1).mean())}
+
+def decide(benchmark: Benchmark, scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Predictions (rows, the benchmark's classes) from scores (rows, 28): by thresholds, or one of its own classes."""
+    if benchmark.bridge is None:
+        return (scores >= thresholds).astype(np.int8)
+    return largest(native_scores(benchmark.bridge, scores))
+
+
+def measure(benchmark: Benchmark, gold: np.ndarray, scores: np.ndarray, thresholds: np.ndarray) -> Metrics:
+    """All metrics of a benchmark's kind as {name: {value, low, high}}; intervals are by bootstrap over the rows."""
+    predicted = decide(benchmark, scores, thresholds)
+    metrics: Metrics = {"macro_f1": _with_interval(macro_f1, gold, predicted)}
+    if benchmark.bridge is None:
+        at_half = (scores >= 0.5).astype(np.int8)
+        metrics["micro_f1"] = _with_interval(micro_f1, gold, predicted)
+        metrics["macro_f1_at_05"] = _with_interval(macro_f1, gold, at_half)
+        metrics["micro_f1_at_05"] = _with_interval(micro_f1, gold, at_half)
+        metrics["ece"] = {"value": expected_calibration_error(gold, scores)}
+        metrics["labels_per_text"] = {"value": float(predicted.sum(axis=1).mean())}
+    else:
+        metrics["accuracy"] = _with_interval(accuracy, gold, predicted)
+        metrics["weighted_f1"] = _with_interval(weighted_f1, gold, predicted)
+    if benchmark.emotions:
+        columns = [benchmark.classes.index(name) for name in benchmark.emotions]
+        metrics["micro_f1_emotions"] = _with_interval(micro_f1, gold[:, columns], predicted[:, columns])
     return {name: {key: round(value, 4) for key, value in found.items()} for name, found in metrics.items()}
 
 
-def result(model: Model, benchmark: str, rows: Rows, scores: np.ndarray) -> dict[str, Any]:
+def _with_interval(function: Measure, gold: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    low, high = bootstrap(function, gold, predicted)
+    return {"value": function(gold, predicted), "low": low, "high": high}
+
+
+def result(model: Model, benchmark: Benchmark, rows: Rows, scores: np.ndarray) -> dict[str, Any]:
     """A result file's content: metrics and where they come from."""
-    predicted = (scores >= model.thresholds).astype(np.int8)
-    f1, support = per_class_f1(rows.gold, predicted), rows.gold.sum(axis=0).tolist()
-    per_label = {label: {"f1": round(f1[i], 4), "support": int(support[i])} for i, label in enumerate(LABELS)}
+    f1 = per_class_f1(rows.gold, decide(benchmark, scores, model.thresholds))
+    support = rows.gold.sum(axis=0).tolist()
+    chosen = model.record.get("threshold_source", "the model's config")
     return {
         "name": model.name,
-        "benchmark": benchmark,
-        "metrics": measure(rows, scores, model.thresholds),
-        "per_label": per_label,
+        "benchmark": benchmark.name,
+        "metrics": measure(benchmark, rows.gold, scores, model.thresholds),
+        "per_label": {
+            name: {"f1": round(f1[i], 4), "support": int(support[i])} for i, name in enumerate(benchmark.classes)
+        },
         "support": len(rows.texts),
-        "threshold_source": model.record.get("threshold_source", "the model's config"),
+        "threshold_source": chosen if benchmark.bridge is None else "argmax over the set's own classes",
         "seeds": [model.record["recipe"]["seed"]] if "recipe" in model.record else [],
         "model_revision": model.revision,
         "data_revision": rows.revision,
+        "protocol": rows.protocol,
         "trained_on": {key: model.record.get(key) for key in ("dataset", "dataset_revision", "train_rows", "steps")},
         "recipe_hash": model.record.get("recipe_hash", "unknown"),
         **provenance(),
@@ -62,14 +92,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m eval.run", description="Measures a model on a benchmark.")
     parser.add_argument("--model", required=True, help="a model folder or Hub id")
     parser.add_argument("--benchmark", required=True, help=", ".join(sorted(BENCHMARKS)))
-    parser.add_argument("--data", help="the benchmark's own files, or the corpus for 'own'; default: from the Hub")
+    parser.add_argument(
+        "--data",
+        help="its files, or a folder of `dataset_builder domain`, or the corpus for 'own'; default: from the Hub",
+    )
     parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
     benchmark = find(args.benchmark)
     model = load_model(args.model)
     rows = benchmark.load(args.data, model.record.get("recipe", {}).get("config", "contextless"))
     scores = probabilities(model, rows.texts, rows.contexts)
-    content = result(model, benchmark.name, rows, scores)
+    content = result(model, benchmark, rows, scores)
     path = write_result(content, args.out, model.name, benchmark.name)
     headline = content["metrics"][benchmark.headline]
     print(

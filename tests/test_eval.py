@@ -5,15 +5,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sklearn.metrics
 
+from dataset_builder.bridges import BRIDGES
+from dataset_builder.domains.prepare import prepare
 from dataset_builder.inputs import InputError
 from dataset_builder.provenance import write_result
 from dataset_builder.taxonomy import LABELS
-from eval.benchmarks import find, goemotions, own
-from eval.cards import fill, model_section, read_results, render, table
-from eval.metrics import bootstrap, expected_calibration_error, macro_f1, micro_f1, per_class_f1
+from eval.benchmarks import Rows, find, goemotions, own
+from eval.cards import fill, model_section, read_results, readme_section, render, table
+from eval.metrics import (
+    accuracy,
+    bootstrap,
+    expected_calibration_error,
+    largest,
+    macro_f1,
+    micro_f1,
+    per_class_f1,
+    weighted_f1,
+)
 from eval.predict import load_model, probabilities
-from eval.run import measure, result
+from eval.run import decide, measure, result
+from tests.conftest import Command
+from tests.test_dataset_builder_domains import emocontext_files, goemotions_files, iemocap_files, isear_files
 
 GOEMOTIONS = Path(__file__).parent.parent.parent / "shared/data/goemotions"
 
@@ -26,6 +40,41 @@ def test_f1_by_hand() -> None:
     assert micro_f1(gold, predicted) == pytest.approx(0.75)
     assert per_class_f1(gold, predicted) == pytest.approx([0.5, 1.0])
     assert macro_f1(gold, np.zeros_like(gold)) == 0
+
+
+def test_measures_of_one_class_a_text_by_hand() -> None:
+    # happy hit, sad taken for others, two others taken for angry, one others hit
+    gold = np.eye(4, dtype=int)[[0, 1, 3, 3, 3]]
+    predicted = np.eye(4, dtype=int)[[0, 3, 2, 2, 3]]
+    assert accuracy(gold, predicted) == pytest.approx(2 / 5)
+    assert per_class_f1(gold, predicted) == pytest.approx([1, 0, 0, 2 / 5])  # others: 1 hit, 1 false, 2 missed
+    assert macro_f1(gold, predicted) == pytest.approx(1.4 / 4)
+    assert weighted_f1(gold, predicted) == pytest.approx((1 * 1 + 3 * 2 / 5) / 5)
+    # over the emotions: 1 hit of 3 predicted and of 2 gold
+    assert micro_f1(gold[:, :3], predicted[:, :3]) == pytest.approx(2 / 5)
+
+
+def test_they_are_scikit_learn_s() -> None:
+    draw = np.random.default_rng(0)
+    gold, predicted = draw.integers(0, 4, (2, 300))
+    one_hot = (np.eye(4, dtype=int)[gold], np.eye(4, dtype=int)[predicted])
+    assert accuracy(*one_hot) == pytest.approx(sklearn.metrics.accuracy_score(gold, predicted))
+    for ours, average in ((macro_f1, "macro"), (weighted_f1, "weighted")):
+        assert ours(*one_hot) == pytest.approx(sklearn.metrics.f1_score(gold, predicted, average=average))
+    emotions = sklearn.metrics.f1_score(gold, predicted, labels=[0, 1, 2], average="micro")
+    assert micro_f1(one_hot[0][:, :3], one_hot[1][:, :3]) == pytest.approx(emotions)
+
+
+def test_the_largest_score_decides() -> None:
+    assert largest(np.array([[0.1, 0.3], [0.2, 0.2]])).tolist() == [[0, 1], [1, 0]]
+    scores = np.zeros((2, 28))
+    scores[0, LABELS.index("embarrassment")] = 0.2
+    scores[0, LABELS.index("neutral")] = 0.9  # no class of ISEAR reads it
+    scores[1, LABELS.index("love")] = 0.4
+    decided = decide(find("isear"), scores, np.full(28, 0.5))
+    assert [list(BRIDGES["isear"])[row.argmax()] for row in decided] == ["shame", "joy"]
+    assert decided.sum(axis=1).tolist() == [1, 1]
+    assert np.flatnonzero(decide(find("goemotions"), scores, np.full(28, 0.5))[0]).tolist() == [27]
 
 
 def test_calibration_error_by_hand() -> None:
@@ -88,7 +137,7 @@ def test_the_official_test_split() -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(InputError, match=r"unknown benchmark 'goemotion'\. Known: goemotions, own"):
+    with pytest.raises(InputError, match=r"unknown benchmark 'goemotion'\. Known: emocontext, goemotions, iemocap-4"):
         find("goemotion")
     with pytest.raises(InputError, match="--data"):
         own(None, "contextless")
@@ -102,19 +151,91 @@ def test_a_model_is_measured_as_a_user_loads_it(tiny_models: Path, scripted_work
     assert rows.contexts is not None
     first = model.classify({"text": rows.texts[0], "text_pair": rows.contexts[0]})
     assert scores[0][LABELS.index(first[0]["label"])] == pytest.approx(first[0]["score"], abs=1e-5)
-    content = result(model, "own", rows, scores)
+    content = result(model, find("own"), rows, scores)
     path = write_result(content, tmp_path, model.name, "own")
     read = json.loads(path.read_text())
     assert read["support"] == len(rows.texts)
     found = read["metrics"]["macro_f1"]
     assert found["low"] <= found["value"] <= found["high"]
     assert read["trained_on"]["dataset_revision"] == read["data_revision"]
-    assert "macro_f1_at_05" in measure(rows, scores, model.thresholds)
+    assert "macro_f1_at_05" in measure(find("own"), rows.gold, scores, model.thresholds)
     section = model_section(read_results(tmp_path)[model.name])
     f1 = [label["f1"] for label in read["per_label"].values()]
     assert np.mean(f1) == pytest.approx(found["value"], abs=1e-3)
     assert f"{found['value']:.3f}" in section
     assert "| grief |" in section
+
+
+def test_prepared_folders_are_benchmarks(tmp_path: Path) -> None:
+    prepare("goemotions", goemotions_files(tmp_path / "g"), tmp_path / "goemotions")
+    official, prepared = (goemotions(str(tmp_path / place), "contextless") for place in ("g", "goemotions"))
+    assert official.texts == prepared.texts
+    assert official.gold.tolist() == prepared.gold.tolist()
+    assert prepared.revision == json.loads((tmp_path / "goemotions/manifest.json").read_text())["revision"]
+    prepare("emocontext", emocontext_files(tmp_path / "e"), tmp_path / "emocontext")
+    rows = find("emocontext").load(str(tmp_path / "emocontext"), "contextual")
+    assert rows.contexts is not None
+    assert rows.contexts[0] == "A: Hi\nB: Hello"
+    assert rows.gold.tolist() == [[0, 0, 0, 1], [1, 0, 0, 0]]
+    assert find("emocontext").load(str(tmp_path / "emocontext"), "contextless").contexts is None
+    prepare("iemocap-6", iemocap_files(tmp_path / "i"), tmp_path / "iemocap-6")
+    assert find("iemocap-6").load(str(tmp_path / "iemocap-6"), "contextual").gold.shape == (6, 6)
+
+
+def test_folders_of_another_set_are_refused(tmp_path: Path, scripted_work: Path) -> None:
+    prepare("iemocap-6", iemocap_files(tmp_path / "i"), tmp_path / "iemocap-6")
+    with pytest.raises(InputError, match=r"holds iemocap-6\. Give a folder of .*domain iemocap-4"):
+        find("iemocap-4").load(str(tmp_path / "iemocap-6"), "contextual")
+    with pytest.raises(InputError, match="holds no domain set"):
+        find("isear").load(str(scripted_work / "corpus"), "contextless")
+    with pytest.raises(InputError, match="benchmark 'isear': give with --data"):
+        find("isear").load(None, "contextless")
+    (tmp_path / "iemocap-6/manifest.json").write_text("{")
+    with pytest.raises(InputError, match=r"manifest.json: broken JSON"):
+        find("iemocap-6").load(str(tmp_path / "iemocap-6"), "contextual")
+
+
+def test_both_kinds_are_measured_by_the_command_and_have_their_tables(
+    tiny_models: Path, tmp_path: Path, command: Command
+) -> None:
+    name = "emo-pillars-contextual-minilm"
+    makers = {"goemotions": goemotions_files, "isear": isear_files, "emocontext": emocontext_files}
+    for benchmark, make in makers.items():
+        prepare(benchmark, make(tmp_path / "files" / benchmark), tmp_path / benchmark)
+        arguments = ("--benchmark", benchmark, "--data", tmp_path / benchmark, "--out", tmp_path / "out")
+        done = command("-m", "eval.run", "--model", tiny_models / name, *arguments)
+        assert done.returncode == 0, done.stderr
+        assert find(benchmark).headline in done.stdout
+    results = read_results(tmp_path / "out")
+    isear, chat = results[name]["isear"], results[name]["emocontext"]
+    assert set(isear) == set(chat) == set(results[name]["goemotions"])
+    assert isear["threshold_source"] == "argmax over the set's own classes"
+    assert isear["protocol"].startswith("by person")
+    assert list(isear["per_label"]) == list(BRIDGES["isear"])
+    assert sum(found["support"] for found in isear["per_label"].values()) == isear["support"] == 28
+    assert "micro_f1_emotions" not in isear["metrics"]
+    assert chat["metrics"]["micro_f1_emotions"]["low"] <= chat["metrics"]["micro_f1_emotions"]["value"]
+    section = model_section(results[name])
+    assert "| benchmark | rows | macro-F1 | micro-F1 | macro-F1 at 0.5 | calibration error |" in section
+    assert "| benchmark | rows | macro-F1 | accuracy | weighted F1 | micro-F1 of the emotions |" in section
+    assert "ISEAR, 7 classes: by person" in section
+    assert "| guilt |" in section
+    assert "Thresholds: one value for all labels" in section
+    assert "micro-F1 of the emotions" not in model_section({"isear": isear})
+    assert "not measured" in readme_section(results)
+
+
+def test_a_perfect_model_has_perfect_numbers() -> None:
+    benchmark = find("iemocap-4")
+    gold = np.eye(4, dtype=np.int8)[[0, 1, 2, 3, 0]]
+    scores = np.zeros((5, 28))
+    for row, name in enumerate(("joy", "sadness", "neutral", "anger", "excitement")):
+        scores[row, LABELS.index(name)] = 0.9
+    rows = Rows(["x"] * 5, None, gold, "r", "p")
+    metrics = measure(benchmark, rows.gold, scores, np.full(28, 0.5))
+    assert {name: found["value"] for name, found in metrics.items()} == {
+        "macro_f1": 1.0, "accuracy": 1.0, "weighted_f1": 1.0,
+    }  # fmt: skip
 
 
 def test_models_that_do_not_fit(tmp_path: Path, tiny_models: Path, tiny_encoder: Path) -> None:

@@ -1,0 +1,44 @@
+"""EmoContext (SemEval-2019 Task 3): three turns of a chat, the third labelled; a participant's own copy.
+
+The first and the third turn are one speaker's (A), the second is the other's (B). The official splits differ in their
+shares of classes: half of train is `others`, of dev and test six in seven.
+"""
+
+from pathlib import Path
+
+from dataset_builder.bridges import BRIDGES
+from dataset_builder.domains.reading import Example, Fold, Source, class_in, table
+from dataset_builder.inputs import InputError
+
+FILES = {"train": "train.txt", "validation": "dev.txt", "test": "test.txt"}
+HEADER = ("id", "turn1", "turn2", "turn3", "label")
+WHAT = "Give the folder of the task's train.txt, dev.txt and test.txt, all with labels."
+
+
+def read(folder: Path, fold: Fold | None) -> Source:
+    """The official splits as they are.
+
+    Raises:
+        InputError: a file is missing or without labels, or a line is malformed (file and line are named).
+    """
+    del fold
+    splits = {split: _examples(folder / name, split) for split, name in FILES.items()}
+    return Source(splits, [folder / name for name in FILES.values()], "official splits")
+
+
+def _examples(path: Path, split: str) -> list[Example]:
+    classes = tuple(BRIDGES["emocontext"])
+    examples = []
+    for place, (key, first, second, third, label) in table(path, HEADER, WHAT):
+        if not third:
+            raise InputError(f"{place}: turn3 is empty. Mend or delete it.")
+        examples.append(
+            Example(
+                id=f"emocontext/{split}/{key}",
+                text=third,
+                classes=(class_in(label, classes, place),),
+                context=f"A: {first}\nB: {second}",
+                speaker="A",
+            )
+        )
+    return examples

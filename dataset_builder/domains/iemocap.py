@@ -1,0 +1,124 @@
+"""IEMOCAP (Busso et al. 2008): acted dialogues of two people, turns with a majority emotion; a licensed user's copy.
+
+Of `IEMOCAP_full_release`, Session1..5/dialog/EmoEvaluation holds a file of labels for each dialogue, and
+Session1..5/dialog/transcriptions one of what was said. Sessions 1-4 are for training, a dialogue in ten of them for
+validation; session 5, with two actors of its own, is the test split. Turns of other emotions, or without a majority
+(`xxx`), are no rows, but they are context: a turn's context is the ten turns that began before it.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from dataset_builder.domains.reading import Example, Fold, Source, class_in, drawn, lines
+from dataset_builder.inputs import InputError
+
+CONTEXT_TURNS = 10
+TEST_SESSION = 5
+VALIDATION_SHARE = 0.1
+FOUR = {"hap": "hap", "exc": "hap", "sad": "sad", "neu": "neu", "ang": "ang"}
+SIX = {"hap": "hap", "sad": "sad", "neu": "neu", "ang": "ang", "exc": "exc", "fru": "fru"}
+EMOTIONS = ("ang", "dis", "exc", "fea", "fru", "hap", "neu", "oth", "sad", "sur", "xxx")
+WHAT = "Give the folder IEMOCAP_full_release, with Session1 to Session5 in it."
+LABEL = re.compile(r"\[[\d.]+ - [\d.]+\]\s+(Ses\d\d\w+)\s+(\w+)\s+\[.*\]\s*")
+TURN = re.compile(r"(Ses\d\d\w+_([FM])\w+)\s+\[([\d.]+)-[\d.]+\]:\s*(\S.*)")
+ASIDE = re.compile(r"([FM]):\s*(\S.*)")  # some turns have neither name nor time; they stand where they are
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A turn of a dialogue; `name` is empty where it has none. `start` is in seconds."""
+
+    name: str
+    speaker: str
+    start: float
+    text: str
+
+
+def read(classes: Mapping[str, str], folder: Path, fold: Fold | None) -> Source:
+    """The dialogues' turns of these emotions, each as its class.
+
+    Raises:
+        InputError: a session or file is missing, a label is malformed or of a turn that nobody transcribed (file and
+            line are named).
+    """
+    del fold
+    counts: Counter[str] = Counter()
+    files: list[Path] = []
+    splits: dict[str, list[Example]] = {"train": [], "validation": [], "test": []}
+    sessions = {session: _labels_files(folder, session) for session in range(1, TEST_SESSION + 1)}
+    trained = sorted(path.stem for session, found in sessions.items() if session != TEST_SESSION for path in found)
+    held = drawn(trained, VALIDATION_SHARE)
+    for session, found in sessions.items():
+        for path in found:
+            transcript = path.parent.parent / "transcriptions" / path.name
+            files += [path, transcript]
+            split = "test" if session == TEST_SESSION else "validation" if path.stem in held else "train"
+            splits[split] += _examples(path, transcript, classes, counts)
+    protocol = (
+        f"sessions 1-4 for training, of their dialogues {VALIDATION_SHARE:.0%} validation; session {TEST_SESSION} is "
+        f"test; context: {CONTEXT_TURNS} turns"
+    )
+    return Source(splits, files, protocol, dict(counts))
+
+
+read_four = partial(read, FOUR)
+read_six = partial(read, SIX)
+
+
+def _labels_files(folder: Path, session: int) -> list[Path]:
+    labels = folder / f"Session{session}" / "dialog" / "EmoEvaluation"
+    found = sorted(path for path in labels.glob("Ses*.txt"))  # beside them lie `._Ses*` of the archive's maker
+    if not found:
+        raise InputError(f"{labels}: no Ses*.txt there. {WHAT}")
+    return found
+
+
+def _examples(path: Path, transcript: Path, classes: Mapping[str, str], counts: Counter[str]) -> list[Example]:
+    turns = _turns(transcript, counts)
+    position = {turn.name: index for index, turn in enumerate(turns) if turn.name}
+    examples = []
+    for place, line in lines(path, WHAT):
+        if not line.startswith("["):  # the header, and each evaluator's opinion
+            continue
+        label = LABEL.fullmatch(line)
+        if label is None:
+            raise InputError(f"{place}: expected [start - end], turn, emotion, [values], found {line[:80]!r}.")
+        name, emotion = label.group(1), class_in(label.group(2), EMOTIONS, place)
+        if emotion not in classes:
+            counts["turns_of_other_emotions"] += 1
+            continue
+        if name not in position:
+            raise InputError(f"{place}: turn {name} is not in {transcript}. Take both from the same release.")
+        turn = turns[position[name]]
+        examples.append(
+            Example(
+                id=f"iemocap/{name}",
+                text=turn.text,
+                classes=(classes[emotion],),
+                context=_context(turns, position[name]),
+                speaker=turn.speaker,
+            )
+        )
+    return examples
+
+
+def _turns(path: Path, counts: Counter[str]) -> list[Turn]:
+    """The turns of a dialogue in the order in which they began."""
+    turns: list[Turn] = []
+    for _, line in lines(path, WHAT):
+        if turn := TURN.fullmatch(line.strip()):
+            turns.append(Turn(turn.group(1), turn.group(2), float(turn.group(3)), turn.group(4)))
+        elif aside := ASIDE.fullmatch(line.strip()):
+            turns.append(Turn("", aside.group(1), turns[-1].start if turns else 0.0, aside.group(2)))
+        else:
+            counts["lines_that_are_no_turn"] += 1
+    return sorted(turns, key=lambda turn: turn.start)
+
+
+def _context(turns: list[Turn], position: int) -> str:
+    before = turns[max(0, position - CONTEXT_TURNS) : position]
+    return "\n".join(f"{turn.speaker}: {turn.text}" for turn in before)

@@ -1,0 +1,131 @@
+"""ISEAR (Scherer and Wallbott): reports of one's own emotions, seven of each person; key, emotion, text.
+
+The key's last digit is the emotion's, the rest is the person. By default a person's reports stay together: `train.tsv`
+gives train and validation, `dev.tsv` is the test split. With a fold, the protocol of paper A (A6): random folds over
+all rows at hand, 80/20 for five; a person's reports are on both sides, so the numbers are higher than those of default.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from dataset_builder.bridges import BRIDGES
+from dataset_builder.domains.reading import SEED, Example, Fold, Source, class_in, drawn, table
+from dataset_builder.inputs import InputError
+
+HEADER = ("key", "emotion", "text")
+TRAIN, DEV, WHOLE = "train.tsv", "dev.tsv", "isear.tsv"
+VALIDATION_SHARE = 0.1
+WHAT = f"Give a folder with {TRAIN} and {DEV}, or with the whole set as {WHOLE} (header: key, emotion, text)."
+# Bytes of the original's line breaks and of letters outside ASCII, as they come out of its conversions.
+ODD = str.maketrans({"á": " ", "÷": "ö", "¦": "°"})
+LONGEST_NON_ANSWER = 100  # characters; longer texts that begin so go on to tell something
+NON_ANSWER = re.compile(
+    r"(no (resp?onse|description|answer|answers)\b|blank$|not applicable\b|(it |this )?does(n't| not) apply\b"
+    r"|(honestly, )?(i )?(have )?(never|not) (yet )?(felt|had|experienced)\b|never experienced\b"
+    r"|(i )?haven't (felt|been|had|experienced)\b"
+    r"|(i )?(can ?not|can't|could not|do not|don't) (recall|remember|think of)\b"
+    r"|the same as (in|for) \w+$|normally i do not feel\b)",
+    re.IGNORECASE,
+)
+
+
+def is_non_answer(text: str) -> bool:
+    """Whether a report says only that there is none ("[ No response.]", "Can't remember that feeling.")."""
+    bare = text.strip(" []().")
+    return not bare or (len(bare) <= LONGEST_NON_ANSWER and NON_ANSWER.match(bare) is not None)
+
+
+def read(folder: Path, fold: Fold | None) -> Source:
+    """The set without non-answers, repeats and texts of the test split in the other two; what was removed is counted.
+
+    Raises:
+        InputError: files are missing, a line is malformed, or a person is in both files (file and line are named).
+    """
+    counts: Counter[str] = Counter()
+    if fold is None:
+        if (folder / WHOLE).exists() and not (folder / TRAIN).exists():
+            raise InputError(
+                f"{folder / WHOLE}: the whole set is measured in folds. Add --fold 1 (to 5, or --folds N)."
+            )
+        files = [folder / TRAIN, folder / DEV]
+        splits = _by_person(*(_examples(path, counts) for path in files))
+        protocol = f"by person: {DEV} is test; of {TRAIN}'s persons {VALIDATION_SHARE:.0%} are validation"
+    else:
+        files = [folder / WHOLE] if (folder / WHOLE).exists() else [folder / TRAIN, folder / DEV]
+        splits = _by_fold([example for path in files for example in _examples(path, counts)], fold, counts)
+        protocol = (
+            f"random folds over all rows of {', '.join(path.name for path in files)}: fold {fold.number} of {fold.of} "
+            f"is test, {VALIDATION_SHARE:.0%} of the rest validation; a person may be on both sides"
+        )
+    splits = {split: _without_repeats(examples, counts) for split, examples in splits.items()}
+    tested = {_plain(example.text) for example in splits["test"]}
+    for split in ("train", "validation"):
+        kept = [example for example in splits[split] if _plain(example.text) not in tested]
+        counts[f"{split}_texts_of_test"] += len(splits[split]) - len(kept)
+        splits[split] = kept
+    return Source(splits, files, protocol, dict(counts))
+
+
+def person(key: str) -> str:
+    """Who wrote a report: its key without the last digit, which is the emotion's."""
+    return key.rpartition("/")[2][:-1]
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _examples(path: Path, counts: Counter[str]) -> list[Example]:
+    """The answers of a file, with odd characters mended."""
+    examples: list[Example] = []
+    keys: set[str] = set()
+    classes = tuple(BRIDGES["isear"])
+    for place, (key, emotion, text) in table(path, HEADER, WHAT):
+        if len(key) < 2 or not key.isdecimal() or key in keys:
+            raise InputError(f"{place}: key {key!r} must be a number of its own: the person, then the emotion's digit.")
+        keys.add(key)
+        class_in(emotion, classes, place)
+        mended = " ".join(text.translate(ODD).split())
+        counts["odd_characters"] += mended != text
+        if is_non_answer(mended):
+            counts["non_answers"] += 1
+        else:
+            examples.append(Example(f"isear/{key}", mended, (emotion,)))
+    return examples
+
+
+def _by_person(train: list[Example], test: list[Example]) -> dict[str, list[Example]]:
+    persons = sorted({person(example.id) for example in train})
+    both = set(persons) & {person(example.id) for example in test}
+    if both:
+        raise InputError(f"{TRAIN} and {DEV}: person {min(both)} is in both. Split them by person, or add --fold.")
+    held = drawn(persons, VALIDATION_SHARE) if persons else set()
+    return {
+        "train": [example for example in train if person(example.id) not in held],
+        "validation": [example for example in train if person(example.id) in held],
+        "test": test,
+    }
+
+
+def _by_fold(examples: list[Example], fold: Fold, counts: Counter[str]) -> dict[str, list[Example]]:
+    examples = _without_repeats(examples, counts)
+    parts = np.array_split(np.random.default_rng(SEED).permutation(len(examples)), fold.of)
+    test = parts.pop(fold.number - 1)
+    rest = np.concatenate(parts)  # in the order of the draw, so that its beginning is a random part of it
+    cut = max(1, round(VALIDATION_SHARE * len(rest)))
+
+    def chosen(rows: Iterable[int]) -> list[Example]:
+        return [examples[row] for row in sorted(rows)]
+
+    return {"train": chosen(rest[cut:]), "validation": chosen(rest[:cut]), "test": chosen(test)}
+
+
+def _without_repeats(examples: list[Example], counts: Counter[str]) -> list[Example]:
+    """The first of each text and class."""
+    kept = {(_plain(example.text), example.classes): example for example in reversed(examples)}
+    counts["repeats"] += len(examples) - len(kept)
+    return list(reversed(kept.values()))
