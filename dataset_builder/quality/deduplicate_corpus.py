@@ -168,6 +168,8 @@ def nearest_twins(vectors: np.ndarray, threshold: float) -> dict[int, int]:
                 twins[row] = earlier[int(alike.argmax())]
             crowded = crowded or bool((unit[neighbours] @ unit[row] >= threshold).all())
         left = np.asarray([row for row in left.tolist() if row not in twins])
+    for row in sorted(twins):  # a twin may have been found to repeat an earlier row in a later search
+        twins[row] = twins.get(twins[row], twins[row])
     return twins
 
 
