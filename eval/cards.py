@@ -15,6 +15,7 @@ from dataset_builder.provenance import RESULTS
 from eval.benchmarks import BENCHMARKS, Benchmark
 
 CARDS = Path("model_cards")
+RECIPES = Path("train/recipes")
 README = Path("README.md")
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 Result = dict[str, Any]
@@ -126,16 +127,28 @@ def corpus_section(results: dict[str, Result]) -> str:
 
 
 def readme_section(results: dict[str, dict[str, Result]]) -> str:
-    """README's table: the headline of every published model on every benchmark."""
-    names = sorted(path.stem for path in CARDS.glob("*.md") if path.stem != "emo-pillars")
+    """README's table: the headline of every measured model on every benchmark, and the recipes without a result."""
+    names = sorted(path.stem for path in RECIPES.glob("*.yaml"))
+    measured = [name for name in names if results.get(name)]
+    columns = [b for b in BENCHMARKS.values() if any(b.name in results[name] for name in measured)]
     rows = []
-    for name in names:
+    for name in measured:
         cells = []
-        for benchmark in BENCHMARKS.values():
-            found = results.get(name, {}).get(benchmark.name)
-            cells.append(interval(found["metrics"][benchmark.headline]) if found else "not measured")
+        for benchmark in columns:
+            found = results[name].get(benchmark.name)
+            cells.append(interval(found["metrics"][benchmark.headline]) if found else "")
         rows.append([f"[`{name}`](model_cards/{name}.md)", *cells])
-    return table(["model", *(f"{b.title}: {b.headline}" for b in BENCHMARKS.values())], rows)
+    left = ", ".join(f"`{name.removeprefix('emo-pillars-')}`" for name in names if name not in measured)
+    return "\n\n".join(
+        [
+            table(["model", *(f"{b.title}: {b.headline}" for b in columns)], rows),
+            *(
+                [f"With a recipe and without a result (they need a GPU, a corpus or a licence): {left}."]
+                if left
+                else []
+            ),
+        ]
+    )
 
 
 def _seeds(result: Result) -> str:

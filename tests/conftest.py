@@ -1,13 +1,18 @@
 """Shared fixtures: a scripted corpus, a tiny encoder, and commands as a user runs them."""
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -112,3 +117,64 @@ def tiny_models(tiny_encoder: Path, scripted_work: Path, tmp_path_factory: pytes
         )
         train(recipe, None, models / recipe.name, max_steps=3)
     return models
+
+
+@pytest.fixture(scope="session")
+def stand_ins(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two-layer encoders with random weights of every published architecture, each with a tokenizer of its kind."""
+    import transformers
+    from tokenizers.processors import TemplateProcessing
+    from transformers import MPNetTokenizer, PreTrainedTokenizerFast, RobertaTokenizer, set_seed
+
+    from dataset_builder.teachers.scripted import WORDS
+
+    words = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", "[UNK]", *dict.fromkeys(WORDS)]
+    pieces = _byte_pieces(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+    framed = _byte_pieces(["[PAD]", "[CLS]", "[SEP]", "[MASK]"])
+    framed.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+    )
+    merges = [tuple(pair) for pair in json.loads(pieces.to_str())["model"]["merges"]]
+    small = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    made = {
+        "roberta": (
+            RobertaTokenizer(vocab=pieces.get_vocab(), merges=merges),
+            {"max_position_embeddings": 514, "type_vocab_size": 1},
+        ),
+        "mpnet": (
+            MPNetTokenizer(vocab={piece: index for index, piece in enumerate(words)}),
+            {"max_position_embeddings": 514},
+        ),
+        "modernbert": (
+            PreTrainedTokenizerFast(
+                tokenizer_object=framed,
+                pad_token="[PAD]",
+                cls_token="[CLS]",
+                sep_token="[SEP]",
+                mask_token="[MASK]",
+                model_input_names=["input_ids", "attention_mask"],
+            ),
+            {"max_position_embeddings": 1024, "local_attention": 16, "global_attn_every_n_layers": 2},
+        ),
+    }
+    places = {"minilm": tiny_encoder}
+    for name, (tokenizer, more) in made.items():
+        kind = {"roberta": "Roberta", "mpnet": "MPNet", "modernbert": "ModernBert"}[name]
+        places[name] = tmp_path_factory.mktemp(f"tiny-{name}")
+        tokenizer.save_pretrained(places[name])
+        set_seed(0)
+        sizes = small | more | {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+        config = getattr(transformers, f"{kind}Config")(**sizes)
+        getattr(transformers, f"{kind}Model")(config).save_pretrained(places[name])
+    return places
+
+
+def _byte_pieces(special: list[str]) -> "Tokenizer":
+    """A byte-level BPE vocabulary of the scripted teacher's words."""
+    from tokenizers import ByteLevelBPETokenizer, Tokenizer
+
+    from dataset_builder.teachers.scripted import WORDS
+
+    pieces = ByteLevelBPETokenizer()
+    pieces.train_from_iterator([" ".join(WORDS)] * 3, vocab_size=700, special_tokens=special, show_progress=False)
+    return Tokenizer.from_str(pieces.to_str())

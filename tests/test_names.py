@@ -13,8 +13,7 @@ def test_recipes_cards_and_results_share_names() -> None:
     recipes = {path.stem for path in (ROOT / "train/recipes").glob("*.yaml")}
     cards = {path.stem for path in (ROOT / "model_cards").glob("*.md")}
     results = {path.name for path in (ROOT / "eval/results").iterdir() if path.name != "system"}
-    assert cards == recipes | {"emo-pillars"}
-    assert results <= cards
+    assert results <= cards <= recipes | {"emo-pillars"}, "a recipe has no card before its model is measured"
     for path in (ROOT / "train/recipes").glob("*.yaml"):
         assert yaml.safe_load(path.read_text())["name"] == path.stem
 

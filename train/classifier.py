@@ -4,10 +4,6 @@ Top to bottom: seed, data, model, batches, optimiser, prepare, steps, evaluate, 
 """
 
 import argparse
-import copy
-import hashlib
-import importlib.metadata
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -15,175 +11,225 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import DataLoaderConfiguration, set_seed
 from torch.utils.data import DataLoader
 from tqdm import tqdm
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, get_linear_schedule_with_warmup
+from transformers import get_scheduler
 
-from dataset_builder.inputs import InputError, fingerprint, first_line, read_recipe, run_command, wheel_path
-from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS
+from dataset_builder.inputs import InputError, fingerprint, read_recipe, run_command
+from train.checkpoint import Progress, forget, go_on, keep, moving_average
 from train.data import Collate, LengthGroupedBatches, load_corpus, tokenise
-from train.losses import binary_cross_entropy
+from train.losses import loss_of
+from train.model import fit_head, load_model, parameter_groups, with_lora
 from train.recipe import ClassifierRecipe
-from train.thresholds import global_threshold
+from train.save import as_thresholds, libraries, save, take_up
+from train.thresholds import Calibration, calibrate, calibration_error, choose_thresholds, global_threshold, macro_f1
 
-RECORD = "training.json"
+TRACKERS = ("tensorboard", "trackio")
+SHOWN_EVERY = 10  # updates
 
 
-def train(recipe: ClassifierRecipe, data: str | None, output_dir: Path, max_steps: int | None) -> dict[str, Any]:
+def train(
+    recipe: ClassifierRecipe,
+    data: str | None,
+    output_dir: Path,
+    max_steps: int | None = None,
+    *,
+    resume: bool = False,
+    keep_every: int | None = None,
+    tracker: str | None = None,
+) -> dict[str, Any]:
     """Train by a recipe and save a folder that `pipeline("text-classification")` loads.
+
+    Args:
+        data: the corpus, a folder or Hub id, instead of the recipe's.
+        max_steps: stop after so many updates; the schedule ends there too.
+        resume: go on from the checkpoint in `output_dir`, if there is one.
+        keep_every: updates from one checkpoint to the next, besides those after every epoch.
+        tracker: one of `TRACKERS`; it writes to `output_dir` (TensorBoard) or to trackio's own local folder.
 
     Returns:
         The training record that is saved beside the weights (`training.json`).
     """
     # --- seed
     accelerator = Accelerator(
-        gradient_accumulation_steps=recipe.gradient_accumulation_steps, mixed_precision=recipe.mixed_precision
+        gradient_accumulation_steps=recipe.gradient_accumulation_steps,
+        mixed_precision=recipe.mixed_precision,
+        dataloader_config=DataLoaderConfiguration(split_batches=True),
+        log_with=tracker,
+        project_dir=str(output_dir),
     )
+    if recipe.batch_size % accelerator.num_processes:
+        raise InputError(
+            f"{recipe.name}: 'batch_size' {recipe.batch_size} does not divide by {accelerator.num_processes} processes."
+        )
     set_seed(recipe.seed)
-    started = time.monotonic()
+    started, recipe_hash = time.monotonic(), fingerprint(recipe.model_dump(mode="json"))
 
     # --- data
     corpus, data_revision = load_corpus(recipe, data)
 
     # --- model
-    base = base_model_source(recipe)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(**base, model_max_length=recipe.max_length, truncation_side="left")
-        model = AutoModelForSequenceClassification.from_pretrained(
-            **base,
-            num_labels=len(LABELS),
-            id2label=dict(enumerate(LABELS)),
-            label2id=LABEL_TO_INDEX,
-            problem_type="multi_label_classification",
-        )
-    except (OSError, ValueError) as error:
-        reason = first_line(error)
-        raise InputError(f"base model '{recipe.base_model}': does not load ({reason}). Check 'base_model'.") from None
+    tokenizer, model = load_model(recipe)
+    loss_function = loss_of(recipe)
 
     # --- batches
-    collate = Collate(tokenizer)
     train_rows, dev_rows = (tokenise(corpus[split], tokenizer, recipe) for split in ("train", "validation"))
-    batches = LengthGroupedBatches([len(row["input_ids"]) for row in train_rows], recipe.batch_size, recipe.seed)
-    train_loader = DataLoader(train_rows, batch_sampler=batches, collate_fn=collate)
-    dev_loader = DataLoader(dev_rows, batch_size=recipe.batch_size * 4, collate_fn=collate)
+    lengths = [len(row["input_ids"]) for row in train_rows]
+    batches = LengthGroupedBatches(lengths, recipe.batch_size, recipe.seed)
+    # A loader draws from its generator whenever it starts; the global one is dropout's alone, so that runs go on alike.
+    common: dict[str, Any] = {"collate_fn": Collate(tokenizer), "generator": torch.Generator()}
+    train_loader = DataLoader(train_rows, batch_sampler=batches, **common)
+    dev_loader = DataLoader(dev_rows, batch_size=recipe.batch_size * 4, **common)
+    if recipe.fit_head:
+        by_length = [train_rows[row] for row in np.argsort(lengths, kind="stable")]
+        model.to(accelerator.device)
+        fit_head(model, DataLoader(by_length, batch_size=recipe.batch_size * 4, **common), loss_function)
 
     # --- optimiser
-    head = [parameter for name, parameter in model.named_parameters() if name.startswith("classifier")]
-    body = [parameter for name, parameter in model.named_parameters() if not name.startswith("classifier")]
-    optimiser = torch.optim.AdamW(
-        [{"params": body, "lr": recipe.learning_rate}, {"params": head, "lr": recipe.head_learning_rate}],
-        weight_decay=recipe.weight_decay,
-        fused=True,
-    )
+    if recipe.lora:
+        model = with_lora(model, recipe.lora)
+    if recipe.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
+    optimiser = torch.optim.AdamW(parameter_groups(model, recipe), fused=True)
 
     # --- prepare
+    if recipe.compile:
+        model = torch.compile(model, dynamic=True)
     model, optimiser, train_loader, dev_loader = accelerator.prepare(model, optimiser, train_loader, dev_loader)
-    updates_per_epoch = -(-len(train_loader) // recipe.gradient_accumulation_steps)
-    updates = min(recipe.epochs * updates_per_epoch, max_steps or recipe.epochs * updates_per_epoch)
-    schedule = get_linear_schedule_with_warmup(optimiser, round(recipe.warmup_share * updates), updates)
+    updates = recipe.epochs * -(-len(train_loader) // recipe.gradient_accumulation_steps) * recipe.train_encoder
+    updates = min(updates, max_steps or updates)
+    schedule = get_scheduler(recipe.schedule, optimiser, round(recipe.warmup_share * updates), updates)
+    average = moving_average(accelerator.unwrap_model(model), recipe.ema_decay)
+    measured = average.module if average else model
+    progress = Progress()
+    accelerator.register_for_checkpointing(progress, schedule, *([average] if average else []))
+    resumed = resume and go_on(accelerator, output_dir, recipe_hash)
+    if tracker:
+        accelerator.init_trackers(recipe.name, config={"recipe_hash": recipe_hash})
+    if recipe.fit_head and not resumed:
+        progress.offer(evaluate(measured, dev_loader, accelerator, recipe), accelerator.unwrap_model(measured))
 
     # --- steps
-    best: tuple[float, dict[str, torch.Tensor]] = (float("inf"), {})
-    done, samples = 0, 0
-    bar = tqdm(total=updates, desc=recipe.name, unit="step", disable=not accelerator.is_main_process)
-    steps_started = time.monotonic()
-    for epoch in range(recipe.epochs):
-        batches.set_epoch(epoch)
+    shown = accelerator.is_main_process
+    bar = tqdm(total=updates, initial=progress.updates, desc=recipe.name, unit="step", disable=not shown)
+    while progress.updates < updates:
+        batches.set_epoch(progress.epoch)
         model.train()
-        for batch in train_loader:
+        since = time.monotonic()
+        for batch in accelerator.skip_first_batches(train_loader, progress.batch):
             with accelerator.accumulate(model):
                 targets = batch.pop("targets")
-                loss = binary_cross_entropy(model(**batch).logits, targets)
+                loss = loss_function(model(**batch).logits.float(), targets)
                 accelerator.backward(loss)
                 if accelerator.sync_gradients:
                     accelerator.clip_grad_norm_(model.parameters(), recipe.max_gradient_norm)
                 optimiser.step()
                 optimiser.zero_grad()
-            samples += len(targets) * accelerator.num_processes
-            if accelerator.sync_gradients:
-                schedule.step()
-                done += 1
-                bar.update()
-                bar.set_postfix_str(f"epoch {epoch + 1}, loss {loss.item():.4f}", refresh=False)
-            if done == updates:
+            progress.batch += 1
+            progress.samples += len(targets) * accelerator.num_processes
+            progress.losses.append(loss.detach())
+            if not accelerator.sync_gradients:
+                continue
+            schedule.step()
+            progress.updates += 1
+            if average:
+                average.update_parameters(accelerator.unwrap_model(model))
+            bar.update()
+            if progress.updates % SHOWN_EVERY == 0 or progress.updates == updates:
+                mean = progress.mean_loss(accelerator)
+                bar.set_postfix_str(f"epoch {progress.epoch + 1}, loss {mean:.4f}", refresh=False)
+                accelerator.log({"loss": mean, "learning_rate": schedule.get_last_lr()[0]}, step=progress.updates)
+            if keep_every and progress.updates % keep_every == 0:
+                since = progress.spend(since)
+                keep(accelerator, output_dir, recipe_hash)
+            if progress.updates == updates:
                 break
+        progress.spend(since)
 
         # --- evaluate
-        probabilities, gold, dev_loss = predict(model, dev_loader, accelerator)
-        if dev_loss < best[0]:
-            best = (dev_loss, copy.deepcopy(accelerator.unwrap_model(model).state_dict()))
-        if done == updates:
-            break
+        progress.epoch, progress.batch = progress.epoch + 1, 0
+        score = evaluate(measured, dev_loader, accelerator, recipe)
+        progress.offer(score, accelerator.unwrap_model(measured))
+        accelerator.log({f"validation {recipe.best_by}": score}, step=progress.updates)
+        if progress.updates < updates:
+            keep(accelerator, output_dir, recipe_hash)
     bar.close()
-    train_seconds = time.monotonic() - steps_started
-    if not best[1]:
+    if not progress.weights:
         raise InputError(f"{recipe.name}: the loss on the validation split is not finite. Lower the learning rates.")
-    accelerator.unwrap_model(model).load_state_dict(best[1])
-    probabilities, gold, dev_loss = predict(model, dev_loader, accelerator)
-    threshold, dev_macro_f1 = global_threshold(probabilities, gold >= recipe.hard_at)
+    best = accelerator.unwrap_model(model, keep_torch_compile=False)
+    best.load_state_dict(progress.weights, strict=False)
+    logits, gold = predict(best, dev_loader, accelerator)
+    calibrated, found = decide(logits, gold >= recipe.hard_at, recipe)
 
     # --- save
     record = {
         "name": recipe.name,
-        "recipe_hash": fingerprint(recipe.model_dump(mode="json")),
+        "recipe_hash": recipe_hash,
         "recipe": recipe.model_dump(mode="json"),
         "dataset": data or recipe.dataset,
         "dataset_revision": data_revision,
         "train_rows": len(train_rows),
         "validation_rows": len(dev_rows),
-        "steps": done,
-        "dev_loss": round(dev_loss, 5),
-        "dev_macro_f1": round(dev_macro_f1, 4),
-        "threshold": threshold,
-        "threshold_source": f"one value for all labels, best macro-F1 on {len(dev_rows)} validation rows",
-        "samples_per_second": round(samples / train_seconds, 1),
+        "steps": progress.updates,
+        "epochs": progress.epoch,
+        "best_epoch": progress.best_epoch,
+        **found,
+        "samples_per_second": round(progress.samples / max(progress.seconds, 1e-9), 1),
         "seconds": round(time.monotonic() - started, 1),
-        "libraries": {name: importlib.metadata.version(name) for name in ("torch", "transformers", "accelerate")},
+        "libraries": libraries(),
     }
     if accelerator.is_main_process:
-        save(accelerator.unwrap_model(model), tokenizer, record, output_dir)
+        take_up(best, calibrated)
+        save(best, tokenizer, recipe, record, output_dir)
+        forget(output_dir)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return record
 
 
-def base_model_source(recipe: ClassifierRecipe) -> dict[str, Any]:
-    """Arguments of `from_pretrained`: the folder in the installed package that the recipe names, else the Hub's."""
-    if folder := wheel_path(recipe.base_model_wheel):
-        return {"pretrained_model_name_or_path": str(folder)}
-    return {"pretrained_model_name_or_path": recipe.base_model, "revision": recipe.base_model_revision}
-
-
 @torch.inference_mode()  # type: ignore[untyped-decorator]
-def predict(model: Any, loader: Any, accelerator: Accelerator) -> tuple[np.ndarray, np.ndarray, float]:
-    """Probabilities (rows, 28), targets (rows, 28) and mean loss over a split, in row order."""
+def predict(model: Any, loader: Any, accelerator: Accelerator) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and targets, both (rows, 28), of a split in row order."""
     model.eval()
     logits, targets = [], []
     for batch in loader:
         wanted = batch.pop("targets")
         found, wanted = accelerator.gather_for_metrics((model(**batch).logits.float(), wanted))
-        logits.append(found)
-        targets.append(wanted)
-    all_logits, all_targets = torch.cat(logits), torch.cat(targets)
-    loss = binary_cross_entropy(all_logits, all_targets).item()
-    return all_logits.sigmoid().cpu().numpy(), all_targets.cpu().numpy(), loss
+        logits.append(found.cpu())
+        targets.append(wanted.cpu())
+    return torch.cat(logits).numpy(), torch.cat(targets).numpy()
 
 
-def save(model: Any, tokenizer: Any, record: dict[str, Any], output_dir: Path) -> None:
-    """Write weights, tokenizer, thresholds (in `config.json` and by themselves) and, last, the training record."""
-    thresholds = dict.fromkeys(LABELS, record["threshold"])
-    (output_dir / RECORD).unlink(missing_ok=True)
-    model.config.thresholds = thresholds
-    model.config.name_or_path = ""
-    model.save_pretrained(output_dir)
-    tokenizer.save_pretrained(output_dir)
-    about = {"thresholds": thresholds, "source": record["threshold_source"], "dataset": record["dataset_revision"]}
-    (output_dir / "thresholds.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    weights = hashlib.sha256((output_dir / "model.safetensors").read_bytes()).hexdigest()
-    (output_dir / RECORD).write_text(
-        json.dumps(record | {"weights_sha256": weights}, indent=2) + "\n", encoding="utf-8"
-    )
+def evaluate(model: Any, loader: Any, accelerator: Accelerator, recipe: ClassifierRecipe) -> float:
+    """The recipe's measure of a model on the validation split; higher is better."""
+    logits, targets = predict(model, loader, accelerator)
+    if not np.isfinite(logits).all():
+        return -float("inf")
+    if recipe.best_by == "loss":
+        return -float(loss_of(recipe)(torch.from_numpy(logits), torch.from_numpy(targets)))
+    return global_threshold(sigmoid(logits), targets >= recipe.hard_at)[1]
+
+
+def decide(logits: np.ndarray, gold: np.ndarray, recipe: ClassifierRecipe) -> tuple[Calibration, dict[str, Any]]:
+    """Calibration and thresholds from the validation split, and what the record says of them."""
+    calibration = calibrate(logits, gold)
+    probabilities = sigmoid(calibration(logits))
+    thresholds, source = choose_thresholds(probabilities, gold, recipe.seed)
+    return calibration, {
+        "dev_macro_f1": round(macro_f1(probabilities >= thresholds, gold), 4),
+        "dev_ece_before": round(calibration_error(sigmoid(logits), gold), 5),
+        "dev_ece": round(calibration_error(probabilities, gold), 5),
+        "temperatures": as_thresholds(calibration.temperature),
+        "thresholds": as_thresholds(thresholds),
+        "threshold_source": source,
+    }
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of logits, alike in shape."""
+    probabilities: np.ndarray = torch.from_numpy(np.asarray(logits, dtype=np.float64)).sigmoid().numpy()
+    return probabilities
 
 
 def main() -> None:
@@ -192,16 +238,32 @@ def main() -> None:
     parser.add_argument("--recipe", required=True, help="a file of train/recipes/")
     parser.add_argument("--data", help="the corpus: a folder or Hub id, instead of the recipe's")
     parser.add_argument("--output-dir", type=Path, help="default: work/models/<name of the recipe>")
+    parser.add_argument("--seed", type=int, help="another seed than the recipe's, for a repetition")
     parser.add_argument("--max-steps", type=int, help="stop after so many optimiser steps (smoke runs)")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
+    parser.add_argument("--keep-every", type=int, metavar="STEPS", help="checkpoints besides those after each epoch")
+    parser.add_argument("--tracker", choices=TRACKERS, help="log losses and rates there")
     args = parser.parse_args()
     recipe = read_recipe(args.recipe, ClassifierRecipe)
-    if args.max_steps is not None and args.max_steps < 1:
-        raise InputError(f"--max-steps {args.max_steps}: give 1 or more.")
+    for name in ("max_steps", "keep_every"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}: give 1 or more.")
+    if args.seed is not None:
+        recipe = recipe.model_copy(update={"seed": args.seed})
     output_dir = args.output_dir or Path("work/models") / recipe.name
-    record = train(recipe, args.data, output_dir, args.max_steps)
+    record = train(
+        recipe,
+        args.data,
+        output_dir,
+        args.max_steps,
+        resume=args.resume,
+        keep_every=args.keep_every,
+        tracker=args.tracker,
+    )
     print(
-        f"{output_dir}: {record['steps']} steps, {record['samples_per_second']} samples/s, dev loss "
-        f"{record['dev_loss']}, dev macro-F1 {record['dev_macro_f1']} at threshold {record['threshold']}"
+        f"{output_dir}: {record['steps']} steps, {record['samples_per_second']} samples/s, best after epoch "
+        f"{record['best_epoch']}, validation macro-F1 {record['dev_macro_f1']}, calibration error "
+        f"{record['dev_ece_before']} before and {record['dev_ece']} after calibration"
     )
 
 

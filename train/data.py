@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -22,10 +22,10 @@ POOL = 50  # batches that are sorted by length together
 
 
 class Example(TypedDict):
-    """One tokenised row; `targets` has 28 values in [0, 1]."""
+    """One tokenised row; `targets` has 28 values in [0, 1]. Types are there where the base model has them."""
 
     input_ids: list[int]
-    token_type_ids: list[int]
+    token_type_ids: NotRequired[list[int]]
     targets: list[float]
 
 
@@ -68,31 +68,48 @@ def tokenise(rows: Any, tokenizer: PreTrainedTokenizerBase, recipe: ClassifierRe
     """Token ids and targets of every row, unpadded.
 
     The utterance is `text`; a situation, where the config has one, is `text_pair`, and truncation takes from its
-    start (the tokenizer's `truncation_side` is left).
+    start alone (strategy `only_second`, `truncation_side` left).
+
+    Raises:
+        InputError: an utterance leaves no room for a situation.
     """
-    pairs = list(rows["context"]) if recipe.config == "contextual" else None
-    encoded = tokenizer(list(rows["text"]), pairs, truncation=True, max_length=recipe.max_length)
-    ids = encoded["input_ids"]
-    types = encoded.get("token_type_ids") or [[0] * len(row) for row in ids]
+    texts, pairs = list(rows["text"]), None
+    if recipe.config == "contextual":
+        pairs = list(rows["context"])
+        room = recipe.max_length - tokenizer.num_special_tokens_to_add(pair=True)
+        for row, ids in enumerate(tokenizer(texts, add_special_tokens=False, truncation=False)["input_ids"]):
+            if len(ids) >= room:
+                raise InputError(
+                    f"{recipe.name}: the utterance of row '{rows['id'][row]}' has {len(ids)} tokens, which leaves no "
+                    f"room for its situation. Raise 'max_length' {recipe.max_length}."
+                )
+    strategy = "only_second" if pairs else True
+    encoded = tokenizer(texts, pairs, truncation=strategy, max_length=recipe.max_length)
     targets = np.asarray(rows["scores"], dtype=np.float32)
     if recipe.targets == "hard":
         targets = (targets >= recipe.hard_at).astype(np.float32)
-    return [
-        Example(input_ids=row, token_type_ids=kinds, targets=target)
-        for row, kinds, target in zip(ids, types, targets.tolist(), strict=True)
+    examples = [
+        Example(input_ids=ids, targets=wanted)
+        for ids, wanted in zip(encoded["input_ids"], targets.tolist(), strict=True)
     ]
+    if "token_type_ids" in encoded:
+        for example, types in zip(examples, encoded["token_type_ids"], strict=True):
+            example["token_type_ids"] = types
+    return examples
 
 
 class LengthGroupedBatches(BatchSampler):  # type: ignore[misc]
     """Shuffled batches of rows of like length: rows are sorted by length within pools of 50 batches.
 
-    `set_epoch` gives each epoch its own order, from the seed alone.
+    `set_epoch` gives each epoch its own order, from the seed alone. All batches are full, so that each splits evenly
+    over processes; the rows that are left over, fewer than a batch and others in every epoch, wait for the next one.
+    Fewer rows than a batch are one batch.
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
         self.lengths = np.asarray(lengths)
         self.batch_size = batch_size
-        self.drop_last = False
+        self.drop_last = True
         self.seed = seed
         self.epoch = 0
 
@@ -101,20 +118,17 @@ class LengthGroupedBatches(BatchSampler):  # type: ignore[misc]
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-len(self.lengths) // self.batch_size)
+        return max(1, len(self.lengths) // self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
         draw = np.random.default_rng((self.seed, self.epoch))
-        order = draw.permutation(len(self.lengths))
+        order = draw.permutation(len(self.lengths))[: len(self) * self.batch_size]
         batches = []
         for start in range(0, len(order), POOL * self.batch_size):
             pool = order[start : start + POOL * self.batch_size]
             pool = pool[np.argsort(-self.lengths[pool], kind="stable")]
             batches += [pool[i : i + self.batch_size].tolist() for i in range(0, len(pool), self.batch_size)]
-        batches.sort(key=len, reverse=True)  # stable; the short one stays last, as sharding over processes expects
-        full = sum(len(batch) == self.batch_size for batch in batches)
-        yield from (batches[index] for index in draw.permutation(full))
-        yield from batches[full:]
+        yield from (batches[index] for index in draw.permutation(len(batches)))
 
 
 class Collate:
@@ -131,9 +145,11 @@ class Collate:
             return torch.tensor([row + [value] * (longest - len(row)) for row in rows])
 
         ids = [example["input_ids"] for example in examples]
-        return {
+        batch = {
             "input_ids": padded(ids, self._pad),
             "attention_mask": padded([[1] * len(row) for row in ids], 0),
-            "token_type_ids": padded([example["token_type_ids"] for example in examples], 0),
             "targets": torch.tensor([example["targets"] for example in examples]),
         }
+        if "token_type_ids" in examples[0]:
+            batch["token_type_ids"] = padded([example["token_type_ids"] for example in examples], 0)
+        return batch
