@@ -172,7 +172,7 @@ def test_what_is_saved_is_what_a_user_loads(tiny_models: Path) -> None:
         scores = classify(asked)
         scores = scores if isinstance(scores[0], dict) else scores[0]
         assert {score["label"] for score in scores} == set(LABELS)
-        assert sum(score["score"] for score in scores) > 1.5, "sigmoid, not softmax"
+        assert abs(sum(score["score"] for score in scores) - 1) > 0.05, "sigmoid, not softmax"
         config = json.loads((folder / "config.json").read_text())
         assert config["problem_type"] == "multi_label_classification"
         assert [config["id2label"][str(index)] for index in range(28)] == list(LABELS)
