@@ -79,7 +79,8 @@ def probabilities(model: Model, texts: list[str], contexts: list[str] | None) ->
     order = np.argsort([-length for length in lengths], kind="stable")
     index = {label: position for position, label in enumerate(LABELS)}
     scores = np.zeros((len(texts), len(LABELS)))
-    outputs = model.classify((inputs[row] for row in order), batch_size=BATCH)
+    strategy = True if contexts is None else "only_second"  # the utterance stays whole
+    outputs = model.classify((inputs[row] for row in order), batch_size=BATCH, truncation=strategy)
     for row, output in zip(order, tqdm(outputs, total=len(texts), desc=model.name, unit="text"), strict=True):
         for found in output:
             scores[row, index[found["label"]]] = found["score"]

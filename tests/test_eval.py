@@ -1,6 +1,7 @@
 """Measures with known answers, benchmarks' files, result files, cards."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from eval.metrics import (
     weighted_f1,
 )
 from eval.predict import load_model, probabilities
-from eval.run import decide, measure, result
+from eval.run import decide, load_seeds, measure, result
 from tests.conftest import Command
 from tests.test_dataset_builder_domains import emocontext_files, goemotions_files, iemocap_files, isear_files
 
@@ -151,14 +152,14 @@ def test_a_model_is_measured_as_a_user_loads_it(tiny_models: Path, scripted_work
     assert rows.contexts is not None
     first = model.classify({"text": rows.texts[0], "text_pair": rows.contexts[0]})
     assert scores[0][LABELS.index(first[0]["label"])] == pytest.approx(first[0]["score"], abs=1e-5)
-    content = result(model, find("own"), rows, scores)
+    content = result([model], find("own"), rows, [scores])
     path = write_result(content, tmp_path, model.name, "own")
     read = json.loads(path.read_text())
     assert read["support"] == len(rows.texts)
     found = read["metrics"]["macro_f1"]
     assert found["low"] <= found["value"] <= found["high"]
     assert read["trained_on"]["dataset_revision"] == read["data_revision"]
-    assert "macro_f1_at_05" in measure(find("own"), rows.gold, scores, model.thresholds)
+    assert "macro_f1_at_05" in measure(find("own"), rows.gold, [scores], [model.thresholds])
     section = model_section(read_results(tmp_path)[model.name])
     f1 = [label["f1"] for label in read["per_label"].values()]
     assert np.mean(f1) == pytest.approx(found["value"], abs=1e-3)
@@ -222,7 +223,7 @@ def test_both_kinds_are_measured_by_the_command_and_have_their_tables(
     assert "| guilt |" in section
     assert "Thresholds: one value for all labels" in section
     assert "micro-F1 of the emotions" not in model_section({"isear": isear})
-    assert "not measured" in readme_section(results)
+    assert "With a recipe and without a result" in readme_section(results)
 
 
 def test_a_perfect_model_has_perfect_numbers() -> None:
@@ -232,7 +233,7 @@ def test_a_perfect_model_has_perfect_numbers() -> None:
     for row, name in enumerate(("joy", "sadness", "neutral", "anger", "excitement")):
         scores[row, LABELS.index(name)] = 0.9
     rows = Rows(["x"] * 5, None, gold, "r", "p")
-    metrics = measure(benchmark, rows.gold, scores, np.full(28, 0.5))
+    metrics = measure(benchmark, rows.gold, [scores], [np.full(28, 0.5)])
     assert {name: found["value"] for name, found in metrics.items()} == {
         "macro_f1": 1.0, "accuracy": 1.0, "weighted_f1": 1.0,
     }  # fmt: skip
@@ -270,3 +271,28 @@ def test_the_repository_s_cards_are_fresh_and_stale_ones_are_found() -> None:
     for path, text in rendered.items():
         assert path.read_text(encoding="utf-8") == text, f"{path} is stale: run python -m eval.cards"
     assert render({})[Path("model_cards/emo-pillars.md")].count("Not built yet.") == 1
+
+
+def test_seeds_are_averaged_and_kept() -> None:
+    gold = np.zeros((40, 28), dtype=np.int8)
+    gold[:20, 0] = gold[20:, 1] = 1
+    right, wrong = gold.astype(float), np.zeros((40, 28))
+    metrics = measure(find("own"), gold, [right, wrong], [np.full(28, 0.5)] * 2)
+    assert metrics["micro_f1"]["seeds"] == [1.0, 0.0]
+    assert metrics["micro_f1"]["value"] == 0.5
+    assert metrics["micro_f1"]["low"] <= 0.5 <= metrics["micro_f1"]["high"]
+    assert "seeds" not in measure(find("own"), gold, [right], [np.full(28, 0.5)])["micro_f1"]
+
+
+def test_seeds_are_of_one_recipe(tiny_models: Path, tmp_path: Path) -> None:
+    place = tiny_models / "emo-pillars-contextless-minilm"
+    with pytest.raises(InputError, match="two have the same seed"):
+        load_seeds([str(place), str(place)])
+    with pytest.raises(InputError, match="not of one recipe"):
+        load_seeds([str(place), str(tiny_models / "emo-pillars-contextual-minilm")])
+    other = tmp_path / "other"
+    shutil.copytree(place, other)
+    record = json.loads((other / "training.json").read_text())
+    record["recipe"]["seed"] = 14
+    (other / "training.json").write_text(json.dumps(record))
+    assert [model.record["recipe"]["seed"] for model in load_seeds([str(place), str(other)])] == [13, 14]

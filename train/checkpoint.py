@@ -28,6 +28,7 @@ class Progress:
     seconds: float = 0.0  # in steps, of all the run's parts
     best: float = -float("inf")
     best_epoch: int = 0
+    scores: list[float] = field(default_factory=list)  # of the validation split, one for every time it was looked at
     weights: dict[str, torch.Tensor] = field(default_factory=dict)
     losses: list[torch.Tensor] = field(default_factory=list)  # since they were last shown
 
@@ -53,6 +54,7 @@ class Progress:
 
     def offer(self, score: float, model: nn.Module) -> None:
         """Take a model's trained weights if its score is the best so far."""
+        self.scores.append(round(score, 5))
         if score > self.best:
             self.best, self.best_epoch = score, self.epoch
             self.weights = {

@@ -174,6 +174,7 @@ def train(
         "steps": progress.updates,
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,
+        f"validation_{recipe.best_by}": progress.scores,
         **found,
         "samples_per_second": round(progress.samples / max(progress.seconds, 1e-9), 1),
         "seconds": round(time.monotonic() - started, 1),
