@@ -70,12 +70,12 @@ def goemotions(place: str | None, config: str) -> Rows:
     if place is None:
         rows = load_splits(GOEMOTIONS, "simplified", None)["test"]
         revision = str(HfApi().dataset_info(GOEMOTIONS).sha)
-        return Rows(list(rows["text"]), None, _multi_hot(rows["labels"]), revision, PROTOCOL)
+        return Rows(list(rows["text"]), None, multi_hot(rows["labels"]), revision, PROTOCOL)
     if (Path(place) / "manifest.json").exists():
         return prepared("goemotions", place, config)
     found = list(comments(Path(place), "test"))
     digest = hashlib.sha256((Path(place) / FILES["test"]).read_bytes()).hexdigest()
-    gold = _multi_hot([comment.labels for comment in found])
+    gold = multi_hot([comment.labels for comment in found])
     return Rows([comment.text for comment in found], None, gold, f"test.tsv sha256 {digest[:16]}", PROTOCOL)
 
 
@@ -107,7 +107,7 @@ def own(place: str | None, config: str) -> Rows:
     rows = corpus["test"]
     contexts = list(rows["context"]) if config == "contextual" else None
     revision = str(_manifest(Path(place)).get("revision", place))
-    return Rows(list(rows["text"]), contexts, _multi_hot(rows["labels"]), revision, "the corpus's own test split")
+    return Rows(list(rows["text"]), contexts, multi_hot(rows["labels"]), revision, "the corpus's own test split")
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -131,7 +131,8 @@ def load_splits(place: str, config: str, revision: str | None) -> DatasetDict:
         ) from None
 
 
-def _multi_hot(labels: list[list[int]]) -> np.ndarray:
+def multi_hot(labels: list[list[int]]) -> np.ndarray:
+    """Label numbers of each row as (rows, 28), 0 or 1."""
     gold = np.zeros((len(labels), len(LABELS)), dtype=np.int8)
     for row, indices in enumerate(labels):
         gold[row, indices] = 1

@@ -15,6 +15,7 @@ from dataset_builder.provenance import write_result
 from dataset_builder.taxonomy import LABELS
 from eval.benchmarks import Rows, find, goemotions, own
 from eval.cards import fill, model_section, read_results, readme_section, render, table
+from eval.context_use import compare, strangers
 from eval.metrics import (
     accuracy,
     bootstrap,
@@ -296,3 +297,47 @@ def test_seeds_are_of_one_recipe(tiny_models: Path, tmp_path: Path) -> None:
     record["recipe"]["seed"] = 14
     (other / "training.json").write_text(json.dumps(record))
     assert [model.record["recipe"]["seed"] for model in load_seeds([str(place), str(other)])] == [13, 14]
+
+
+def test_what_a_situation_gains_by_hand() -> None:
+    gold = np.zeros((60, 28), dtype=np.int8)
+    gold[:30, 0] = gold[30:, 1] = 1
+    blind = np.zeros_like(gold)
+    blind[:, 0] = 1
+    groups = {"all": np.ones(60, dtype=bool), "nobody": np.zeros(60, dtype=bool)}
+    metrics = compare(gold, {"own": gold, "none": blind, "other": blind}, groups)
+    assert metrics["micro_f1_own_all"]["value"] == 1.0
+    assert metrics["micro_f1_none_all"]["value"] == 0.5
+    assert metrics["micro_f1_gain_over_none_all"]["value"] == 0.5
+    assert metrics["micro_f1_gain_over_other_all"]["low"] > 0.3
+    assert not any(name.endswith("nobody") for name in metrics)
+
+
+def test_strangers_are_of_other_stories() -> None:
+    stories = ["a"] * 5 + ["b"] * 3
+    found = strangers(stories, seed=1)
+    assert all(stories[row] != stories[other] for row, other in enumerate(found))
+    with pytest.raises(InputError, match="of one story"):
+        strangers(["a", "a"], seed=1)
+
+
+@pytest.mark.end_to_end
+def test_context_use_by_the_command(tiny_models: Path, scripted_work: Path, tmp_path: Path, command: Command) -> None:
+    marks = tmp_path / "marks.jsonl"
+    marks.write_text('{"id": "x", "needs_context": true}\n')
+    place = tiny_models / "emo-pillars-contextual-minilm"
+    ask = ["-m", "eval.context_use", "--model", place, "--data", scripted_work / "corpus", "--out", tmp_path]
+    done = command(*ask, "--needs", marks)
+    assert done.returncode == 2
+    assert "of one story" in done.stderr  # the scripted corpus is too small for a test split of several
+    ask += ["--split", "train"]
+    done = command(*ask, "--needs", marks)
+    assert done.returncode == 0, done.stderr
+    content = json.loads((tmp_path / "emo-pillars-contextual-minilm/context.json").read_text())
+    assert {"macro_f1_own_all", "macro_f1_none_original", "micro_f1_gain_over_other_rewritten"} <= set(
+        content["metrics"]
+    )
+    marks.write_text("{}\n")
+    done = command(*ask, "--needs", marks)
+    assert done.returncode == 2
+    assert "not the marks of" in done.stderr

@@ -1,0 +1,134 @@
+"""python -m eval.context_use --model DIR_OR_ID --data CORPUS [--needs MARKS.jsonl] [--out DIR]
+
+Does a context-aware model use the situation? Its corpus's test rows with their own situation, with none, and with
+another story's; writes <out>/<model>/context.json. `--needs` takes what `dataset_builder context-test` marked: rows
+whose label cannot be told without the situation.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dataset_builder.inputs import InputError, run_command
+from dataset_builder.provenance import RESULTS, provenance, write_result
+from eval.benchmarks import load_splits, multi_hot
+from eval.metrics import Measure, macro_f1, micro_f1
+from eval.predict import load_model, probabilities
+
+SITUATIONS = ("own", "none", "other")
+SAMPLES = 1000
+
+
+def strangers(narratives: list[str], seed: int) -> list[int]:
+    """For each row the number of a row of another story, drawn from the seed.
+
+    Raises:
+        InputError: all rows are of one story.
+    """
+    if len(set(narratives)) < 2:
+        raise InputError("all rows are of one story: nobody has another's situation. Build from more stories.")
+    draw, names = np.random.default_rng(seed), np.array(narratives)
+    return [int(draw.choice(np.flatnonzero(names != name))) for name in narratives]
+
+
+def compare(
+    gold: np.ndarray, predicted: dict[str, np.ndarray], groups: dict[str, np.ndarray]
+) -> dict[str, dict[str, float]]:
+    """F1 of each situation in each group of rows, and what the own situation gains, with paired bootstrap intervals.
+
+    Args:
+        gold: (rows, 28), 0 or 1.
+        predicted: by situation, alike.
+        groups: masks (rows,) by name.
+    """
+    metrics: dict[str, dict[str, float]] = {}
+    measures: tuple[tuple[str, Measure], ...] = (("macro_f1", macro_f1), ("micro_f1", micro_f1))
+    for group, mask in groups.items():
+        if not mask.any():
+            continue
+        here = {situation: found[mask] for situation, found in predicted.items()}
+        for name, function in measures:
+            values = {situation: function(gold[mask], found) for situation, found in here.items()}
+            draw = np.random.default_rng(13)
+            resampled: dict[str, list[float]] = {situation: [] for situation in SITUATIONS}
+            for _ in range(SAMPLES if name == "micro_f1" else SAMPLES // 5):
+                rows = draw.integers(0, int(mask.sum()), int(mask.sum()))
+                for situation, found in here.items():
+                    resampled[situation].append(function(gold[mask][rows], found[rows]))
+            for situation in SITUATIONS:
+                metrics[f"{name}_{situation}_{group}"] = _between(values[situation], resampled[situation])
+            for other in ("none", "other"):
+                gained = np.subtract(resampled["own"], resampled[other]).tolist()
+                metrics[f"{name}_gain_over_{other}_{group}"] = _between(values["own"] - values[other], gained)
+    return metrics
+
+
+def _between(value: float, resampled: list[float]) -> dict[str, float]:
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    return {"value": round(value, 4), "low": round(float(low), 4), "high": round(float(high), 4)}
+
+
+def read_needs(path: Path) -> dict[str, bool]:
+    """Marks by row id. Raises InputError for a line that is not a mark."""
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return {str(line["id"]): bool(line["needs_context"]) for line in lines}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not the marks of `dataset_builder context-test` ({error!r}).") from None
+
+
+def main() -> None:
+    """Parse the command line, measure, write."""
+    parser = argparse.ArgumentParser(prog="python -m eval.context_use", description="Does a model use situations?")
+    parser.add_argument("--model", required=True, help="a context-aware model, folder or Hub id")
+    parser.add_argument("--data", required=True, help="its corpus, folder or Hub id")
+    parser.add_argument("--split", default="test", help="default: test")
+    parser.add_argument("--needs", type=Path, help="marks of rows that need their situation")
+    parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
+    args = parser.parse_args()
+    needs = read_needs(args.needs) if args.needs else {}
+    splits = load_splits(args.data, "contextual", None)
+    if args.split not in splits:
+        raise InputError(f"data set '{args.data}': has no split '{args.split}', but {', '.join(splits)}.")
+    rows = splits[args.split]
+    model = load_model(args.model)
+    texts, contexts = list(rows["text"]), list(rows["context"])
+    others = strangers(list(rows["narrative_id"]), seed=13)
+    gold = multi_hot(rows["labels"])
+    asked = {"own": contexts, "none": None, "other": [contexts[row] for row in others]}
+    predicted = {
+        situation: (probabilities(model, texts, given) >= model.thresholds).astype(np.int8)
+        for situation, given in asked.items()
+    }
+    variants = np.array(rows["variant"])
+    groups = {"all": np.ones(len(texts), dtype=bool)}
+    groups |= {variant: variants == variant for variant in sorted(set(variants))}
+    if needs:
+        marks = [needs.get(name) for name in rows["id"]]
+        groups["needing"] = np.array([mark is True for mark in marks])
+        groups["not_needing"] = np.array([mark is False for mark in marks])
+    content: dict[str, Any] = {
+        "name": model.name,
+        "benchmark": "context",
+        "metrics": compare(gold, predicted, groups),
+        "support": len(texts),
+        "split": args.split,
+        "groups": {name: int(mask.sum()) for name, mask in groups.items()},
+        "threshold_source": model.record.get("threshold_source", "the model's config"),
+        "seeds": [model.record["recipe"]["seed"]] if "recipe" in model.record else [],
+        "model_revision": model.revision,
+        "recipe_hash": model.record.get("recipe_hash", "unknown"),
+        **provenance(),
+    }
+    path = write_result(content, args.out, model.name, "context")
+    shown = {name: content["metrics"][f"micro_f1_{name}_all"]["value"] for name in SITUATIONS}
+    print(
+        f"{path}: micro-F1 {shown['own']} with its situation, {shown['none']} without, {shown['other']} with another's"
+    )
+
+
+if __name__ == "__main__":
+    run_command(main)
