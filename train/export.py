@@ -29,7 +29,7 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from dataset_builder.inputs import InputError, first_line, run_command
-from train.lean_graph import ARCHITECTURES, DOMAIN, LeanClassifier
+from train.lean_graph import ARCHITECTURES, LeanClassifier
 
 FOLDER = "onnx"
 FP32, INT8, RECORD = "model.onnx", "model_quantized.onnx", "export.json"
@@ -134,7 +134,6 @@ def _write(model: Any, tokenizer: Any, part: Path) -> dict[str, Any]:
             weight_type=QuantType[str(QUANTISATION["weight_type"])],
             per_channel=QUANTISATION["per_channel"],
             reduce_range=QUANTISATION["reduce_range"],
-            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},  # of what the attention operator gives
         )
     int8 = _compare(part / INT8, batches, expected)
     del int8["tolerance"]
@@ -191,7 +190,6 @@ def _trace(module: nn.Module, batch: Any, names: list[str], path: Path) -> None:
             dynamic_axes=dict.fromkeys(names, free) | {"logits": {0: "batch_size"}},
             opset_version=OPSET,
             dynamo=False,
-            **({"custom_opsets": {DOMAIN: 1}} if isinstance(module, LeanClassifier) else {}),
         )
     exported = onnx.load(path)
     del exported.graph.value_info[:]  # shapes of the traced batch, which quantisation would believe

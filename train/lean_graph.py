@@ -1,9 +1,8 @@
 """A classifier's forward pass with less work and the same logits, made to be exported.
 
-Three things are left out that no logit needs: the rows of padding (tokens are packed before the encoder and only
-attention sees the padded shape), the last layer's queries, projections and feed-forward of every token but the first,
-and two of the three products of queries, keys and values (one product of their joined weights). Attention is one
-operator of onnxruntime, `com.microsoft.MultiHeadAttention`, which its builds for CPU and WebAssembly have.
+What no logit needs is left out: the rows of padding (tokens are packed before the encoder; only attention sees the
+padded shape), in the last layer all but the first token's query, projection and feed-forward, and copies (the heads are
+taken out of the packed rows, and put back, by their places, instead of split and transposed). Standard operators only.
 """
 
 from dataclasses import dataclass
@@ -13,38 +12,6 @@ import torch
 from torch import nn
 
 ARCHITECTURES = ("bert", "mpnet", "roberta")  # encoders that norm after each half of a layer and classify by token 0
-DOMAIN = "com.microsoft"
-
-
-class _Attention(torch.autograd.Function):  # type: ignore[misc]
-    """Attention of packed heads; as ONNX it is one operator, in PyTorch it is only traced."""
-
-    @staticmethod
-    def forward(
-        context: Any,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        mask: torch.Tensor,
-        bias: torch.Tensor | None,
-        heads: int,
-    ) -> torch.Tensor:
-        del context
-
-        def split(rows: torch.Tensor) -> torch.Tensor:
-            return rows.view(*rows.shape[:2], heads, -1).transpose(1, 2)
-
-        allowed = torch.zeros(mask.shape).masked_fill(mask == 0, torch.finfo(torch.float32).min)[:, None, None]
-        added = allowed if bias is None else allowed + bias
-        found = nn.functional.scaled_dot_product_attention(split(query), split(key), split(value), attn_mask=added)
-        return found.transpose(1, 2).flatten(2)
-
-    @staticmethod
-    def symbolic(graph: Any, query: Any, key: Any, value: Any, mask: Any, bias: Any, heads: int) -> Any:
-        nothing = graph.op("prim::Constant")
-        nothing.setType(torch._C.OptionalType.ofTensor())
-        inputs = (query, key, value, nothing, mask, *(() if bias is None else (bias,)))
-        return graph.op(f"{DOMAIN}::MultiHeadAttention", *inputs, num_heads_i=heads).setType(query.type())
 
 
 @dataclass(frozen=True)
@@ -79,12 +46,15 @@ class LeanClassifier(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.kind = model.config.model_type
         self.heads = model.config.num_attention_heads
+        self.width = model.config.hidden_size
         self.model = model
         self.encoder = model.base_model
-        layers = [_parts(layer, self.kind) for layer in self.encoder.encoder.layer]
-        self.layers = layers
-        joined = [_join(part.query, part.key, part.value) for part in layers[:-1]]
-        self.joined = nn.ModuleList([*joined, _join(layers[-1].key, layers[-1].value)])
+        scale = (self.width // self.heads) ** -0.5
+        self.layers = [_parts(layer, self.kind) for layer in self.encoder.encoder.layer]
+        *others, last = self.layers
+        joined = [_join((part.query, scale), (part.key, 1.0), (part.value, 1.0)) for part in others]
+        self.joined = nn.ModuleList([*joined, _join((last.key, 1.0), (last.value, 1.0))])
+        self.last_query = _join((last.query, scale))
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None
@@ -94,25 +64,31 @@ class LeanClassifier(nn.Module):  # type: ignore[misc]
         flat = attention_mask.flatten()
         kept = flat.nonzero()[:, 0]  # where the packed tokens are in the padded batch
         place = (flat.cumsum(0) - 1).clamp(min=0)  # and back; padding shows some token, which the mask then hides
-        mask = attention_mask.to(torch.int32)
-        hidden = self._embed(input_ids, token_type_ids, kept)  # (1, tokens, width), as onnxruntime's fusions expect it
-        bias = self._bias(input_ids)
-        width = self.model.config.hidden_size
-
-        def pad(rows: torch.Tensor) -> Any:
-            return rows[0, place].view(batch, length, rows.shape[-1]).split(width, dim=-1)
-
+        place = place.view(batch, 1, length)
+        head = torch.arange(self.heads)
+        home = (kept // length * self.heads * length + kept % length)[:, None] + head * length  # (tokens, heads)
+        hidden_keys = (1.0 - attention_mask[:, None, None].float()) * torch.finfo(torch.float32).min
+        bias = hidden_keys if self.kind != "mpnet" else hidden_keys + self._distances(input_ids)
+        # (1, 1, tokens, width): of four dimensions, because onnxruntime fuses sums and norms of three into an operator
+        # that is several times slower on CPUs than the two
+        hidden = self._embed(input_ids, token_type_ids, kept)[None]
         for layer, product in zip(self.layers[:-1], self.joined[:-1], strict=True):
-            seen = _Attention.apply(*pad(product(hidden)), mask, bias, self.heads)
-            hidden = _rest(layer, hidden, seen.view(1, batch * length, width)[:, kept])
-        last = self.layers[-1]
-        first = hidden[:, place.view(batch, length)[:, 0]]
-        asked = last.query(first).view(batch, 1, width)
-        bias = None if bias is None else bias[:, :, :1]
-        seen = _Attention.apply(asked, *pad(self.joined[-1](hidden)), mask, bias, self.heads)
-        first = _rest(last, first, seen.view(1, batch, width)).view(batch, 1, width)
+            query, key, value = self._split(product(hidden), place, 3)
+            seen = _attend(query, key, value, bias).reshape(-1, self.width // self.heads)
+            hidden = _rest(layer, hidden, seen[home].view(1, 1, -1, self.width))
+        first = hidden[:, :, place[:, 0, 0]]
+        query = self.last_query(first).view(batch, self.heads, 1, -1)
+        key, value = self._split(self.joined[-1](hidden), place, 2)
+        seen = _attend(query, key, value, bias[:, :, :1])
+        first = _rest(self.layers[-1], first, seen.view(1, 1, batch, self.width)).view(batch, 1, self.width)
         logits: torch.Tensor = self.model.classifier(self.encoder.pooler(first) if self.kind == "bert" else first)
         return logits
+
+    def _split(self, rows: torch.Tensor, place: torch.Tensor, parts: int) -> list[torch.Tensor]:
+        """Of packed rows (…, tokens, parts x width), each part padded and by heads: (batch, heads, length, size)."""
+        pieces = rows.view(-1, self.width // self.heads)
+        heads = torch.arange(self.heads)[:, None]
+        return [pieces[(place * parts + part) * self.heads + heads] for part in range(parts)]
 
     def _embed(self, ids: torch.Tensor, types: torch.Tensor | None, kept: torch.Tensor) -> torch.Tensor:
         embeddings = self.encoder.embeddings
@@ -121,32 +97,38 @@ class LeanClassifier(nn.Module):  # type: ignore[misc]
         else:
             real = ids.ne(embeddings.padding_idx).long()
             positions = real.cumsum(1) * real + embeddings.padding_idx
-        given = {} if self.kind == "mpnet" else {"token_type_ids": _packed(types, ids, kept)}
-        found: torch.Tensor = embeddings(_packed(ids, ids, kept), position_ids=_packed(positions, ids, kept), **given)
+        given = {"position_ids": _pack(positions, kept)}
+        if self.kind != "mpnet":
+            given["token_type_ids"] = _pack(torch.zeros_like(ids) if types is None else types, kept)
+        found: torch.Tensor = embeddings(_pack(ids, kept), **given)
         return found
 
-    def _bias(self, ids: torch.Tensor) -> torch.Tensor | None:
-        if self.kind != "mpnet":
-            return None
+    def _distances(self, ids: torch.Tensor) -> torch.Tensor:
+        """MPNet's term of each head for each distance between tokens, (1, heads, length, length)."""
         found: torch.Tensor = self.encoder.encoder.compute_position_bias(ids[:1, :, None])
         return found
 
 
-def _packed(values: torch.Tensor | None, ids: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-    return (torch.zeros_like(ids) if values is None else values).flatten()[kept][None]
+def _pack(values: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    return values.flatten()[kept][None]
 
 
-def _join(*parts: nn.Linear) -> nn.Linear:
-    """Several projections of the same rows as one."""
-    weight = torch.cat([part.weight.detach() for part in parts])
+def _attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Attention of scaled queries; `bias` is added to the scores (batch, heads, queries, keys)."""
+    return (query @ key.transpose(2, 3) + bias).softmax(-1) @ value
+
+
+def _join(*scaled: tuple[nn.Linear, float]) -> nn.Linear:
+    """Several projections of the same rows, each times a factor, as one."""
+    weight = torch.cat([part.weight.detach() * factor for part, factor in scaled])
     joined = nn.Linear(weight.shape[1], weight.shape[0])
     joined.weight = nn.Parameter(weight, requires_grad=False)
-    joined.bias = nn.Parameter(torch.cat([part.bias.detach() for part in parts]), requires_grad=False)
+    joined.bias = nn.Parameter(torch.cat([part.bias.detach() * factor for part, factor in scaled]), requires_grad=False)
     return joined
 
 
 def _rest(layer: _Layer, hidden: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-    """What follows attention in a layer, for rows (1, tokens, width)."""
+    """What follows attention in a layer, for packed rows."""
     hidden = layer.attention_norm(layer.output(seen) + hidden)
     found: torch.Tensor = layer.norm(layer.down(layer.intermediate(hidden)) + hidden)
     return found
