@@ -40,6 +40,7 @@ def test_a_result_is_written(exported: Path, goemotions: Path, tmp_path: Path, c
     assert result["timed_texts"] == {"batch1": 16, "batch32": 64, "batch32_sorted": 64}
     assert result["padding_share"]["batch1"] == 0
     assert 0 < result["padding_share"]["batch32_sorted"] < result["padding_share"]["batch32"] < 1
+    assert 0 <= result["cpu_share_of_others"] < 1
     assert result["seeds"] == [13]
     assert {"onnxruntime", "torch"} <= set(result["libraries"])
     for file in ("onnx", "int8"):
