@@ -1,0 +1,134 @@
+"""A classifier's forward pass with less work and the same logits, made to be exported.
+
+What no logit needs is left out: the rows of padding (tokens are packed before the encoder; only attention sees the
+padded shape), in the last layer all but the first token's query, projection and feed-forward, and copies (the heads are
+taken out of the packed rows, and put back, by their places, instead of split and transposed). Standard operators only.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+ARCHITECTURES = ("bert", "mpnet", "roberta")  # encoders that norm after each half of a layer and classify by token 0
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A layer's parts under one set of names."""
+
+    query: nn.Linear
+    key: nn.Linear
+    value: nn.Linear
+    output: nn.Linear
+    attention_norm: nn.LayerNorm
+    intermediate: nn.Module
+    down: nn.Linear
+    norm: nn.LayerNorm
+
+
+def _parts(layer: Any, kind: str) -> _Layer:
+    attention = layer.attention
+    if kind == "mpnet":
+        own = attention.attn
+        projections = (own.q, own.k, own.v, own.o, attention.LayerNorm)
+    else:
+        own = attention.self
+        projections = (own.query, own.key, own.value, attention.output.dense, attention.output.LayerNorm)
+    return _Layer(*projections, layer.intermediate, layer.output.dense, layer.output.LayerNorm)
+
+
+class LeanClassifier(nn.Module):  # type: ignore[misc]
+    """A stock `...ForSequenceClassification` of `ARCHITECTURES`, for batches padded on the right."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.kind = model.config.model_type
+        self.heads = model.config.num_attention_heads
+        self.width = model.config.hidden_size
+        self.model = model
+        self.encoder = model.base_model
+        scale = (self.width // self.heads) ** -0.5
+        self.layers = [_parts(layer, self.kind) for layer in self.encoder.encoder.layer]
+        *others, last = self.layers
+        joined = [_join((part.query, scale), (part.key, 1.0), (part.value, 1.0)) for part in others]
+        self.joined = nn.ModuleList([*joined, _join((last.key, 1.0), (last.value, 1.0))])
+        self.last_query = _join((last.query, scale))
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Logits (batch, labels) of ids, mask and token types (batch, length)."""
+        batch, length = input_ids.shape
+        flat = attention_mask.flatten()
+        kept = flat.nonzero()[:, 0]  # where the packed tokens are in the padded batch
+        place = (flat.cumsum(0) - 1).clamp(min=0)  # and back; padding shows some token, which the mask then hides
+        place = place.view(batch, 1, length)
+        head = torch.arange(self.heads)
+        home = (kept // length * self.heads * length + kept % length)[:, None] + head * length  # (tokens, heads)
+        hidden_keys = (1.0 - attention_mask[:, None, None].float()) * torch.finfo(torch.float32).min
+        bias = hidden_keys if self.kind != "mpnet" else hidden_keys + self._distances(input_ids)
+        # (1, 1, tokens, width): of four dimensions, because onnxruntime fuses sums and norms of three into an operator
+        # that is several times slower on CPUs than the two
+        hidden = self._embed(input_ids, token_type_ids, kept)[None]
+        for layer, product in zip(self.layers[:-1], self.joined[:-1], strict=True):
+            query, key, value = self._split(product(hidden), place, 3)
+            seen = _attend(query, key, value, bias).reshape(-1, self.width // self.heads)
+            hidden = _rest(layer, hidden, seen[home].view(1, 1, -1, self.width))
+        first = hidden[:, :, place[:, 0, 0]]
+        query = self.last_query(first).view(batch, self.heads, 1, -1)
+        key, value = self._split(self.joined[-1](hidden), place, 2)
+        seen = _attend(query, key, value, bias[:, :, :1])
+        first = _rest(self.layers[-1], first, seen.view(1, 1, batch, self.width)).view(batch, 1, self.width)
+        logits: torch.Tensor = self.model.classifier(self.encoder.pooler(first) if self.kind == "bert" else first)
+        return logits
+
+    def _split(self, rows: torch.Tensor, place: torch.Tensor, parts: int) -> list[torch.Tensor]:
+        """Of packed rows (…, tokens, parts x width), each part padded and by heads: (batch, heads, length, size)."""
+        pieces = rows.view(-1, self.width // self.heads)
+        heads = torch.arange(self.heads)[:, None]
+        return [pieces[(place * parts + part) * self.heads + heads] for part in range(parts)]
+
+    def _embed(self, ids: torch.Tensor, types: torch.Tensor | None, kept: torch.Tensor) -> torch.Tensor:
+        embeddings = self.encoder.embeddings
+        if self.kind == "bert":
+            positions = torch.arange(ids.shape[1]).expand(ids.shape)
+        else:
+            real = ids.ne(embeddings.padding_idx).long()
+            positions = real.cumsum(1) * real + embeddings.padding_idx
+        given = {"position_ids": _pack(positions, kept)}
+        if self.kind != "mpnet":
+            given["token_type_ids"] = _pack(torch.zeros_like(ids) if types is None else types, kept)
+        found: torch.Tensor = embeddings(_pack(ids, kept), **given)
+        return found
+
+    def _distances(self, ids: torch.Tensor) -> torch.Tensor:
+        """MPNet's term of each head for each distance between tokens, (1, heads, length, length)."""
+        found: torch.Tensor = self.encoder.encoder.compute_position_bias(ids[:1, :, None])
+        return found
+
+
+def _pack(values: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    return values.flatten()[kept][None]
+
+
+def _attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Attention of scaled queries; `bias` is added to the scores (batch, heads, queries, keys)."""
+    return (query @ key.transpose(2, 3) + bias).softmax(-1) @ value
+
+
+def _join(*scaled: tuple[nn.Linear, float]) -> nn.Linear:
+    """Several projections of the same rows, each times a factor, as one."""
+    weight = torch.cat([part.weight.detach() * factor for part, factor in scaled])
+    joined = nn.Linear(weight.shape[1], weight.shape[0])
+    joined.weight = nn.Parameter(weight, requires_grad=False)
+    joined.bias = nn.Parameter(torch.cat([part.bias.detach() * factor for part, factor in scaled]), requires_grad=False)
+    return joined
+
+
+def _rest(layer: _Layer, hidden: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+    """What follows attention in a layer, for packed rows."""
+    hidden = layer.attention_norm(layer.output(seen) + hidden)
+    found: torch.Tensor = layer.norm(layer.down(layer.intermediate(hidden)) + hidden)
+    return found
