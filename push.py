@@ -5,6 +5,7 @@ Repositories are private unless --public is given. It reads files and imports no
 """
 
 import argparse
+import json
 import sys
 import time
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from huggingface_hub.utils import validate_repo_id
 
 DATASET = "emo-pillars"
 NAMESPACE = "NAMESPACE"  # what cards write in its place
+PARTS = ("", "onnx", "adapter")  # of a model folder; a checkpoint of a run that was cut off is not sent
 TRIES = 4
 
 
@@ -60,7 +62,13 @@ def _models(namespace: str, models: Path, cards: Path) -> list[Repository]:
     for folder in sorted(path for path in models.glob("*") if path.is_dir()):
         if not (folder / "training.json").exists():  # written last
             fail(f"{folder}: has no training.json, so its training did not end. Train it again, or delete the folder.")
-        files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file() and path.name != "README.md"}
+        files = {
+            str(path.relative_to(folder)): path
+            for part in PARTS
+            for path in sorted((folder / part).glob("*"))
+            if path.is_file() and path.name != "README.md"
+        }
+        _same_weights(folder)
         unsafe = [name for name in files if name.endswith((".bin", ".pt", ".pkl", ".pickle"))]
         if unsafe:
             fail(f"{folder}: {', '.join(unsafe)} may run code when loaded. Publish safetensors only.")
@@ -68,6 +76,14 @@ def _models(namespace: str, models: Path, cards: Path) -> list[Repository]:
     if not found:
         fail(f"{models}: no model folder in it. Train one with train.classifier, or give --models.")
     return found
+
+
+def _same_weights(folder: Path) -> None:
+    record = folder / "onnx/export.json"
+    if record.exists():
+        made, trained = (json.loads(path.read_text(encoding="utf-8")) for path in (record, folder / "training.json"))
+        if made["weights_sha256"] != trained.get("weights_sha256"):
+            fail(f"{folder}/onnx: made from other weights than the folder's. Run `python -m train.export` again.")
 
 
 def _card_text(path: Path, namespace: str) -> str:

@@ -1,6 +1,7 @@
 """push.py and the real clients against a Hub on loopback."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -188,3 +189,27 @@ def test_goemotions_comes_from_the_hub_by_default(
     assert result["data_revision"] == hub[0].repositories["datasets", "google-research-datasets/go_emotions"].sha(
         "main"
     )
+
+
+def test_onnx_files_are_sent_with_the_weights_they_were_made_from(
+    scripted_work: Path, tiny_models: Path, command: Command, hub: tuple[LoopbackHub, str], tmp_path: Path
+) -> None:
+    name = "emo-pillars-contextless-minilm"
+    shutil.copytree(tiny_models / name, tmp_path / "models" / name)
+    folder = tmp_path / "models" / name
+    for part in ("onnx", "checkpoint"):
+        (folder / part).mkdir()
+    (folder / "onnx/model.onnx").write_bytes(b"graph")
+    (folder / "checkpoint/optimizer.bin").write_bytes(b"state")
+    weights = json.loads((folder / "training.json").read_text())["weights_sha256"]
+    (folder / "onnx/export.json").write_text(json.dumps({"weights_sha256": weights}))
+    asked = ["push.py", "--namespace", "tester", "--corpus", scripted_work / "corpus", "--models", tmp_path / "models"]
+    environment = client_environment(hub[1], tmp_path, None)
+    done = command(*asked, environment=environment)
+    assert done.returncode == 0, done.stderr
+    assert "onnx/model.onnx (5 bytes)" in done.stdout
+    assert "optimizer.bin" not in done.stdout, "a checkpoint is nobody else's business"
+    (folder / "onnx/export.json").write_text(json.dumps({"weights_sha256": "other"}))
+    done = command(*asked, environment=environment)
+    assert done.returncode != 0
+    assert "made from other weights" in done.stderr

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def save(
     Of a model with an adapter: merged, with the adapter in `adapter/`, or the adapter alone with the configuration.
     """
     (output_dir / RECORD).unlink(missing_ok=True)
+    shutil.rmtree(output_dir / "onnx", ignore_errors=True)  # of other weights
     weights = output_dir / "model.safetensors"
     if recipe.lora:
         alone = recipe.lora.publish == "adapter"
