@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check test-vllm clean
+.PHONY: demo test check test-vllm test-large clean
 
 demo: $(INSTALLED)            ## stories -> corpus -> models -> numbers -> cards -> a Hub on loopback and back
 	$(RUN) demo.py
@@ -31,6 +31,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 # with GPUs: pip install vllm, then vllm serve mistralai/Mistral-7B-Instruct-v0.2 --enable-prefix-caching
 test-vllm: $(INSTALLED) .venv-vllm/.installed  ## the endpoint teacher against a real vLLM on this CPU; some minutes
 	TEST_VLLM=.venv-vllm/bin/python $(RUN) -m pytest tests/test_vllm.py
+
+test-large: $(INSTALLED)      ## one step of every large recipe at real size, random weights; 24 GiB and many minutes
+	TEST_LARGE=1 $(RUN) -m pytest tests/test_train_large.py
 
 .venv-vllm/.installed: overrides-vllm.txt
 	$(PYTHON) -m venv .venv-vllm
