@@ -13,8 +13,14 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
+from dataset_builder.domains.prepare import prepare
 from dataset_builder.inputs import InputError, read_recipe
 from dataset_builder.taxonomy import LABELS
+from eval.benchmarks import find
+from eval.metrics import accuracy
+from eval.predict import load_model as load_model_folder
+from eval.predict import probabilities
+from eval.run import decide
 from tests.conftest import ROOT, Command
 from train import classifier
 from train.checkpoint import CHECKPOINT, Progress, moving_average
@@ -288,3 +294,28 @@ def test_every_recipe_takes_a_step(path: Path, stand_ins: dict[str, Path], scrip
 def _encoder(name: str) -> str:
     (found,) = [encoder for encoder in ("minilm", "mpnet", "modernbert", "roberta") if f"-{encoder}" in name]
     return found
+
+
+def test_a_model_learns_to_use_situations(tiny_encoder: Path, tmp_path: Path) -> None:
+    """Planted: all utterances are alike, and a word of the situation decides."""
+    source, classes = tmp_path / "source", {"river": "happy", "window": "sad", "letter": "angry", "garden": "others"}
+    source.mkdir()
+    draw = np.random.default_rng(0)
+    for name, rows in (("train", 320), ("dev", 80), ("test", 80)):
+        words = draw.choice(list(classes), rows)
+        lines = [f"{row}\tbridge {word}\tcandle\tstreet\t{classes[word]}" for row, word in enumerate(words)]
+        (source / f"{name}.txt").write_text("\n".join(["id\tturn1\tturn2\tturn3\tlabel", *lines]) + "\n")
+    prepare("emocontext", source, tmp_path / "domain")
+    warm = {"pooling_layer": True, "fit_head": True}
+    chosen = recipe(tiny_encoder, tmp_path / "domain", config="contextual", targets="hard", epochs=4, **warm)
+    train(chosen, None, tmp_path / "model")
+    model, benchmark = load_model_folder(str(tmp_path / "model")), find("emocontext")
+    rows_ = benchmark.load(str(tmp_path / "domain"), "contextual")
+    assert rows_.contexts is not None
+    right = {
+        name: accuracy(rows_.gold, decide(benchmark, probabilities(model, rows_.texts, given), model.thresholds))
+        for name, given in (("own", rows_.contexts), ("none", None), ("other", rows_.contexts[1:] + rows_.contexts[:1]))
+    }
+    assert right["own"] > 0.95
+    assert right["none"] < 0.5
+    assert right["other"] < 0.5

@@ -98,19 +98,21 @@ def keep(accelerator: Accelerator, output_dir: Path, recipe_hash: str) -> None:
     accelerator.wait_for_everyone()
 
 
-def go_on(accelerator: Accelerator, output_dir: Path, recipe_hash: str) -> bool:
-    """Load the checkpoint, if there is one.
+def is_kept(output_dir: Path) -> bool:
+    """Whether there is a checkpoint to go on from."""
+    return (output_dir / CHECKPOINT / OF).exists()
+
+
+def go_on(accelerator: Accelerator, output_dir: Path, recipe_hash: str) -> None:
+    """Load the checkpoint.
 
     Raises:
         InputError: it is of another recipe.
     """
     place = output_dir / CHECKPOINT
-    if not (place / OF).exists():
-        return False
     if (place / OF).read_text(encoding="utf-8") != recipe_hash:
         raise InputError(f"{place}: of another recipe. Delete it to start anew, or give another --output-dir.")
     accelerator.load_state(str(place))
-    return True
 
 
 def forget(output_dir: Path) -> None:

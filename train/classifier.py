@@ -17,7 +17,7 @@ from tqdm import tqdm
 from transformers import get_scheduler
 
 from dataset_builder.inputs import InputError, fingerprint, read_recipe, run_command
-from train.checkpoint import Progress, forget, go_on, keep, moving_average
+from train.checkpoint import Progress, forget, go_on, is_kept, keep, moving_average
 from train.data import Collate, LengthGroupedBatches, load_corpus, tokenise
 from train.losses import loss_of
 from train.model import fit_head, load_model, parameter_groups, with_lora
@@ -81,7 +81,8 @@ def train(
     common: dict[str, Any] = {"collate_fn": Collate(tokenizer), "generator": torch.Generator()}
     train_loader = DataLoader(train_rows, batch_sampler=batches, **common)
     dev_loader = DataLoader(dev_rows, batch_size=recipe.batch_size * 4, **common)
-    if recipe.fit_head:
+    going_on = resume and is_kept(output_dir)
+    if recipe.fit_head and not going_on:
         by_length = [train_rows[row] for row in np.argsort(lengths, kind="stable")]
         model.to(accelerator.device)
         fit_head(model, DataLoader(by_length, batch_size=recipe.batch_size * 4, **common), loss_function)
@@ -104,10 +105,11 @@ def train(
     measured = average.module if average else model
     progress = Progress()
     accelerator.register_for_checkpointing(progress, schedule, *([average] if average else []))
-    resumed = resume and go_on(accelerator, output_dir, recipe_hash)
+    if going_on:
+        go_on(accelerator, output_dir, recipe_hash)
     if tracker:
         accelerator.init_trackers(recipe.name, config={"recipe_hash": recipe_hash})
-    if recipe.fit_head and not resumed:
+    if recipe.fit_head and not going_on:
         progress.offer(evaluate(measured, dev_loader, accelerator, recipe), accelerator.unwrap_model(measured))
 
     # --- steps
