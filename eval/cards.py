@@ -7,6 +7,7 @@ written by hand, numbers are not. `--check` changes nothing and fails when a car
 import argparse
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,11 @@ def read_results(folder: Path) -> dict[str, dict[str, Result]]:
     return results
 
 
+def read_ablations(folder: Path, name: str) -> list[Result]:
+    """The results of a published model's ablations: `<folder>/<name>/ablations/<recipe>/<benchmark>.json`."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / name).glob("ablations/*/*.json"))]
+
+
 def interval(metric: dict[str, float]) -> str:
     """`0.123 [0.110, 0.135]`, without the bracket where there is no interval."""
     text = f"{metric['value']:.3f}"
@@ -59,7 +65,7 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def model_section(results: dict[str, Result]) -> str:
+def model_section(results: dict[str, Result], ablations: Sequence[Result] = ()) -> str:
     """The results part of a model's card."""
     measured = [(BENCHMARKS[name], found) for name, found in results.items() if name in BENCHMARKS]
     if not measured:
@@ -70,6 +76,7 @@ def model_section(results: dict[str, Result]) -> str:
     if single:
         splits = "; ".join(f"{benchmark.title}: {found['protocol']}" for benchmark, found in single)
         parts.append(f"A text has one class there; predicted is the one whose labels score highest. {splits}.")
+    parts += [_ablations(benchmark, found, ablations) for benchmark, found in measured if _of(benchmark, ablations)]
     for benchmark, found in measured:
         labels = [[label, f"{row['f1']:.3f}", str(row["support"])] for label, row in found["per_label"].items()]
         parts.append(
@@ -85,6 +92,25 @@ def model_section(results: dict[str, Result]) -> str:
         f"`{about['recipe_hash']}`; measured at commit `{about['commit'][:12]}` on {about['hardware']}."
     )
     return "\n\n".join(parts)
+
+
+def _of(benchmark: Benchmark, ablations: Sequence[Result]) -> list[Result]:
+    return [found for found in ablations if found["benchmark"] == benchmark.name]
+
+
+def _ablations(benchmark: Benchmark, published: Result, ablations: Sequence[Result]) -> str:
+    """What other recipes score on the same benchmark, best first."""
+    columns = SEVERAL if benchmark.bridge is None else SINGLE
+    columns = {name: title for name, title in columns.items() if name in published["metrics"]}
+    others = sorted(_of(benchmark, ablations), key=lambda r: -r["metrics"][benchmark.headline]["value"])
+    rows = [
+        [what, str(len(r["seeds"])), *(interval(r["metrics"][column]) for column in columns)]
+        for what, r in [("**this model**", published), *((f"`{r['name']}`", r) for r in others)]
+    ]
+    return (
+        f"Other recipes on {benchmark.title}, thresholds chosen alike (`train/recipes/ablations/`):\n\n"
+        f"{table(['recipe', 'seeds', *columns.values()], rows)}"
+    )
 
 
 def _scores(measured: list[tuple[Benchmark, Result]], columns: dict[str, str]) -> str:
@@ -164,11 +190,13 @@ def fill(text: str, section: str, path: Path) -> str:
     return pattern.sub(lambda _: f"{BEGIN}\n{section}\n{END}", text)
 
 
-def render(results: dict[str, dict[str, Result]]) -> dict[Path, str]:
-    """Every card and README with today's numbers."""
+def render(results: dict[str, dict[str, Result]], folder: Path) -> dict[Path, str]:
+    """Every card and README with today's numbers; `folder` is where ablations are."""
     rendered = {README: fill(README.read_text(encoding="utf-8"), readme_section(results), README)}
     for path in sorted(CARDS.glob("*.md")):
-        section = (corpus_section if path.stem == "emo-pillars" else model_section)(results.get(path.stem, {}))
+        found = results.get(path.stem, {})
+        is_corpus = path.stem == "emo-pillars"
+        section = corpus_section(found) if is_corpus else model_section(found, read_ablations(folder, path.stem))
         rendered[path] = fill(path.read_text(encoding="utf-8"), section, path)
     return rendered
 
@@ -180,7 +208,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="write the cards here and leave model_cards/ and README.md alone")
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a card is stale")
     args = parser.parse_args()
-    rendered = render(read_results(args.results))
+    rendered = render(read_results(args.results), args.results)
     if args.check:
         stale = [str(path) for path, text in rendered.items() if path.read_text(encoding="utf-8") != text]
         if stale:

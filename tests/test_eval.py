@@ -11,10 +11,10 @@ import sklearn.metrics
 from dataset_builder.bridges import BRIDGES
 from dataset_builder.domains.prepare import prepare
 from dataset_builder.inputs import InputError
-from dataset_builder.provenance import write_result
+from dataset_builder.provenance import RESULTS, write_result
 from dataset_builder.taxonomy import LABELS
 from eval.benchmarks import Rows, find, goemotions, own
-from eval.cards import fill, model_section, read_results, readme_section, render, table
+from eval.cards import fill, model_section, read_ablations, read_results, readme_section, render, table
 from eval.context_use import compare, strangers
 from eval.metrics import (
     accuracy,
@@ -268,10 +268,10 @@ def test_cards_are_filled_between_their_markers() -> None:
 
 
 def test_the_repository_s_cards_are_fresh_and_stale_ones_are_found() -> None:
-    rendered = render(read_results(Path("eval/results")))
+    rendered = render(read_results(RESULTS), RESULTS)
     for path, text in rendered.items():
         assert path.read_text(encoding="utf-8") == text, f"{path} is stale: run python -m eval.cards"
-    assert render({})[Path("model_cards/emo-pillars.md")].count("Not built yet.") == 1
+    assert render({}, Path("nowhere"))[Path("model_cards/emo-pillars.md")].count("Not built yet.") == 1
 
 
 def test_seeds_are_averaged_and_kept() -> None:
@@ -341,3 +341,19 @@ def test_context_use_by_the_command(tiny_models: Path, scripted_work: Path, tmp_
     done = command(*ask, "--needs", marks)
     assert done.returncode == 2
     assert "not the marks of" in done.stderr
+
+
+def test_ablations_stand_beside_the_published_model(tmp_path: Path) -> None:
+    metrics = {"macro_f1": {"value": 0.5, "low": 0.4, "high": 0.6}, "ece": {"value": 0.01}}
+    published = {"benchmark": "goemotions", "metrics": metrics, "seeds": [1, 2, 3], "support": 9, "per_label": {}}
+    published |= {"threshold_source": "t", "protocol": "p", "model_revision": "m", "recipe_hash": "h", "commit": "c"}
+    published |= {"hardware": "x", "trained_on": {"steps": 1, "train_rows": 1, "dataset_revision": "r"}, "name": "n"}
+    worse = published | {
+        "name": "goemotions-frozen",
+        "seeds": [1],
+        "metrics": {"macro_f1": {"value": 0.3}} | {"ece": {"value": 0.2}},
+    }
+    write_result(worse, tmp_path / "n/ablations", "goemotions-frozen", "goemotions")
+    section = model_section({"goemotions": published}, read_ablations(tmp_path, "n"))
+    assert "| **this model** | 3 | 0.500 [0.400, 0.600] | 0.010 |" in section
+    assert "| `goemotions-frozen` | 1 | 0.300 | 0.200 |" in section
