@@ -5,6 +5,7 @@ Repositories are private unless --public is given. It reads files and imports no
 """
 
 import argparse
+import json
 import sys
 import time
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ def _models(namespace: str, models: Path, cards: Path) -> list[Repository]:
     for folder in sorted(path for path in models.glob("*") if path.is_dir()):
         if not (folder / "training.json").exists():  # written last
             fail(f"{folder}: has no training.json, so its training did not end. Train it again, or delete the folder.")
-        files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file() and path.name != "README.md"}
+        files = _model_files(folder)
         unsafe = [name for name in files if name.endswith((".bin", ".pt", ".pkl", ".pickle"))]
         if unsafe:
             fail(f"{folder}: {', '.join(unsafe)} may run code when loaded. Publish safetensors only.")
@@ -68,6 +69,18 @@ def _models(namespace: str, models: Path, cards: Path) -> list[Repository]:
     if not found:
         fail(f"{models}: no model folder in it. Train one with train.classifier, or give --models.")
     return found
+
+
+def _model_files(folder: Path) -> dict[str, Path]:
+    """A model's files by their path in the repository: those beside the weights, and of sentence-transformers' modules.
+
+    The folders of the latter are those that `modules.json` names.
+    """
+    files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file() and path.name != "README.md"}
+    modules = folder / "modules.json"
+    places = [part["path"] for part in json.loads(modules.read_text(encoding="utf-8"))] if modules.exists() else []
+    inside = [path for place in places if place for path in sorted((folder / place).glob("*")) if path.is_file()]
+    return files | {path.relative_to(folder).as_posix(): path for path in inside}
 
 
 def _card_text(path: Path, namespace: str) -> str:

@@ -14,6 +14,7 @@ from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
 from eval import zero_shot_speed
 from eval.affect import ANGLES, CIRCLE_AROUSAL, CIRCLE_VALENCE, TAXONOMY, weighted_mean
+from eval.cards import model_section
 from eval.encoder import FALLBACK_TEMPERATURE, Encoder, embed_labels, load_encoder, score
 from eval.label_sets import find_set, label_sets, own_sentences, read_definitions
 from eval.metrics import average_precision, pearson, roc_auc
@@ -381,3 +382,21 @@ def test_the_commands(bi_encoder: Path, raw_encoder: Path, tmp_path: Path, comma
     done = command("-m", "eval.probe", "--model", bi_encoder, "--beside", raw_encoder, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / bi_encoder.name / "probe.png").stat().st_size > 10_000
+
+
+def test_the_snippet_of_the_readme(bi_encoder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    readme = Path("README.md").read_text(encoding="utf-8")
+    (snippet,) = [part for part in readme.split("```") if part.startswith("python\nfrom sentence_transformers")]
+    lines = [line for line in snippet.splitlines()[1:] if line]
+    assert len(lines) <= 8
+    exec("\n".join(lines).replace("NAMESPACE/emo-pillars-zeroshot-minilm", str(bi_encoder)), {})
+    assert capsys.readouterr().out.startswith("tensor([[")
+
+
+def test_a_card_shows_both_encoders(bi_encoder: Path, raw_encoder: Path) -> None:
+    task = find_task("labels-6")(None)
+    content = result(task, "labels-6", [load_encoder(str(bi_encoder))], load_encoder(str(raw_encoder)))
+    section = model_section({"labels-6": content})
+    assert "| benchmark | rows | measure | this model | beside: raw |" in section
+    assert "| 6 labels of our own, on our own sentences | 24 | macro_f1 |" in section
+    assert "argmax over the set's own names" in section

@@ -18,6 +18,7 @@ from transformers import AutoTokenizer, set_seed
 
 from dataset_builder.inputs import InputError, read_recipe
 from dataset_builder.taxonomy import LABELS
+from push import _model_files
 from tests.conftest import ROOT, Command
 from tests.test_train_runs import LAUNCH, Interrupted, _encoder, _losses
 from train import bi_data, bi_encoder
@@ -271,6 +272,7 @@ def test_what_is_saved_is_what_sentence_transformers_loads(
     assert noted == {name: record[name] for name in ("temperature", "bias", "probability")}
     assert record["probability"] == "sigmoid(cosine / temperature + bias)"
     assert load_file(tmp_path / "m/reference.safetensors")["embeddings"].shape == (20, 32)
+    assert "1_Pooling/config.json" in _model_files(tmp_path / "m"), "published with the rest"
     tokens = json.loads((tmp_path / "m/tokenizer_config.json").read_text())
     assert tokens["tokenizer_class"] != "TokenizersBackend", "transformers 4 could not load it"
     assert AutoTokenizer.from_pretrained(tmp_path / "m").model_max_length == chosen.max_length
