@@ -32,6 +32,7 @@ from eval.rules import (
     sigmoid,
 )
 from eval.zero_shot import classify, read_labels, valence
+from eval.zero_shot_ablations import read_runs, together
 from eval.zero_shot_benchmarks import Task, descriptors, emobank, find_task
 from eval.zero_shot_run import measure, result
 from tests.conftest import Command
@@ -400,3 +401,15 @@ def test_a_card_shows_both_encoders(bi_encoder: Path, raw_encoder: Path) -> None
     assert "| benchmark | rows | measure | this model | beside: raw |" in section
     assert "| 6 labels of our own, on our own sentences | 24 | macro_f1 |" in section
     assert "argmax over the set's own names" in section
+
+
+def test_variants_stand_side_by_side(bi_encoder: Path, tmp_path: Path) -> None:
+    content = result(find_task("labels-6")(None), "labels-6", [load_encoder(str(bi_encoder))], None)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/labels-6.json").write_text(json.dumps(content))
+    found = together(read_runs([f"sigmoid={tmp_path}/a"]))
+    assert found["metrics"]["sigmoid: labels-6 macro_f1"] == content["metrics"]["macro_f1"]
+    assert found["variants"]["sigmoid"]["labels-6"]["recipe_hash"] == content["recipe_hash"]
+    for wrong, says in (("x", "give VARIANT=FOLDER"), (f"x={tmp_path}", "no result of eval.zero_shot_run")):
+        with pytest.raises(InputError, match=says):
+            read_runs([wrong])
