@@ -62,12 +62,7 @@ def _models(namespace: str, models: Path, cards: Path) -> list[Repository]:
     for folder in sorted(path for path in models.glob("*") if path.is_dir()):
         if not (folder / "training.json").exists():  # written last
             fail(f"{folder}: has no training.json, so its training did not end. Train it again, or delete the folder.")
-        files = {
-            str(path.relative_to(folder)): path
-            for part in PARTS
-            for path in sorted((folder / part).glob("*"))
-            if path.is_file() and path.name != "README.md"
-        }
+        files = _model_files(folder)
         _same_weights(folder)
         unsafe = [name for name in files if name.endswith((".bin", ".pt", ".pkl", ".pickle"))]
         if unsafe:
@@ -84,6 +79,21 @@ def _same_weights(folder: Path) -> None:
         made, trained = (json.loads(path.read_text(encoding="utf-8")) for path in (record, folder / "training.json"))
         if made["weights_sha256"] != trained.get("weights_sha256"):
             fail(f"{folder}/onnx: made from other weights than the folder's. Run `python -m train.export` again.")
+
+
+def _model_files(folder: Path) -> dict[str, Path]:
+    """A model's files by their path in the repository.
+
+    Those beside the weights, ONNX files, an adapter, and the folders that sentence-transformers' `modules.json` names.
+    """
+    modules = folder / "modules.json"
+    parts = [part["path"] for part in json.loads(modules.read_text(encoding="utf-8"))] if modules.exists() else []
+    return {
+        path.relative_to(folder).as_posix(): path
+        for part in dict.fromkeys((*PARTS, *parts))
+        for path in sorted((folder / part).glob("*"))
+        if path.is_file() and path.name != "README.md"
+    }
 
 
 def _card_text(path: Path, namespace: str) -> str:

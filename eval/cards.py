@@ -34,6 +34,17 @@ SINGLE = {
     "micro_f1_emotions": "micro-F1 of the emotions",
 }
 
+# Of zero-shot models: what is shown of each benchmark, beside another encoder.
+ZERO_SHOT = {
+    "goemotions": ("GoEmotions test, 28 labels", ("macro_f1", "micro_f1", "average_precision")),
+    "isear": ("ISEAR, 7 classes", ("macro_f1", "accuracy")),
+    "emobank": ("EmoBank test", ("pearson_valence",)),
+    "descriptors": ("The teacher's descriptors of validation texts", ("macro_f1", "average_precision")),
+    "labels-6": ("6 labels of our own, on our own sentences", ("macro_f1", "accuracy")),
+    "labels-11": ("11 labels of our own, on our own sentences", ("macro_f1", "accuracy")),
+    "labels-32": ("32 labels of our own, on our own sentences", ("macro_f1", "accuracy")),
+}
+
 
 def read_results(folder: Path) -> dict[str, dict[str, Result]]:
     """All result files as {published name: {benchmark: result}}; `system/` is not a published name."""
@@ -67,6 +78,8 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 def model_section(results: dict[str, Result], ablations: Sequence[Result] = ()) -> str:
     """The results part of a model's card."""
+    if any(found.get("protocol", "").startswith("zero-shot") for found in results.values()):
+        return zero_shot_section(results)
     measured = [(BENCHMARKS[name], found) for name, found in results.items() if name in BENCHMARKS]
     if not measured:
         return "Not measured yet."
@@ -111,6 +124,31 @@ def _ablations(benchmark: Benchmark, published: Result, ablations: Sequence[Resu
         f"Other recipes on {benchmark.title}, thresholds chosen alike (`train/recipes/ablations/`):\n\n"
         f"{table(['recipe', 'seeds', *columns.values()], rows)}"
     )
+
+
+def zero_shot_section(results: dict[str, Result]) -> str:
+    """The results part of a zero-shot model's card: every benchmark's measures, another encoder's beside."""
+    shown = [(name, results[name]) for name in ZERO_SHOT if name in results]
+    rows = []
+    for name, found in shown:
+        title, metrics = ZERO_SHOT[name]
+        other = found.get("beside", {}).get("metrics", {})
+        for metric in metrics:
+            if metric in found["metrics"]:
+                beside = interval(other[metric]) if metric in other else ""
+                rows.append([title, str(found["support"]), metric, interval(found["metrics"][metric]), beside])
+    beside = next((found["beside"]["name"] for _, found in shown if "beside" in found), "")
+    parts = [table(["benchmark", "rows", "measure", "this model", f"beside: {beside}" if beside else ""], rows)]
+    about = shown[0][1]
+    decided = "; ".join(f"{ZERO_SHOT[name][0]}: {found['threshold_source']}" for name, found in shown)
+    trained = about["trained_on"]
+    parts.append(
+        f"Brackets are 95 % bootstrap intervals over the rows; {_seeds(about)}. Decided by: {decided}. Trained for "
+        f"{trained['steps']} steps on {trained['train_rows']} texts of corpus revision "
+        f"`{trained['dataset_revision']}`; weights `{about['model_revision']}`; recipe `{about['recipe_hash']}`; "
+        f"measured at commit `{about['commit'][:12]}` on {about['hardware']}."
+    )
+    return "\n\n".join(parts)
 
 
 def _scores(measured: list[tuple[Benchmark, Result]], columns: dict[str, str]) -> str:

@@ -103,10 +103,10 @@ def measure(folder: Path, model: Model, rows: Rows, texts: int, rounds: int) -> 
         "batch32_sorted": batches(model, rows, BATCH, sorted(order, key=lengths.__getitem__)),
     }
     metrics: dict[str, dict[str, float]] = {}
-    before = _processor_seconds()
+    before = processor_seconds()
     for name, data in sets.items():
         metrics |= _turns(name, data, found, rounds)
-    own, everybody = (after - first for after, first in zip(_processor_seconds(), before, strict=True))
+    own, everybody = (after - first for after, first in zip(processor_seconds(), before, strict=True))
     return {
         "name": NAME,
         "model": model.name,
@@ -162,7 +162,7 @@ def _turns(name: str, data: list[Batch], found: dict[str, Any], rounds: int) -> 
     return metrics
 
 
-def _processor_seconds() -> tuple[float, float]:
+def processor_seconds() -> tuple[float, float]:
     """Spent by this process and, where Linux says so, by all; 0 where it does not."""
     path = Path("/proc/stat")
     if not path.exists():
@@ -217,7 +217,7 @@ def main() -> None:
     rows = find("goemotions").load(args.data, "contextless")
     about = provenance()
     about["libraries"] |= {"onnxruntime": importlib.metadata.version("onnxruntime")}
-    about["hardware"] += _processor()
+    about["hardware"] += processor()
     content = measure(args.model, model, rows, args.texts, args.rounds) | about
     print(write_result(content, args.out, "system", NAME))
     if (content["cpu_share_of_others"] or 0) > COMPANY:
@@ -226,7 +226,7 @@ def main() -> None:
         print(f"{metric:<44}{value['value']:g}")
 
 
-def _processor() -> str:
+def processor() -> str:
     """Its name and the instructions that int8 speed depends on, where Linux says so."""
     path = Path("/proc/cpuinfo")
     if not path.exists():

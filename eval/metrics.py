@@ -64,3 +64,37 @@ def bootstrap(
         values.append(measure(gold[rows], predicted[rows]))
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)
+
+
+def average_precision(gold: np.ndarray, scores: np.ndarray) -> float:
+    """Mean over the classes with a gold row of the mean precision at each of these rows, ranked by score.
+
+    Knows no threshold. Equal scores are ranked as they come.
+    """
+    ranked = np.take_along_axis(gold, np.argsort(-scores, axis=0, kind="stable"), axis=0)
+    precision = np.cumsum(ranked, axis=0) / np.arange(1, len(gold) + 1)[:, None]
+    there = gold.any(axis=0)
+    return float(((precision * ranked).sum(axis=0)[there] / gold.sum(axis=0)[there]).mean())
+
+
+def roc_auc(gold: np.ndarray, scores: np.ndarray) -> float:
+    """Mean over the classes of the share of pairs, a row with it and one without, that are ranked right."""
+    ranks = np.stack([_ranks(column) for column in scores.T], axis=1)
+    positives = gold.sum(axis=0)
+    there = (positives > 0) & (positives < len(gold))
+    of_positives, number = (ranks * gold).sum(axis=0)[there], positives[there]
+    return float(((of_positives - number * (number + 1) / 2) / (number * (len(gold) - number))).mean())
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 1; equal values share their mean rank."""
+    ordered = np.sort(values)
+    ranks: np.ndarray = (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right") + 1) / 2
+    return ranks
+
+
+def pearson(gold: np.ndarray, predicted: np.ndarray) -> float:
+    """Correlation of two (rows,) arrays; 0 where one of them is constant."""
+    if not np.ptp(gold) or not np.ptp(predicted):
+        return 0.0
+    return float(np.corrcoef(gold, predicted)[0, 1])

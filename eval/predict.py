@@ -53,7 +53,7 @@ def load_model(place: str) -> Model:
     thresholds = getattr(config, "thresholds", None)
     if not thresholds:
         raise InputError(f"model '{place}': config.json has no 'thresholds'. Train it with train.classifier.")
-    record = _record(place, is_local)
+    record = training_record(place, is_local)
     if is_local and not record:
         raise InputError(f"model folder '{place}': has no training.json, so its training did not end. Train it again.")
     revision = record.get("weights_sha256", "unknown")[:16] if is_local else HfApi().model_info(place).sha
@@ -61,7 +61,8 @@ def load_model(place: str) -> Model:
     return Model(name, revision, classify, np.array([thresholds[label] for label in LABELS]), record)
 
 
-def _record(place: str, is_local: bool) -> dict[str, Any]:
+def training_record(place: str, is_local: bool) -> dict[str, Any]:
+    """What `training.json` of a folder or Hub model says; {} where there is none."""
     try:
         path = Path(place) / "training.json" if is_local else Path(hf_hub_download(place, "training.json"))
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -50,35 +50,36 @@ def measure(
     predicted = np.stack(
         [decide(benchmark, of_seed, own) for of_seed, own in zip(scores, thresholds, strict=True)], axis=1
     )
-    metrics: Metrics = {"macro_f1": _mean(macro_f1, gold, predicted)}
+    metrics: Metrics = {"macro_f1": over_seeds(macro_f1, gold, predicted)}
     if benchmark.bridge is None:
         at_half = np.stack([(of_seed >= 0.5).astype(np.int8) for of_seed in scores], axis=1)
-        metrics["micro_f1"] = _mean(micro_f1, gold, predicted)
-        metrics["macro_f1_at_05"] = _mean(macro_f1, gold, at_half)
-        metrics["micro_f1_at_05"] = _mean(micro_f1, gold, at_half)
-        metrics["ece"] = _of_seeds([expected_calibration_error(gold, of_seed) for of_seed in scores])
-        metrics["labels_per_text"] = _of_seeds(predicted.sum(axis=2).mean(axis=0).tolist())
+        metrics["micro_f1"] = over_seeds(micro_f1, gold, predicted)
+        metrics["macro_f1_at_05"] = over_seeds(macro_f1, gold, at_half)
+        metrics["micro_f1_at_05"] = over_seeds(micro_f1, gold, at_half)
+        metrics["ece"] = of_seeds([expected_calibration_error(gold, of_seed) for of_seed in scores])
+        metrics["labels_per_text"] = of_seeds(predicted.sum(axis=2).mean(axis=0).tolist())
     else:
-        metrics["accuracy"] = _mean(accuracy, gold, predicted)
-        metrics["weighted_f1"] = _mean(weighted_f1, gold, predicted)
+        metrics["accuracy"] = over_seeds(accuracy, gold, predicted)
+        metrics["weighted_f1"] = over_seeds(weighted_f1, gold, predicted)
     if benchmark.emotions:
         columns = [benchmark.classes.index(name) for name in benchmark.emotions]
-        metrics["micro_f1_emotions"] = _mean(micro_f1, gold[:, columns], predicted[:, :, columns])
+        metrics["micro_f1_emotions"] = over_seeds(micro_f1, gold[:, columns], predicted[:, :, columns])
     return metrics
 
 
-def _mean(function: Measure, gold: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
+def over_seeds(function: Measure, gold: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
     """A measure's mean over the seeds of (rows, seeds, classes), with its interval."""
 
     def mean(of: np.ndarray, found: np.ndarray) -> float:
         return float(np.mean([function(of, found[:, seed]) for seed in range(found.shape[1])]))
 
     low, high = bootstrap(mean, gold, predicted)
-    values = _of_seeds([function(gold, predicted[:, seed]) for seed in range(predicted.shape[1])])
+    values = of_seeds([function(gold, predicted[:, seed]) for seed in range(predicted.shape[1])])
     return {"value": values["value"], "low": round(low, 4), "high": round(high, 4)} | values
 
 
-def _of_seeds(values: list[float]) -> dict[str, Any]:
+def of_seeds(values: list[float]) -> dict[str, Any]:
+    """A value for each seed as a metric: their mean and, where there are several, each one."""
     mean = {"value": round(float(np.mean(values)), 4)}
     return mean | {"seeds": [round(value, 4) for value in values]} if len(values) > 1 else mean
 
@@ -118,12 +119,17 @@ def load_seeds(places: Sequence[str]) -> list[Model]:
         InputError: they are of several recipes, or two have the same seed.
     """
     models = [load_model(place) for place in places]
-    about = [model.record.get("recipe", {}) for model in models]
+    check_seeds([model.record for model in models], places)
+    return models
+
+
+def check_seeds(records: Sequence[dict[str, Any]], places: Sequence[str]) -> None:
+    """Raises InputError where training records are of several recipes, or two have the same seed."""
+    about = [record.get("recipe", {}) for record in records]
     if len({json.dumps(recipe | {"seed": None}, sort_keys=True) for recipe in about}) > 1:
         raise InputError(f"--model {' '.join(places)}: not of one recipe. Measure them one by one.")
-    if len(models) > 1 and len({recipe.get("seed") for recipe in about}) < len(models):
+    if len(about) > 1 and len({recipe.get("seed") for recipe in about}) < len(about):
         raise InputError(f"--model {' '.join(places)}: two have the same seed. Give each once.")
-    return models
 
 
 def main() -> None:

@@ -39,22 +39,37 @@ def load_corpus(recipe: ClassifierRecipe, place: str | None) -> tuple[DatasetDic
         InputError: nothing there that loads, a split is missing, or the labels are in another order than ours.
     """
     where = place or recipe.dataset
+    corpus, revision = load_splits(where, recipe.config, recipe.dataset_revision)
+    check_labels(corpus, where)
+    return corpus, revision
+
+
+def load_splits(where: str, config: str, revision: str | None) -> tuple[DatasetDict, str]:
+    """A config's splits, of which train and validation have rows, and its revision.
+
+    Raises:
+        InputError: nothing there that loads, or a split is missing.
+    """
     try:
-        corpus = load_dataset(where, recipe.config, revision=recipe.dataset_revision)
+        corpus = load_dataset(where, config, revision=revision)
     except (DatasetNotFoundError, FileNotFoundError, ValueError, ConnectionError, HfHubHTTPError) as error:
         raise InputError(
-            f"data set '{where}', config '{recipe.config}': does not load ({first_line(error)}). Build one "
+            f"data set '{where}', config '{config}': does not load ({first_line(error)}). Build one "
             "with `make demo`, or give a folder or Hub id with --data."
         ) from None
     for split in ("train", "validation"):
         if split not in corpus or not len(corpus[split]):
-            raise InputError(f"data set '{where}', config '{recipe.config}': has no {split} rows. Use more stories.")
+            raise InputError(f"data set '{where}', config '{config}': has no {split} rows. Use more stories.")
+    return corpus, _revision(where, revision)
+
+
+def check_labels(corpus: DatasetDict, where: str) -> None:
+    """Raises InputError where a corpus has its labels in another order than ours."""
     names = tuple(corpus["train"].features["labels"].feature.names)
     if names != LABELS:
         raise InputError(
             f"data set '{where}': its labels are not the 28 of dataset_builder/taxonomy.py in their order."
         )
-    return corpus, _revision(where, recipe.dataset_revision)
 
 
 def _revision(where: str, revision: str | None) -> str:

@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 
 from dataset_builder.inputs import InputError, first_line, wheel_path
 from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS
+from train.bi_recipe import BiEncoderRecipe
 from train.losses import Loss
 from train.recipe import ClassifierRecipe, Lora
 
@@ -60,7 +61,7 @@ def load_model(recipe: ClassifierRecipe) -> tuple[PreTrainedTokenizerBase, nn.Mo
     return tokenizer, model
 
 
-def base_model_source(recipe: ClassifierRecipe) -> dict[str, Any]:
+def base_model_source(recipe: ClassifierRecipe | BiEncoderRecipe) -> dict[str, Any]:
     """Arguments of `from_pretrained`: the folder in the installed package that the recipe names, else the Hub's."""
     if folder := wheel_path(recipe.base_model_wheel):
         return {"pretrained_model_name_or_path": str(folder)}

@@ -1,0 +1,79 @@
+"""Label sets of our own, 6, 11 and 32 labels with definitions and sentences: eval/label_sets/*.yaml.
+
+No model is trained on them and they are of no published data set. The sentences are ours too, written with one label
+each in mind, so that a score on them shows that a set works and no more.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Self
+
+import yaml
+from pydantic import Field, model_validator
+
+from dataset_builder.inputs import InputError, Strict, read_recipe
+
+FOLDER = Path(__file__).parent / "label_sets"
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Label(Strict):
+    """A label, what it means, and sentences that it fits."""
+
+    name: Text
+    definition: Text
+    examples: tuple[Text, ...] = ()
+
+
+class LabelSet(Strict):
+    """Labels that stand beside each other; `name` is its benchmark's."""
+
+    name: str
+    labels: tuple[Label, ...]
+
+    @model_validator(mode="after")
+    def _differ(self) -> Self:
+        names = [label.name for label in self.labels]
+        if len(names) < 2 or len(set(names)) < len(names):
+            raise ValueError("'labels' must be two or more, each with a name of its own")
+        return self
+
+
+@cache
+def label_sets() -> dict[str, LabelSet]:
+    """Our sets by name."""
+    found = [read_recipe(path, LabelSet) for path in sorted(FOLDER.glob("*.yaml"))]
+    return {one.name: one for one in found}
+
+
+def find_set(name: str) -> LabelSet:
+    """A set of ours by name, or one of the same form from a YAML file.
+
+    Raises:
+        InputError: neither of them.
+    """
+    if name in label_sets():
+        return label_sets()[name]
+    if not Path(name).suffix:
+        raise InputError(f"unknown label set '{name}'. Known: {', '.join(label_sets())}; or give a YAML file.")
+    return read_recipe(name, LabelSet)
+
+
+def own_sentences() -> list[str]:
+    """All sentences of our sets: the reference of models that bring none."""
+    return [text for one in label_sets().values() for label in one.labels for text in label.examples]
+
+
+def read_definitions(path: str) -> dict[str, str]:
+    """Definitions of labels from a YAML file of `label: definition`.
+
+    Raises:
+        InputError: the file is missing or of another form.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: not a readable YAML file ({' '.join(str(error).split())}).") from None
+    if not isinstance(content, dict) or not all(isinstance(part, str) for pair in content.items() for part in pair):
+        raise InputError(f"{path}: expected lines of `label: definition`.")
+    return content

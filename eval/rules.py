@@ -1,0 +1,112 @@
+"""Which labels a text has, decided without any labelled text: pure functions of logits.
+
+A rule takes logits (texts, labels) of the texts asked about and of reference texts, any unlabelled ones, and gives
+margins (texts, labels): a label is a text's where its margin is 0 or more. What all but the first assume of the label
+set is one thing: on average a text has one label (`labels_a_text`), the least that makes it worth asking.
+
+- `sigmoid`: the model's own probability is .5 or more.
+- `prior`: the same, after each label's prior, its mean probability over the reference texts, has been replaced by the
+  same one for all, 1 in the number of labels (Saerens et al. 2002, Neural Computation 14: odds are multiplied by the
+  ratio of new to old prior odds). A label that the model gives to everything no longer wins by that.
+- `z_score`: logits standardised for each label over the reference texts; those above the normal quantile that lets a
+  share of 1 in the number of labels through.
+- `expected_f1` (the default): for each label the threshold with the largest F1 that is to be expected over the
+  reference texts if the probabilities are right, 2 Σp(chosen) / (chosen + Σp(all)) (Lipton et al. 2014, arXiv
+  1402.1892). Before, one shift of all logits makes them sum to one label a text. Frequent labels stay frequent.
+"""
+
+from collections.abc import Callable
+from statistics import NormalDist
+
+import numpy as np
+
+Rule = Callable[[np.ndarray, np.ndarray], np.ndarray]
+TINY = 1e-6
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of logits."""
+    found: np.ndarray = np.where(logits >= 0, 1, np.exp(-np.abs(logits))) / (1 + np.exp(-np.abs(logits)))
+    return found
+
+
+def log_odds(probabilities: np.ndarray) -> np.ndarray:
+    """Logits of probabilities, those of 0 and 1 bounded."""
+    clipped = np.clip(probabilities, TINY, 1 - TINY)
+    found: np.ndarray = np.log(clipped) - np.log1p(-clipped)
+    return found
+
+
+def labels_a_text(labels: int) -> float:
+    """How many of so many labels a text is assumed to have: one; of a single label every other text has it."""
+    return min(1.0, labels / 2)
+
+
+def shift_to(logits: np.ndarray, each: float) -> float:
+    """What must be added to logits (texts, labels) for probabilities that sum to `each` a text, on average."""
+    low, high = -100.0 - float(logits.max()), 100.0 - float(logits.min())
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if sigmoid(logits + middle).sum(axis=1).mean() < each else (low, middle)
+    return (low + high) / 2
+
+
+def by_sigmoid(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Margins of the learned sigmoid at .5."""
+    del reference
+    return logits
+
+
+def by_prior(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Margins at .5 after every label has been given the same prior."""
+    old = log_odds(sigmoid(reference).mean(axis=0))
+    new = log_odds(np.array(labels_a_text(logits.shape[1]) / logits.shape[1]))
+    margins: np.ndarray = logits - old + new
+    return margins
+
+
+def by_z_score(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Margins of standardised logits over the quantile that lets an equal share through."""
+    share = labels_a_text(logits.shape[1]) / logits.shape[1]
+    margins: np.ndarray = (logits - reference.mean(axis=0)) / (reference.std(axis=0) + TINY)
+    return margins - np.float64(NormalDist().inv_cdf(1 - share))
+
+
+def by_expected_f1(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Margins over each label's threshold of the largest expected F1."""
+    shift = shift_to(reference, labels_a_text(reference.shape[1]))
+    margins: np.ndarray = logits + shift - log_odds(best_thresholds(sigmoid(reference + shift)))
+    return margins
+
+
+def best_thresholds(probabilities: np.ndarray) -> np.ndarray:
+    """For each label the probability from which on choosing texts gives the largest expected F1, (labels,)."""
+    ordered = -np.sort(-probabilities, axis=0)
+    chosen = np.arange(1, len(ordered) + 1)[:, None]
+    expected = 2 * np.cumsum(ordered, axis=0) / (chosen + probabilities.sum(axis=0))
+    thresholds: np.ndarray = np.take_along_axis(ordered, expected.argmax(axis=0)[None], axis=0)[0]
+    return thresholds
+
+
+RULES: dict[str, Rule] = {
+    "expected_f1": by_expected_f1,
+    "prior": by_prior,
+    "z_score": by_z_score,
+    "sigmoid": by_sigmoid,
+}
+DEFAULT = "expected_f1"
+
+
+def decide(rule: str, logits: np.ndarray, reference: np.ndarray, at_least_one: bool) -> np.ndarray:
+    """Labels as 0 and 1, (texts, labels).
+
+    Args:
+        at_least_one: a text without a label is given the one of the largest margin; for sets where a text always has
+            one, as it does where `neutral` is among them.
+    """
+    margins = RULES[rule](logits, reference)
+    given = margins >= 0
+    if at_least_one:
+        left = np.flatnonzero(~given.any(axis=1))
+        given[left, margins[left].argmax(axis=1)] = True
+    return given.astype(np.int8)

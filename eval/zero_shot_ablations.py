@@ -1,0 +1,70 @@
+"""python -m eval.zero_shot_ablations --name MODEL --run VARIANT=FOLDER [--run VARIANT=FOLDER …] [--out DIR]
+
+Puts results of eval.zero_shot_run side by side: <out>/<MODEL>/ablations.json has the headline of every variant on every
+benchmark. FOLDER is where a variant's results are, `<benchmark>.json` each.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from dataset_builder.inputs import InputError, run_command
+from dataset_builder.provenance import RESULTS, provenance, write_result
+from eval.cards import ZERO_SHOT, interval, table
+
+ABOUT = ("trained_on", "recipe_hash", "model_revision", "threshold_source", "data_revision", "seeds", "definitions")
+
+
+def read_runs(given: list[str]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Results as {variant: {benchmark: result}} from `VARIANT=FOLDER`s.
+
+    Raises:
+        InputError: one is not of that form, is given twice, or holds no result of a zero-shot benchmark.
+    """
+    runs: dict[str, dict[str, dict[str, Any]]] = {}
+    for one in given:
+        variant, equals, place = one.partition("=")
+        if not equals or not variant or variant in runs:
+            raise InputError(f"--run {one}: give VARIANT=FOLDER, each variant once.")
+        paths = [path for path in (Path(place) / f"{name}.json" for name in ZERO_SHOT) if path.exists()]
+        if not paths:
+            raise InputError(f"--run {one}: no result of eval.zero_shot_run there. Measure the variant first.")
+        runs[variant] = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+    return runs
+
+
+def together(runs: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:
+    """Metrics `<variant>: <benchmark> <metric>`, and what each variant was."""
+    metrics, variants = {}, {}
+    for variant, results in runs.items():
+        for benchmark, found in results.items():
+            for metric in ZERO_SHOT[benchmark][1]:
+                if metric in found["metrics"]:
+                    metrics[f"{variant}: {benchmark} {metric}"] = found["metrics"][metric]
+        variants[variant] = {benchmark: {key: found.get(key) for key in ABOUT} for benchmark, found in results.items()}
+    return {"metrics": metrics, "variants": variants}
+
+
+def main() -> None:
+    """Parse the command line, write, print a table."""
+    parser = argparse.ArgumentParser(prog="python -m eval.zero_shot_ablations", description="Results side by side.")
+    parser.add_argument("--name", required=True, help="the published model that the variants are of")
+    parser.add_argument("--run", action="append", required=True, metavar="VARIANT=FOLDER", help="may be repeated")
+    parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
+    args = parser.parse_args()
+    runs = read_runs(args.run)
+    content = {"name": args.name, "benchmark": "ablations", **together(runs), **provenance()}
+    print(write_result(content, args.out, args.name, "ablations"))
+    columns = [name for name in ZERO_SHOT if any(name in results for results in runs.values())]
+    rows = []
+    for variant, results in runs.items():
+        headlines = [
+            results[name]["metrics"].get(ZERO_SHOT[name][1][0]) if name in results else None for name in columns
+        ]
+        rows.append([variant, *(interval(found) if found else "" for found in headlines)])
+    print(table(["variant", *(f"{name}: {ZERO_SHOT[name][1][0]}" for name in columns)], rows))
+
+
+if __name__ == "__main__":
+    run_command(main)

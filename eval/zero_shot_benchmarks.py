@@ -1,0 +1,148 @@
+"""What a zero-shot model is measured on: texts, the labels that it is asked about, and what is right.
+
+The labels are a set's own names, as they are; nothing of the set's rows is used but the texts. A set is of one of
+three kinds: `several` (any number of labels a text), `single` (one), `affect` (ratings of valence and arousal).
+"""
+
+import csv
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from dataset_builder.inputs import InputError
+from dataset_builder.taxonomy import EMOTIONS, LABELS
+from eval.benchmarks import find as find_benchmark
+from eval.benchmarks import load_splits
+from eval.label_sets import find_set, label_sets
+
+HARD_AT = 0.3  # weight from which on the teacher's descriptor counts as given
+EMOBANK = ("id", "split", "V", "A", "D", "text")
+
+
+@dataclass(frozen=True)
+class Task:
+    """Rows to be scored. `gold` is (rows, labels), 0 or 1; of kind `affect` (rows, 2), valence and arousal.
+
+    None: the texts are a user's, and nothing is known of them.
+    """
+
+    kind: Literal["several", "single", "affect"]
+    texts: list[str]
+    labels: tuple[str, ...]
+    definitions: dict[str, str]
+    gold: np.ndarray | None
+    revision: str
+    protocol: str
+
+
+Load = Callable[[str | None], Task]
+
+
+def domain(name: str, place: str | None) -> Task:
+    """A benchmark of eval.run under its own class names, with the definitions of those that the taxonomy has."""
+    benchmark = find_benchmark(name)
+    rows = benchmark.load(place, "contextless")
+    defined = {emotion.name: emotion.definition for emotion in EMOTIONS if emotion.name in benchmark.classes}
+    kind: Literal["several", "single"] = "several" if benchmark.bridge is None else "single"
+    return Task(kind, rows.texts, benchmark.classes, defined, rows.gold, rows.revision, rows.protocol)
+
+
+def emobank(place: str | None) -> Task:
+    """EmoBank's official test split (Buechel and Hahn 2017): emobank.csv, ratings from 1 to 5.
+
+    Raises:
+        InputError: the file is missing or of another form (line named).
+    """
+    if place is None:
+        raise InputError("benchmark 'emobank': give the folder of emobank.csv with --data.")
+    path = Path(place) / "emobank.csv"
+    texts, ratings, line = [], [], 1
+    try:
+        with open(path, encoding="utf-8", newline="") as lines:
+            rows = csv.DictReader(lines)
+            if tuple(rows.fieldnames or ()) != EMOBANK:
+                raise InputError(f"{path}: its header is not {','.join(EMOBANK)}. Give the file with the split.")
+            for row in rows:
+                line = rows.line_num
+                if row["split"] == "test":
+                    texts.append(row["text"])
+                    ratings.append((float(row["V"]), float(row["A"])))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file. Give the folder of emobank.csv.") from None
+    except (OSError, UnicodeDecodeError, ValueError, TypeError, csv.Error) as error:
+        raise InputError(f"{path}, line {line}: cannot be read ({error}). Give the official file.") from None
+    if not texts:
+        raise InputError(f"{path}: has no test rows. Give the file with the official split.")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Task("affect", texts, (), {}, np.array(ratings), f"emobank.csv sha256 {digest[:16]}", "official test split")
+
+
+def descriptors(place: str | None) -> Task:
+    """The corpus's own validation split: the teacher's descriptors that are among the 28 labels, weight .3 or more.
+
+    No human label has a part in it, so that prompts, rules and recipes may be chosen by it.
+    """
+    if place is None:
+        raise InputError("benchmark 'descriptors': give the corpus, a folder or Hub id, with --data.")
+    rows = load_splits(place, "descriptors", None)["validation"]
+    index = {name: column for column, name in enumerate(LABELS)}
+    gold = np.zeros((len(rows), len(LABELS)), dtype=np.int8)
+    for row, found in enumerate(rows["descriptors"]):
+        for one in found:
+            name = one["text"].strip().lower()
+            if name in index and one["weight"] >= HARD_AT:
+                gold[row, index[name]] = 1
+    kept, columns = np.flatnonzero(gold.any(axis=1)), np.flatnonzero(gold.any(axis=0))
+    if not len(kept):
+        raise InputError(f"data set '{place}': no validation text has one of the 28 labels for a descriptor.")
+    texts, labels = list(rows["text"]), tuple(LABELS[column] for column in columns)
+    defined = {emotion.name: emotion.definition for emotion in EMOTIONS if emotion.name in labels}
+    protocol = f"validation texts with one of {len(labels)} labels among the teacher's descriptors, weight ≥ {HARD_AT}"
+    chosen = [texts[row] for row in kept]
+    return Task("several", chosen, labels, defined, gold[np.ix_(kept, columns)], str(place), protocol)
+
+
+def own_set(name: str, place: str | None) -> Task:
+    """A label set of ours on its own sentences or, with `place`, on any texts: a file with one a line."""
+    chosen = find_set(name)
+    labels = tuple(label.name for label in chosen.labels)
+    defined = {label.name: label.definition for label in chosen.labels}
+    if place is not None:
+        texts = _lines(Path(place))
+        digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+        return Task("single", texts, labels, defined, None, f"sha256 {digest}", "a user's texts, nothing known of them")
+    rows = [(text, column) for column, label in enumerate(chosen.labels) for text in label.examples]
+    gold = np.eye(len(labels), dtype=np.int8)[[column for _, column in rows]]
+    protocol = "sentences of our own, written with one label each in mind"
+    return Task("single", [text for text, _ in rows], labels, defined, gold, "in this repository", protocol)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        texts = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}). Give a text file with one text a line.") from None
+    if not texts:
+        raise InputError(f"{path}: has no text. Give a text file with one text a line.")
+    return texts
+
+
+TASKS: dict[str, Load] = {
+    "goemotions": partial(domain, "goemotions"),
+    "isear": partial(domain, "isear"),
+    "emobank": emobank,
+    "descriptors": descriptors,
+    **{name: partial(own_set, name) for name in label_sets()},
+}
+
+
+def find_task(name: str) -> Load:
+    """The loader of a benchmark. Raises InputError with the names there are."""
+    if name not in TASKS:
+        raise InputError(f"unknown benchmark '{name}'. Known: {', '.join(sorted(TASKS))}.")
+    return TASKS[name]

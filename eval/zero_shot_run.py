@@ -1,0 +1,182 @@
+"""python -m eval.zero_shot_run --model M [M …] --benchmark goemotions [--data DIR] [--beside MODEL] [--out DIR]
+
+Measures a bi-encoder on a benchmark that it was not trained for and writes <out>/<model>/<benchmark>.json. Several
+models are one recipe trained with several seeds. The rule that decides is the shipped one (eval/rules.py) or the one
+that --rule names; the other rules' values are there to be seen, not to be chosen from. `--beside` measures another
+encoder, such as the untrained one, by the same rule.
+"""
+
+import argparse
+import importlib.metadata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dataset_builder.inputs import run_command
+from dataset_builder.provenance import RESULTS, provenance, write_result
+from eval.affect import CIRCLE_AROUSAL, CIRCLE_VALENCE, TAXONOMY
+from eval.encoder import Encoder, Scores, load_encoder, score
+from eval.metrics import (
+    accuracy,
+    average_precision,
+    expected_calibration_error,
+    largest,
+    macro_f1,
+    micro_f1,
+    pearson,
+    per_class_f1,
+    roc_auc,
+    weighted_f1,
+)
+from eval.rules import DEFAULT, RULES, decide, sigmoid
+from eval.run import Metrics, check_seeds, of_seeds, over_seeds
+from eval.zero_shot import valence
+from eval.zero_shot_benchmarks import Task, find_task
+
+HEADLINES = {"several": "macro_f1", "single": "macro_f1", "affect": "pearson_valence"}
+
+
+def several(task: Task, scores: Sequence[Scores], rule: str) -> tuple[Metrics, np.ndarray]:
+    """Metrics of a task of kind `several`, and the rule's decisions (rows, seeds, labels)."""
+    gold = task.gold
+    assert gold is not None
+    exhaustive = "neutral" in task.labels
+    decided = {
+        name: np.stack([decide(name, one.logits, one.reference_logits, exhaustive) for one in scores], axis=1)
+        for name in RULES
+    }
+    probabilities = np.stack([sigmoid(one.logits) for one in scores], axis=1)
+    metrics = {
+        "macro_f1": over_seeds(macro_f1, gold, decided[rule]),
+        "micro_f1": over_seeds(micro_f1, gold, decided[rule]),
+        "average_precision": over_seeds(average_precision, gold, probabilities),
+        "roc_auc": over_seeds(roc_auc, gold, probabilities),
+        "labels_per_text": of_seeds(decided[rule].sum(axis=2).mean(axis=0).tolist()),
+        "ece": of_seeds([expected_calibration_error(gold, sigmoid(one.logits)) for one in scores]),
+    }
+    for name, found in decided.items():
+        metrics[f"macro_f1_{name}"] = of_seeds([macro_f1(gold, found[:, seed]) for seed in range(len(scores))])
+    return metrics, decided[rule]
+
+
+def single(task: Task, scores: Sequence[Scores]) -> tuple[Metrics, np.ndarray]:
+    """Metrics of a task of kind `single`, and decisions (rows, seeds, labels) by the largest cosine.
+
+    `macro_f1_centred` has each label's mean cosine over the reference texts taken off before.
+    """
+    decided = np.stack([largest(one.cosines) for one in scores], axis=1)
+    if task.gold is None:
+        shares = decided.mean(axis=0)
+        return {f"share_{name}": of_seeds(shares[:, i].tolist()) for i, name in enumerate(task.labels)}, decided
+    centred = [largest(one.cosines - one.reference_cosines.mean(axis=0)) for one in scores]
+    return {
+        "accuracy": over_seeds(accuracy, task.gold, decided),
+        "macro_f1": over_seeds(macro_f1, task.gold, decided),
+        "weighted_f1": over_seeds(weighted_f1, task.gold, decided),
+        "macro_f1_centred": of_seeds([macro_f1(task.gold, found) for found in centred]),
+    }, decided
+
+
+def affect(task: Task, models: Sequence[Encoder]) -> Metrics:
+    """Correlations of ratings with values by anchor words (eval/affect.py)."""
+    assert task.gold is not None
+    wanted = {
+        "pearson_valence": (TAXONOMY, 0),
+        "pearson_valence_circle": (CIRCLE_VALENCE, 0),
+        "pearson_arousal_circle": (CIRCLE_AROUSAL, 1),
+    }
+    metrics: Metrics = {}
+    for name, (anchors, column) in wanted.items():
+        found = np.stack([valence(model, task.texts, anchors) for model in models], axis=1)
+        metrics[name] = over_seeds(pearson, task.gold[:, column], found)
+    return metrics
+
+
+def measure(
+    task: Task, models: Sequence[Encoder], rule: str = DEFAULT, by_targets: bool = False, defined: bool = False
+) -> dict[str, Any]:
+    """Metrics, the labels' F1 where there are labels, and how they were decided.
+
+    Args:
+        by_targets: the rule's reference are the task's own texts, instead of those that the model brings.
+        defined: labels are embedded with their definitions.
+    """
+    if task.kind == "affect":
+        return {"metrics": affect(task, models), "per_label": {}, "threshold_source": "none: values by anchor words"}
+    definitions = task.definitions if defined else None
+    scores = [score(model, task.texts, task.labels, definitions, by_targets) for model in models]
+    if task.kind == "several":
+        metrics, decided = several(task, scores, rule)
+        source = f"rule {rule} over {scores[0].source}, without labels"
+    else:
+        metrics, decided = single(task, scores)
+        source = "argmax over the set's own names"
+    per_label = {}
+    if task.gold is not None:
+        f1 = np.mean([per_class_f1(task.gold, decided[:, seed]) for seed in range(len(models))], axis=0)
+        support = task.gold.sum(axis=0).tolist()
+        per_label = {
+            name: {"f1": round(float(f1[i]), 4), "support": int(support[i])} for i, name in enumerate(task.labels)
+        }
+    return {"metrics": metrics, "per_label": per_label, "threshold_source": source}
+
+
+def result(task: Task, benchmark: str, models: Sequence[Encoder], beside: Encoder | None, **how: Any) -> dict[str, Any]:
+    """A result file's content: metrics and where they come from. Revision and recipe are the first model's."""
+    model = models[0]
+    content = {
+        "name": model.name,
+        "benchmark": benchmark,
+        **measure(task, models, **how),
+        "support": len(task.texts),
+        "labels": list(task.labels),
+        "definitions": bool(how.get("defined")),
+        "prompts": {name: model.model.prompts.get(name, "") for name in ("query", "document")},
+        "temperature": model.temperature,
+        "bias": model.bias,
+        "seeds": [one.record["recipe"]["seed"] for one in models if "recipe" in one.record],
+        "model_revision": model.revision,
+        "data_revision": task.revision,
+        "protocol": f"zero-shot; {task.protocol}",
+        "trained_on": {key: model.record.get(key) for key in ("dataset", "dataset_revision", "train_rows", "steps")},
+        "recipe_hash": model.record.get("recipe_hash", "unknown"),
+    }
+    if beside:
+        other = {"name": beside.name, "model_revision": beside.revision}
+        content["beside"] = other | measure(task, [beside], **how)
+    about = provenance()
+    about["libraries"] |= {"sentence-transformers": importlib.metadata.version("sentence-transformers")}
+    return content | about
+
+
+def main() -> None:
+    """Parse the command line, measure, write."""
+    parser = argparse.ArgumentParser(prog="python -m eval.zero_shot_run", description="Measures a bi-encoder.")
+    parser.add_argument("--model", required=True, nargs="+", help="a model folder or Hub id, or one of each seed")
+    parser.add_argument("--benchmark", required=True, help="goemotions, isear, emobank, descriptors, labels-6, …")
+    parser.add_argument("--data", help="its files or folder; for labels-N a file with one text a line, or nothing")
+    parser.add_argument("--beside", metavar="MODEL", help="another encoder, measured in the same way")
+    parser.add_argument("--rule", choices=RULES, default=DEFAULT, help=f"default: {DEFAULT}")
+    parser.add_argument("--by-targets", action="store_true", help="the rule's reference are the texts asked about")
+    parser.add_argument("--definitions", action="store_true", help="labels are embedded with their definitions")
+    parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
+    args = parser.parse_args()
+    task = find_task(args.benchmark)(args.data)
+    models = [load_encoder(place) for place in args.model]
+    check_seeds([model.record for model in models], args.model)
+    beside = load_encoder(args.beside) if args.beside else None
+    how = {"rule": args.rule, "by_targets": args.by_targets, "defined": args.definitions}
+    content = result(task, args.benchmark, models, beside, **how)
+    path = write_result(content, args.out, models[0].name, args.benchmark)
+    print(path)
+    for of in (content, content.get("beside")):
+        if of:
+            headline = of["metrics"].get(HEADLINES[task.kind])
+            about = f"{headline['value']:.4f} [{headline['low']:.4f}, {headline['high']:.4f}]" if headline else ""
+            print(f"  {of['name']}: {HEADLINES[task.kind] if headline else 'shares alone'} {about}".rstrip())
+
+
+if __name__ == "__main__":
+    run_command(main)

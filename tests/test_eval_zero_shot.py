@@ -1,0 +1,415 @@
+"""Zero-shot use: rules and valence by hand, the command, the benchmarks, speed and probe."""
+
+import json
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+import sklearn.metrics
+from sentence_transformers import SentenceTransformer
+
+from dataset_builder.domains.prepare import prepare
+from dataset_builder.inputs import InputError
+from dataset_builder.taxonomy import LABELS
+from eval import zero_shot_speed
+from eval.affect import ANGLES, CIRCLE_AROUSAL, CIRCLE_VALENCE, TAXONOMY, weighted_mean
+from eval.cards import model_section
+from eval.encoder import FALLBACK_TEMPERATURE, Encoder, embed_labels, load_encoder, score
+from eval.label_sets import find_set, label_sets, own_sentences, read_definitions
+from eval.metrics import average_precision, pearson, roc_auc
+from eval.probe import by_chance, left_out, probe, same_group
+from eval.rules import (
+    DEFAULT,
+    RULES,
+    best_thresholds,
+    by_prior,
+    by_z_score,
+    decide,
+    labels_a_text,
+    log_odds,
+    shift_to,
+    sigmoid,
+)
+from eval.zero_shot import classify, read_labels, valence
+from eval.zero_shot_ablations import read_runs, together
+from eval.zero_shot_benchmarks import Task, descriptors, emobank, find_task
+from eval.zero_shot_run import measure, result
+from tests.conftest import Command
+from tests.test_dataset_builder_domains import goemotions_files, isear_files
+
+TEXTS = ["river window letter", "garden harbour", "candle bridge street"]
+
+
+@pytest.fixture(scope="module")
+def bi_encoder(tiny_encoder: Path, scripted_work: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A published bi-encoder, from the tiny encoder in a few steps."""
+    from train.bi_encoder import train
+    from train.bi_recipe import BiEncoderRecipe
+
+    folder = tmp_path_factory.mktemp("bi") / "emo-pillars-zeroshot-minilm"
+    recipe = BiEncoderRecipe(
+        name=folder.name,
+        base_model=str(tiny_encoder),
+        dataset=str(scripted_work / "corpus"),
+        epochs=1,
+        batch_size=32,
+        learning_rate=1e-3,
+        label_prompt="emotion: ",
+        reference_rows=60,
+    )
+    train(recipe, None, folder, max_steps=3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def raw_encoder(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An encoder of sentence-transformers that knows nothing of us."""
+    folder = tmp_path_factory.mktemp("raw") / "raw"
+    SentenceTransformer(str(tiny_encoder), device="cpu").save(str(folder), create_model_card=False)
+    return folder
+
+
+def test_ranking_measures_are_scikit_learn_s() -> None:
+    draw = np.random.default_rng(0)
+    gold, scores = (draw.random((200, 4)) < 0.2).astype(int), draw.random((200, 4))
+    average = sklearn.metrics.average_precision_score(gold, scores, average="macro")
+    assert average_precision(gold, scores) == pytest.approx(average)
+    tied = scores.round(1)
+    assert roc_auc(gold, tied) == pytest.approx(sklearn.metrics.roc_auc_score(gold, tied, average="macro"))
+    gold[:, 1] = 0  # no row: it does not count
+    kept = [0, 2, 3]
+    assert average_precision(gold, scores) == pytest.approx(average_precision(gold[:, kept], scores[:, kept]))
+    assert roc_auc(gold, scores) == pytest.approx(roc_auc(gold[:, kept], scores[:, kept]))
+    assert pearson(np.array([1.0, 2, 3]), np.array([2.0, 4, 7])) == pytest.approx(0.99339927)
+    assert pearson(np.array([1.0, 2, 3]), np.zeros(3)) == 0
+
+
+def test_the_prior_rule_by_hand() -> None:
+    reference = log_odds(np.array([[0.8, 0.1], [0.4, 0.1]]))  # priors .6 and .1; of two labels both get .5
+    logits = log_odds(np.array([[0.55, 0.2]]))
+    expected = [np.log(0.55 / 0.45) - np.log(0.6 / 0.4), np.log(0.2 / 0.8) - np.log(0.1 / 0.9)]
+    assert by_prior(logits, reference)[0] == pytest.approx(expected)
+    assert decide("prior", logits, reference, at_least_one=False).tolist() == [[0, 1]]
+    assert decide("sigmoid", logits, reference, at_least_one=False).tolist() == [[1, 0]]
+
+
+def test_the_z_score_rule_by_hand() -> None:
+    reference = np.array([[0.0, 5, 1, 1], [2.0, 7, 3, 3]])  # means 1, 6, 2, 2; deviations 1
+    found = by_z_score(np.array([[2.5, 6.0, 2.0, 2.0]]), reference)
+    cut = NormalDist().inv_cdf(0.75)
+    assert found[0] == pytest.approx([1.5 - cut, -cut, -cut, -cut], abs=1e-4)
+
+
+def test_the_best_threshold_is_that_of_the_largest_expected_f1() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.1], [0.2, 0.1], [0.1, 0.1]])
+    # first label, 2 in all: 1 chosen 1.8/3, 2 chosen 3.4/4, 3 chosen 3.8/5, 4 chosen 4/6
+    assert best_thresholds(probabilities)[0] == 0.8
+    # second: .4 in all; the more are chosen the better, 0.8 / 4.4
+    assert best_thresholds(probabilities)[1] == 0.1
+    draw = np.random.default_rng(0)
+    true = draw.beta(0.5, 3, (20000, 1))
+    gold = draw.random(true.shape) < true
+    found = best_thresholds(true)[0]
+    values = {cut: sklearn.metrics.f1_score(gold, true >= cut) for cut in (found, found / 2, found * 1.5, 0.5)}
+    assert max(values, key=values.__getitem__) == found
+    assert values[found] / 2 == pytest.approx(found, abs=0.02), "the best threshold is half of the best F1"
+
+
+def test_the_shift_gives_one_label_a_text() -> None:
+    logits = np.random.default_rng(0).normal(-20, 4, (300, 6))
+    assert sigmoid(logits + shift_to(logits, 1.0)).sum(axis=1).mean() == pytest.approx(1.0)
+    assert labels_a_text(1) == 0.5
+    assert labels_a_text(28) == 1.0
+    assert sigmoid(np.array([-800.0, 0.0, 800.0])).tolist() == [0.0, 0.5, 1.0]
+
+
+def test_every_rule_decides_and_a_text_may_be_given_one() -> None:
+    draw = np.random.default_rng(0)
+    logits, reference = draw.normal(-8, 2, (50, 5)), draw.normal(-8, 2, (80, 5))
+    for rule in RULES:
+        given = decide(rule, logits, reference, at_least_one=False)
+        assert given.shape == (50, 5)
+        assert set(np.unique(given)) <= {0, 1}
+        assert decide(rule, logits, reference, at_least_one=True).sum(axis=1).min() == 1
+    assert decide("sigmoid", logits, reference, at_least_one=False).sum() == 0
+    assert decide(DEFAULT, logits, reference, at_least_one=False).sum() > 10
+    assert np.array_equal(
+        decide(DEFAULT, logits - 3, reference - 3, at_least_one=False),
+        decide(DEFAULT, logits, reference, at_least_one=False),
+    ), "a bias that is wrong for the label set does no harm"
+
+
+def test_valence_by_hand() -> None:
+    cosines, values = np.array([[0.2, 0.1], [0.0, 0.0]]), np.array([1.0, -1.0])
+    first = (np.exp(2) - np.exp(1)) / (np.exp(2) + np.exp(1))
+    assert weighted_mean(cosines, values, 0.1) == pytest.approx([first, 0.0])
+    assert (TAXONOMY["joy"], TAXONOMY["grief"], TAXONOMY["surprise"], TAXONOMY["neutral"]) == (1, -1, 0, 0)
+    assert len(ANGLES) == 28
+    assert CIRCLE_VALENCE["pleased"] > 0.9 > 0 > CIRCLE_VALENCE["miserable"]
+    assert CIRCLE_AROUSAL["tense"] > 0.9 > 0 > CIRCLE_AROUSAL["sleepy"]
+
+
+def test_our_label_sets() -> None:
+    assert {name: len(one.labels) for name, one in label_sets().items()} == {
+        "labels-11": 11, "labels-32": 32, "labels-6": 6,
+    }  # fmt: skip
+    texts = own_sentences()
+    assert len(texts) == len(set(texts)) == 6 * 4 + 11 * 3 + 32 * 2
+    for one in label_sets().values():
+        for label in one.labels:
+            assert all(label.name.lower() not in text.lower() for text in label.examples), label.name
+
+
+def test_labels_are_read() -> None:
+    assert read_labels('joy,"quiet pride", "pride, quiet"') == ["joy", "quiet pride", "pride, quiet"]
+    for wrong in ("", "joy,,dread", "joy,joy"):
+        with pytest.raises(InputError, match="give one or more labels"):
+            read_labels(wrong)
+
+
+def test_what_a_model_brings_is_used(bi_encoder: Path) -> None:
+    encoder = load_encoder(str(bi_encoder))
+    record = json.loads((bi_encoder / "training.json").read_text())
+    assert (encoder.temperature, encoder.bias) == (record["temperature"], record["bias"])
+    assert encoder.revision == record["weights_sha256"][:16]
+    assert encoder.reference is not None
+    assert encoder.reference.shape == (60, 32)
+    found = score(encoder, TEXTS, ["joy", "dread"])
+    assert found.source == "texts that the model brings"
+    stock = SentenceTransformer(str(bi_encoder), device="cpu")
+    similarity = stock.similarity(stock.encode_query(TEXTS), stock.encode_document(["joy", "dread"])).numpy()
+    assert found.cosines == pytest.approx(similarity, abs=1e-5)
+    assert found.logits == pytest.approx(similarity / record["temperature"] + record["bias"], abs=1e-3)
+    assert score(encoder, TEXTS, ["joy", "dread"], by_targets=True).reference_logits.shape == (3, 2)
+
+
+def test_definitions_move_a_label_half_way(bi_encoder: Path) -> None:
+    encoder = load_encoder(str(bi_encoder))
+    name, meaning = embed_labels(encoder, ["joy", "river window"])
+    both = embed_labels(encoder, ["joy", "dread"], {"joy": "river window"})
+    assert both[0] == pytest.approx((name + meaning) / np.linalg.norm(name + meaning), abs=1e-5)
+    assert both[1] == pytest.approx(embed_labels(encoder, ["dread"])[0], abs=1e-5)
+
+
+def test_other_encoders_are_scored_too(raw_encoder: Path) -> None:
+    encoder = load_encoder(str(raw_encoder))
+    assert (encoder.temperature, encoder.bias, encoder.reference) == (FALLBACK_TEMPERATURE, None, None)
+    found = score(encoder, TEXTS, ["joy", "dread", "awe"])
+    assert found.source == "the sentences of eval/label_sets"
+    assert sigmoid(found.reference_logits).sum(axis=1).mean() == pytest.approx(1.0)
+    many = score(encoder, TEXTS * 20, ["joy", "dread", "awe"])
+    assert many.source == "the texts asked about"
+
+
+def test_texts_are_classified(bi_encoder: Path) -> None:
+    encoder = load_encoder(str(bi_encoder))
+    labels = ["joy", "quiet pride", "dread"]
+    answers, how = classify(encoder, TEXTS, labels, single=True)
+    assert how == "argmax over the labels"
+    for answer in answers:
+        (given,) = answer.given
+        assert answer.probabilities[given] == max(answer.probabilities.values())
+    answers, how = classify(encoder, TEXTS, [*labels, "neutral"])
+    assert how == f"rule {DEFAULT} over texts that the model brings"
+    assert all(answer.given for answer in answers), "with neutral among the labels a text has one"
+    values = valence(encoder, TEXTS)
+    assert values.shape == (3,)
+    assert np.abs(values).max() <= 1
+
+
+def write_emobank(folder: Path, lines: list[str]) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "emobank.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_emobank_s_file(tmp_path: Path) -> None:
+    head = "id,split,V,A,D,text"
+    rows = [head, 'a,test,3.5,3.0,3.1,"river, window"', "b,train,2.0,3.0,3.0,garden", "c,test,1.5,4.0,3.0,harbour"]
+    task = emobank(str(write_emobank(tmp_path, rows)))
+    assert task.texts == ["river, window", "harbour"]
+    assert task.gold is not None
+    assert task.gold.tolist() == [[3.5, 3.0], [1.5, 4.0]]
+    for lines, says in (
+        ([head, "a,test,x,3,3,river"], "line 2: cannot be read"),
+        ([head, "b,train,2.0,3.0,3.0,garden"], "has no test rows"),
+        (["id,V,A,D,text"], "its header is not"),
+    ):
+        with pytest.raises(InputError, match=says):
+            emobank(str(write_emobank(tmp_path, lines)))
+    with pytest.raises(InputError, match="no such file"):
+        emobank(str(tmp_path / "none"))
+    with pytest.raises(InputError, match="give the folder"):
+        emobank(None)
+    with pytest.raises(InputError, match="unknown benchmark 'goemotion'"):
+        find_task("goemotion")
+
+
+def test_a_perfect_encoder_has_perfect_numbers() -> None:
+    """Each text is its label's name; the encoder gives every name an axis of its own."""
+
+    class Model:
+        def encode_document(self, texts: list[str], **_: object) -> np.ndarray:
+            return np.eye(28)[[LABELS.index(text) for text in texts]]
+
+        encode_query = encode_document
+
+    texts = list(LABELS) * 3
+    gold = np.tile(np.eye(28, dtype=np.int8), (3, 1))
+    encoder = Encoder("x", "r", Model(), 0.05, -10.0, None, {})
+    for kind in ("several", "single"):
+        found = measure(Task(kind, texts, LABELS, {}, gold, "r", "p"), [encoder])
+        assert found["metrics"]["macro_f1"]["value"] == 1.0
+        assert found["per_label"]["joy"] == {"f1": 1.0, "support": 3}
+    ratings = np.array([[TAXONOMY[name], 0.0] for name in texts])
+    anchors = measure(Task("several", texts, LABELS, {}, gold, "r", "p"), [encoder])["metrics"]
+    assert anchors["average_precision"]["value"] == anchors["roc_auc"]["value"] == 1.0
+    assert pearson(ratings[:, 0], valence(encoder, texts)) > 0.99
+
+
+def test_the_corpus_s_own_descriptors(scripted_work: Path) -> None:
+    task = descriptors(str(scripted_work / "corpus"))
+    assert task.gold is not None
+    assert task.gold.shape == (len(task.texts), len(task.labels))
+    assert set(task.labels) <= set(LABELS)
+    assert task.gold.any(axis=0).all()
+    assert task.gold.any(axis=1).all()
+
+
+def test_results_have_the_shape_of_the_others(bi_encoder: Path, raw_encoder: Path, tmp_path: Path) -> None:
+    prepare("isear", isear_files(tmp_path / "files"), tmp_path / "isear")
+    task = find_task("isear")(str(tmp_path / "isear"))
+    content = result(task, "isear", [load_encoder(str(bi_encoder))], load_encoder(str(raw_encoder)))
+    assert content["threshold_source"] == "argmax over the set's own names"
+    assert set(content["metrics"]) == {"accuracy", "macro_f1", "weighted_f1", "macro_f1_centred"}
+    assert content["beside"]["name"] == "raw"
+    assert set(content["beside"]["metrics"]) == set(content["metrics"])
+    assert content["metrics"]["macro_f1"]["low"] <= content["metrics"]["macro_f1"]["value"]
+    assert content["prompts"] == {"query": "", "document": "emotion: "}
+    assert content["seeds"] == [13]
+    assert sum(found["support"] for found in content["per_label"].values()) == content["support"]
+
+
+def test_projections_leave_the_word_out() -> None:
+    embeddings = np.eye(3)
+    # the axis of the others: their values less their mean, here ±.5 on their own dimensions
+    assert left_out(embeddings, np.array([0.0, 1.0, 2.0])) == pytest.approx([0, 0, 0])
+    line = np.array([[1.0, 0], [0.8, 0.6], [0.6, 0.8], [0, 1.0]])
+    assert np.all(np.diff(left_out(line, np.array([1.0, 2, 3, 4]))) > 0)
+
+
+def test_groups_by_hand() -> None:
+    line = np.array([[1.0, 0], [0.9, 0.1], [0.1, 0.9], [0, 1.0]])
+    line /= np.linalg.norm(line, axis=1, keepdims=True)
+    assert same_group(line, np.array(["a", "a", "b", "b"])) == 1
+    assert same_group(line, np.array(["a", "b", "a", "b"])) == 0
+    assert by_chance(np.array(["a", "a", "b", "b"])) == pytest.approx(1 / 3)
+
+
+def test_a_space_is_probed(bi_encoder: Path) -> None:
+    metrics, near = probe(load_encoder(str(bi_encoder)))
+    assert {"valence_axis", "arousal_axis", "ekman_silhouette", "ekman_same_group"} <= set(metrics)
+    assert all(len(words) == 5 and word not in words for word, words in near.items())
+
+
+def test_models_that_do_not_fit(bi_encoder: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        load_encoder(str(tmp_path / "none"))
+    with pytest.raises(InputError, match=r"has no modules.json"):
+        load_encoder(str(tiny_encoder))
+    half = tmp_path / "half"
+    half.mkdir()
+    for path in bi_encoder.iterdir():
+        if path.is_file() and path.name != "training.json":
+            (half / path.name).write_bytes(path.read_bytes())
+    (half / "1_Pooling").mkdir()
+    (half / "1_Pooling/config.json").write_bytes((bi_encoder / "1_Pooling/config.json").read_bytes())
+    with pytest.raises(InputError, match="its training did not end"):
+        load_encoder(str(half))
+
+
+def test_definitions_and_sets_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="unknown label set 'labels-7'"):
+        find_set("labels-7")
+    (tmp_path / "set.yaml").write_text("name: x\nlabels:\n  - {name: joy, definition: d}\n")
+    with pytest.raises(InputError, match="two or more"):
+        find_set(str(tmp_path / "set.yaml"))
+    with pytest.raises(InputError, match="not a readable YAML file"):
+        read_definitions(str(tmp_path / "none.yaml"))
+    (tmp_path / "list.yaml").write_text("- joy\n")
+    with pytest.raises(InputError, match="expected lines"):
+        read_definitions(str(tmp_path / "list.yaml"))
+
+
+def test_speed_is_measured_in_turns(bi_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = load_encoder(str(bi_encoder))
+    small = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    slow = zero_shot_speed.nli(encoder.model.tokenizer, small)
+    metrics = zero_shot_speed.turns(zero_shot_speed.bi_encoder(encoder), slow, TEXTS * 20, few=2, rounds=2)
+    assert metrics["ratio"]["low"] <= metrics["ratio"]["value"] <= metrics["ratio"]["high"]
+    assert metrics["ratio"]["value"] > 1
+    assert set(slow(["river window"])[0]["labels"]) == set(LABELS)
+
+
+@pytest.mark.end_to_end
+def test_the_commands(bi_encoder: Path, raw_encoder: Path, tmp_path: Path, command: Command) -> None:
+    ask = ["-m", "eval.zero_shot", "--model", bi_encoder]
+    done = command(*ask, "--labels", 'joy,"quiet pride",dread', "--valence", *TEXTS)
+    assert done.returncode == 0, done.stderr
+    assert "quiet pride" in done.stdout
+    assert "valence" in done.stdout
+    definitions = tmp_path / "definitions.yaml"
+    definitions.write_text("glee: loud joy\n")
+    done = command(*ask, "--labels", "joy,dread", "--definitions", definitions, "river")
+    assert done.returncode == 2
+    assert "defines 'glee'" in done.stderr
+    prepare("goemotions", goemotions_files(tmp_path / "files"), tmp_path / "goemotions")
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(TEXTS))
+    run = ["-m", "eval.zero_shot_run", "--model", bi_encoder, "--out", tmp_path / "out"]
+    for benchmark, more in (
+        ("goemotions", ["--data", tmp_path / "goemotions", "--beside", raw_encoder, "--definitions"]),
+        ("labels-32", ["--data", texts]),
+    ):
+        done = command(*run, "--benchmark", benchmark, *more)
+        assert done.returncode == 0, done.stderr
+    content = json.loads((tmp_path / "out" / bi_encoder.name / "goemotions.json").read_text())
+    assert {"macro_f1", "micro_f1", "average_precision", "roc_auc", "macro_f1_prior"} <= set(content["metrics"])
+    assert content["threshold_source"].startswith(f"rule {DEFAULT} over texts that the model brings")
+    assert content["definitions"] is True
+    shares = json.loads((tmp_path / "out" / bi_encoder.name / "labels-32.json").read_text())["metrics"]
+    assert sum(found["value"] for found in shares.values()) == pytest.approx(1, abs=1e-3)
+    done = command("-m", "eval.probe", "--model", bi_encoder, "--beside", raw_encoder, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / bi_encoder.name / "probe.png").stat().st_size > 10_000
+
+
+def test_the_snippet_of_the_readme(bi_encoder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    readme = Path("README.md").read_text(encoding="utf-8")
+    (snippet,) = [part for part in readme.split("```") if part.startswith("python\nfrom sentence_transformers")]
+    lines = [line for line in snippet.splitlines()[1:] if line]
+    assert len(lines) <= 8
+    exec("\n".join(lines).replace("NAMESPACE/emo-pillars-zeroshot-minilm", str(bi_encoder)), {})
+    assert capsys.readouterr().out.startswith("tensor([[")
+
+
+def test_a_card_shows_both_encoders(bi_encoder: Path, raw_encoder: Path) -> None:
+    task = find_task("labels-6")(None)
+    content = result(task, "labels-6", [load_encoder(str(bi_encoder))], load_encoder(str(raw_encoder)))
+    section = model_section({"labels-6": content})
+    assert "| benchmark | rows | measure | this model | beside: raw |" in section
+    assert "| 6 labels of our own, on our own sentences | 24 | macro_f1 |" in section
+    assert "argmax over the set's own names" in section
+
+
+def test_variants_stand_side_by_side(bi_encoder: Path, tmp_path: Path) -> None:
+    content = result(find_task("labels-6")(None), "labels-6", [load_encoder(str(bi_encoder))], None)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/labels-6.json").write_text(json.dumps(content))
+    found = together(read_runs([f"sigmoid={tmp_path}/a"]))
+    assert found["metrics"]["sigmoid: labels-6 macro_f1"] == content["metrics"]["macro_f1"]
+    assert found["variants"]["sigmoid"]["labels-6"]["recipe_hash"] == content["recipe_hash"]
+    for wrong, says in (("x", "give VARIANT=FOLDER"), (f"x={tmp_path}", "no result of eval.zero_shot_run")):
+        with pytest.raises(InputError, match=says):
+            read_runs([wrong])

@@ -1,0 +1,385 @@
+"""The bi-encoder: losses by hand, batches, cached gradients, and the loop as it is run."""
+
+import json
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
+from sentence_transformers import SentenceTransformer
+from sklearn.metrics import ndcg_score
+from transformers import AutoTokenizer, set_seed
+
+from dataset_builder.inputs import InputError, read_recipe
+from dataset_builder.taxonomy import LABELS
+from push import _model_files
+from tests.conftest import ROOT, Command
+from tests.test_train_runs import LAUNCH, Interrupted, _encoder, _losses
+from train import bi_data, bi_encoder
+from train.bi_data import CollatePairs, Pair, as_pairs, load_pairs, merged, ndcg, tokenise, vocabulary
+from train.bi_encoder import out_of_patience, train
+from train.bi_model import BiEncoder, embed, load_model
+from train.bi_recipe import BiEncoderRecipe
+from train.cached import backward, embed_all
+from train.checkpoint import CHECKPOINT, Progress
+from train.contrastive import cosine_regression, fit_scale, info_nce, loss_of, sigmoid_contrastive
+
+
+@pytest.fixture(autouse=True)
+def _fresh_accelerator() -> Iterator[None]:
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def recipe(base: Path, corpus: Path, **changes: object) -> BiEncoderRecipe:
+    values: dict[str, object] = {
+        "name": "x",
+        "base_model": str(base),
+        "dataset": str(corpus),
+        "epochs": 2,
+        "batch_size": 16,
+        "negatives": 3,
+        "learning_rate": 1e-3,
+    }
+    return BiEncoderRecipe.model_validate(values | changes)
+
+
+def sigma(value: float) -> float:
+    return float(1 / (1 + np.exp(-value)))
+
+
+def test_the_sigmoid_loss_by_hand() -> None:
+    logits, targets = torch.tensor([[2.0, -1.0], [0.0, 3.0]]), torch.tensor([[1.0, 0.0], [0.5, 0.0]])
+    first = -np.log(sigma(2)) - np.log(sigma(1))
+    second = -0.5 * np.log(0.5) - 0.5 * np.log(0.5) - np.log(sigma(-3))
+    assert sigmoid_contrastive(logits, targets).item() == pytest.approx((first + second) / 2, rel=1e-6)
+    heavier = (-3 * np.log(sigma(2)) - np.log(sigma(1)) - 1.5 * np.log(0.5) - 0.5 * np.log(0.5) - np.log(sigma(-3))) / 2
+    assert sigmoid_contrastive(logits, targets, positive_weight=3).item() == pytest.approx(heavier, rel=1e-6)
+
+
+def test_info_nce_by_hand() -> None:
+    logits = torch.tensor([[1.0, 2.0, 0.0], [0.0, 1.0, 5.0]])
+    targets = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])  # the second text has none, the third column neither
+    softmax = np.exp([1, 2, 0]) / np.exp([1, 2, 0]).sum()
+    rows = -(np.log(softmax[0]) + np.log(softmax[1])) / 2
+    columns = -(np.log(sigma(1 - 0)) + np.log(sigma(2 - 1))) / 2
+    assert info_nce(logits, targets).item() == pytest.approx((rows + columns) / 2, rel=1e-6)
+    weighted = torch.tensor([[0.75, 0.25, 0.0], [0.0, 0.0, 0.0]])
+    rows = -(0.75 * np.log(softmax[0]) + 0.25 * np.log(softmax[1]))
+    assert info_nce(logits, weighted).item() == pytest.approx((rows + columns) / 2, rel=1e-6)
+
+
+def test_cosine_regression_by_hand() -> None:
+    cosines, targets = torch.tensor([[0.5, 0.2], [0.0, -0.1]]), torch.tensor([[1.0, 0.0], [0.5, 0.0]])
+    assert cosine_regression(cosines, targets).item() == pytest.approx((0.25 + 0.04 + 0.25 + 0.01) / 2)
+    assert cosine_regression(cosines, targets, 2.0).item() == pytest.approx((0.5 + 0.04 + 0.5 + 0.01) / 2)
+
+
+def test_temperature_and_bias_are_found() -> None:
+    draw = torch.Generator().manual_seed(0)
+    cosines = torch.rand(4000, generator=draw) * 2 - 1
+    temperature, bias = fit_scale(cosines, torch.sigmoid(cosines / 0.2 - 1.5))
+    assert temperature == pytest.approx(0.2, rel=0.01)
+    assert bias == pytest.approx(-1.5, abs=0.02)
+
+
+def test_ndcg_by_hand_and_as_scikit_learn_has_it() -> None:
+    scores, targets = np.array([[3.0, 2.0, 1.0]]), np.array([[0.0, 1.0, 0.5]])
+    gained, best = 1 / np.log2(3) + 0.5 / np.log2(4), 1 + 0.5 / np.log2(3)
+    assert ndcg(scores, targets) == pytest.approx(gained / best)
+    draw = np.random.default_rng(0)
+    scores, targets = draw.normal(size=(30, 12)), draw.random((30, 12))
+    assert ndcg(scores, targets) == pytest.approx(ndcg_score(targets, scores))
+
+
+def test_a_shared_descriptor_is_positive_for_all_its_texts() -> None:
+    label_ids = [[index] for index in range(6)]
+    pairs = [Pair([1], {2: 1.0, 4: 0.5}), Pair([2, 3], {2: 0.25}), Pair([4], {5: 1.0})]
+    batch = CollatePairs(label_ids, 0, seed=1)(list(enumerate(pairs)))
+    assert batch.labels == [[2], [4], [5]]
+    assert batch.targets.tolist() == [[1.0, 0.5, 0.0], [0.25, 0.0, 0.0], [0.0, 0.0, 1.0]]
+    more = CollatePairs(label_ids, 2, seed=1)
+    first, again = more(list(enumerate(pairs))), more(list(enumerate(pairs)))
+    assert first.labels == again.labels
+    assert first.labels[:3] == [[2], [4], [5]]
+    assert len({tuple(ids) for ids in first.labels}) == 5, "extra negatives are others, each once"
+    assert first.targets[:, 3:].sum() == 0
+    assert len(CollatePairs(label_ids, 99, seed=1)(list(enumerate(pairs))).labels) == 6
+
+
+def test_descriptors_are_merged() -> None:
+    found = [("Quiet  Pride", 0.5), ("quiet pride", 0.7), ("dread", 0.1), (" ", 1.0), ("awe", 0.0)]
+    assert merged(found, 0.0) == {"quiet pride": 0.7, "dread": 0.1}
+    assert merged(found, 0.2) == {"quiet pride": 0.7}
+
+
+def test_free_descriptors_or_the_28_labels(
+    tiny_encoder: Path, scripted_work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = load_pairs(recipe(tiny_encoder, scripted_work / "corpus"), None)
+    closed = load_pairs(recipe(tiny_encoder, scripted_work / "corpus", targets="labels", keep_at=0.3), None)
+    assert set(vocabulary(closed.train)) <= set(LABELS)
+    assert min(weight for _, found in closed.train for weight in found.values()) >= 0.3
+    assert free.revision == closed.revision
+    few, more = (load_pairs(recipe(tiny_encoder, scripted_work / "corpus", rows=rows), None).train for rows in (10, 20))
+    assert len(few) == 10
+    assert [text for text, _ in few] == [text for text, _ in more if text in {text for text, _ in few}]
+    monkeypatch.setattr(bi_data, "merged", lambda *_: {})
+    with pytest.raises(InputError, match=r"no train text has a descriptor .* Lower 'keep_at'"):
+        load_pairs(recipe(tiny_encoder, scripted_work / "corpus"), None)
+
+
+def _step(model: BiEncoder, batch: Any, chosen: BiEncoderRecipe, chunk: int | None) -> dict[str, torch.Tensor]:
+    contrast = loss_of(chosen)
+    model.zero_grad()
+    set_seed(3)
+    backward(
+        model,
+        batch.texts,
+        batch.labels,
+        lambda texts, labels: contrast(texts @ labels.T, model.scale, model.bias, batch.targets),
+        Accelerator(cpu=True),
+        chunk,
+    )
+    return {name: one.grad.clone() for name, one in model.named_parameters() if one.grad is not None}
+
+
+def _batch(model: BiEncoder, tokenizer: Any) -> Any:
+    words = ["river", "window", "letter", "garden", "harbour", "candle", "bridge"]
+    rows = [
+        (f"{words[i % 7]} {words[i % 5]} {words[i % 3]}", {words[i % 7]: 1.0, words[i % 4]: 0.5}) for i in range(23)
+    ]
+    ids, labels = (tokenise(texts, "", tokenizer, 16) for texts in ([text for text, _ in rows], words))
+    return CollatePairs(labels, 0, 1)(list(enumerate(as_pairs(rows, ids, words))))
+
+
+@pytest.mark.parametrize("loss", ["sigmoid", "info_nce", "cosine"])
+def test_cached_gradients_are_those_of_the_whole_batch(tiny_encoder: Path, loss: str) -> None:
+    chosen = recipe(tiny_encoder, tiny_encoder, loss=loss, dropout=0.0, bias=-3.0)
+    tokenizer, model = load_model(chosen)
+    batch = _batch(model.train(), tokenizer)
+    whole, cached = _step(model, batch, chosen, None), _step(model, batch, chosen, 5)
+    assert set(whole) == set(cached)
+    assert {"log_scale", "bias", "encoder.embeddings.word_embeddings.weight"} <= set(whole)
+    for name, gradient in whole.items():
+        assert torch.allclose(gradient, cached[name], atol=1e-6, rtol=1e-4), name
+    # and by autograd alone
+    model.zero_grad()
+    texts, labels = embed(model, batch.texts), embed(model, batch.labels)
+    loss_of(chosen)(texts @ labels.T, model.scale, model.bias, batch.targets).backward()
+    for name, one in model.named_parameters():
+        if one.grad is not None:
+            assert torch.allclose(one.grad, whole[name], atol=1e-6, rtol=1e-4), name
+
+
+def test_both_passes_drop_the_same(tiny_encoder: Path) -> None:
+    chosen = recipe(tiny_encoder, tiny_encoder, dropout=0.3)
+    tokenizer, model = load_model(chosen)
+    batch = _batch(model.train(), tokenizer)
+    cached = _step(model, batch, chosen, 5)
+    after = torch.get_rng_state()
+    model.zero_grad()
+    set_seed(3)
+    parts = [
+        torch.cat([embed(model, rows[start : start + 5]) for start in range(0, len(rows), 5)])
+        for rows in (batch.texts, batch.labels)
+    ]
+    loss_of(chosen)(parts[0] @ parts[1].T, model.scale, model.bias, batch.targets).backward()
+    for name, one in model.named_parameters():
+        if one.grad is not None:
+            assert torch.allclose(one.grad, cached[name], atol=1e-6, rtol=1e-4), name
+    assert torch.equal(after, torch.get_rng_state()), "the second pass draws nothing of its own"
+
+
+def test_embeddings_come_in_order(tiny_encoder: Path) -> None:
+    tokenizer, model = load_model(recipe(tiny_encoder, tiny_encoder))
+    batch = _batch(model, tokenizer)
+    found = embed_all(model, batch.texts, Accelerator(cpu=True))
+    for row, ids in enumerate(batch.texts):
+        assert torch.allclose(found[row], embed(model, [ids])[0], atol=1e-6)
+    assert torch.allclose(found.norm(dim=1), torch.ones(len(found)))
+
+
+@pytest.mark.parametrize("after", [3, 9])  # in the first epoch, and in the second
+def test_a_resumed_run_gives_the_weights_of_an_undisturbed_one(
+    tiny_encoder: Path, scripted_work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    chosen = recipe(tiny_encoder, scripted_work / "corpus", epochs=4, ema_decay=0.9, batch_size=32, chunk_size=12)
+    whole = train(chosen, None, tmp_path / "whole", max_steps=12)
+    updates = 0
+
+    def cut(*args: Any) -> torch.Tensor:
+        nonlocal updates
+        updates += 1
+        if updates > after:
+            raise Interrupted
+        return backward(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bi_encoder, "backward", cut)
+        with pytest.raises(Interrupted):
+            train(chosen, None, tmp_path / "cut", max_steps=12, keep_every=2)
+    assert (tmp_path / "cut" / CHECKPOINT).is_dir()
+    assert not (tmp_path / "cut/training.json").exists()
+    torch.manual_seed(999)  # another process would be in another state
+    resumed = train(chosen, None, tmp_path / "cut", max_steps=12, resume=True)
+    assert resumed["steps"] == whole["steps"] == 12
+    for file in ("model.safetensors", "reference.safetensors", "config.json"):
+        assert (tmp_path / "cut" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+    assert resumed["temperature"] == whole["temperature"] != 0.1
+    assert not (tmp_path / "cut" / CHECKPOINT).exists()
+
+
+def test_patience_ends_a_run() -> None:
+    chosen = BiEncoderRecipe(name="x", base_model="y", dataset="z", epochs=9, learning_rate=1e-3, patience=2)
+    progress = Progress(epoch=3, best_epoch=2)
+    assert not out_of_patience(progress, chosen)
+    progress.epoch = 4
+    assert out_of_patience(progress, chosen)
+    assert not out_of_patience(progress, chosen.model_copy(update={"patience": None}))
+
+
+@pytest.mark.parametrize("prompts", [("", ""), ("utterance: ", "emotion: ")])
+def test_what_is_saved_is_what_sentence_transformers_loads(
+    tiny_encoder: Path, scripted_work: Path, tmp_path: Path, prompts: tuple[str, str]
+) -> None:
+    chosen = recipe(
+        tiny_encoder, scripted_work / "corpus", text_prompt=prompts[0], label_prompt=prompts[1], reference_rows=20
+    )
+    record = train(chosen, None, tmp_path / "m", max_steps=4)
+    loaded = SentenceTransformer(str(tmp_path / "m"), device="cpu")
+    texts, labels = ["river window letter", "garden"], ["harbour", "quiet pride", "dread"]
+    stock = loaded.similarity(loaded.encode_query(texts), loaded.encode_document(labels)).numpy()
+    tokenizer, ours = load_model(chosen.model_copy(update={"base_model": str(tmp_path / "m")}))
+    parts = [
+        embed(ours.eval(), tokenise(some, prompt, tokenizer, chosen.max_length))
+        for some, prompt in zip((texts, labels), prompts, strict=True)
+    ]
+    assert stock == pytest.approx((parts[0] @ parts[1].T).detach().numpy(), abs=1e-5)
+    assert loaded.similarity_fn_name == "cosine"
+    assert loaded.max_seq_length == chosen.max_length
+    assert {"query": prompts[0], "document": prompts[1]}.items() <= loaded.prompts.items()
+    types = [module["type"] for module in json.loads((tmp_path / "m/modules.json").read_text())]
+    assert types == [f"sentence_transformers.models.{kind}" for kind in ("Transformer", "Pooling", "Normalize")]
+    noted = json.loads((tmp_path / "m/config.json").read_text())["zero_shot"]
+    assert noted == {name: record[name] for name in ("temperature", "bias", "probability")}
+    assert record["probability"] == "sigmoid(cosine / temperature + bias)"
+    assert load_file(tmp_path / "m/reference.safetensors")["embeddings"].shape == (20, 32)
+    assert "1_Pooling/config.json" in _model_files(tmp_path / "m"), "published with the rest"
+    tokens = json.loads((tmp_path / "m/tokenizer_config.json").read_text())
+    assert tokens["tokenizer_class"] != "TokenizersBackend", "transformers 4 could not load it"
+    assert AutoTokenizer.from_pretrained(tmp_path / "m").model_max_length == chosen.max_length
+
+
+@pytest.mark.parametrize("changes", [{"loss": "info_nce"}, {"loss": "cosine", "best_by": "loss"}, {"best_by": "loss"}])
+def test_the_other_losses_end_with_a_probability_too(
+    tiny_encoder: Path, scripted_work: Path, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    chosen = recipe(tiny_encoder, scripted_work / "corpus", targets="labels", keep_at=0.3, **changes)
+    record = train(chosen, None, tmp_path, max_steps=3)
+    assert record["temperature"] > 0
+    assert np.isfinite(record[f"validation_{chosen.best_by}"]).all()
+    assert record["vocabulary"] <= 28
+
+
+def test_training_raises_the_right_descriptors(
+    tiny_encoder: Path, scripted_work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last weights know the training texts by heart; the scripted teacher's words say nothing of other texts."""
+    rising = count()
+    monkeypatch.setattr(bi_encoder, "evaluate", lambda *_: float(next(rising)))
+    chosen = recipe(tiny_encoder, scripted_work / "corpus", rows=24, epochs=40, batch_size=24, bias=-3.0, dropout=0.0)
+    tokenizer, before = load_model(chosen)
+    train(chosen, None, tmp_path)
+    _, after = load_model(chosen.model_copy(update={"base_model": str(tmp_path)}))
+    rows = load_pairs(chosen, None).train
+    words = vocabulary(rows)
+    pairs = as_pairs(rows, tokenise([text for text, _ in rows], "", tokenizer, 64), words)
+    labels = tokenise(words, "", tokenizer, 64)
+    targets = np.array([[pair.weights.get(column, 0.0) for column in range(len(words))] for pair in pairs])
+
+    def measure(model: BiEncoder) -> float:
+        one = Accelerator(cpu=True)
+        return ndcg(embed_all(model, [p.ids for p in pairs], one) @ embed_all(model, labels, one).T, targets)
+
+    assert measure(after) > measure(before) + 0.1
+
+
+def test_wrong_recipes_and_corpora_are_refused(tiny_encoder: Path, scripted_work: Path, tmp_path: Path) -> None:
+    corpus = scripted_work / "corpus"
+    for changes, words in (
+        ({"loss": "info_nce", "positive_weight": 2.0}, "positive_weight"),
+        ({"temperature": 0.0}, "temperature"),
+        ({"negatives": -1}, "negatives"),
+        ({"colour": "red"}, "colour"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            recipe(tiny_encoder, corpus, **changes)
+    with pytest.raises(InputError, match=r"config 'descriptors': does not load"):
+        train(recipe(tiny_encoder, tmp_path / "none"), None, tmp_path)
+    with pytest.raises(InputError, match="does not load"):
+        train(recipe(tmp_path / "none", corpus), None, tmp_path)
+    with pytest.raises(InputError, match="more than the base model's 512"):
+        train(recipe(tiny_encoder, corpus, max_length=600), None, tmp_path)
+
+
+def written(tiny_encoder: Path, scripted_work: Path, tmp_path: Path, more: str = "") -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        f"name: x\nbase_model: {tiny_encoder}\ndataset: {scripted_work / 'corpus'}\nepochs: 1\nlearning_rate: 1e-3\n"
+        f"batch_size: 16\nnegatives: 3\n{more}"
+    )
+    return path
+
+
+@pytest.mark.end_to_end
+def test_two_processes_lose_what_one_loses(
+    tiny_encoder: Path, scripted_work: Path, tmp_path: Path, command: Command
+) -> None:
+    path = written(tiny_encoder, scripted_work, tmp_path, "dropout: 0.0\nchunk_size: 5\nbias: -3.0\n")
+    found = []
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        launch = [*LAUNCH, "--num_processes", processes, "-m", "train.bi_encoder", "--recipe", path]
+        done = command(*launch, "--output-dir", folder, "--max-steps", 6, "--tracker", "tensorboard")
+        assert done.returncode == 0, done.stderr
+        assert "6 steps" in done.stdout
+        weights = load_file(folder / "model.safetensors")["encoder.layer.0.output.dense.weight"].numpy()
+        record = json.loads((folder / "training.json").read_text())
+        found.append((_losses(folder), weights, record["validation_ndcg"], record["bias"]))
+    one, two = found
+    assert one[0]
+    assert one[0] == pytest.approx(two[0], rel=1e-4)
+    assert one[1] == pytest.approx(two[1], rel=1e-3, abs=1e-5)
+    assert one[2] == pytest.approx(two[2], abs=1e-3)
+    assert one[3] == pytest.approx(two[3], abs=1e-4)
+
+
+def test_bad_input_ends_with_a_message(
+    tiny_encoder: Path, scripted_work: Path, tmp_path: Path, command: Command
+) -> None:
+    path = written(tiny_encoder, scripted_work, tmp_path, "colour: red\n")
+    done = command("-m", "train.bi_encoder", "--recipe", path)
+    assert done.returncode == 2
+    assert "unknown key 'colour'" in done.stderr
+    done = command("-m", "train.bi_encoder", "--recipe", path, "--max-steps", 0)
+    assert done.returncode == 2
+
+
+RECIPES = sorted((ROOT / "train/recipes").rglob("*zeroshot*.yaml"))
+
+
+@pytest.mark.end_to_end
+@pytest.mark.parametrize("path", RECIPES, ids=[path.stem for path in RECIPES])
+def test_every_recipe_takes_a_step(path: Path, stand_ins: dict[str, Path], scripted_work: Path, tmp_path: Path) -> None:
+    chosen = read_recipe(path, BiEncoderRecipe)
+    smaller = {"base_model": str(stand_ins[_encoder(chosen.name)]), "base_model_wheel": None, "batch_size": 8}
+    train(chosen.model_copy(update=smaller), str(scripted_work / "corpus"), tmp_path, max_steps=2)
+    assert SentenceTransformer(str(tmp_path), device="cpu").encode_query("river window").shape == (32,)

@@ -1,0 +1,296 @@
+"""Trains a bi-encoder: accelerate launch --quiet -m train.bi_encoder --recipe train/recipes/<published model>.yaml
+
+Paper B: texts and free descriptors of their emotions in one space, M = T Lᵀ / τ + b. No human label has a part in it:
+the corpus's descriptors are a teacher's, and so are those of the validation split that the best weights are chosen by.
+
+Top to bottom: seed, data, model, batches, optimiser, prepare, steps, evaluate, save.
+"""
+
+import argparse
+import hashlib
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+from transformers import get_scheduler
+
+from dataset_builder.inputs import InputError, fingerprint, read_recipe, run_command
+from dataset_builder.provenance import write_result
+from train.bi_data import (
+    CollatePairs,
+    Corpus,
+    Pair,
+    as_pairs,
+    load_pairs,
+    ndcg,
+    target_matrix,
+    tokenise,
+    vocabulary,
+)
+from train.bi_model import PROBABILITY, BiEncoder, Ids, load_model, parameter_groups, save_encoder
+from train.bi_recipe import BiEncoderRecipe
+from train.cached import backward, embed_all
+from train.checkpoint import Progress, forget, go_on, keep, moving_average
+from train.classifier import SHOWN_EVERY, TRACKERS
+from train.contrastive import fit_scale, loss_of
+from train.data import LengthGroupedBatches
+from train.save import RECORD, libraries
+
+
+def train(
+    recipe: BiEncoderRecipe,
+    data: str | None,
+    output_dir: Path,
+    max_steps: int | None = None,
+    *,
+    resume: bool = False,
+    keep_every: int | None = None,
+    tracker: str | None = None,
+) -> dict[str, Any]:
+    """Train by a recipe and save a folder that `SentenceTransformer` loads.
+
+    Args:
+        data: the corpus, a folder or Hub id, instead of the recipe's.
+        max_steps: stop after so many updates; the schedule ends there too.
+        resume: go on from the checkpoint in `output_dir`, if there is one.
+        keep_every: updates from one checkpoint to the next, besides those after every epoch.
+        tracker: one of `TRACKERS`; it writes to `output_dir` (TensorBoard) or to trackio's own local folder.
+
+    Returns:
+        The training record that is saved beside the weights (`training.json`).
+    """
+    # --- seed
+    accelerator = Accelerator(mixed_precision=recipe.mixed_precision, log_with=tracker, project_dir=str(output_dir))
+    set_seed(recipe.seed)
+    started, recipe_hash = time.monotonic(), fingerprint(recipe.model_dump(mode="json"))
+
+    # --- data
+    corpus = load_pairs(recipe, data)
+
+    # --- model
+    tokenizer, model = load_model(recipe)
+    contrast = loss_of(recipe)
+
+    # --- batches
+    read = partial(tokenise, tokenizer=tokenizer, max_length=recipe.max_length)
+    words = vocabulary([*corpus.train, *corpus.validation])
+    label_ids = read(words, recipe.label_prompt)
+    train_ids, dev_ids = (
+        read([text for text, _ in rows], recipe.text_prompt) for rows in (corpus.train, corpus.validation)
+    )
+    dev_rows = as_pairs(corpus.validation, dev_ids, words)
+    batches = LengthGroupedBatches(list(map(len, train_ids)), recipe.batch_size, recipe.seed)
+    # Every process reads the whole batch and embeds its part of it. The loader draws from a generator of its own, so
+    # that the global one is dropout's alone and runs go on alike.
+    train_loader = DataLoader(
+        list(enumerate(as_pairs(corpus.train, train_ids, words))),
+        batch_sampler=batches,
+        collate_fn=CollatePairs(label_ids, recipe.negatives, recipe.seed),
+        generator=torch.Generator(),
+    )
+
+    # --- optimiser
+    optimiser = torch.optim.AdamW(parameter_groups(model, recipe), fused=True)
+
+    # --- prepare
+    model = accelerator.prepare_model(model, evaluation_mode=True)  # not distributed: see train/cached.py
+    optimiser = accelerator.prepare(optimiser)
+    updates = min(recipe.epochs * len(train_loader), max_steps or recipe.epochs * len(train_loader))
+    schedule = get_scheduler(recipe.schedule, optimiser, round(recipe.warmup_share * updates), updates)
+    average = moving_average(model, recipe.ema_decay)
+    measured: Any = average.module if average else model
+    progress = Progress()
+    accelerator.register_for_checkpointing(progress, schedule, *([average] if average else []))
+    if resume:
+        go_on(accelerator, output_dir, recipe_hash)
+    if tracker:
+        accelerator.init_trackers(recipe.name, config={"recipe_hash": recipe_hash})
+
+    # --- steps
+    shown = accelerator.is_main_process
+    bar = tqdm(total=updates, initial=progress.updates, desc=recipe.name, unit="step", disable=not shown)
+    while progress.updates < updates and not out_of_patience(progress, recipe):
+        batches.set_epoch(progress.epoch)
+        model.train()
+        since = time.monotonic()
+        for batch in accelerator.skip_first_batches(train_loader, progress.batch):
+            targets = batch.targets.to(accelerator.device)
+
+            def loss(texts: torch.Tensor, labels: torch.Tensor, wanted: torch.Tensor = targets) -> torch.Tensor:
+                return contrast(texts @ labels.T, model.scale, model.bias, wanted)
+
+            value = backward(model, batch.texts, batch.labels, loss, accelerator, recipe.chunk_size)
+            accelerator.clip_grad_norm_(model.parameters(), recipe.max_gradient_norm)
+            optimiser.step()
+            optimiser.zero_grad()
+            schedule.step()
+            progress.batch += 1
+            progress.updates += 1
+            progress.samples += len(targets)
+            progress.losses.append(value)
+            if average:
+                average.update_parameters(model)
+            bar.update()
+            if progress.updates % SHOWN_EVERY == 0 or progress.updates == updates:
+                mean = progress.mean_loss(accelerator)
+                temperature, bias = model.learned()
+                about = f"epoch {progress.epoch + 1}, loss {mean:.4f}, τ {temperature:.3f}"
+                bar.set_postfix_str(about, refresh=False)
+                logged = {"loss": mean, "learning_rate": schedule.get_last_lr()[0]}
+                accelerator.log(logged | {"temperature": temperature, "bias": bias}, step=progress.updates)
+            if keep_every and progress.updates % keep_every == 0:
+                since = progress.spend(since)
+                keep(accelerator, output_dir, recipe_hash)
+            if progress.updates == updates:
+                break
+        progress.spend(since)
+
+        # --- evaluate
+        progress.epoch, progress.batch = progress.epoch + 1, 0
+        score = evaluate(measured, dev_rows, label_ids, accelerator, recipe)
+        progress.offer(score, measured)
+        accelerator.log({f"validation {recipe.best_by}": score}, step=progress.updates)
+        if progress.updates < updates:
+            keep(accelerator, output_dir, recipe_hash)
+    bar.close()
+    if not progress.weights:
+        raise InputError(f"{recipe.name}: the loss on the validation split is not finite. Lower the learning rates.")
+    model.load_state_dict(progress.weights, strict=False)
+    scale = as_probability(model, dev_rows, label_ids, accelerator, recipe)
+    chosen = np.random.default_rng(recipe.seed).permutation(len(train_ids))[: recipe.reference_rows]
+    reference = embed_all(model, [train_ids[row] for row in chosen], accelerator)
+
+    # --- save
+    record = {
+        "name": recipe.name,
+        "recipe_hash": recipe_hash,
+        "recipe": recipe.model_dump(mode="json"),
+        "dataset": data or recipe.dataset,
+        "dataset_revision": corpus.revision,
+        **counts(corpus, words),
+        "steps": progress.updates,
+        "epochs": progress.epoch,
+        "best_epoch": progress.best_epoch,
+        f"validation_{recipe.best_by}": progress.scores,
+        **scale,
+        "reference_texts": len(reference),
+        "samples_per_second": round(progress.samples / max(progress.seconds, 1e-9), 1),
+        "seconds": round(time.monotonic() - started, 1),
+        "libraries": libraries(),
+    }
+    if accelerator.is_main_process:
+        (output_dir / RECORD).unlink(missing_ok=True)
+        save_encoder(accelerator.unwrap_model(model), tokenizer, recipe, scale, reference, output_dir)
+        digest = hashlib.sha256((output_dir / "model.safetensors").read_bytes()).hexdigest()
+        write_result(record | {"weights_sha256": digest}, output_dir.parent, output_dir.name, Path(RECORD).stem)
+        forget(output_dir)
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return record
+
+
+def out_of_patience(progress: Progress, recipe: BiEncoderRecipe) -> bool:
+    """Whether the recipe's number of epochs has gone by without a better one."""
+    return recipe.patience is not None and progress.epoch - progress.best_epoch >= recipe.patience
+
+
+def in_blocks(
+    model: BiEncoder, rows: Sequence[Pair], label_ids: Sequence[Ids], accelerator: Accelerator, size: int
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Cosines and targets of rows, `size` at a time, against the distinct descriptors of each block."""
+    texts = embed_all(model, [row.ids for row in rows], accelerator)
+    labels = embed_all(model, label_ids, accelerator)
+    blocks = []
+    for start in range(0, len(rows), size):
+        block = rows[start : start + size]
+        columns = sorted({column for pair in block for column in pair.weights})
+        blocks.append((texts[start : start + size] @ labels[columns].T, target_matrix(block, columns)))
+    return blocks
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def evaluate(
+    model: BiEncoder, rows: Sequence[Pair], label_ids: Sequence[Ids], accelerator: Accelerator, recipe: BiEncoderRecipe
+) -> float:
+    """The recipe's measure of a model on the validation split's descriptors; higher is better."""
+    by_loss = recipe.best_by == "loss"
+    blocks = in_blocks(model, rows, label_ids, accelerator, recipe.batch_size if by_loss else len(rows))
+    if not all(torch.isfinite(cosines).all() for cosines, _ in blocks):
+        return -float("inf")
+    if not by_loss:
+        return ndcg(*blocks[0])
+    contrast, scale, bias = loss_of(recipe), model.scale.cpu(), model.bias.cpu()
+    total = sum(float(contrast(cosines, scale, bias, targets)) * len(targets) for cosines, targets in blocks)
+    return -total / len(rows)
+
+
+def as_probability(
+    model: BiEncoder, rows: Sequence[Pair], label_ids: Sequence[Ids], accelerator: Accelerator, recipe: BiEncoderRecipe
+) -> dict[str, Any]:
+    """How a cosine becomes a probability: as learned, or, where the loss has none, fitted to validation descriptors."""
+    temperature, bias = model.learned()
+    if recipe.loss != "sigmoid":
+        blocks = in_blocks(model, rows, label_ids, accelerator, recipe.batch_size)
+        cosines, targets = (torch.cat([block[part].flatten() for block in blocks]) for part in (0, 1))
+        temperature, bias = fit_scale(cosines, targets)
+    return {"temperature": round(temperature, 6), "bias": round(bias, 5), "probability": PROBABILITY}
+
+
+def counts(corpus: Corpus, words: Sequence[str]) -> dict[str, Any]:
+    """What the record says of the data."""
+    weights = [weight for _, found in corpus.train for weight in found.values()]
+    return {
+        "train_rows": len(corpus.train),
+        "train_rows_without_descriptors": corpus.without_descriptors,
+        "validation_rows": len(corpus.validation),
+        "vocabulary": len(words),
+        "descriptors_per_text": round(len(weights) / len(corpus.train), 3),
+        "weight_per_text": round(sum(weights) / len(corpus.train), 3),
+    }
+
+
+def main() -> None:
+    """Parse the command line and train."""
+    parser = argparse.ArgumentParser(prog="accelerate launch -m train.bi_encoder", description="Trains a bi-encoder.")
+    parser.add_argument("--recipe", required=True, help="a file of train/recipes/")
+    parser.add_argument("--data", help="the corpus: a folder or Hub id, instead of the recipe's")
+    parser.add_argument("--output-dir", type=Path, help="default: work/models/<name of the recipe>")
+    parser.add_argument("--seed", type=int, help="another seed than the recipe's, for a repetition")
+    parser.add_argument("--max-steps", type=int, help="stop after so many optimiser steps (smoke runs)")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
+    parser.add_argument("--keep-every", type=int, metavar="STEPS", help="checkpoints besides those after each epoch")
+    parser.add_argument("--tracker", choices=TRACKERS, help="log losses and rates there")
+    args = parser.parse_args()
+    recipe = read_recipe(args.recipe, BiEncoderRecipe)
+    for name in ("max_steps", "keep_every"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}: give 1 or more.")
+    if args.seed is not None:
+        recipe = recipe.model_copy(update={"seed": args.seed})
+    output_dir = args.output_dir or Path("work/models") / recipe.name
+    record = train(
+        recipe,
+        args.data,
+        output_dir,
+        args.max_steps,
+        resume=args.resume,
+        keep_every=args.keep_every,
+        tracker=args.tracker,
+    )
+    print(
+        f"{output_dir}: {record['steps']} steps, {record['samples_per_second']} samples/s, best after epoch "
+        f"{record['best_epoch']}, validation {recipe.best_by} {max(record[f'validation_{recipe.best_by}']):.4f}, "
+        f"temperature {record['temperature']:.4f}, bias {record['bias']:.3f}"
+    )
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,140 @@
+"""One encoder for texts and descriptors: token states pooled to a vector of length 1, with temperature and bias."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn.functional import normalize
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
+
+from dataset_builder.inputs import InputError, first_line
+from train.bi_recipe import BiEncoderRecipe
+from train.model import DROPOUTS, base_model_source
+
+Ids = list[int]
+MOST_SCALE = 100.0  # CLIP's: a lower temperature than 0.01 is of no use and unstable
+REFERENCE = "reference.safetensors"
+PROBABILITY = "sigmoid(cosine / temperature + bias)"
+
+
+class BiEncoder(nn.Module):  # type: ignore[misc]
+    """`forward` gives embeddings; `scale` (1 / temperature) and `bias` make logits of their cosines."""
+
+    def __init__(self, encoder: nn.Module, recipe: BiEncoderRecipe, padding: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.log_scale = nn.Parameter(torch.tensor(1 / recipe.temperature).log())
+        self.bias = nn.Parameter(torch.tensor(recipe.bias))
+        self.pooling = recipe.pooling
+        self.padding = padding
+        self.size = int(encoder.config.hidden_size)
+
+    @property
+    def scale(self) -> torch.Tensor:
+        """1 / temperature."""
+        return self.log_scale.exp().clamp(max=MOST_SCALE)
+
+    def learned(self) -> tuple[float, float]:
+        """Temperature and bias as they are now."""
+        return 1 / float(self.scale.detach()), float(self.bias.detach())
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Embeddings (rows, size) of length 1 from ids and mask (rows, length)."""
+        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state.float()
+        if self.pooling == "cls":
+            return normalize(states[:, 0], dim=-1)
+        mask = attention_mask[..., None].float()
+        return normalize((states * mask).sum(dim=1) / mask.sum(dim=1), dim=-1)
+
+
+def embed(model: BiEncoder, rows: Sequence[Ids]) -> torch.Tensor:
+    """Embeddings (rows, size) of rows of token ids, padded to the longest of them."""
+    device, longest = model.bias.device, max(map(len, rows))
+    ids = torch.tensor([row + [model.padding] * (longest - len(row)) for row in rows], device=device)
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
+    embedded: torch.Tensor = model(input_ids=ids, attention_mask=mask)
+    return embedded
+
+
+def load_model(recipe: BiEncoderRecipe) -> tuple[PreTrainedTokenizerBase, BiEncoder]:
+    """Tokenizer and bi-encoder of a recipe, before training.
+
+    Raises:
+        InputError: the base model does not load, or is too short for the recipe.
+    """
+    base = base_model_source(recipe)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(**base, model_max_length=recipe.max_length)
+        config = AutoConfig.from_pretrained(**base)
+        if recipe.dropout is not None:
+            config.update({name: recipe.dropout for name in DROPOUTS if hasattr(config, name)})
+        encoder = AutoModel.from_pretrained(**base, config=config)
+    except (OSError, ValueError) as error:
+        reason = first_line(error)
+        raise InputError(f"base model '{recipe.base_model}': does not load ({reason}). Check 'base_model'.") from None
+    room = getattr(config, "max_position_embeddings", recipe.max_length)
+    if recipe.max_length > room:
+        raise InputError(f"{recipe.name}: 'max_length' {recipe.max_length} is more than the base model's {room}.")
+    return tokenizer, BiEncoder(encoder, recipe, tokenizer.pad_token_id)
+
+
+def parameter_groups(model: BiEncoder, recipe: BiEncoderRecipe) -> list[dict[str, Any]]:
+    """What the optimiser trains: the encoder, its biases and norms without weight decay; temperature and bias."""
+    encoder = list(model.encoder.parameters())
+    groups = [
+        {"params": [one for one in encoder if one.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [one for one in encoder if one.ndim <= 1], "weight_decay": 0.0},
+    ]
+    own = {"params": [model.log_scale, model.bias], "weight_decay": 0.0, "lr": recipe.scale_learning_rate}
+    return [*(group | {"lr": recipe.learning_rate} for group in groups), own]
+
+
+def save_encoder(
+    model: BiEncoder,
+    tokenizer: PreTrainedTokenizerBase,
+    recipe: BiEncoderRecipe,
+    scale: dict[str, Any],
+    reference: torch.Tensor,
+    output_dir: Path,
+) -> None:
+    """Write a folder that `SentenceTransformer` loads, in the layout that its versions before 6 load as well.
+
+    Args:
+        scale: how a cosine becomes a probability; kept in `config.json` as `zero_shot`.
+        reference: embeddings (texts, size) of unlabelled texts, for thresholds; kept with 16 bits a number.
+    """
+    model.encoder.config.name_or_path = ""
+    model.encoder.config.zero_shot = scale
+    model.encoder.save_pretrained(output_dir)
+    tokenizer.save_pretrained(output_dir)
+    save_file({"embeddings": reference.half().contiguous()}, output_dir / REFERENCE)
+    kinds = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
+    modules = [
+        {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for index, (path, kind) in enumerate(kinds.items())
+    ]
+    pooling = {
+        "word_embedding_dimension": model.size,
+        "pooling_mode_cls_token": recipe.pooling == "cls",
+        "pooling_mode_mean_tokens": recipe.pooling == "mean",
+        "pooling_mode_max_tokens": False,
+        "pooling_mode_mean_sqrt_len_tokens": False,
+    }
+    about = {
+        "prompts": {"query": recipe.text_prompt, "document": recipe.label_prompt},
+        "default_prompt_name": None,
+        "similarity_fn_name": "cosine",
+    }
+    files: dict[str, Any] = {
+        "modules.json": modules,
+        "sentence_bert_config.json": {"max_seq_length": recipe.max_length, "do_lower_case": False},
+        "config_sentence_transformers.json": about,
+        "1_Pooling/config.json": pooling,
+    }
+    for name, content in files.items():
+        (output_dir / name).parent.mkdir(exist_ok=True)
+        (output_dir / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
