@@ -28,6 +28,22 @@ def main() -> int | None:
     adopt.add_argument("--work-dir", required=True, type=Path)
     adopt.add_argument("--context-field", help="the field that holds the situation, in the context-aware files")
     adopt.add_argument("--character-field", help="the field that holds the character")
+    describe = commands.add_parser("describe-texts", help="given texts with weighted emotion words, for a bi-encoder")
+    describe.add_argument("--recipe", required=True, help="as dataset_builder/recipes/texts/smollm2.yaml")
+    describe.add_argument(
+        "--texts",
+        required=True,
+        nargs="+",
+        type=Path,
+        help="train texts: .jsonl[.gz], .tsv (text first), folders with <config>/train-*.parquet; labels are not read",
+    )
+    describe.add_argument("--column", default="text", help="the field of the texts in .jsonl (default: text)")
+    describe.add_argument("--work-dir", required=True, type=Path, help="where to write; what is published is corpus/")
+    describe.add_argument(
+        "--with", dest="others", nargs="+", default=[], type=Path, help="corpora whose descriptors are published along"
+    )
+    describe.add_argument("--limit", type=int, help="at most so many texts, drawn by hash")
+    describe.set_defaults(run=_describe_texts)
     domain = commands.add_parser("domain", help="another emotion data set, from its official files, in the 28 labels")
     domain.add_argument("name", help=", ".join(DOMAINS))
     domain.add_argument("--source", required=True, type=Path, help="the folder of the set's official files")
@@ -78,6 +94,28 @@ def _adopt(args: argparse.Namespace) -> None:
         counts = ", ".join(f"{count} {split}" for split, count in splits.items())
         print(f"{args.work_dir / CORPUS} {config}: {counts}")
     print(f"rejected: {manifest['rejected']}; labels that no class takes: {manifest['unresolved_labels']}")
+
+
+def _describe_texts(args: argparse.Namespace) -> None:
+    from dataset_builder.texts.recipe import TextsRecipe
+
+    recipe = read_recipe(args.recipe, TextsRecipe)
+    if args.limit is not None and args.limit < 1:
+        raise InputError(f"--limit {args.limit}: give 1 or more.")
+
+    from dataset_builder.publish import CORPUS
+    from dataset_builder.shards import read_json
+    from dataset_builder.texts.describe import describe
+
+    made = describe(recipe, args.texts, args.column, args.work_dir, args.others, args.limit)
+    corpus = args.work_dir / CORPUS
+    manifest = read_json(corpus / "manifest.json")
+    for config, splits in manifest["rows"].items():
+        print(f"{corpus} {config}: {', '.join(f'{count} {split}' for split, count in splits.items())}")
+    print(f"{manifest['descriptors_per_text']} descriptors a text, of {len(manifest['words'])} words; ", end="")
+    print(f"rejected: {manifest['rejected'] or 'nothing'}")
+    if not made:
+        print(f"{args.work_dir} is complete; nothing was changed.")
 
 
 def _domain(args: argparse.Namespace) -> None:

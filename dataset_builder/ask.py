@@ -54,12 +54,13 @@ def load_prompt(name: str) -> Prompt:
 
 @cache
 def prompt_versions() -> dict[str, str]:
-    """Content hash of every prompt file with its exemplars."""
-    names = sorted(path.stem for path in PROMPTS.glob("*.txt"))
-    return {
-        name: fingerprint([(PROMPTS / f"{name}.txt").read_text(encoding="utf-8"), load_prompt(name).shots])
-        for name in names
-    }
+    """Content hash of every prompt file of the corpus's stages, with its exemplars."""
+    return {name: prompt_version(name) for name in sorted(path.stem for path in PROMPTS.glob("*.txt"))}
+
+
+def prompt_version(name: str) -> str:
+    """Content hash of a prompt file with its exemplars."""
+    return fingerprint([(PROMPTS / f"{name}.txt").read_text(encoding="utf-8"), load_prompt(name).shots])
 
 
 @cache
@@ -181,6 +182,21 @@ class Ask:
         self.usage.add(scores.usage)
         self.retried.update(scores.retried)
         return scores.log_probabilities
+
+    async def certainties(self, prompt: str, words: Sequence[str], texts: Sequence[str]) -> tuple[float, ...]:
+        """How probable each word is after these texts once its first token is there, on average.
+
+        Raises:
+            UnitRejected: a call failed.
+        """
+        choices = tuple(f" {word}" for word in words)
+        templates = load_prompt(prompt)
+        requests = [replace(self._request(templates, prompt, {"text": text}), max_new_tokens=1) for text in texts]
+        try:
+            found = await asyncio.gather(*(self._teacher.certainty(request, choices) for request in requests))
+        except TeacherError as error:
+            raise self._failed(error) from None
+        return tuple(sum(column) / len(found) for column in zip(*found, strict=True))
 
     async def once(self, key: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What all units of a shard share: made by the first that needs it, awaited by the others.

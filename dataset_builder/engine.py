@@ -21,7 +21,7 @@ from loguru import logger
 
 from dataset_builder.flow import NARRATIVES, PROGRESS, Flow, rows_in
 from dataset_builder.inputs import InputError
-from dataset_builder.recipe import BuildRecipe
+from dataset_builder.recipe import Run
 from dataset_builder.schema import Narrative, UnitRecord, Usage
 from dataset_builder.shards import read_json, read_lines, shard_path, to_line, write_json, write_whole
 from dataset_builder.stages import STAGES
@@ -34,7 +34,7 @@ MANIFEST = "manifest.json"
 ALL_STAGES = tuple(stage.name for stage in STAGES)
 
 
-def run_stages(recipe: BuildRecipe, work_dir: Path, stages: tuple[str, ...] = ALL_STAGES) -> None:
+def run_stages(recipe: Run, work_dir: Path, stages: tuple[str, ...] = ALL_STAGES) -> None:
     """Run stages on the recipe's executor and write their manifests; what is done is not done again.
 
     Raises:
@@ -59,7 +59,7 @@ def _shard_done(work_dir: Path, stages: tuple[str, ...], rank: int) -> bool:
     return all(shard_path(work_dir / stage, rank).exists() for stage in stages)
 
 
-def _executor(recipe: BuildRecipe, work_dir: Path, stages: tuple[str, ...]) -> Any:
+def _executor(recipe: Run, work_dir: Path, stages: tuple[str, ...]) -> Any:
     """The datatrove executor that the recipe names; the pipeline is the same for all."""
     executor, work_dir = recipe.executor, work_dir.resolve()
     shared: dict[str, Any] = {

@@ -18,10 +18,10 @@ from tqdm import tqdm
 
 from dataset_builder.ask import Ask, UnitRejected, stable_hash
 from dataset_builder.inputs import InputError
-from dataset_builder.recipe import BuildRecipe
+from dataset_builder.recipe import Run
 from dataset_builder.schema import Narrative, UnitRecord, Usage
 from dataset_builder.shards import Journal, Shard, held, read_json, read_lines, shard_path, write_json
-from dataset_builder.stages import STAGES, Stage
+from dataset_builder.stages import STAGES, WORDS, Stage
 from dataset_builder.teachers import NO_CONNECTION, Teacher, load_teacher
 
 NARRATIVES = "narratives"
@@ -39,13 +39,13 @@ class Flow(PipelineStep):  # type: ignore[misc]
     name = "flow"
     type = "🎓 - TEACHER"
 
-    def __init__(self, recipe: BuildRecipe, work_dir: str, stages: tuple[str, ...]) -> None:
+    def __init__(self, recipe: Run, work_dir: str, stages: tuple[str, ...]) -> None:
         super().__init__()
         self.recipe, self.work_dir, self.stages = recipe, work_dir, stages
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:
         """Do one shard; what a former run finished of it is not asked again."""
-        stages = tuple(stage for stage in STAGES if stage.name in self.stages)
+        stages = tuple(stage for stage in (*STAGES, WORDS) if stage.name in self.stages)
         work = Path(self.work_dir)
         lock = work / PROGRESS / f"{rank:05d}.lock"
         with held(lock, f"{work}: another job is at shard {rank}"):  # jobs submitted twice to a cluster
@@ -61,7 +61,7 @@ def journal_path(work: Path, stage: str, rank: int) -> Path:
 
 
 class _ShardFlow:
-    def __init__(self, recipe: BuildRecipe, work: Path, rank: int, stages: tuple[Stage, ...]) -> None:
+    def __init__(self, recipe: Run, work: Path, rank: int, stages: tuple[Stage, ...]) -> None:
         self._recipe, self._work, self._rank, self._stages = recipe, work, rank, stages
         self._kept: dict[str, Journal | Shard] = {}
         self._free = asyncio.Semaphore(recipe.teacher.in_flight)
@@ -223,7 +223,7 @@ def rows_in(shard: Path) -> Iterator[dict[str, Any]]:
             yield line
 
 
-def _selected(stage: Stage, rows: Iterable[dict[str, Any]], recipe: BuildRecipe) -> Iterator[dict[str, Any]]:
+def _selected(stage: Stage, rows: Iterable[dict[str, Any]], recipe: Run) -> Iterator[dict[str, Any]]:
     for row in rows:
         if stage.selects(stage.reads.model_validate(row), recipe):
             yield row
@@ -232,7 +232,7 @@ def _selected(stage: Stage, rows: Iterable[dict[str, Any]], recipe: BuildRecipe)
 class _Notes:
     """How far a shard is, for `status` and the bar: written every few seconds, added to by every run."""
 
-    def __init__(self, path: Path, stages: list[str], recipe: BuildRecipe) -> None:
+    def __init__(self, path: Path, stages: list[str], recipe: Run) -> None:
         self._path = path
         self._at_once = min(recipe.executor.workers, recipe.executor.shards)
         self._started, self._written = time.monotonic(), 0.0

@@ -256,14 +256,19 @@ class Gates(Strict):
     near_duplicates: Gate = Gate(warn=0.01, fail=0.02)
 
 
-class BuildRecipe(Strict):
-    """The whole recipe; see dataset_builder/recipes/."""
+class Run(Strict):
+    """What every run with a teacher names."""
 
     name: str
     seed: int = 13
-    narratives: Narratives = Narratives()
     teacher: Teacher
     executor: Executor = Executor()
+
+
+class BuildRecipe(Run):
+    """The whole recipe of a corpus; see dataset_builder/recipes/."""
+
+    narratives: Narratives = Narratives()
     characters: Characters = Characters()
     utterances: Utterances = Utterances()
     labels: Labels = Labels()

@@ -72,6 +72,18 @@ class DescribedRow(UtteranceRow):
     describer: Literal["likelihood", "generated"]
 
 
+class WordsRow(Row):
+    """A given text and what the teacher found in it: log-probabilities of words, or descriptors that it wrote itself.
+
+    `found` has a list for each prompt, of a value for each word of the run, to 3 digits.
+    """
+
+    text: str
+    source: str
+    found: tuple[tuple[float, ...], ...] = ()
+    written: tuple[str, ...] = ()
+
+
 class SituatedRow(LabelledRow):
     """An utterance with the situation it was made in; `context_original` is the situation before cleaning."""
 

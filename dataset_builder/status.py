@@ -7,7 +7,7 @@ from dataset_builder.engine import MANIFEST, read_manifest, read_progress
 from dataset_builder.flow import NARRATIVES
 from dataset_builder.inputs import InputError
 from dataset_builder.publish import CORPUS
-from dataset_builder.stages import STAGES
+from dataset_builder.stages import STAGES, WORDS, Stage
 
 
 def status(work_dir: Path) -> str:
@@ -18,10 +18,11 @@ def status(work_dir: Path) -> str:
     """
     if not (work_dir / RUN).exists():
         raise InputError(f"{work_dir}: no run began here. Build one with dataset_builder build.")
-    if not (work_dir / STAGES[-1].name / MANIFEST).exists():
+    stages = _stages(work_dir)
+    if not (work_dir / stages[-1].name / MANIFEST).exists():
         return _unfinished(work_dir)
     lines = [f"{'stage':<12}{'units':>9}{'rows':>9}{'rejected':>10}{'tokens':>12}{'busy s':>9}  reasons"]
-    for stage in STAGES:
+    for stage in stages:
         manifest = read_manifest(work_dir / stage.name)
         tokens = manifest["prompt_tokens"] + manifest["completion_tokens"]
         rejected = manifest["rejected"]
@@ -40,6 +41,11 @@ def status(work_dir: Path) -> str:
     return "\n".join(lines)
 
 
+def _stages(work_dir: Path) -> tuple[Stage, ...]:
+    """Those of a build, or the one of a run that describes given texts."""
+    return (WORDS,) if (work_dir / WORDS.name).exists() else STAGES
+
+
 def elapsed(work_dir: Path) -> float:
     """Seconds that all runs took with the teacher: those of the shards, by how many of them ran at once."""
     return float(sum(note["seconds"] / note["at_once"] for note in read_progress(work_dir)))
@@ -55,7 +61,7 @@ def _unfinished(work_dir: Path) -> str:
         f"not finished: {through} of {stories} stories are through; the same build command goes on from there",
         f"{'stage':<12}{'units':>9}{'of about':>10}{'units/s':>9}{'tokens/s':>10}{'minutes left':>14}",
     ]
-    for stage in STAGES:
+    for stage in _stages(work_dir):
         units = sum(note["stages"][stage.name]["units"] for note in notes)
         tokens = sum(note["stages"][stage.name]["tokens"] for note in notes)
         rate = units / max(spent, 1e-9)

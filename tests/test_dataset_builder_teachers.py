@@ -290,38 +290,6 @@ def test_a_base_model_is_given_a_text_to_continue() -> None:
     assert scores.log_probabilities == (-0.5, -2.0)
 
 
-@pytest.fixture(scope="module")
-def tiny_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A two-layer Llama with random weights and grouped-query attention, and a tokenizer with a chat template."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
-
-    folder = tmp_path_factory.mktemp("tiny-teacher")
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokens = {piece: index for index, piece in enumerate(["<end>", *alphabet])}
-    tokenizer = Tokenizer(models.BPE(vocab=tokens, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>")
-    fast.chat_template = "{% for m in messages %}{{ m.content }}<end>{% endfor %}"
-    fast.save_pretrained(folder)
-    set_seed(1)
-    config = LlamaConfig(
-        vocab_size=len(tokens),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=2048,
-        eos_token_id=0,
-        bos_token_id=0,
-        initializer_range=0.3,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
-
-
 def requests() -> list[Request]:
     stories = ["Once Mara lost a ring. " * 60, "Tomas never sat on that bench again. " * 40]
     users = [f"{story}\nWho is {name}?" for name in ("Mara", "the mayor of the town") for story in stories]

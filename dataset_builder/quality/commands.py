@@ -123,8 +123,12 @@ def _add_measures(commands: Any) -> None:
     labelers.add_argument(
         "--rows", type=int, nargs="+", default=[1000], help="how many rows of it, for each recipe or for all (1000)"
     )
-    runs = (_measure_neutrals, _measure_resolver, _measure_labelers)
-    for command, run in zip((neutrals, resolver, labelers), runs, strict=True):
+    words = commands.add_parser("measure-descriptors", help="describe-texts' recipes against GoEmotions' dev: a report")
+    words.add_argument("--recipe", required=True, nargs="+", help="as dataset_builder/recipes/texts/smollm2.yaml")
+    words.add_argument("--data", required=True, type=Path, help="GoEmotions' official dev.tsv")
+    words.add_argument("--rows", type=int, default=500, help="how many rows of it (default: 500)")
+    runs = (_measure_neutrals, _measure_resolver, _measure_labelers, _measure_descriptors)
+    for command, run in zip((neutrals, resolver, labelers, words), runs, strict=True):
         command.set_defaults(run=run)
         _add_out(command)
 
@@ -258,6 +262,16 @@ def _measure_labelers(args: argparse.Namespace) -> None:
     if len(args.rows) not in (1, len(recipes)):
         raise InputError(f"--rows: {len(args.rows)} numbers for {len(recipes)} recipes. Give one, or one for each.")
     _write_measured(measure(recipes, args.data, args.rows), args.out, "labelers")
+
+
+def _measure_descriptors(args: argparse.Namespace) -> None:
+    from dataset_builder.quality.measure_descriptors import measure
+    from dataset_builder.texts.recipe import TextsRecipe
+
+    recipes = [read_recipe(path, TextsRecipe) for path in args.recipe]
+    if len({recipe.name for recipe in recipes}) < len(recipes):
+        raise InputError("--recipe: two recipes have the same name. Give each its own.")
+    _write_measured(measure(recipes, args.data, args.rows), args.out, "descriptors")
 
 
 def _write_measured(content: dict[str, Any], out: Path, name: str) -> None:

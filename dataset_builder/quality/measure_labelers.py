@@ -111,18 +111,24 @@ async def _label(texts: list[str], recipe: BuildRecipe) -> Labelled:
     return Labelled(scores, chosen, failed, usage)
 
 
-def quality(gold: Gold, found: Labelled) -> dict[str, dict[str, float]]:
-    """Macro-F1 with its interval, top-1 and top-3 (a gold label is the best, is among the best three), cost."""
+def quality(gold: Gold, found: Labelled, samples: int = SAMPLES) -> dict[str, dict[str, float]]:
+    """Macro-F1 with its interval, top-1 and top-3 (a gold label is the best, is among the best three), cost.
+
+    `samples` are those of the bootstrap; without any there is no interval.
+    """
     draw = np.random.default_rng(13)
     count = len(gold.texts)
-    drawn = (draw.integers(0, count, count) for _ in range(SAMPLES))
+    drawn = (draw.integers(0, count, count) for _ in range(samples))
     resampled = [_macro_f1(gold.labels[rows], found.chosen[rows]) for rows in drawn]
-    low, high = np.percentile(resampled, [2.5, 97.5])
+    interval: dict[str, float] = {}
+    if resampled:
+        low, high = np.percentile(resampled, [2.5, 97.5])
+        interval = {"low": round(float(low), 4), "high": round(float(high), 4)}
     order = np.argsort(-found.scores, axis=1, kind="stable")
     hits = np.take_along_axis(gold.labels, order, axis=1) & (np.take_along_axis(found.scores, order, axis=1) > 0)
     usage = found.usage
     return {
-        "macro_f1_dev": _value(_macro_f1(gold.labels, found.chosen), low=round(low, 4), high=round(high, 4)),
+        "macro_f1_dev": _value(_macro_f1(gold.labels, found.chosen), **interval),
         "top1_dev": _value(hits[:, 0].mean()),
         "top3_dev": _value(hits[:, :3].any(axis=1).mean()),
         "labels_per_text": _value(found.chosen.sum(axis=1).mean()),

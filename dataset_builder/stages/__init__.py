@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dataset_builder.recipe import BuildRecipe
 from dataset_builder.schema import (
     CharacterRow,
     DescribedRow,
@@ -14,8 +13,9 @@ from dataset_builder.schema import (
     Row,
     SituatedRow,
     UtteranceRow,
+    WordsRow,
 )
-from dataset_builder.stages import characters, cleaning, context, descriptors, labels, rewriting, utterances
+from dataset_builder.stages import characters, cleaning, context, descriptors, labels, rewriting, utterances, words
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Stage:
     reads: type[Row]
     writes: type[Row]
     run: Callable[..., Awaitable[Sequence[Row]]]
-    selects: Callable[[Any, BuildRecipe], bool] = lambda row, recipe: True
+    selects: Callable[[Any, Any], bool] = lambda row, recipe: True
 
 
 STAGES = (
@@ -42,3 +42,5 @@ STAGES = (
     Stage("cleaning", "context", SituatedRow, SituatedRow, cleaning.run),
     Stage("rewriting", "cleaning", SituatedRow, RewrittenRow, rewriting.run),
 )
+# Of texts that are given (dataset_builder/texts): no part of a build.
+WORDS = Stage("words", "narratives", Narrative, WordsRow, words.run)

@@ -94,6 +94,12 @@ class Teacher(Protocol):
     async def score(self, request: Request, choices: Sequence[str]) -> Scores:
         """Log-probability of each choice as the beginning of the answer (after the prefill)."""
 
+    async def certainty(self, request: Request, choices: Sequence[str]) -> tuple[float, ...]:
+        """How probable each choice is once its first token is there: 1 where that token can be nothing else.
+
+        Also 1 from a teacher whose `score` does not go by first tokens.
+        """
+
     async def close(self) -> None:
         """End what belongs to the running event loop; the teacher can be used again in another."""
 

@@ -13,15 +13,19 @@ LEAST = 1e-9  # a share of probability below this counts as this
 
 
 class ChoiceTree:
-    """The tokens of choices. `nodes` are the beginnings that several of them share, () first, the shorter first."""
+    """The tokens of choices. `nodes` are the beginnings that several of them share, () first, the shorter first.
 
-    def __init__(self, choices: Sequence[Sequence[int]]) -> None:
+    `whole`: all beginnings are nodes, so that every choice is followed to its end.
+    """
+
+    def __init__(self, choices: Sequence[Sequence[int]], whole: bool = False) -> None:
         self.choices = [tuple(tokens) for tokens in choices]
         sharing: dict[Path, int] = {}
         for tokens in self.choices:
             for length in range(len(tokens) + 1):
                 sharing[tokens[:length]] = sharing.get(tokens[:length], 0) + 1
-        shared = sorted((path for path, count in sharing.items() if count > 1 or not path), key=lambda p: (len(p), p))
+        followed = (path for path, count in sharing.items() if count > 1 or not path or whole)
+        shared = sorted(followed, key=lambda path: (len(path), path))
         self.children = {
             node: sorted({tokens[len(node)] for tokens in self.choices if tokens[: len(node)] == node < tokens})
             for node in shared
@@ -32,9 +36,13 @@ class ChoiceTree:
         """Log-probability of each choice from those of the children of each node, as `found[node][token]`."""
         return tuple(self._of(tokens, found) for tokens in self.choices)
 
-    def _of(self, tokens: Path, found: Mapping[Path, Mapping[int, float]]) -> float:
+    def certainties(self, found: Mapping[Path, Mapping[int, float]]) -> tuple[float, ...]:
+        """Probability of each choice once its first token is there; for a tree of whole choices."""
+        return tuple(math.exp(self._of(tokens, found, behind=1)) for tokens in self.choices)
+
+    def _of(self, tokens: Path, found: Mapping[Path, Mapping[int, float]], behind: int = 0) -> float:
         total = 0.0
-        for length in range(len(tokens) + 1):
+        for length in range(behind, len(tokens) + 1):
             node = tokens[:length]
             if node not in self.children or not self.children[node]:
                 break  # alone from here on

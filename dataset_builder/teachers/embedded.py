@@ -26,12 +26,13 @@ BEGINNING = 200  # characters by which longer prompts on one story are told
 
 @dataclass(eq=False)
 class _Waiting:
-    """A request in the queue; `choices` is None for generation."""
+    """A request in the queue; `choices` is None for generation, `whole` asks for their certainties."""
 
     request: Request
     tokens: list[int]
     choices: tuple[str, ...] | None
     answer: "asyncio.Future[Any]"
+    whole: bool = False
 
     @property
     def kind(self) -> tuple[Any, ...]:
@@ -40,6 +41,7 @@ class _Waiting:
         return (
             self.choices,
             self.choices and r.prefill,
+            self.whole,
             r.stop,
             r.max_new_tokens,
             r.temperature,
@@ -88,6 +90,11 @@ class Embedded:
         scores: Scores = await self._enqueue(request, tuple(choices))
         return scores
 
+    async def certainty(self, request: Request, choices: Sequence[str]) -> tuple[float, ...]:
+        """How probable each choice is once its first token is there: two forward passes."""
+        found: tuple[float, ...] = await self._enqueue(request, tuple(choices), whole=True)
+        return found
+
     async def load(self) -> None:
         """Load the model now instead of with the first request."""
         if self._model is None:
@@ -98,14 +105,14 @@ class Embedded:
 
     # ------------------------------------------------------------------ the queue
 
-    async def _enqueue(self, request: Request, choices: tuple[str, ...] | None) -> Any:
+    async def _enqueue(self, request: Request, choices: tuple[str, ...] | None, whole: bool = False) -> Any:
         loop = asyncio.get_running_loop()
         await self.load()
         tokens = self._encode(request)
         longest = self._model.config.max_position_embeddings
         if len(tokens) + request.max_new_tokens > longest:
             raise TeacherError("prompt_too_long", f"{len(tokens)} tokens, the model reads {longest}")
-        waiting = _Waiting(request, tokens, choices, loop.create_future())
+        waiting = _Waiting(request, tokens, choices, loop.create_future(), whole)
         self._waiting.append(waiting)
         if self._pump is None or self._pump.done():
             self._pump = loop.create_task(self._run_batches())
@@ -192,11 +199,11 @@ class Embedded:
         return [*dict.fromkeys(end for end in (self._tokenizer.eos_token_id, *ends) if end is not None), *found]
 
     @functools.lru_cache(maxsize=16)  # noqa: B019
-    def _tree(self, choices: tuple[str, ...], prefill: str) -> ChoiceTree:
+    def _tree(self, choices: tuple[str, ...], prefill: str, whole: bool = False) -> ChoiceTree:
         """The choices as tokens behind the begun answer; by themselves some tokenizers begin them otherwise."""
         before = self._tokenizer(prefill, add_special_tokens=False)["input_ids"]
-        whole = [self._tokenizer(prefill + choice, add_special_tokens=False)["input_ids"] for choice in choices]
-        return ChoiceTree([tokens[len(before) :] for tokens in whole])
+        begun = [self._tokenizer(prefill + choice, add_special_tokens=False)["input_ids"] for choice in choices]
+        return ChoiceTree([tokens[len(before) :] for tokens in begun], whole)
 
     def _inputs(self, batch: list[_Waiting], new_tokens: int) -> tuple[dict[str, Any], list[Usage]]:
         """Batched model inputs behind the kept beginnings, with room for new tokens; each request's usage so far."""
@@ -259,9 +266,9 @@ class Embedded:
         return replies
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
-    def _score(self, batch: list[_Waiting]) -> list[Scores]:
+    def _score(self, batch: list[_Waiting]) -> list[Scores] | list[tuple[float, ...]]:
         assert batch[0].choices is not None
-        tree = self._tree(batch[0].choices, batch[0].request.prefill)
+        tree = self._tree(batch[0].choices, batch[0].request.prefill, batch[0].whole)
         inputs, usages = self._inputs(batch, len(tree.nodes))
         mask = inputs["attention_mask"]
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
@@ -280,6 +287,8 @@ class Embedded:
             }
             for row in found
         ]
+        if batch[0].whole:
+            return [tree.certainties(row) for row in rows]
         for usage in usages:
             usage.prompt_tokens += len(tree.nodes) - 1
         return [Scores(tree.combine(row), usage) for row, usage in zip(rows, usages, strict=True)]

@@ -80,6 +80,10 @@ class Endpoint:
         cut = body.choices[0].finish_reason == "length"
         return Reply(text=prefix + text, cut=cut, usage=_usage(body), retried=tuple(retried))
 
+    async def certainty(self, request: Request, choices: Sequence[str]) -> tuple[float, ...]:
+        """All are certain: `score` asks on for those that begin alike, and no more is known of a server's tokens."""
+        return (1.0,) * len(choices)
+
     async def score(self, request: Request, choices: Sequence[str]) -> Scores:
         """Log-probabilities of exactly the choices' tokens, which vLLM gives and other servers do not.
 

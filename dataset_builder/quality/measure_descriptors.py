@@ -1,0 +1,126 @@
+"""Reports what the descriptors of given texts are worth, on texts that people labelled: GoEmotions' dev split.
+
+A report and no means to choose: the zero-shot model learns from these descriptors, and no human label may touch it. The
+defaults of texts/recipe.py were fixed by label-free measures before this was run on any text.
+
+A descriptor stands for the class that is its home in vocabulary/homes.tsv, marked by hand; words without one count for
+no class. Beside each recipe, and without an interval, stand what each of its prompts does alone and what other weights
+make of the same pass.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from dataset_builder.ask import Ask, UnitRejected
+from dataset_builder.inputs import InputError
+from dataset_builder.quality.measure_labelers import SAMPLES, Labelled, quality, read_dev
+from dataset_builder.quality.measure_resolve import read_homes
+from dataset_builder.schema import Descriptor, Usage
+from dataset_builder.stages import WORDS
+from dataset_builder.stages.words import log_probabilities
+from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS
+from dataset_builder.teachers import load_teacher
+from dataset_builder.texts.describe import prepare
+from dataset_builder.texts.recipe import TextsRecipe, Weights
+from dataset_builder.texts.weights import advantages, agreement, descriptors
+
+KEPT = ("macro_f1_dev", "top1_dev", "top3_dev", "labels_per_text", "failed_share")
+OTHER_WEIGHTS: dict[str, dict[str, Any]] = {
+    "by_texts": {"calibrated_on": "texts"},
+    "by_content_free": {"calibrated_on": "content_free"},
+    "by_content_free_0.75": {"calibrated_on": "content_free", "calibration": 0.75, "temperature": 0.3},
+    "uncalibrated": {"calibration": 0.0, "temperature": 0.3},
+    "temperature_0.04": {"temperature": 0.04},
+    "temperature_0.15": {"temperature": 0.15},
+    "all_texts": {"clear_at": 0.0},
+}
+
+
+@cache
+def home_of(word: str) -> int | None:
+    """Index of the class whose name the word is, or that is its home; None for neither."""
+    homes = {row.word: row.home for held_out in (True, False) for row in read_homes(held_out)}
+    return LABEL_TO_INDEX.get(word if word in LABEL_TO_INDEX else homes.get(word, ""))
+
+
+def as_classes(described: Sequence[Sequence[Descriptor]]) -> Labelled:
+    """The classes of each text's descriptors; of two for one class the stronger counts, and every one is chosen."""
+    scores = np.zeros((len(described), len(LABELS)))
+    for row, made in zip(scores, described, strict=True):
+        for descriptor in made:
+            if (index := home_of(descriptor.text)) is not None:
+                row[index] = max(row[index], descriptor.weight)
+    return Labelled(scores, scores > 0, sum(not made for made in described), Usage())
+
+
+def measure(recipes: Sequence[TextsRecipe], data: Path, rows: int) -> dict[str, Any]:
+    """A result file's content, every metric named by its recipe and what differs from it.
+
+    Raises:
+        InputError: no dev split, a recipe whose descriptors have no weights, or the teacher failed.
+    """
+    for recipe in recipes:
+        if recipe.describer != "likelihood":
+            raise InputError(f"{recipe.name}: 'describer: {recipe.describer}' scores no words. Give 'likelihood'.")
+    gold = read_dev(data, rows)
+    metrics: dict[str, dict[str, float]] = {}
+    words: dict[str, int] = {}
+    for recipe in recipes:
+        kept, without_content, found = asyncio.run(_found(gold.texts, recipe))
+        words[recipe.name] = len(kept)
+        if len(recipe.prompts) > 1:
+            value = agreement(found, gold.texts, recipe.weights)
+            metrics[f"{recipe.name}_prompts_agree"] = {"value": round(value, 4)}
+        for name, prompts, weights in _variants(recipe):
+            left = advantages(found[:, prompts], gold.texts, without_content[prompts], weights)
+            made = quality(gold, as_classes([descriptors(row, kept, weights) for row in left]), 0 if name else SAMPLES)
+            metrics |= {f"{recipe.name}{name}_{metric}": made[metric] for metric in KEPT}
+    return {
+        "name": "descriptors",
+        "benchmark": "GoEmotions dev, rows drawn by hash; a report: no recipe, prompt or weight was chosen by it",
+        "metrics": metrics,
+        "support": len(gold.texts),
+        "words": words,
+        "teachers": {recipe.name: load_teacher(recipe.teacher).name for recipe in recipes},
+        "recipes": {recipe.name: recipe.model_dump(mode="json", exclude={"teacher", "executor"}) for recipe in recipes},
+    }
+
+
+def _variants(recipe: TextsRecipe) -> Iterator[tuple[str, list[int], Weights]]:
+    """The recipe, and what differs from it in one thing: a name, the numbers of the prompts, the weights."""
+    every = list(range(len(recipe.prompts)))
+    yield "", every, recipe.weights
+    for number, prompt in enumerate(recipe.prompts if len(every) > 1 else ()):
+        yield f"_prompt_{prompt}", [number], recipe.weights
+    for name, changes in OTHER_WEIGHTS.items():
+        yield f"_{name}", every, recipe.weights.model_copy(update=changes)
+
+
+async def _found(texts: list[str], recipe: TextsRecipe) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """The words, what is usual of them without content (prompts, words), and (texts, prompts, words)."""
+    words, without_content = await prepare(recipe)
+    teacher = load_teacher(recipe.teacher)
+    free = asyncio.Semaphore(recipe.teacher.in_flight)
+    found = np.zeros((len(texts), *without_content.shape))
+    bar = tqdm(total=len(texts), desc=recipe.name, unit="text")
+
+    async def one(index: int) -> None:
+        async with free:
+            ask = Ask(teacher, recipe.seed, WORDS.name, f"text {index}", {})
+            found[index] = await log_probabilities(texts[index], words, recipe.prompts, ask)
+        bar.update()
+
+    try:
+        await asyncio.gather(*(one(index) for index in sorted(range(len(texts)), key=lambda i: -len(texts[i]))))
+    except UnitRejected as rejected:
+        raise InputError(f"the teacher {teacher.name} failed: {rejected.reason} {rejected.text}") from None
+    finally:
+        bar.close()
+        await teacher.close()
+    return words, without_content, found

@@ -1,0 +1,271 @@
+"""Describes given texts: texts in, the teacher's pass on the engine of the builds, the config `descriptors` out.
+
+State on disk is that of a build with one stage: `run.json` says what the rows follow from, `narratives/` holds the
+texts, `words/` what the teacher found, raw; `corpus/` is what is published. What changes the weights alone asks the
+teacher nothing again.
+"""
+
+import asyncio
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dataset_builder.ask import LONGEST_KEPT, Ask, UnitRejected, prompt_version, stable_hash
+from dataset_builder.engine import MANIFEST, REJECTS, read_manifest, rows_of, run_stages, write_narratives
+from dataset_builder.inputs import InputError, fingerprint
+from dataset_builder.publish import CORPUS, seal, write_splits
+from dataset_builder.quality.corpus import open_corpus
+from dataset_builder.schema import Descriptor, DescriptorsRow, Narrative, Rejected, WordsRow, features
+from dataset_builder.shards import held, read_json, to_line, write_json, write_whole
+from dataset_builder.stages import WORDS
+from dataset_builder.stages.descriptors import emotion_words
+from dataset_builder.stages.likelihood import CONTENT_FREE
+from dataset_builder.stages.words import log_probabilities
+from dataset_builder.teachers import load_teacher
+from dataset_builder.texts.recipe import FOLDER, TextsRecipe
+from dataset_builder.texts.sources import Source, read_sources
+from dataset_builder.texts.weights import advantages, descriptors, usual_without_content
+
+CONFIG = "descriptors"
+RUN = "run.json"
+ANY_TIME = {"name", "executor", "weights", "validation"}  # of a recipe: no row of the teacher's depends on it
+PLACES = {"urls", "api_key_env", "timeout", "retries", "patience", "in_flight", "kept_beginnings"}
+
+
+def describe(
+    recipe: TextsRecipe,
+    places: list[Path],
+    column: str,
+    work_dir: Path,
+    others: Sequence[Path] = (),
+    limit: int | None = None,
+) -> bool:
+    """Describe the texts of all places; what a former run of it made is not made again.
+
+    Args:
+        others: corpora whose own descriptors are published along: their train and validation rows, as they are.
+        limit: at most so many texts, drawn by hash; a smaller draw is a part of a larger one.
+
+    Returns:
+        False when everything was there already.
+
+    Raises:
+        InputError: bad texts, no teacher, or a work folder that belongs to other texts or another recipe.
+    """
+    sources = read_sources(places, column)
+    for other in others:
+        if CONFIG not in open_corpus(other).files:
+            raise InputError(f"{other}: has no config '{CONFIG}'. --with takes corpora that have it.")
+    with held(work_dir / "run.lock", f"{work_dir}: another run is at work in it"):
+        texts, rejected = _chosen(sources, recipe, limit)
+        run = _claim(work_dir, recipe, texts)
+        write_narratives(texts, work_dir, recipe.executor.shards)
+        prepared = recipe.model_copy(update={"words": tuple(run["words"])})
+        run_stages(prepared, work_dir, (WORDS.name,))
+        said = {
+            "recipe": recipe.name,
+            "recipe_hash": fingerprint(recipe.model_dump(mode="json", exclude={"executor": True, "teacher": PLACES})),
+            "teacher": run["teacher"],
+            "prompt_version": fingerprint(run["prompts"]),
+            "prompts": run["prompts"],
+            "seed": recipe.seed,
+            "weights": recipe.weights.model_dump(mode="json"),
+            "words": run["words"],
+            "sources": {source.name: source.as_json() for source in sources},
+            "with": [_named(other) for other in others],
+        }
+        done = work_dir / CORPUS / MANIFEST
+        if done.exists() and said.items() <= read_json(done).items():
+            return False
+        publish(prepared, work_dir, np.asarray(run["usual"]), others, said, rejected)
+        return True
+
+
+# ------------------------------------------------------------------ before the teacher
+
+
+def _chosen(sources: list[Source], recipe: TextsRecipe, limit: int | None) -> tuple[list[Narrative], list[Rejected]]:
+    """The texts to ask for, and those that are left out: blank ones, broken ones, and every text but once.
+
+    Each shard has texts of all lengths, in their order: batches of like lengths need little padding. The longest come
+    first, so that what does not fit into memory fails at once.
+    """
+    kept: list[Narrative] = []
+    rejected: list[Rejected] = []
+    seen: set[str] = set()
+    for text in (text for source in sources for text in source.texts):
+        line = " ".join(text.text.split())
+        broken = any("\ud800" <= character <= "\udfff" for character in text.text)  # half a character
+        reason = "broken" if broken else "blank" if not line else "twin" if line in seen else None
+        if reason:
+            shown = text.text.encode("utf-8", "replace").decode()
+            rejected.append(Rejected(id=text.id, stage="texts", reason=reason, text=shown[:LONGEST_KEPT]))
+        else:
+            seen.add(line)
+            kept.append(text)
+    if not kept:
+        raise InputError("all texts are blank or broken. Give others with --texts.")
+    kept.sort(key=lambda text: (stable_hash(recipe.seed, "limit", text.text), text.id))
+    kept = sorted(kept[:limit], key=lambda text: -len(text.text))
+    shards = recipe.executor.shards
+    return [text for shard in range(shards) for text in kept[shard::shards]], rejected
+
+
+def _claim(work_dir: Path, recipe: TextsRecipe, texts: list[Narrative]) -> dict[str, Any]:
+    """What this run is: the teacher, its words and what is usual of them; written, or read and compared.
+
+    Raises:
+        InputError: another run began in the folder.
+    """
+    prompts = [f"{FOLDER}/{prompt}" for prompt in recipe.prompts]
+    mine: dict[str, Any] = {
+        "recipe": recipe.model_dump(mode="json", exclude={"teacher": PLACES} | dict.fromkeys(ANY_TIME, True)),
+        "shards": recipe.executor.shards,
+        "teacher": load_teacher(recipe.teacher).name,
+        "prompts": {
+            name: prompt_version(name)
+            for name in (prompts if recipe.describer == "likelihood" else ["descriptors_generated"])
+        },
+        "texts": fingerprint([[text.id, text.text] for text in texts]),
+    }
+    path = work_dir / RUN
+    if path.exists():
+        before: dict[str, Any] = read_json(path)
+        if other := [key for key in mine if before.get(key) != mine[key]]:
+            raise InputError(
+                f"{work_dir}: holds a run with another {', '.join(other)}. Its rows would not fit the new ones: give "
+                "another --work-dir."
+            )
+        return before
+    if (work_dir / WORDS.name).exists():
+        raise InputError(f"{work_dir}: holds rows but no {RUN}, so nobody knows of what. Give another --work-dir.")
+    words, usual = asyncio.run(prepare(recipe)) if recipe.describer == "likelihood" else ((), np.zeros((0, 0)))
+    mine |= {"words": list(words), "usual": usual.round(4).tolist()}
+    write_json(path, mine)
+    return mine
+
+
+async def prepare(recipe: TextsRecipe) -> tuple[tuple[str, ...], np.ndarray]:
+    """The words that this teacher's first tokens tell, and what is usual of them without content (prompts, words).
+
+    Raises:
+        InputError: the teacher fails already here, or no word is left.
+    """
+    teacher = load_teacher(recipe.teacher)
+    words = recipe.words or emotion_words()
+    ask = Ask(teacher, recipe.seed, WORDS.name, "content-free", {})
+    try:
+        certain = np.mean([await ask.certainties(f"{FOLDER}/{p}", words, CONTENT_FREE) for p in recipe.prompts], axis=0)
+        kept = tuple(word for word, sure in zip(words, certain, strict=True) if sure >= recipe.certain_at)
+        if not kept:
+            raise InputError(f"certain_at {recipe.certain_at}: no word is left (the highest: {certain.max():.2f}).")
+        asked = (log_probabilities(text, kept, recipe.prompts, ask) for text in CONTENT_FREE)
+        found = np.array(await asyncio.gather(*asked))
+    except UnitRejected as rejected:
+        raise InputError(f"the teacher {teacher.name} failed: {rejected.reason} {rejected.text}") from None
+    finally:
+        await teacher.close()
+    return kept, usual_without_content(found, kept)
+
+
+# ------------------------------------------------------------------ after it
+
+
+def publish(
+    recipe: TextsRecipe,
+    work_dir: Path,
+    usual: np.ndarray,
+    others: Sequence[Path],
+    said: dict[str, Any],
+    rejected: list[Rejected],
+) -> None:
+    """Write `<work>/corpus` from the kept log-probabilities; the folder appears under its name when it is whole.
+
+    Rows are in the order of a hash of their texts: the first so many are a sample of all.
+    """
+    building = work_dir / f"{CORPUS}.part"
+    shutil.rmtree(building, ignore_errors=True)
+    made = _described(recipe, work_dir, usual, said, rejected)
+    rows = sorted(made, key=lambda row: (stable_hash(recipe.seed, row.text), row.id))
+    write_whole(work_dir / REJECTS / "texts.jsonl", (to_line(reject.model_dump()) for reject in rejected))
+    if not rows:
+        raise InputError(f"no text was described; {work_dir / REJECTS}/*.jsonl say why.")
+    split = [("validation" if _held_back(row.text, recipe) else "train", row) for row in rows]
+    own = {" ".join(row.text.split()) for row in rows}
+    split += [(part, row) for part, row in _others(others) if " ".join(row.text.split()) not in own]
+    counts = {CONFIG: write_splits(iter(split), features(CONFIG).arrow_schema, building / CONFIG)}
+    revision = seal(building, counts)
+    reasons = Counter(reject.reason for reject in rejected)
+    manifest = {
+        "stage": "describe-texts",
+        **said,
+        "rows": counts,
+        "descriptors_per_text": round(sum(len(row.descriptors) for row in rows) / len(rows), 3),
+        "rejected": dict(sorted((reasons + Counter(read_manifest(work_dir / WORDS.name)["rejected"])).items())),
+        "revision": revision,
+    }
+    write_json(building / MANIFEST, manifest)
+    shutil.rmtree(work_dir / CORPUS, ignore_errors=True)
+    building.rename(work_dir / CORPUS)
+
+
+def _described(
+    recipe: TextsRecipe, work_dir: Path, usual: np.ndarray, said: dict[str, Any], rejected: list[Rejected]
+) -> Iterator[DescriptorsRow]:
+    rows = list(_rows(recipe, work_dir))
+    standing_out = np.zeros((len(rows), 0))
+    if rows and recipe.describer == "likelihood":
+        found = np.stack([found for _, found in rows])
+        standing_out = advantages(found, [row.text for row, _ in rows], usual, recipe.weights)
+    for (row, _), advantage in zip(rows, standing_out, strict=True):
+        made = [Descriptor(text=text, weight=1.0) for text in row.written[: recipe.weights.most]]
+        if recipe.describer == "likelihood":
+            made = descriptors(advantage, recipe.words, recipe.weights)
+        if not made:
+            rejected.append(Rejected(id=row.id, stage=CONFIG, reason="unclear", text=row.text[:LONGEST_KEPT]))
+            continue
+        yield DescriptorsRow(
+            id=row.id,
+            text=row.text,
+            character="",
+            narrative_id=row.id,  # a text of its own has no siblings
+            source=row.source,
+            requested_emotion="",
+            teacher=said["teacher"],
+            prompt_version=said["prompt_version"],
+            seed=recipe.seed,
+            descriptors=made,
+            describer=recipe.describer,
+        )
+
+
+def _rows(recipe: TextsRecipe, work_dir: Path) -> Iterator[tuple[WordsRow, np.ndarray]]:
+    """The texts, each with its log-probabilities (prompts, words): 3 KB a text in memory for all prompts."""
+    for shard in range(recipe.executor.shards):
+        for row in rows_of(work_dir / WORDS.name, shard):
+            found = np.asarray(row.pop("found"), dtype=np.float32)
+            yield WordsRow.model_validate(row), found
+
+
+def _held_back(text: str, recipe: TextsRecipe) -> bool:
+    """Whether a text is a validation row, by its hash."""
+    return stable_hash(recipe.seed, "validation", " ".join(text.split())) < recipe.validation * 2**31
+
+
+def _others(places: Sequence[Path]) -> Iterator[tuple[str, DescriptorsRow]]:
+    """Described rows of other corpora with their splits; their test rows stay where they are."""
+    for place in places:
+        for row in open_corpus(place).rows(CONFIG):
+            split = row.pop("split")
+            if split != "test":
+                yield split, DescriptorsRow.model_validate(row)
+
+
+def _named(place: Path) -> dict[str, Any]:
+    folder = open_corpus(place).folder / MANIFEST
+    said = read_json(folder) if folder.exists() else {}
+    return {"name": said.get("recipe", place.name), "revision": said.get("revision", "unknown")}

@@ -1,0 +1,139 @@
+"""Texts without their labels. Of a file or folder nothing but ids and texts is read, and no split that is held out."""
+
+import csv
+import gzip
+import hashlib
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataset_builder.inputs import InputError
+from dataset_builder.quality.corpus import Corpus, open_corpus
+from dataset_builder.schema import Narrative
+from dataset_builder.shards import read_json
+
+TRAIN = "train"
+HELD_OUT = {"test", "dev", "devel", "development", "eval", "evaluation", "val", "valid", "validation", "heldout"}
+TERMS = ("domain", "licence", "terms", "citation", "recipe", "revision")  # of a folder's manifest, kept in ours
+ENDINGS = (".jsonl", ".jsonl.gz", ".tsv")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Texts of one place: what it is called, how many there are, its files' hashes, and what its manifest says."""
+
+    name: str
+    texts: list[Narrative]
+    files: dict[str, str]
+    manifest: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Its entry in our manifest."""
+        return {"texts": len(self.texts), "files": self.files, **self.manifest}
+
+
+def read_sources(places: list[Path], column: str) -> list[Source]:
+    """The texts of all places, in their order, blank ones too.
+
+    Args:
+        column: the field of the texts in JSON lines, and the name that a table's first line may have.
+
+    Raises:
+        InputError: a place that is not there or of no known form, a split that is held out, a line without its text
+            (file and line are named), or an id that is there twice.
+    """
+    found: list[Source] = []
+    seen: dict[str, str] = {}
+    for place in places:
+        source = _folder(place) if place.is_dir() else _file(place, column)
+        if not source.texts:
+            raise InputError(f"{place}: no text in it. Give a file or folder that holds some.")
+        for text in source.texts:
+            if text.id in seen:
+                raise InputError(f"{place}: the id '{text.id}' is there twice (also in {seen[text.id]}). Rename one.")
+            seen[text.id] = str(place)
+        found.append(source)
+    return found
+
+
+def _folder(place: Path) -> Source:
+    """The train split of a prepared domain set or of a corpus: its texts without situations, where it has both."""
+    corpus = open_corpus(place)
+    config = next((name for name in ("contextless", "contextual") if name in corpus.files), None)
+    if config is None or TRAIN not in corpus.files[config]:
+        raise InputError(
+            f"{place}: no train split of 'contextless' or 'contextual' in it (found {_splits(corpus)}). Other splits "
+            "are held out and not described."
+        )
+    manifest = corpus.folder / "manifest.json"
+    said = read_json(manifest) if manifest.exists() else {}
+    name = str(said.get("domain") or said.get("recipe") or place.name)
+    rows = corpus.rows(config, TRAIN, columns=["id", "text"])
+    texts = [Narrative(id=str(row["id"]), title="", text=str(row["text"] or ""), source=name) for row in rows]
+    files = {path.relative_to(corpus.folder).as_posix(): _digest(path) for path in corpus.files[config][TRAIN]}
+    return Source(name, texts, files, {key: said[key] for key in TERMS if key in said})
+
+
+def _splits(corpus: Corpus) -> str:
+    return ", ".join(f"{config}/{split}" for config, splits in corpus.files.items() for split in splits)
+
+
+def _file(place: Path, column: str) -> Source:
+    ending = next((ending for ending in ENDINGS if place.name.endswith(ending)), None)
+    if ending is None:
+        raise InputError(
+            f"{place}: texts come from {', '.join(ENDINGS)} files and from folders with <config>/train-*.parquet."
+        )
+    stem = place.name.removesuffix(ending)
+    if held_out := HELD_OUT & set(re.split(r"[^a-z]+", stem.lower())):
+        raise InputError(
+            f"{place}: '{held_out.pop()}' in its name says that this split is held out; it is not described. Give "
+            "train texts."
+        )
+    folder = place.absolute().parent.name
+    name = f"{folder}/{stem}" if folder else stem
+    opened = gzip.open if ending.endswith(".gz") else open
+    try:
+        with opened(place, "rt", encoding="utf-8", newline="") as lines:
+            rows = _table(lines, column) if ending == ".tsv" else _json_lines(lines, column, place)
+            texts = [
+                Narrative(id=id_ or f"{name}/{number:07d}", title="", text=text, source=name)
+                for number, id_, text in rows
+            ]
+    except FileNotFoundError:
+        raise InputError(f"{place}: no such file or folder. Give texts with --texts.") from None
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
+        raise InputError(f"{place}: cannot be read ({error}). Is it whole, UTF-8, and gzip only if .gz?") from None
+    return Source(name, texts, {place.name: _digest(place)}, {})
+
+
+def _table(lines: Iterable[str], column: str) -> Iterator[tuple[int, str, str]]:
+    """Number, no id, and text of each row of a tab-separated table, whose first field is the text."""
+    for number, fields in enumerate(csv.reader(lines, delimiter="\t"), start=1):
+        if fields and not (number == 1 and fields[0].strip().lower() == column.lower()):
+            yield number, "", fields[0]
+
+
+def _json_lines(lines: Iterable[str], column: str, place: Path) -> Iterator[tuple[int, str, str]]:
+    """Number, id ("" where there is none) and text of each line that is not blank."""
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{place}, line {number}: broken JSON ({error.msg}). Mend or delete it.") from None
+        text = row.get(column) if isinstance(row, dict) else None
+        if not isinstance(text, str):
+            has = f"has {', '.join(row)}" if isinstance(row, dict) else f"is {type(row).__name__}"
+            raise InputError(f"{place}, line {number}: no text in '{column}' (it {has}). Name the field with --column.")
+        yield number, str(row.get("id") or ""), text
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,488 @@
+"""Given texts described by weighted emotion words: what is read, what is asked, what is published."""
+
+import asyncio
+import contextlib
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from datasets import load_dataset
+
+from dataset_builder.ask import Ask
+from dataset_builder.inputs import InputError, read_recipe
+from dataset_builder.quality.corpus import read_rows
+from dataset_builder.recipe import EmbeddedTeacher
+from dataset_builder.schema import Descriptor
+from dataset_builder.shards import read_json, read_lines, shard_path
+from dataset_builder.stages.descriptors import emotion_words
+from dataset_builder.stages.words import log_probabilities
+from dataset_builder.status import status as said_by_status
+from dataset_builder.taxonomy import LABELS
+from dataset_builder.teachers import Request
+from dataset_builder.teachers.choices import ChoiceTree
+from dataset_builder.teachers.scripted import Scripted
+from dataset_builder.texts.describe import describe
+from dataset_builder.texts.recipe import TextsRecipe, Weights
+from dataset_builder.texts.sources import read_sources
+from dataset_builder.texts.weights import advantages, agreement, descriptors, usual_without_content
+from tests.conftest import ROOT, Command
+
+TEXTS = [f"{'very ' * (number % 7)}odd thing number {number}" for number in range(40)]
+
+
+def recipe(**changes: Any) -> TextsRecipe:
+    given: dict[str, Any] = {"name": "t", "teacher": {"kind": "scripted"}, "executor": {"shards": 2}, "validation": 0.2}
+    return TextsRecipe.model_validate(given | changes)
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    path = tmp_path / "own" / "diary.jsonl"
+    path.parent.mkdir()
+    path.write_text("".join(json.dumps({"id": f"d{n}", "text": text}) + "\n" for n, text in enumerate(TEXTS)))
+    return path
+
+
+def run(made: TextsRecipe, texts: Path, work: Path, *others: Path) -> bool:
+    return describe(made, [texts], "text", work, others)
+
+
+def goemotions(folder: Path) -> Path:
+    """A prepared domain set with three splits of one row each."""
+    from dataset_builder.domains.prepare import prepare
+
+    source = folder / "official"
+    source.mkdir(parents=True)
+    (source / "emotions.txt").write_text("\n".join(LABELS))
+    for split in ("train", "dev", "test"):
+        (source / f"{split}.tsv").write_text(f'"What a ""{split}"" day"\t17\t{split}1\n')
+    prepare("goemotions", source, folder / "goemotions")
+    return folder / "goemotions"
+
+
+# ------------------------------------------------------------------ what is read
+
+
+def test_a_domain_set_gives_its_train_texts_and_no_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, read = goemotions(tmp_path), []
+
+    def spy(path: Path, columns: list[str] | None = None) -> Any:
+        read.append((path.name.partition("-")[0], columns))
+        return read_rows(path, columns)
+
+    monkeypatch.setattr("dataset_builder.quality.corpus.read_rows", spy)
+    (source,) = read_sources([place], "text")
+    assert [(text.id, text.text) for text in source.texts] == [("goemotions/train1", 'What a "train" day')]
+    assert read == [("train", ["id", "text"])]
+    assert source.as_json()["licence"] == "cc-by-4.0"
+    assert [*source.files] == [next((place / "contextless").glob("train-*")).relative_to(place).as_posix()]
+
+
+def test_tables_and_lines_have_their_texts_only(tmp_path: Path) -> None:
+    table, lines = tmp_path / "train.tsv", tmp_path / "more.jsonl"
+    table.write_text('text\tlabel\nI won!\tjoy\n"He said ""no"""\tanger\n')
+    lines.write_text('{"body": "So it goes.", "label": "grief"}\n\n{"body": "  ", "id": 7}\n')
+    found = [*read_sources([table], "text"), *read_sources([lines], "body")]
+    name = tmp_path.name
+    assert [(text.id, text.text) for source in found for text in source.texts] == [
+        (f"{name}/train/0000002", "I won!"),
+        (f"{name}/train/0000003", 'He said "no"'),
+        (f"{name}/more/0000001", "So it goes."),
+        ("7", "  "),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("dev.tsv", "a\t1\tx\n", "'dev' in its name says that this split is held out"),
+        ("goemotions_test.jsonl", '{"text": "a"}\n', "'test' in its name"),
+        ("validation-2.jsonl", '{"text": "a"}\n', "'validation' in its name"),
+        ("a.csv", "text\n", r"texts come from \.jsonl, "),
+        ("a.jsonl", '{"text": "a"}\n{"te', "line 2: broken JSON"),
+        ("a.jsonl", '{"body": "a"}\n', r"line 1: no text in 'text' \(it has body\). Name the field with --column"),
+        ("a.jsonl", "[]\n", "line 1: no text in 'text'"),
+        ("a.jsonl", "", "no text in it"),
+        ("a.jsonl", '{"text": "a", "id": "x"}\n{"text": "b", "id": "x"}\n', "the id 'x' is there twice"),
+        ("a.jsonl.gz", '{"text": "a"}\n', "cannot be read"),
+        ("none.jsonl", None, "no such file"),
+    ],
+)
+def test_what_is_not_described(tmp_path: Path, name: str, content: str | None, says: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match=says):
+        read_sources([tmp_path / name], "text")
+
+
+def test_a_folder_without_its_train_split_is_refused(tmp_path: Path) -> None:
+    place = goemotions(tmp_path)
+    for path in place.glob("contextless/train-*"):
+        path.unlink()
+    with pytest.raises(InputError, match="no train split"):
+        read_sources([place], "text")
+    with pytest.raises(InputError, match="no <config>/<split>"):
+        read_sources([tmp_path / "official"], "text")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"prompts": ["emotion", "emotion"]}, "there twice"),
+        ({"prompts": ["labels_likelihood"]}, "prompts are emotion, felt, writer"),
+        ({"weights": {"temperature": 0}}, "temperature"),
+        ({"colour": "red"}, "colour"),
+        ({"teacher": {"kind": "endpoint", "model": "m", "urls": ["http://x"]}}, "set describer: generated"),
+    ],
+)
+def test_bad_recipes(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        recipe(**changes)
+
+
+def test_every_recipe_is_one() -> None:
+    for path in (ROOT / "dataset_builder/recipes/texts").glob("*.yaml"):
+        made = read_recipe(path, TextsRecipe)
+        assert made.name == path.stem
+        assert made.weights == Weights()
+
+
+# ------------------------------------------------------------------ from texts to the config
+
+
+def test_texts_become_the_config_descriptors(texts: Path, tmp_path: Path) -> None:
+    with open(texts, "a") as lines:
+        for line in ({"text": "  "}, {"text": TEXTS[3].upper()}, {"text": f" {TEXTS[3]}\n"}, {"text": "half \ud83d"}):
+            lines.write(json.dumps(line) + "\n")
+    assert run(recipe(), texts, tmp_path / "work")
+    corpus = load_dataset(str(tmp_path / "work/corpus"), "descriptors")
+    rows = [row for split in ("train", "validation") for row in corpus[split]]
+    assert sorted(row["text"] for row in rows) == sorted([*TEXTS, TEXTS[3].upper()])
+    assert len(corpus["validation"]) > 0
+    for row in rows:
+        weights = [descriptor["weight"] for descriptor in row["descriptors"]]
+        assert weights[0] == 1.0
+        assert weights == sorted(weights, reverse=True)
+        assert len(weights) <= 8
+        assert {descriptor["text"] for descriptor in row["descriptors"]} <= set(emotion_words())
+    manifest = read_json(tmp_path / "work/corpus/manifest.json")
+    assert manifest["rejected"] == {"blank": 1, "broken": 1, "twin": 1}
+    assert manifest["teacher"] == rows[0]["teacher"] == "scripted (for tests only)"
+    assert manifest["seed"] == 13
+    assert sorted(manifest["prompts"]) == ["words/emotion", "words/felt", "words/writer"]
+    assert manifest["sources"]["own/diary"]["texts"] == 44
+    assert len(manifest["sources"]["own/diary"]["files"]["diary.jsonl"]) == 64
+    rejects = [json.loads(line) for line in (tmp_path / "work/rejects/texts.jsonl").read_text().splitlines()]
+    assert [(reject["id"], reject["reason"]) for reject in rejects] == [
+        ("own/diary/0000041", "blank"),
+        ("own/diary/0000043", "twin"),
+        ("own/diary/0000044", "broken"),
+    ]
+
+
+def test_equal_runs_are_equal_and_what_is_done_is_not_done_again(texts: Path, tmp_path: Path) -> None:
+    assert run(recipe(), texts, tmp_path / "one")
+    assert run(recipe(executor={"shards": 5}), texts, tmp_path / "other")
+    first, other = (read_json(tmp_path / work / "corpus/manifest.json")["revision"] for work in ("one", "other"))
+    assert first == other, "shards change no row"
+    assert not run(recipe(), texts, tmp_path / "one")
+    with pytest.raises(InputError, match="another recipe, prompts"):
+        run(recipe(prompts=["felt"]), texts, tmp_path / "one")
+    texts.write_text('{"text": "Something else."}\n')
+    with pytest.raises(InputError, match="another texts"):
+        run(recipe(), texts, tmp_path / "one")
+
+
+def test_a_smaller_draw_is_a_part_of_a_larger_one(texts: Path, tmp_path: Path) -> None:
+    drawn = []
+    for limit in (10, 20):
+        assert describe(recipe(), [texts], "text", tmp_path / str(limit), limit=limit)
+        corpus = load_dataset(str(tmp_path / str(limit) / "corpus"), "descriptors")
+        drawn.append({row["text"] for split in corpus.values() for row in split})
+    assert [len(found) for found in drawn] == [10, 20]
+    assert drawn[0] < drawn[1]
+
+
+def test_other_weights_ask_the_teacher_nothing(texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(recipe(), texts, tmp_path / "work")
+    monkeypatch.setattr(Scripted, "score", None)
+    assert run(recipe(weights={"most": 2, "clear_at": 3.3}), texts, tmp_path / "work")
+    manifest = read_json(tmp_path / "work/corpus/manifest.json")
+    assert manifest["descriptors_per_text"] <= 2
+    assert 0 < manifest["rejected"]["unclear"] < len(TEXTS)
+    assert sum(manifest["rows"]["descriptors"].values()) + manifest["rejected"]["unclear"] == len(TEXTS)
+
+
+def test_a_killed_run_goes_on_where_it_was(texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = recipe(teacher={"kind": "scripted", "in_flight": 4})
+    killing = f"""
+import os, signal
+from pathlib import Path
+from dataset_builder.teachers.scripted import Scripted
+from tests.test_dataset_builder_text_descriptors import recipe, run
+asked, score = 0, Scripted.score
+async def until_killed(self, request, choices):
+    global asked
+    asked += 1
+    if asked > 12 + 3 * 25:  # after the content-free texts and those of one shard and a bit
+        os.kill(os.getpid(), signal.SIGKILL)
+    return await score(self, request, choices)
+Scripted.score = until_killed
+run(recipe(teacher={{"kind": "scripted", "in_flight": 4}}), Path({str(texts)!r}), Path({str(tmp_path / "killed")!r}))
+"""
+    with open(tmp_path / "log", "wb") as log:  # no pipe: a helper of datatrove's outlives the kill and would hold it
+        started = subprocess.Popen(
+            [sys.executable, "-c", killing], cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+        )
+        status = started.wait(timeout=120)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(started.pid, signal.SIGKILL)
+    assert status == -signal.SIGKILL, (tmp_path / "log").read_text()
+    assert not (tmp_path / "killed/corpus").exists()
+    assert "words" in said_by_status(tmp_path / "killed")
+    assert run(settings, texts, tmp_path / "whole")
+
+    asked: list[str] = []
+    score = Scripted.score
+
+    async def counted(self: Scripted, request: Request, choices: Sequence[str]) -> Any:
+        asked.append(request.user)
+        return await score(self, request, choices)
+
+    monkeypatch.setattr(Scripted, "score", counted)
+    assert run(settings, texts, tmp_path / "killed")
+    assert 0 < len(asked) <= 3 * (len(TEXTS) - 20), "what was journaled is not asked again, nor what is usual"
+    manifests = [read_json(tmp_path / work / "corpus/manifest.json") for work in ("whole", "killed")]
+    assert manifests[0] == manifests[1]
+    assert "corpus descriptors: " in said_by_status(tmp_path / "killed")
+    for shard in range(2):
+        both = [shard_path(tmp_path / work / "words", shard).read_bytes() for work in ("whole", "killed")]
+        assert both[0] == both[1]
+        assert sum(1 for _ in read_lines(shard_path(tmp_path / "killed/words", shard))) == len(TEXTS) / 2
+
+
+def test_a_teacher_may_write_its_own_descriptors(texts: Path, tmp_path: Path) -> None:
+    made = recipe(teacher={"kind": "scripted", "bad_reply_share": 0.6}, describer="generated")
+    assert run(made, texts, tmp_path / "work")
+    rows = load_dataset(str(tmp_path / "work/corpus"), "descriptors", split="train")
+    assert all(descriptor["weight"] == 1.0 for row in rows for descriptor in row["descriptors"])
+    manifest = read_json(tmp_path / "work/corpus/manifest.json")
+    assert sum(manifest["rejected"].values()) + sum(manifest["rows"]["descriptors"].values()) == len(TEXTS)
+    assert manifest["rejected"]
+
+
+def test_a_corpus_brings_its_own_descriptors(texts: Path, tmp_path: Path, scripted_work: Path) -> None:
+    assert run(recipe(), texts, tmp_path / "work", scripted_work)
+    theirs = load_dataset(str(scripted_work / "corpus"), "descriptors")
+    both = load_dataset(str(tmp_path / "work/corpus"), "descriptors")
+    assert sum(map(len, both.values())) == len(TEXTS) + len(theirs["train"]) + len(theirs["validation"])
+    assert "test" not in both
+    named = read_json(tmp_path / "work/corpus/manifest.json")["with"]
+    assert named == [{"name": "test", "revision": read_json(scripted_work / "corpus/manifest.json")["revision"]}]
+    with pytest.raises(InputError, match="has no config 'descriptors'"):
+        run(recipe(), texts, tmp_path / "work", goemotions(tmp_path))
+
+
+# ------------------------------------------------------------------ the teacher's pass
+
+
+def test_the_fast_pass_gives_what_each_text_alone_gives(tiny_teacher: Path) -> None:
+    """Kept beginning, batches, last position: against whole prompts, one by one, all logits."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from dataset_builder.teachers.embedded import Embedded
+
+    embedded = Embedded(EmbeddedTeacher(kind="embedded", model=str(tiny_teacher), batch_size=8))
+    choices = ("j", "f", "q", " ")
+    said = ["Oh.", "He did it again, in front of all of them!", *TEXTS[:14]]
+    prompts = ("words/emotion", "words/felt", "words/writer")
+    asked: list[Request] = []
+    score = embedded.score
+
+    async def watched(request: Request, given: Sequence[str]) -> Any:
+        asked.append(request)
+        return await score(request, given)
+
+    embedded.score = watched  # type: ignore[method-assign]
+
+    async def together() -> list[tuple[float, ...]]:
+        ask = Ask(embedded, 1, "words", "u", {})
+        found = await asyncio.gather(*(ask.scores(p, choices, text=text) for p in prompts for text in said))
+        assert ask.usage.cached_tokens > 0.6 * ask.usage.prompt_tokens
+        return list(found)
+
+    found = asyncio.run(together())
+    model, tokenizer = (
+        AutoModelForCausalLM.from_pretrained(tiny_teacher).eval(),
+        AutoTokenizer.from_pretrained(tiny_teacher),
+    )
+    tokens = [tokenizer(choice, add_special_tokens=False)["input_ids"][0] for choice in choices]
+    for request, scores in zip(asked, found, strict=True):
+        ids = embedded._encode(request)
+        with torch.inference_mode():
+            logits = model(input_ids=torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+        assert scores == pytest.approx(logits[tokens].tolist(), abs=1e-4)
+
+
+def test_how_sure_a_word_is_by_its_first_token(tiny_teacher: Path) -> None:
+    """Letters are tokens here; `jo` is the beginning of `joy`."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from dataset_builder.teachers.embedded import Embedded
+
+    model, tokenizer = (
+        AutoModelForCausalLM.from_pretrained(tiny_teacher).eval(),
+        AutoTokenizer.from_pretrained(tiny_teacher),
+    )
+
+    def probability(prompt: str, token: str) -> float:
+        ids = torch.tensor([tokenizer(prompt, add_special_tokens=False)["input_ids"]])
+        with torch.inference_mode():
+            logits = model(input_ids=ids).logits[0, -1]
+        return float(logits.softmax(-1)[tokenizer(token, add_special_tokens=False)["input_ids"][0]])
+
+    embedded = Embedded(EmbeddedTeacher(kind="embedded", model=str(tiny_teacher)))
+    request = Request(prompt="t", system="s", user="u" * 30, max_new_tokens=1)
+    found = asyncio.run(embedded.certainty(request, ("joy", "jo", "fear", "q")))
+    prompt = f"s<end>{request.user}<end>"
+    o, y = probability(prompt + "j", "o"), probability(prompt + "jo", "y")
+    fear = math.prod(probability(prompt + "fear"[:length], "fear"[length]) for length in (1, 2, 3))
+    assert found == pytest.approx((o * y, o * (1 - y), fear, 1.0), rel=1e-3, abs=1e-7)
+
+
+def test_words_that_share_a_first_token_are_not_both_certain() -> None:
+    tree = ChoiceTree([(1,), (1, 2), (3, 4)], whole=True)
+    assert tree.nodes == [(), (1,), (3,)]
+    found = {(): {1: -1.0, 3: -2.0}, (1,): {2: math.log(0.25)}, (3,): {4: math.log(0.9)}}
+    assert tree.certainties(found) == pytest.approx((0.75, 0.25, 0.9))
+
+
+def test_only_words_that_the_first_token_tells_are_asked_for(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def certainty(self: Scripted, request: Request, choices: Sequence[str]) -> tuple[float, ...]:
+        return tuple(0.9 if choice in (" joy", " fear", " neutral") else 0.1 for choice in choices)
+
+    monkeypatch.setattr(Scripted, "certainty", certainty)
+    assert run(recipe(), texts, tmp_path / "work")
+    assert read_json(tmp_path / "work/run.json")["words"] == ["fear", "joy", "neutral"]
+    with pytest.raises(InputError, match=r"certain_at 0.95: no word is left \(the highest: 0.90\)"):
+        run(recipe(certain_at=0.95), texts, tmp_path / "none")
+    assert run(recipe(words=["joy", "saudade"], certain_at=0.05), texts, tmp_path / "own-words")
+    assert read_json(tmp_path / "own-words/run.json")["words"] == ["joy", "saudade"]
+
+
+def test_prompts_see_a_text_on_one_line() -> None:
+    seen: list[str] = []
+
+    class Watching(Scripted):
+        async def score(self, request: Request, choices: Sequence[str]) -> Any:
+            seen.append(request.user.rpartition("\n")[2])
+            return await super().score(request, choices)
+
+    teacher = Watching(recipe().teacher)  # type: ignore[arg-type]
+    ask = Ask(teacher, 1, "words", "u", {})
+    found = asyncio.run(log_probabilities("Well,\n\n then.", ("joy", "fear"), ("emotion", "felt"), ask))
+    assert np.shape(found) == (2, 2)
+    assert seen == ["Text: Well, then.", '"Well, then."']
+
+
+# ------------------------------------------------------------------ weights
+
+
+def test_what_is_usual_is_taken_off() -> None:
+    words = ("joy", "fear", "neutral")
+    found = np.array([[[-1.0, -4.0, -3.0]], [[-1.0, -3.0, -3.0]], [[-1.0, -5.0, -3.0]]])
+    settings = Weights(calibrated_on="texts", temperature=1.0, clear_at=0.1)
+    left = advantages(found, ["a", "b", "c"], np.zeros((1, 3)), settings)
+    assert left.sum(axis=1) == pytest.approx([0, 0, 0])
+    assert descriptors(left[0], words, settings) == [], "as always"
+    assert descriptors(left[1], words, settings) == [
+        Descriptor(text="fear", weight=1.0),
+        Descriptor(text="joy", weight=0.368),
+        Descriptor(text="neutral", weight=0.368),
+    ]
+    plain = Weights(calibration=0.0, temperature=1.0)
+    (first, *_) = descriptors(advantages(found, ["a", "b", "c"], np.zeros((1, 3)), plain)[1], words, plain)
+    assert first.text == "joy", "the word that the teacher prefers anyway"
+
+
+def test_length_explains_what_it_can() -> None:
+    texts = ["a " * 2**power for power in range(8)]
+    found = np.zeros((8, 1, 3))
+    found[:, 0, 0] = np.arange(8)  # a word that longer texts make more probable, by the logarithm of their length
+    found[6, 0, 2] += 1.0
+    by_length = advantages(found, texts, np.zeros((1, 3)), Weights(calibrated_on="length"))
+    assert by_length[6].argmax() == 2
+    assert by_length[:, 0] - by_length[:, 1] == pytest.approx(np.zeros(8)), "all of it was the length"
+    by_mean = advantages(found, texts, np.zeros((1, 3)), Weights(calibrated_on="texts"))
+    assert by_mean[6].argmax() == 0
+    same = advantages(found, ["a"] * 8, np.zeros((1, 3)), Weights(calibrated_on="length"))
+    assert same == pytest.approx(by_mean), "texts of one length"
+
+
+def test_content_free_texts_do_not_calibrate_neutral() -> None:
+    found = np.array([[[-2.0, -4.0, -1.0]], [[-4.0, -6.0, -1.0]]])
+    usual = usual_without_content(found, ("joy", "fear", "neutral"))
+    assert usual.tolist() == [[-3.0, -5.0, -4.0]]
+    settings = Weights(calibrated_on="content_free", calibration=0.5)
+    left = advantages(np.array([[[-2.0, -2.0, -2.0]]]), ["a"], usual, settings)
+    assert left[0] == pytest.approx(np.array([-0.5, 0.5, 0.0]))
+
+
+def test_prompts_agree_where_they_say_the_same() -> None:
+    draw = np.random.default_rng(0)
+    one, other = draw.normal(size=(50, 1, 20)), draw.normal(size=(50, 1, 20))
+    texts = ["a"] * 50
+    assert agreement(np.concatenate([one, one + 3], axis=1), texts, Weights()) == pytest.approx(1.0)
+    assert abs(agreement(np.concatenate([one, other], axis=1), texts, Weights())) < 0.1
+
+
+# ------------------------------------------------------------------ commands
+
+
+def test_the_command(texts: Path, tmp_path: Path, command: Command) -> None:
+    path = tmp_path / "texts.yaml"
+    path.write_text("name: t\nteacher: {kind: scripted}\n")
+    arguments = ["--recipe", path, "--texts", texts, "--work-dir", tmp_path / "work"]
+    made = command("-m", "dataset_builder", "describe-texts", *arguments)
+    assert made.returncode == 0, made.stderr
+    assert "corpus descriptors: " in made.stdout
+    again = command("-m", "dataset_builder", "describe-texts", *arguments)
+    assert "complete; nothing was changed" in again.stdout
+    held_out = command("-m", "dataset_builder", "describe-texts", *arguments[:2], "--texts", "test.tsv", *arguments[4:])
+    assert held_out.returncode == 2
+    assert held_out.stderr.startswith("error: test.tsv: 'test' in its name")
+
+
+def test_descriptors_are_reported_on_against_labels(tmp_path: Path, command: Command) -> None:
+    data, path = tmp_path / "dev.tsv", tmp_path / "texts.yaml"
+    data.write_text("".join(f"{text}\t{number % 28}\tid{number}\n" for number, text in enumerate(TEXTS)))
+    path.write_text("name: t\nteacher: {kind: scripted}\n")
+    arguments = ["--recipe", path, "--data", data, "--rows", 30, "--out", tmp_path]
+    made = command("-m", "dataset_builder", "measure-descriptors", *arguments)
+    assert made.returncode == 0, made.stderr
+    content = json.loads((tmp_path / "system/descriptors.json").read_text())
+    assert content["support"] == 30
+    for name in ("t_prompts_agree", "t_macro_f1_dev", "t_prompt_felt_top1_dev", "t_by_content_free_0.75_top3_dev"):
+        assert "value" in content["metrics"][name]
+
+
+def test_a_descriptor_stands_for_its_home() -> None:
+    from dataset_builder.quality.measure_descriptors import as_classes
+
+    made = [Descriptor(text=word, weight=weight) for word, weight in (("fright", 1.0), ("fear", 0.5), ("hunger", 0.4))]
+    found = as_classes([made, []])
+    assert found.chosen.sum(axis=1).tolist() == [1, 0]
+    assert found.scores[0, LABELS.index("fear")] == 1.0
+    assert found.failed == 1
