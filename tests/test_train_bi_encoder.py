@@ -283,7 +283,7 @@ def test_the_other_losses_end_with_a_probability_too(
     tiny_encoder: Path, scripted_work: Path, tmp_path: Path, changes: dict[str, object]
 ) -> None:
     chosen = recipe(tiny_encoder, scripted_work / "corpus", targets="labels", keep_at=0.3, **changes)
-    record = train(chosen, None, tmp_path, max_steps=3)
+    record = train(chosen, None, tmp_path, max_steps=3, resume=True)  # nothing is there: from the start
     assert record["temperature"] > 0
     assert np.isfinite(record[f"validation_{chosen.best_by}"]).all()
     assert record["vocabulary"] <= 28

@@ -245,7 +245,7 @@ def test_an_adapter_is_published_merged_or_alone(
 
 def test_a_frozen_encoder_is_left_as_it_is(tiny_encoder: Path, scripted_work: Path, tmp_path: Path) -> None:
     chosen = recipe(tiny_encoder, scripted_work / "corpus", train_encoder=False, fit_head=True)
-    record = train(chosen, None, tmp_path)
+    record = train(chosen, None, tmp_path, resume=True)  # nothing is there: from the start
     assert record["steps"] == 0
     before, after = load_file(tiny_encoder / "model.safetensors"), load_file(tmp_path / "model.safetensors")
     name = "encoder.layer.0.output.dense.weight"

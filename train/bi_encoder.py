@@ -38,7 +38,7 @@ from train.bi_data import (
 from train.bi_model import PROBABILITY, BiEncoder, Ids, load_model, parameter_groups, save_encoder
 from train.bi_recipe import BiEncoderRecipe
 from train.cached import backward, embed_all
-from train.checkpoint import Progress, forget, go_on, keep, moving_average
+from train.checkpoint import Progress, forget, go_on, is_kept, keep, moving_average
 from train.classifier import SHOWN_EVERY, TRACKERS
 from train.contrastive import fit_scale, loss_of
 from train.data import LengthGroupedBatches
@@ -109,7 +109,7 @@ def train(
     measured: Any = average.module if average else model
     progress = Progress()
     accelerator.register_for_checkpointing(progress, schedule, *([average] if average else []))
-    if resume:
+    if resume and is_kept(output_dir):
         go_on(accelerator, output_dir, recipe_hash)
     if tracker:
         accelerator.init_trackers(recipe.name, config={"recipe_hash": recipe_hash})
