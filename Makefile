@@ -9,8 +9,8 @@ INSTALLED := $(VENV)/.installed
 demo: $(INSTALLED)            ## stories -> corpus -> models -> numbers -> cards -> a Hub on loopback and back
 	$(RUN) demo.py
 
-test: $(INSTALLED)            ## all tests; `make test ONLY="-m 'not end_to_end'"` for the quick ones
-	$(RUN) -m pytest $(ONLY)
+test: $(INSTALLED)            ## all tests, two at a time; `make test ONLY="-m 'not end_to_end'"` for the quick ones
+	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses 2 --dist loadfile $(ONLY)
 
 check: $(INSTALLED)           ## what CI runs
 	$(VENV)/bin/ruff format --check .
