@@ -4,6 +4,7 @@ import pytest
 
 from dataset_builder.inputs import InputError, fingerprint, read_recipe
 from dataset_builder.recipe import BuildRecipe
+from train.bi_recipe import BiEncoderRecipe
 from train.recipe import ClassifierRecipe
 
 GOOD = "name: x\nteacher: {kind: scripted}\n"
@@ -52,8 +53,8 @@ def test_every_recipe_of_the_repository_is_read() -> None:
     root = Path(__file__).parent.parent
     for path in (root / "dataset_builder/recipes").glob("*.yaml"):
         read_recipe(path, BuildRecipe)
-    for path in (root / "train/recipes").glob("*.yaml"):
-        read_recipe(path, ClassifierRecipe)
+    for path in (root / "train/recipes").rglob("*.yaml"):
+        read_recipe(path, BiEncoderRecipe if "zeroshot" in path.stem else ClassifierRecipe)
 
 
 def test_fingerprints_do_not_depend_on_key_order() -> None:
