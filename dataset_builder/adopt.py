@@ -6,7 +6,6 @@ become `scores` over the 28 classes, and labels from 0.3 on. The names of the fi
 in the context-aware files are given on the command line: with `--context-field` the config is `contextual`.
 """
 
-import hashlib
 import json
 import shutil
 from collections import Counter
@@ -17,6 +16,7 @@ from typing import Any
 
 from dataset_builder.engine import MANIFEST, REJECTS
 from dataset_builder.inputs import InputError, fingerprint
+from dataset_builder.provenance import digest_of
 from dataset_builder.publish import CORPUS, seal, write_parquet
 from dataset_builder.quality.resolve import class_of
 from dataset_builder.recipe import PaperMap
@@ -67,7 +67,7 @@ def adopt(files: Sequence[Path], work_dir: Path, fields: Fields) -> dict[str, An
     manifest = {
         "stage": "adopt",
         "recipe": "adopted",
-        "recipe_hash": fingerprint([_digest(path) for path in files]),
+        "recipe_hash": fingerprint([digest_of(path) for path in files]),
         "teacher": TEACHER,
         "rows": {config: counts},
         "rejected": dict(sorted(Counter(reject.reason for reject in rejected).items())),
@@ -77,11 +77,6 @@ def adopt(files: Sequence[Path], work_dir: Path, fields: Fields) -> dict[str, An
     write_json(building / MANIFEST, manifest)
     building.rename(target)
     return manifest
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _story(split: str) -> str:

@@ -1,5 +1,6 @@
 """What every result names of the run that made it, and the one way in which results are written."""
 
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -28,6 +29,12 @@ def provenance() -> dict[str, Any]:
         "libraries": {name: importlib.metadata.version(name) for name in libraries},
         "hardware": f"{platform.machine()}, {os.cpu_count()} CPU cores",
     }
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def without_place(argument: str) -> str:

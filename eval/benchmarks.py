@@ -5,7 +5,6 @@ one class a text, decided by the largest score of the set's own classes (`datase
 adding a loader of (text, situation, gold labels) rows and an entry of the table.
 """
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from dataset_builder.bridges import BRIDGES
 from dataset_builder.domains.goemotions import FILES, PROTOCOL, comments
 from dataset_builder.inputs import InputError, first_line
+from dataset_builder.provenance import digest_of
 from dataset_builder.taxonomy import LABELS
 
 GOEMOTIONS = "google-research-datasets/go_emotions"
@@ -74,7 +74,7 @@ def goemotions(place: str | None, config: str) -> Rows:
     if (Path(place) / "manifest.json").exists():
         return prepared("goemotions", place, config)
     found = list(comments(Path(place), "test"))
-    digest = hashlib.sha256((Path(place) / FILES["test"]).read_bytes()).hexdigest()
+    digest = digest_of(Path(place) / FILES["test"])
     gold = multi_hot([comment.labels for comment in found])
     return Rows([comment.text for comment in found], None, gold, f"test.tsv sha256 {digest[:16]}", PROTOCOL)
 

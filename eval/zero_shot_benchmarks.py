@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from dataset_builder.inputs import InputError
+from dataset_builder.provenance import digest_of
 from dataset_builder.taxonomy import EMOTIONS, LABELS
 from eval.benchmarks import find as find_benchmark
 from eval.benchmarks import load_splits
@@ -78,7 +79,7 @@ def emobank(place: str | None) -> Task:
         raise InputError(f"{path}, line {line}: cannot be read ({error}). Give the official file.") from None
     if not texts:
         raise InputError(f"{path}: has no test rows. Give the file with the official split.")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = digest_of(path)
     return Task("affect", texts, (), {}, np.array(ratings), f"emobank.csv sha256 {digest[:16]}", "official test split")
 
 

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -210,3 +210,13 @@ def _byte_pieces(special: list[str]) -> "Tokenizer":
     pieces = ByteLevelBPETokenizer()
     pieces.train_from_iterator([" ".join(WORDS)] * 3, vocab_size=700, special_tokens=special, show_progress=False)
     return Tokenizer.from_str(pieces.to_str())
+
+
+@pytest.fixture
+def fresh_accelerator() -> Iterator[None]:
+    """The library keeps a process's first settings, and recipes differ in their precision."""
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)

@@ -1,7 +1,6 @@
 """The bi-encoder: losses by hand, batches, cached gradients, and the loop as it is run."""
 
 import json
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 from sklearn.metrics import ndcg_score
@@ -30,12 +28,7 @@ from train.cached import backward, embed_all
 from train.checkpoint import CHECKPOINT, Progress
 from train.contrastive import cosine_regression, fit_scale, info_nce, loss_of, sigmoid_contrastive
 
-
-@pytest.fixture(autouse=True)
-def _fresh_accelerator() -> Iterator[None]:
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
+pytestmark = pytest.mark.usefixtures("fresh_accelerator")
 
 
 def recipe(base: Path, corpus: Path, **changes: object) -> BiEncoderRecipe:

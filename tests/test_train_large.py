@@ -17,12 +17,12 @@ from transformers import (
 
 from dataset_builder.inputs import read_recipe
 from tests.conftest import ROOT
-from tests.test_train_runs import _fresh_accelerator  # noqa: F401  (the precision differs between recipes)
 from train.classifier import train
 from train.recipe import ClassifierRecipe
 
 pytestmark = [
     pytest.mark.end_to_end,
+    pytest.mark.usefixtures("fresh_accelerator"),
     pytest.mark.skipif(not os.environ.get("TEST_LARGE"), reason="24 GiB of memory and minutes: run `make test-large`"),
 ]
 LARGE = {"hidden_size": 1024, "num_attention_heads": 16}

@@ -2,14 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
@@ -35,12 +33,7 @@ Recipe = dict[str, Any]
 LAUNCH = ["-m", "accelerate.commands.launch", "--cpu", "--num_machines", "1", "--mixed_precision", "no"]
 
 
-@pytest.fixture(autouse=True)
-def _fresh_accelerator() -> Iterator[None]:
-    """The library keeps a process's first settings, and recipes differ in their precision."""
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
+pytestmark = pytest.mark.usefixtures("fresh_accelerator")
 
 
 def recipe(base: Path, corpus: Path, **changes: object) -> ClassifierRecipe:

@@ -6,8 +6,6 @@ the corpus's descriptors are a teacher's, and so are those of the validation spl
 Top to bottom: seed, data, model, batches, optimiser, prepare, steps, evaluate, save.
 """
 
-import argparse
-import hashlib
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -22,8 +20,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import get_scheduler
 
-from dataset_builder.inputs import InputError, fingerprint, read_recipe, run_command
-from dataset_builder.provenance import write_result
+from dataset_builder.inputs import InputError, fingerprint, run_command
 from train.bi_data import (
     CollatePairs,
     Corpus,
@@ -39,10 +36,10 @@ from train.bi_model import PROBABILITY, BiEncoder, Ids, load_model, parameter_gr
 from train.bi_recipe import BiEncoderRecipe
 from train.cached import backward, embed_all
 from train.checkpoint import Progress, forget, go_on, is_kept, keep, moving_average
-from train.classifier import SHOWN_EVERY, TRACKERS
+from train.command import SHOWN_EVERY, train_by_arguments
 from train.contrastive import fit_scale, loss_of
 from train.data import LengthGroupedBatches
-from train.save import RECORD, libraries
+from train.save import RECORD, libraries, write_record
 
 
 def train(
@@ -62,7 +59,7 @@ def train(
         max_steps: stop after so many updates; the schedule ends there too.
         resume: go on from the checkpoint in `output_dir`, if there is one.
         keep_every: updates from one checkpoint to the next, besides those after every epoch.
-        tracker: one of `TRACKERS`; it writes to `output_dir` (TensorBoard) or to trackio's own local folder.
+        tracker: one of `train.command.TRACKERS`; TensorBoard writes to `output_dir`, trackio to its own local folder.
 
     Returns:
         The training record that is saved beside the weights (`training.json`).
@@ -189,8 +186,7 @@ def train(
     if accelerator.is_main_process:
         (output_dir / RECORD).unlink(missing_ok=True)
         save_encoder(accelerator.unwrap_model(model), tokenizer, recipe, scale, reference, output_dir)
-        digest = hashlib.sha256((output_dir / "model.safetensors").read_bytes()).hexdigest()
-        write_result(record | {"weights_sha256": digest}, output_dir.parent, output_dir.name, Path(RECORD).stem)
+        write_record(record, output_dir / "model.safetensors")
         forget(output_dir)
     accelerator.wait_for_everyone()
     accelerator.end_training()
@@ -259,32 +255,7 @@ def counts(corpus: Corpus, words: Sequence[str]) -> dict[str, Any]:
 
 def main() -> None:
     """Parse the command line and train."""
-    parser = argparse.ArgumentParser(prog="accelerate launch -m train.bi_encoder", description="Trains a bi-encoder.")
-    parser.add_argument("--recipe", required=True, help="a file of train/recipes/")
-    parser.add_argument("--data", help="the corpus: a folder or Hub id, instead of the recipe's")
-    parser.add_argument("--output-dir", type=Path, help="default: work/models/<name of the recipe>")
-    parser.add_argument("--seed", type=int, help="another seed than the recipe's, for a repetition")
-    parser.add_argument("--max-steps", type=int, help="stop after so many optimiser steps (smoke runs)")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
-    parser.add_argument("--keep-every", type=int, metavar="STEPS", help="checkpoints besides those after each epoch")
-    parser.add_argument("--tracker", choices=TRACKERS, help="log losses and rates there")
-    args = parser.parse_args()
-    recipe = read_recipe(args.recipe, BiEncoderRecipe)
-    for name in ("max_steps", "keep_every"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}: give 1 or more.")
-    if args.seed is not None:
-        recipe = recipe.model_copy(update={"seed": args.seed})
-    output_dir = args.output_dir or Path("work/models") / recipe.name
-    record = train(
-        recipe,
-        args.data,
-        output_dir,
-        args.max_steps,
-        resume=args.resume,
-        keep_every=args.keep_every,
-        tracker=args.tracker,
-    )
+    recipe, output_dir, record = train_by_arguments("train.bi_encoder", BiEncoderRecipe, train)
     print(
         f"{output_dir}: {record['steps']} steps, {record['samples_per_second']} samples/s, best after epoch "
         f"{record['best_epoch']}, validation {recipe.best_by} {max(record[f'validation_{recipe.best_by}']):.4f}, "

@@ -9,11 +9,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn.functional import normalize
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoModel, PreTrainedTokenizerBase
 
-from dataset_builder.inputs import InputError, first_line
 from train.bi_recipe import BiEncoderRecipe
-from train.model import DROPOUTS, base_model_source
+from train.model import load_base
 
 Ids = list[int]
 MOST_SCALE = 100.0  # CLIP's: a lower temperature than 0.01 is of no use and unstable
@@ -66,19 +65,7 @@ def load_model(recipe: BiEncoderRecipe) -> tuple[PreTrainedTokenizerBase, BiEnco
     Raises:
         InputError: the base model does not load, or is too short for the recipe.
     """
-    base = base_model_source(recipe)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(**base, model_max_length=recipe.max_length)
-        config = AutoConfig.from_pretrained(**base)
-        if recipe.dropout is not None:
-            config.update({name: recipe.dropout for name in DROPOUTS if hasattr(config, name)})
-        encoder = AutoModel.from_pretrained(**base, config=config)
-    except (OSError, ValueError) as error:
-        reason = first_line(error)
-        raise InputError(f"base model '{recipe.base_model}': does not load ({reason}). Check 'base_model'.") from None
-    room = getattr(config, "max_position_embeddings", recipe.max_length)
-    if recipe.max_length > room:
-        raise InputError(f"{recipe.name}: 'max_length' {recipe.max_length} is more than the base model's {room}.")
+    tokenizer, encoder = load_base(recipe, AutoModel, {})
     return tokenizer, BiEncoder(encoder, recipe, tokenizer.pad_token_id)
 
 

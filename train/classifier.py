@@ -3,7 +3,6 @@
 Top to bottom: seed, data, model, batches, optimiser, prepare, steps, evaluate, save.
 """
 
-import argparse
 import time
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,15 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import get_scheduler
 
-from dataset_builder.inputs import InputError, fingerprint, read_recipe, run_command
+from dataset_builder.inputs import InputError, fingerprint, run_command
 from train.checkpoint import Progress, forget, go_on, is_kept, keep, moving_average
+from train.command import SHOWN_EVERY, train_by_arguments
 from train.data import Collate, LengthGroupedBatches, load_corpus, tokenise
 from train.losses import loss_of
 from train.model import fit_head, load_model, parameter_groups, with_lora
 from train.recipe import ClassifierRecipe
 from train.save import as_thresholds, libraries, save, take_up
 from train.thresholds import Calibration, calibrate, calibration_error, choose_thresholds, global_threshold, macro_f1
-
-TRACKERS = ("tensorboard", "trackio")
-SHOWN_EVERY = 10  # updates
 
 
 def train(
@@ -46,7 +43,7 @@ def train(
         max_steps: stop after so many updates; the schedule ends there too.
         resume: go on from the checkpoint in `output_dir`, if there is one.
         keep_every: updates from one checkpoint to the next, besides those after every epoch.
-        tracker: one of `TRACKERS`; it writes to `output_dir` (TensorBoard) or to trackio's own local folder.
+        tracker: one of `train.command.TRACKERS`; TensorBoard writes to `output_dir`, trackio to its own local folder.
 
     Returns:
         The training record that is saved beside the weights (`training.json`).
@@ -237,32 +234,7 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     """Parse the command line and train."""
-    parser = argparse.ArgumentParser(prog="accelerate launch -m train.classifier", description="Trains a classifier.")
-    parser.add_argument("--recipe", required=True, help="a file of train/recipes/")
-    parser.add_argument("--data", help="the corpus: a folder or Hub id, instead of the recipe's")
-    parser.add_argument("--output-dir", type=Path, help="default: work/models/<name of the recipe>")
-    parser.add_argument("--seed", type=int, help="another seed than the recipe's, for a repetition")
-    parser.add_argument("--max-steps", type=int, help="stop after so many optimiser steps (smoke runs)")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
-    parser.add_argument("--keep-every", type=int, metavar="STEPS", help="checkpoints besides those after each epoch")
-    parser.add_argument("--tracker", choices=TRACKERS, help="log losses and rates there")
-    args = parser.parse_args()
-    recipe = read_recipe(args.recipe, ClassifierRecipe)
-    for name in ("max_steps", "keep_every"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}: give 1 or more.")
-    if args.seed is not None:
-        recipe = recipe.model_copy(update={"seed": args.seed})
-    output_dir = args.output_dir or Path("work/models") / recipe.name
-    record = train(
-        recipe,
-        args.data,
-        output_dir,
-        args.max_steps,
-        resume=args.resume,
-        keep_every=args.keep_every,
-        tracker=args.tracker,
-    )
+    _, output_dir, record = train_by_arguments("train.classifier", ClassifierRecipe, train)
     print(
         f"{output_dir}: {record['steps']} steps, {record['samples_per_second']} samples/s, best after epoch "
         f"{record['best_epoch']}, validation macro-F1 {record['dev_macro_f1']}, calibration error "

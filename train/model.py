@@ -37,27 +37,43 @@ def load_model(recipe: ClassifierRecipe) -> tuple[PreTrainedTokenizerBase, nn.Mo
     Raises:
         InputError: the base model does not load, or cannot take the recipe's pooling layer.
     """
+    outputs = {
+        "num_labels": len(LABELS),
+        "id2label": dict(enumerate(LABELS)),
+        "label2id": LABEL_TO_INDEX,
+        "problem_type": "multi_label_classification",
+    }
+    tokenizer, model = load_base(recipe, AutoModelForSequenceClassification, outputs, truncation_side="left")
+    if recipe.pooling_layer:
+        model = with_pooling_layer(model, recipe)
+    return tokenizer, model
+
+
+def load_base(
+    recipe: ClassifierRecipe | BiEncoderRecipe, kind: Any, outputs: dict[str, Any], **of_tokenizer: Any
+) -> tuple[PreTrainedTokenizerBase, nn.Module]:
+    """Tokenizer and stock model of a recipe's base, with the recipe's length and dropout.
+
+    Args:
+        kind: the library's class of models to load.
+        outputs: what its configuration says besides.
+
+    Raises:
+        InputError: the base model does not load, or is too short for the recipe.
+    """
     base = base_model_source(recipe)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(**base, model_max_length=recipe.max_length, truncation_side="left")
-        config = AutoConfig.from_pretrained(
-            **base,
-            num_labels=len(LABELS),
-            id2label=dict(enumerate(LABELS)),
-            label2id=LABEL_TO_INDEX,
-            problem_type="multi_label_classification",
-        )
+        tokenizer = AutoTokenizer.from_pretrained(**base, model_max_length=recipe.max_length, **of_tokenizer)
+        config = AutoConfig.from_pretrained(**base, **outputs)
         if recipe.dropout is not None:
             config.update({name: recipe.dropout for name in DROPOUTS if hasattr(config, name)})
-        model = AutoModelForSequenceClassification.from_pretrained(**base, config=config)
+        model = kind.from_pretrained(**base, config=config)
     except (OSError, ValueError) as error:
         reason = first_line(error)
         raise InputError(f"base model '{recipe.base_model}': does not load ({reason}). Check 'base_model'.") from None
     room = getattr(config, "max_position_embeddings", recipe.max_length)
     if recipe.max_length > room:
         raise InputError(f"{recipe.name}: 'max_length' {recipe.max_length} is more than the base model's {room}.")
-    if recipe.pooling_layer:
-        model = with_pooling_layer(model, recipe)
     return tokenizer, model
 
 

@@ -1,6 +1,5 @@
 """What a trained classifier leaves: a folder that stock libraries load, and the record of its training."""
 
-import hashlib
 import importlib.metadata
 import json
 import shutil
@@ -11,7 +10,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from dataset_builder.provenance import write_result
+from dataset_builder.provenance import digest_of, write_result
 from dataset_builder.taxonomy import LABELS
 from train.model import last_linear
 from train.recipe import ClassifierRecipe
@@ -40,21 +39,15 @@ def save(
     """
     (output_dir / RECORD).unlink(missing_ok=True)
     shutil.rmtree(output_dir / "onnx", ignore_errors=True)  # of other weights
-    weights = output_dir / "model.safetensors"
-    if recipe.lora:
-        alone = recipe.lora.publish == "adapter"
-        model.save_pretrained(output_dir if alone else output_dir / ADAPTER)
-        if alone:
-            weights = output_dir / "adapter_model.safetensors"
-        else:
-            model = model.merge_and_unload()
-    config = model.config
-    config.thresholds = record["thresholds"]
-    config.name_or_path = ""
-    if recipe.lora and recipe.lora.publish == "adapter":
-        config.save_pretrained(output_dir)
-    else:
-        model.save_pretrained(output_dir)
+    alone = recipe.lora is not None and recipe.lora.publish == "adapter"
+    if recipe.lora and not alone:
+        model.save_pretrained(output_dir / ADAPTER)
+        model = model.merge_and_unload()
+    model.config.thresholds = record["thresholds"]
+    model.config.name_or_path = ""
+    model.save_pretrained(output_dir)
+    if alone:
+        model.config.save_pretrained(output_dir)
     tokenizer.save_pretrained(output_dir)
     about = {
         "thresholds": record["thresholds"],
@@ -62,8 +55,13 @@ def save(
         "dataset": record["dataset_revision"],
     }
     (output_dir / "thresholds.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    write_result(record | {"weights_sha256": digest}, output_dir.parent, output_dir.name, Path(RECORD).stem)
+    write_record(record, output_dir / ("adapter_model.safetensors" if alone else "model.safetensors"))
+
+
+def write_record(record: dict[str, Any], weights: Path) -> None:
+    """Write the training record beside the weights that it is of; its presence says that the folder is whole."""
+    folder = weights.parent
+    write_result(record | {"weights_sha256": digest_of(weights)}, folder.parent, folder.name, Path(RECORD).stem)
 
 
 def as_thresholds(values: Any) -> dict[str, float]:

@@ -3,7 +3,6 @@
 Nothing of a set is bundled, downloaded or sent anywhere: whoever has a copy prepares it where it is.
 """
 
-import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from dataset_builder.domains import emocontext, goemotions, iemocap, isear
 from dataset_builder.domains.reading import SEED, Example, Fold, Source
 from dataset_builder.engine import MANIFEST
 from dataset_builder.inputs import InputError
+from dataset_builder.provenance import digest_of
 from dataset_builder.publish import seal, write_splits
 from dataset_builder.schema import DOMAIN_CONFIGS, DomainDialogueRow, DomainRow, features
 from dataset_builder.shards import write_json
@@ -149,10 +149,5 @@ def _manifest(name: str, source: Path, found: Source, counts: dict[str, int]) ->
         "classes": {split: {own: counted[own] for own in bridge} for split, counted in classes.items()},
         "handled": dict(sorted(found.counts.items())),
         "test_texts_also_in_train_or_validation": shared,
-        "sources": {path.relative_to(source).as_posix(): _digest(path) for path in found.files},
+        "sources": {path.relative_to(source).as_posix(): digest_of(path) for path in found.files},
     }
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

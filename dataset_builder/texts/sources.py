@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import hashlib
 import json
 import re
 import zlib
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.inputs import InputError
+from dataset_builder.provenance import digest_of
 from dataset_builder.quality.corpus import Corpus, open_corpus
 from dataset_builder.schema import Narrative
 from dataset_builder.shards import read_json
@@ -74,7 +74,7 @@ def _folder(place: Path) -> Source:
     name = str(said.get("domain") or said.get("recipe") or place.name)
     rows = corpus.rows(config, TRAIN, columns=["id", "text"])
     texts = [Narrative(id=str(row["id"]), title="", text=str(row["text"] or ""), source=name) for row in rows]
-    files = {path.relative_to(corpus.folder).as_posix(): _digest(path) for path in corpus.files[config][TRAIN]}
+    files = {path.relative_to(corpus.folder).as_posix(): digest_of(path) for path in corpus.files[config][TRAIN]}
     return Source(name, texts, files, {key: said[key] for key in TERMS if key in said})
 
 
@@ -108,7 +108,7 @@ def _file(place: Path, column: str) -> Source:
         raise InputError(f"{place}: no such file or folder. Give texts with --texts.") from None
     except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
         raise InputError(f"{place}: cannot be read ({error}). Is it whole, UTF-8, and gzip only if .gz?") from None
-    return Source(name, texts, {place.name: _digest(place)}, {})
+    return Source(name, texts, {place.name: digest_of(place)}, {})
 
 
 def _table(lines: Iterable[str], column: str) -> Iterator[tuple[int, str, str]]:
@@ -132,8 +132,3 @@ def _json_lines(lines: Iterable[str], column: str, place: Path) -> Iterator[tupl
             has = f"has {', '.join(row)}" if isinstance(row, dict) else f"is {type(row).__name__}"
             raise InputError(f"{place}, line {number}: no text in '{column}' (it {has}). Name the field with --column.")
         yield number, str(row.get("id") or ""), text
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,40 @@
+"""The command line that both loops have: a recipe, places, and switches that do not change the result."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dataset_builder.inputs import InputError, read_recipe
+from train.bi_recipe import BiEncoderRecipe
+from train.recipe import ClassifierRecipe
+
+TRACKERS = ("tensorboard", "trackio")
+SHOWN_EVERY = 10  # updates
+
+RecipeT = TypeVar("RecipeT", ClassifierRecipe, BiEncoderRecipe)
+
+
+def train_by_arguments(
+    module: str, model: type[RecipeT], train: Callable[..., dict[str, Any]]
+) -> tuple[RecipeT, Path, dict[str, Any]]:
+    """Parse the command line of `module`, read the recipe, train; returns the recipe, the output folder, the record."""
+    parser = argparse.ArgumentParser(prog=f"accelerate launch -m {module}", description="Trains a model by a recipe.")
+    parser.add_argument("--recipe", required=True, help="a file of train/recipes/")
+    parser.add_argument("--data", help="the corpus: a folder or Hub id, instead of the recipe's")
+    parser.add_argument("--output-dir", type=Path, help="default: work/models/<name of the recipe>")
+    parser.add_argument("--seed", type=int, help="another seed than the recipe's, for a repetition")
+    parser.add_argument("--max-steps", type=int, help="stop after so many optimiser steps (smoke runs)")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
+    parser.add_argument("--keep-every", type=int, metavar="STEPS", help="checkpoints besides those after each epoch")
+    parser.add_argument("--tracker", choices=TRACKERS, help="log losses and rates there")
+    args = parser.parse_args()
+    recipe = read_recipe(args.recipe, model)
+    for name in ("max_steps", "keep_every"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}: give 1 or more.")
+    if args.seed is not None:
+        recipe = recipe.model_copy(update={"seed": args.seed})
+    output_dir = args.output_dir or Path("work/models") / recipe.name
+    switches = {"resume": args.resume, "keep_every": args.keep_every, "tracker": args.tracker}
+    return recipe, output_dir, train(recipe, args.data, output_dir, args.max_steps, **switches)
