@@ -14,6 +14,8 @@ EmoContext's `others` is all that is not happy, sad or angry: it reads neutral a
 IEMOCAP's `neu` is what people heard as neutral, and reads neutral alone.
 
 GoEmotions' Ekman and sentiment groups are here in the same form, for scoring; their rows have targets of their own.
+So is SemEval-2018's E-c, whose rows have any number of its classes: those of the labels that its definitions name
+(trust "also includes acceptance, liking, admiration").
 """
 
 from collections.abc import Iterable
@@ -58,10 +60,24 @@ BRIDGES: Final[dict[str, Bridge]] = {
         "exc": ("excitement",),
         "fru": ("annoyance", "disappointment"),
     },
+    "semeval2018-ec": {
+        "anger": ("anger", "annoyance"),
+        "anticipation": ("curiosity", "desire"),
+        "disgust": ("disgust", "disapproval"),
+        "fear": ("fear", "nervousness"),
+        "joy": ("joy", "amusement", "excitement", "gratitude", "pride", "relief"),
+        "love": ("love", "caring"),
+        "optimism": ("optimism",),
+        "pessimism": ("disappointment",),
+        "sadness": ("sadness", "grief", "remorse"),
+        "surprise": ("surprise",),
+        "trust": ("admiration", "approval"),
+    },
     "goemotions-ekman": _grouped("ekman"),
     "goemotions-sentiment": _grouped("sentiment"),
 }
-DOMAINS: Final[tuple[str, ...]] = tuple(name for name in BRIDGES if not name.startswith("goemotions-"))
+FOR_SCORING = ("semeval2018-ec", "goemotions-ekman", "goemotions-sentiment")
+DOMAINS: Final[tuple[str, ...]] = tuple(name for name in BRIDGES if name not in FOR_SCORING)
 
 
 def native_targets(domain: str, classes: Iterable[str]) -> list[int]:

@@ -1,35 +1,49 @@
-"""The benchmarks, one entry each: where the rows come from, which labels, what the measure is called.
+"""The benchmarks, one entry each: where the rows come from, which classes, what the measure is called.
 
-There are two kinds: multi-label over the 28, decided by the model's thresholds, and, where an entry names a `bridge`,
-one class a text, decided by the largest score of the set's own classes (`dataset_builder.bridges`). Adding one is
-adding a loader of (text, situation, gold labels) rows and an entry of the table.
+There are three kinds: `several` (any number of classes a text, decided by the model's thresholds), `single` (one class
+a text, decided by the largest score) and `affect` (a rating, told by the labels' valence). A `bridge` says how a set's
+own classes sit among the 28 (`dataset_builder.bridges`). Adding a benchmark is adding a loader of (text, situation,
+gold) rows and an entry of the table; `eval.zero_shot_benchmarks` asks about the same rows by the classes' names.
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from datasets import DatasetDict, load_dataset
 from datasets.exceptions import DatasetNotFoundError
-from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
-from dataset_builder.bridges import BRIDGES
+from dataset_builder.bridges import BRIDGES, native_scores
 from dataset_builder.domains.goemotions import FILES, PROTOCOL, comments
 from dataset_builder.inputs import InputError, first_line
 from dataset_builder.provenance import digest_of
 from dataset_builder.taxonomy import LABELS
+from eval import official_files
 
-GOEMOTIONS = "google-research-datasets/go_emotions"
+Kind = Literal["several", "single", "affect"]
+TOLERANCE = 0.01  # of a headline, between the machines and versions on which a recipe is run again
+
+
+class HubData(NamedTuple):
+    """Where the rows are on the Hub, at a fixed revision."""
+
+    id: str
+    config: str
+    revision: str
+    split: str = "test"
+
+
+GOEMOTIONS = HubData("google-research-datasets/go_emotions", "simplified", "add492243ff905527e67aeb8b80c082af02207c3")
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What a model is measured on. `gold` is (rows, the benchmark's classes), 0 or 1.
+    """What a model is measured on. `gold` is (rows, the benchmark's classes), 0 or 1; of `affect` ratings (rows, 2).
 
     `contexts` is None where there are no situations, or where the model reads none. `protocol` says which rows of the
     set these are.
@@ -46,18 +60,24 @@ class Rows:
 class Benchmark:
     """A test set: `load(place, config)` gives its rows, from `place` or, where that is None, from the Hub.
 
-    `bridge` names the set's own classes, of which a text has one; without it a text has any of the 28 labels.
-    `emotions` are those of the classes that `micro_f1_emotions` counts.
+    `local` says which files `place` is to hold, `rows_of` names the set that the rows are (several benchmarks may ask
+    about the same). `emotions` are those of the classes that `micro_f1_emotions` counts. `expected` are the headlines
+    of the published models, by name, as they were measured; a run of a recipe should come within TOLERANCE.
     """
 
     name: str
     title: str
+    kind: Kind
     load: Callable[[str | None, str], Rows]
+    rows_of: str
     headline: str
+    local: str
     licence: str
     citation: str
     bridge: str | None = None
     emotions: tuple[str, ...] = ()
+    hub: HubData | None = None
+    expected: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -68,15 +88,31 @@ class Benchmark:
 def goemotions(place: str | None, config: str) -> Rows:
     """GoEmotions' official test split (5,427 rows, 28 labels): official TSV files, a prepared folder, or the Hub."""
     if place is None:
-        rows = load_splits(GOEMOTIONS, "simplified", None)["test"]
-        revision = str(HfApi().dataset_info(GOEMOTIONS).sha)
-        return Rows(list(rows["text"]), None, multi_hot(rows["labels"]), revision, PROTOCOL)
+        rows = load_splits(GOEMOTIONS.id, GOEMOTIONS.config, GOEMOTIONS.revision)[GOEMOTIONS.split]
+        return Rows(list(rows["text"]), None, multi_hot(rows["labels"]), GOEMOTIONS.revision, PROTOCOL)
     if (Path(place) / "manifest.json").exists():
         return prepared("goemotions", place, config)
     found = list(comments(Path(place), "test"))
     digest = digest_of(Path(place) / FILES["test"])
     gold = multi_hot([comment.labels for comment in found])
     return Rows([comment.text for comment in found], None, gold, f"test.tsv sha256 {digest[:16]}", PROTOCOL)
+
+
+def grouped(bridge: str, place: str | None, config: str) -> Rows:
+    """GoEmotions' test split in groups of its labels; a text has the groups that its labels are in."""
+    rows = goemotions(place, config)
+    gold = native_scores(bridge, rows.gold)
+    return Rows(rows.texts, rows.contexts, gold, rows.revision, f"{rows.protocol}; labels in groups")
+
+
+def official(
+    name: str, read: Callable[[Path], tuple[Path, list[str], np.ndarray]], place: str | None, config: str
+) -> Rows:
+    """A test split in its makers' file."""
+    if place is None:
+        raise InputError(f"benchmark '{name}': give the folder of its files with --data.")
+    path, texts, gold = read(Path(place))
+    return Rows(texts, None, gold, f"{path.name} sha256 {digest_of(path)[:16]}", "official test split")
 
 
 def prepared(domain: str, place: str | None, config: str) -> Rows:
@@ -145,24 +181,50 @@ BENCHMARKS = {
         Benchmark(
             name="goemotions",
             title="GoEmotions test, 28 labels",
+            kind="several",
             load=goemotions,
+            rows_of="goemotions",
             headline="macro_f1",
+            local="the official TSV files, or a folder of `dataset_builder domain goemotions`",
             licence="cc-by-4.0",
             citation="Demszky et al. 2020, arXiv 2005.00547",
+            hub=GOEMOTIONS,
+        ),
+        *(
+            Benchmark(
+                name=f"goemotions-{group}",
+                title=f"GoEmotions test, {len(BRIDGES[f'goemotions-{group}'])} {group} groups",
+                kind="several",
+                load=partial(grouped, f"goemotions-{group}"),
+                rows_of="goemotions",
+                headline="macro_f1",
+                local="as of `goemotions`",
+                licence="cc-by-4.0",
+                citation="Demszky et al. 2020, arXiv 2005.00547",
+                bridge=f"goemotions-{group}",
+                hub=GOEMOTIONS,
+            )
+            for group in ("ekman", "sentiment")
         ),
         Benchmark(
             name="own",
             title="The corpus's own test split",
+            kind="several",
             load=own,
+            rows_of="own",
             headline="macro_f1",
+            local="the corpus that the model was trained on",
             licence="apache-2.0",
             citation="this project",
         ),
         Benchmark(
             name="isear",
             title="ISEAR, 7 classes",
+            kind="single",
             load=partial(prepared, "isear"),
+            rows_of="isear",
             headline="macro_f1",
+            local="a folder of `dataset_builder domain isear`",
             licence="none stated; research",
             citation="Scherer and Wallbott 1994",
             bridge="isear",
@@ -170,8 +232,11 @@ BENCHMARKS = {
         Benchmark(
             name="emocontext",
             title="EmoContext test, 4 classes",
+            kind="single",
             load=partial(prepared, "emocontext"),
+            rows_of="emocontext",
             headline="micro_f1_emotions",
+            local="a folder of `dataset_builder domain emocontext`",
             licence="participants of SemEval-2019 Task 3",
             citation="Chatterjee et al. 2019, S19-2005",
             bridge="emocontext",
@@ -181,13 +246,39 @@ BENCHMARKS = {
             Benchmark(
                 name=f"iemocap-{classes}",
                 title=f"IEMOCAP session 5, {classes} classes",
+                kind="single",
                 load=partial(prepared, f"iemocap-{classes}"),
+                rows_of=f"iemocap-{classes}",
                 headline="weighted_f1",
+                local=f"a folder of `dataset_builder domain iemocap-{classes}`",
                 licence="IEMOCAP release agreement",
                 citation="Busso et al. 2008",
                 bridge=f"iemocap-{classes}",
             )
             for classes in (4, 6)
+        ),
+        Benchmark(
+            name="semeval2018-ec",
+            title="SemEval-2018 E-c test, 11 classes",
+            kind="several",
+            load=partial(official, "semeval2018-ec", official_files.semeval2018),
+            rows_of="semeval2018-ec",
+            headline="jaccard",
+            local=f"the folder of `{official_files.SEMEVAL_TEST}`",
+            licence="research; tweets",
+            citation="Mohammad et al. 2018, S18-1001",
+            bridge="semeval2018-ec",
+        ),
+        Benchmark(
+            name="emobank",
+            title="EmoBank test, valence",
+            kind="affect",
+            load=partial(official, "emobank", official_files.emobank),
+            rows_of="emobank",
+            headline="pearson_valence",
+            local="the folder of `emobank.csv`",
+            licence="cc-by-sa-4.0",
+            citation="Buechel and Hahn 2017, E17-2092",
         ),
     )
 }

@@ -7,9 +7,10 @@ scikit-learn has it; supports are reported beside it.
 from collections.abc import Callable
 
 import numpy as np
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, jaccard_score, precision_recall_fscore_support
 
 Measure = Callable[[np.ndarray, np.ndarray], float]
+BINS = 15
 
 
 def macro_f1(gold: np.ndarray, predicted: np.ndarray) -> float:
@@ -17,9 +18,10 @@ def macro_f1(gold: np.ndarray, predicted: np.ndarray) -> float:
     return float(f1_score(gold, predicted, average="macro", zero_division=0))
 
 
-def per_class_f1(gold: np.ndarray, predicted: np.ndarray) -> list[float]:
-    """Each class's F1, (classes,); their mean is macro-F1."""
-    return [float(value) for value in f1_score(gold, predicted, average=None, zero_division=0)]
+def per_class(gold: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
+    """Each class's `f1` (their mean is macro-F1), `precision` and `recall`, all (classes,)."""
+    found = precision_recall_fscore_support(gold, predicted, average=None, zero_division=0)
+    return dict(zip(("precision", "recall", "f1"), found[:3], strict=True))
 
 
 def micro_f1(gold: np.ndarray, predicted: np.ndarray) -> float:
@@ -43,14 +45,18 @@ def largest(scores: np.ndarray) -> np.ndarray:
     return chosen
 
 
-def expected_calibration_error(gold: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> float:
+def expected_calibration_error(gold: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> float:
     """Mean |probability - frequency| over equal-width bins of all decisions, weighted by their sizes."""
+    sizes, confidence, frequency = _binned(gold, probabilities, bins)
+    return float(np.abs(confidence - frequency).sum() / max(sizes.sum(), 1))
+
+
+def _binned(gold: np.ndarray, probabilities: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each bin the number of decisions, the sum of their probabilities and of their truths."""
     flat, truth = probabilities.ravel(), gold.ravel()
     which = np.minimum((flat * bins).astype(int), bins - 1)
-    sizes = np.bincount(which, minlength=bins)
-    confidence = np.bincount(which, weights=flat, minlength=bins)
-    frequency = np.bincount(which, weights=truth, minlength=bins)
-    return float(np.abs(confidence - frequency).sum() / max(sizes.sum(), 1))
+    sums = [np.bincount(which, weights=weights, minlength=bins) for weights in (None, flat, truth)]
+    return sums[0], sums[1], sums[2]
 
 
 def bootstrap(
@@ -69,19 +75,26 @@ def bootstrap(
 def average_precision(gold: np.ndarray, scores: np.ndarray) -> float:
     """Mean over the classes with a gold row of the mean precision at each of these rows, ranked by score.
 
-    Knows no threshold. Equal scores are ranked as they come.
+    Knows no threshold. Equal scores are ranked as they come. 0 where no class has a row.
     """
     ranked = np.take_along_axis(gold, np.argsort(-scores, axis=0, kind="stable"), axis=0)
     precision = np.cumsum(ranked, axis=0) / np.arange(1, len(gold) + 1)[:, None]
     there = gold.any(axis=0)
+    if not there.any():
+        return 0.0
     return float(((precision * ranked).sum(axis=0)[there] / gold.sum(axis=0)[there]).mean())
 
 
 def roc_auc(gold: np.ndarray, scores: np.ndarray) -> float:
-    """Mean over the classes of the share of pairs, a row with it and one without, that are ranked right."""
+    """Mean over the classes of the share of pairs, a row with it and one without, that are ranked right.
+
+    0.5, as of a coin, where no class has both.
+    """
     ranks = np.stack([_ranks(column) for column in scores.T], axis=1)
     positives = gold.sum(axis=0)
     there = (positives > 0) & (positives < len(gold))
+    if not there.any():
+        return 0.5
     of_positives, number = (ranks * gold).sum(axis=0)[there], positives[there]
     return float(((of_positives - number * (number + 1) / 2) / (number * (len(gold) - number))).mean())
 
@@ -98,3 +111,25 @@ def pearson(gold: np.ndarray, predicted: np.ndarray) -> float:
     if not np.ptp(gold) or not np.ptp(predicted):
         return 0.0
     return float(np.corrcoef(gold, predicted)[0, 1])
+
+
+def jaccard(gold: np.ndarray, predicted: np.ndarray) -> float:
+    """Mean over the rows of shared classes by classes of either; 1 where both have none (SemEval-2018's accuracy)."""
+    return float(jaccard_score(gold, predicted, average="samples", zero_division=1))
+
+
+def concordance(gold: np.ndarray, predicted: np.ndarray) -> float:
+    """Lin's concordance of two (rows,) arrays of one scale: correlation less what mean and spread differ by."""
+    spread = gold.var() + predicted.var() + (gold.mean() - predicted.mean()) ** 2
+    covariance = ((gold - gold.mean()) * (predicted - predicted.mean())).mean()
+    return float(2 * covariance / spread) if spread else 0.0
+
+
+def reliability(gold: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> list[dict[str, float]]:
+    """The bins of `expected_calibration_error` that hold a decision: mean probability, frequency, and how many."""
+    sizes, confidence, frequency = _binned(gold, probabilities, bins)
+    return [
+        {"probability": round(p / n, 4), "frequency": round(f / n, 4), "decisions": int(n)}
+        for n, p, f in zip(sizes, confidence, frequency, strict=True)
+        if n
+    ]

@@ -3,157 +3,97 @@
 Measures a model on a benchmark and writes <out>/<model>/<benchmark>.json. Several models are the same recipe trained
 with several seeds: the result is their mean, and each one's value is kept. Thresholds are the model's own, chosen on
 its development split; where a text has one of the set's own classes, the largest score decides. Nothing is chosen here.
+
+    python -m eval.run --scores FILE --name NAME --benchmark goemotions      what any system gave, measured alike
+    python -m eval.run --all [--data isear=DIR emobank=DIR …]                every model on all that is at hand
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dataset_builder.bridges import native_scores
 from dataset_builder.inputs import InputError, run_command
-from dataset_builder.provenance import RESULTS, provenance, write_result
-from eval.benchmarks import BENCHMARKS, Benchmark, Rows, find
-from eval.metrics import (
-    Measure,
-    accuracy,
-    bootstrap,
-    expected_calibration_error,
-    largest,
-    macro_f1,
-    micro_f1,
-    per_class_f1,
-    weighted_f1,
-)
-from eval.predict import Model, load_model, probabilities
+from dataset_builder.provenance import RESULTS, write_result
+from eval.benchmarks import BENCHMARKS, TOLERANCE, Benchmark, Rows, find
+from eval.classifiers import load_seeds, read_scores, result, result_of_scores
+from eval.predict import Model, probabilities
 
-Metrics = dict[str, dict[str, Any]]
+MODELS = Path("work/models")
 
 
-def decide(benchmark: Benchmark, scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """Predictions (rows, the benchmark's classes) from scores (rows, 28): by thresholds, or one of its own classes."""
-    if benchmark.bridge is None:
-        return (scores >= thresholds).astype(np.int8)
-    return largest(native_scores(benchmark.bridge, scores))
+def measure_models(models: Sequence[Model], names: Sequence[str], data: str | None, out: Path) -> list[dict[str, Any]]:
+    """Measure the seeds of a model on benchmarks and write a file for each; rows that they share are scored once."""
+    config = models[0].record.get("recipe", {}).get("config", "contextless")
+    known: dict[str, list[np.ndarray]] = {}
+    contents = []
+    for benchmark in map(find, names):
+        rows = benchmark.load(data, config)
+        if benchmark.rows_of not in known:
+            known[benchmark.rows_of] = [probabilities(model, rows.texts, rows.contexts) for model in models]
+        content = result(models, benchmark, rows, known[benchmark.rows_of])
+        show(benchmark, content, write_result(content, out, models[0].name, benchmark.name))
+        contents.append(content)
+    return contents
 
 
-def measure(
-    benchmark: Benchmark, gold: np.ndarray, scores: Sequence[np.ndarray], thresholds: Sequence[np.ndarray]
-) -> Metrics:
-    """All metrics of a benchmark's kind as {name: {value, low, high, seeds}}: the mean of the seeds.
-
-    Intervals are of that mean, by bootstrap over the rows; `seeds` has each one's value where there are several.
-    """
-    predicted = np.stack(
-        [decide(benchmark, of_seed, own) for of_seed, own in zip(scores, thresholds, strict=True)], axis=1
-    )
-    metrics: Metrics = {"macro_f1": over_seeds(macro_f1, gold, predicted)}
-    if benchmark.bridge is None:
-        at_half = np.stack([(of_seed >= 0.5).astype(np.int8) for of_seed in scores], axis=1)
-        metrics["micro_f1"] = over_seeds(micro_f1, gold, predicted)
-        metrics["macro_f1_at_05"] = over_seeds(macro_f1, gold, at_half)
-        metrics["micro_f1_at_05"] = over_seeds(micro_f1, gold, at_half)
-        metrics["ece"] = of_seeds([expected_calibration_error(gold, of_seed) for of_seed in scores])
-        metrics["labels_per_text"] = of_seeds(predicted.sum(axis=2).mean(axis=0).tolist())
-    else:
-        metrics["accuracy"] = over_seeds(accuracy, gold, predicted)
-        metrics["weighted_f1"] = over_seeds(weighted_f1, gold, predicted)
-    if benchmark.emotions:
-        columns = [benchmark.classes.index(name) for name in benchmark.emotions]
-        metrics["micro_f1_emotions"] = over_seeds(micro_f1, gold[:, columns], predicted[:, :, columns])
-    return metrics
+def measure_scores(path: Path, name: str, names: Sequence[str], data: str | None, threshold: float, out: Path) -> None:
+    """The same for the scores of a file; see `eval.classifiers.read_scores` for its form."""
+    for benchmark in map(find, names):
+        rows: Rows = benchmark.load(data, "contextless")
+        scores, revision = read_scores(path, rows)
+        content = result_of_scores(name, benchmark, rows, scores, threshold, revision)
+        show(benchmark, content, write_result(content, out, name, benchmark.name))
 
 
-def over_seeds(function: Measure, gold: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
-    """A measure's mean over the seeds of (rows, seeds, classes), with its interval."""
-
-    def mean(of: np.ndarray, found: np.ndarray) -> float:
-        return float(np.mean([function(of, found[:, seed]) for seed in range(found.shape[1])]))
-
-    low, high = bootstrap(mean, gold, predicted)
-    values = of_seeds([function(gold, predicted[:, seed]) for seed in range(predicted.shape[1])])
-    return {"value": values["value"], "low": round(low, 4), "high": round(high, 4)} | values
-
-
-def of_seeds(values: list[float]) -> dict[str, Any]:
-    """A value for each seed as a metric: their mean and, where there are several, each one."""
-    mean = {"value": round(float(np.mean(values)), 4)}
-    return mean | {"seeds": [round(value, 4) for value in values]} if len(values) > 1 else mean
-
-
-def result(models: Sequence[Model], benchmark: Benchmark, rows: Rows, scores: Sequence[np.ndarray]) -> dict[str, Any]:
-    """A result file's content: metrics and where they come from. Revision and recipe are the first model's."""
-    model = models[0]
-    by_seed = [
-        per_class_f1(rows.gold, decide(benchmark, found, one.thresholds))
-        for one, found in zip(models, scores, strict=True)
-    ]
-    f1, support = np.mean(by_seed, axis=0), rows.gold.sum(axis=0).tolist()
-    chosen = model.record.get("threshold_source", "the model's config")
-    return {
-        "name": model.name,
-        "benchmark": benchmark.name,
-        "metrics": measure(benchmark, rows.gold, scores, [one.thresholds for one in models]),
-        "per_label": {
-            name: {"f1": round(float(f1[i]), 4), "support": int(support[i])} for i, name in enumerate(benchmark.classes)
-        },
-        "support": len(rows.texts),
-        "threshold_source": chosen if benchmark.bridge is None else "argmax over the set's own classes",
-        "seeds": [one.record["recipe"]["seed"] for one in models if "recipe" in one.record],
-        "model_revision": model.revision,
-        "data_revision": rows.revision,
-        "protocol": rows.protocol,
-        "trained_on": {key: model.record.get(key) for key in ("dataset", "dataset_revision", "train_rows", "steps")},
-        "recipe_hash": model.record.get("recipe_hash", "unknown"),
-        **provenance(),
-    }
-
-
-def load_seeds(places: Sequence[str]) -> list[Model]:
-    """The models of one recipe.
-
-    Raises:
-        InputError: they are of several recipes, or two have the same seed.
-    """
-    models = [load_model(place) for place in places]
-    check_seeds([model.record for model in models], places)
-    return models
-
-
-def check_seeds(records: Sequence[dict[str, Any]], places: Sequence[str]) -> None:
-    """Raises InputError where training records are of several recipes, or two have the same seed."""
-    about = [record.get("recipe", {}) for record in records]
-    if len({json.dumps(recipe | {"seed": None}, sort_keys=True) for recipe in about}) > 1:
-        raise InputError(f"--model {' '.join(places)}: not of one recipe. Measure them one by one.")
-    if len(about) > 1 and len({recipe.get("seed") for recipe in about}) < len(about):
-        raise InputError(f"--model {' '.join(places)}: two have the same seed. Give each once.")
-
-
-def main() -> None:
-    """Parse the command line, measure, write."""
-    parser = argparse.ArgumentParser(prog="python -m eval.run", description="Measures a model on a benchmark.")
-    parser.add_argument("--model", required=True, nargs="+", help="a model folder or Hub id, or one of each seed")
-    parser.add_argument("--benchmark", required=True, help=", ".join(sorted(BENCHMARKS)))
-    parser.add_argument(
-        "--data",
-        help="its files, or a folder of `dataset_builder domain`, or the corpus for 'own'; default: from the Hub",
-    )
-    parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
-    args = parser.parse_args()
-    benchmark = find(args.benchmark)
-    models = load_seeds(args.model)
-    rows = benchmark.load(args.data, models[0].record.get("recipe", {}).get("config", "contextless"))
-    scores = [probabilities(model, rows.texts, rows.contexts) for model in models]
-    content = result(models, benchmark, rows, scores)
-    path = write_result(content, args.out, models[0].name, benchmark.name)
+def show(benchmark: Benchmark, content: dict[str, Any], path: Path) -> None:
+    """Print a result's headline and, where a value is expected, whether it is that."""
     headline = content["metrics"][benchmark.headline]
     print(
         f"{path}: {benchmark.headline} {headline['value']:.4f} [{headline['low']:.4f}, {headline['high']:.4f}] on "
         f"{content['support']} rows"
     )
+    expected = benchmark.expected.get(content["name"])
+    if expected is not None:
+        near = abs(headline["value"] - expected) <= TOLERANCE
+        print(f"  expected {expected:.3f} ± {TOLERANCE}: {'yes' if near else 'NO, it is another'}")
+
+
+def main() -> None:
+    """Parse the command line, measure, write."""
+    parser = argparse.ArgumentParser(prog="python -m eval.run", description="Measures a model on a benchmark.")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--model", nargs="+", help="a model folder or Hub id, or one of each seed")
+    what.add_argument("--scores", type=Path, help="a file with the scores that a system gave, a line for each row")
+    what.add_argument("--all", type=Path, nargs="?", const=MODELS, help=f"a folder of models; default: {MODELS}")
+    parser.add_argument("--benchmark", nargs="+", help=", ".join(sorted(BENCHMARKS)))
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        default=[],
+        help="its files, or a folder of `dataset_builder domain`, or the corpus for 'own'; default: from the Hub. With "
+        "--all as BENCHMARK=PLACE",
+    )
+    parser.add_argument("--name", help="of the system that gave --scores")
+    parser.add_argument("--threshold", type=float, default=0.5, help="of --scores, for all labels; default: 0.5")
+    parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
+    args = parser.parse_args()
+    if args.all:
+        from eval.everything import measure_all, places
+
+        measure_all(args.all, places(args.data), args.out)
+        return
+    if not args.benchmark or len(args.data) > 1:
+        raise InputError("give --benchmark, and at most one --data.")
+    data = args.data[0] if args.data else None
+    if args.scores:
+        if not args.name:
+            raise InputError("--scores needs the --name of the system that gave them.")
+        measure_scores(args.scores, args.name, args.benchmark, data, args.threshold, args.out)
+    else:
+        measure_models(load_seeds(args.model), args.benchmark, data, args.out)
 
 
 if __name__ == "__main__":

@@ -4,25 +4,21 @@ The labels are a set's own names, as they are; nothing of the set's rows is used
 three kinds: `several` (any number of labels a text), `single` (one), `affect` (ratings of valence and arousal).
 """
 
-import csv
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from dataset_builder.inputs import InputError
-from dataset_builder.provenance import digest_of
 from dataset_builder.taxonomy import EMOTIONS, LABELS
+from eval.benchmarks import Kind, load_splits
 from eval.benchmarks import find as find_benchmark
-from eval.benchmarks import load_splits
 from eval.label_sets import find_set, label_sets
 
 HARD_AT = 0.3  # weight from which on the teacher's descriptor counts as given
-EMOBANK = ("id", "split", "V", "A", "D", "text")
 
 
 @dataclass(frozen=True)
@@ -32,7 +28,7 @@ class Task:
     None: the texts are a user's, and nothing is known of them.
     """
 
-    kind: Literal["several", "single", "affect"]
+    kind: Kind
     texts: list[str]
     labels: tuple[str, ...]
     definitions: dict[str, str]
@@ -49,38 +45,13 @@ def domain(name: str, place: str | None) -> Task:
     benchmark = find_benchmark(name)
     rows = benchmark.load(place, "contextless")
     defined = {emotion.name: emotion.definition for emotion in EMOTIONS if emotion.name in benchmark.classes}
-    kind: Literal["several", "single"] = "several" if benchmark.bridge is None else "single"
-    return Task(kind, rows.texts, benchmark.classes, defined, rows.gold, rows.revision, rows.protocol)
+    return Task(benchmark.kind, rows.texts, benchmark.classes, defined, rows.gold, rows.revision, rows.protocol)
 
 
 def emobank(place: str | None) -> Task:
-    """EmoBank's official test split (Buechel and Hahn 2017): emobank.csv, ratings from 1 to 5.
-
-    Raises:
-        InputError: the file is missing or of another form (line named).
-    """
-    if place is None:
-        raise InputError("benchmark 'emobank': give the folder of emobank.csv with --data.")
-    path = Path(place) / "emobank.csv"
-    texts, ratings, line = [], [], 1
-    try:
-        with open(path, encoding="utf-8", newline="") as lines:
-            rows = csv.DictReader(lines)
-            if tuple(rows.fieldnames or ()) != EMOBANK:
-                raise InputError(f"{path}: its header is not {','.join(EMOBANK)}. Give the file with the split.")
-            for row in rows:
-                line = rows.line_num
-                if row["split"] == "test":
-                    texts.append(row["text"])
-                    ratings.append((float(row["V"]), float(row["A"])))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file. Give the folder of emobank.csv.") from None
-    except (OSError, UnicodeDecodeError, ValueError, TypeError, csv.Error) as error:
-        raise InputError(f"{path}, line {line}: cannot be read ({error}). Give the official file.") from None
-    if not texts:
-        raise InputError(f"{path}: has no test rows. Give the file with the official split.")
-    digest = digest_of(path)
-    return Task("affect", texts, (), {}, np.array(ratings), f"emobank.csv sha256 {digest[:16]}", "official test split")
+    """EmoBank's official test split: what `eval.run` measures valence on, with the ratings of arousal too."""
+    rows = find_benchmark("emobank").load(place, "contextless")
+    return Task("affect", rows.texts, (), {}, rows.gold, rows.revision, rows.protocol)
 
 
 def descriptors(place: str | None) -> Task:
@@ -134,8 +105,7 @@ def _lines(path: Path) -> list[str]:
 
 
 TASKS: dict[str, Load] = {
-    "goemotions": partial(domain, "goemotions"),
-    "isear": partial(domain, "isear"),
+    **{name: partial(domain, name) for name in ("goemotions", "goemotions-ekman", "isear", "semeval2018-ec")},
     "emobank": emobank,
     "descriptors": descriptors,
     **{name: partial(own_set, name) for name in label_sets()},

@@ -17,21 +17,22 @@ import numpy as np
 from dataset_builder.inputs import run_command
 from dataset_builder.provenance import RESULTS, provenance, write_result
 from eval.affect import CIRCLE_AROUSAL, CIRCLE_VALENCE, TAXONOMY
+from eval.classifiers import check_seeds
 from eval.encoder import Encoder, Scores, load_encoder, score
+from eval.measure import Metrics, by_class, of_seeds, over_seeds
 from eval.metrics import (
     accuracy,
     average_precision,
     expected_calibration_error,
+    jaccard,
     largest,
     macro_f1,
     micro_f1,
     pearson,
-    per_class_f1,
     roc_auc,
     weighted_f1,
 )
 from eval.rules import DEFAULT, RULES, decide, sigmoid
-from eval.run import Metrics, check_seeds, of_seeds, over_seeds
 from eval.zero_shot import valence
 from eval.zero_shot_benchmarks import Task, find_task
 
@@ -51,6 +52,7 @@ def several(task: Task, scores: Sequence[Scores], rule: str) -> tuple[Metrics, n
     metrics = {
         "macro_f1": over_seeds(macro_f1, gold, decided[rule]),
         "micro_f1": over_seeds(micro_f1, gold, decided[rule]),
+        "jaccard": over_seeds(jaccard, gold, decided[rule]),
         "average_precision": over_seeds(average_precision, gold, probabilities),
         "roc_auc": over_seeds(roc_auc, gold, probabilities),
         "labels_per_text": of_seeds(decided[rule].sum(axis=2).mean(axis=0).tolist()),
@@ -113,13 +115,7 @@ def measure(
     else:
         metrics, decided = single(task, scores)
         source = "argmax over the set's own names"
-    per_label = {}
-    if task.gold is not None:
-        f1 = np.mean([per_class_f1(task.gold, decided[:, seed]) for seed in range(len(models))], axis=0)
-        support = task.gold.sum(axis=0).tolist()
-        per_label = {
-            name: {"f1": round(float(f1[i]), 4), "support": int(support[i])} for i, name in enumerate(task.labels)
-        }
+    per_label = {} if task.gold is None else by_class(task.labels, task.gold, decided)
     return {"metrics": metrics, "per_label": per_label, "threshold_source": source}
 
 
@@ -151,6 +147,22 @@ def result(task: Task, benchmark: str, models: Sequence[Encoder], beside: Encode
     return content | about
 
 
+def measure_encoders(
+    places: Sequence[str], name: str, data: str | None, beside: str | None = None, out: Path = RESULTS, **how: Any
+) -> None:
+    """Measure the seeds of a bi-encoder on a benchmark, write the file, print its headline."""
+    task = find_task(name)(data)
+    models = [load_encoder(place) for place in places]
+    check_seeds([model.record for model in models], places)
+    content = result(task, name, models, load_encoder(beside) if beside else None, **how)
+    print(write_result(content, out, models[0].name, name))
+    for of in (content, content.get("beside")):
+        if of:
+            headline = of["metrics"].get(HEADLINES[task.kind])
+            about = f"{headline['value']:.4f} [{headline['low']:.4f}, {headline['high']:.4f}]" if headline else ""
+            print(f"  {of['name']}: {HEADLINES[task.kind] if headline else 'shares alone'} {about}".rstrip())
+
+
 def main() -> None:
     """Parse the command line, measure, write."""
     parser = argparse.ArgumentParser(prog="python -m eval.zero_shot_run", description="Measures a bi-encoder.")
@@ -163,19 +175,8 @@ def main() -> None:
     parser.add_argument("--definitions", action="store_true", help="labels are embedded with their definitions")
     parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
-    task = find_task(args.benchmark)(args.data)
-    models = [load_encoder(place) for place in args.model]
-    check_seeds([model.record for model in models], args.model)
-    beside = load_encoder(args.beside) if args.beside else None
     how = {"rule": args.rule, "by_targets": args.by_targets, "defined": args.definitions}
-    content = result(task, args.benchmark, models, beside, **how)
-    path = write_result(content, args.out, models[0].name, args.benchmark)
-    print(path)
-    for of in (content, content.get("beside")):
-        if of:
-            headline = of["metrics"].get(HEADLINES[task.kind])
-            about = f"{headline['value']:.4f} [{headline['low']:.4f}, {headline['high']:.4f}]" if headline else ""
-            print(f"  {of['name']}: {HEADLINES[task.kind] if headline else 'shares alone'} {about}".rstrip())
+    measure_encoders(args.model, args.benchmark, args.data, args.beside, args.out, **how)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measures with known answers, benchmarks' files, result files, cards."""
+"""Benchmarks' files, models measured on them, result files, cards."""
 
 import json
 import shutil
@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import sklearn.metrics
 
 from dataset_builder.bridges import BRIDGES
 from dataset_builder.domains.prepare import prepare
@@ -15,56 +14,15 @@ from dataset_builder.provenance import RESULTS, write_result
 from dataset_builder.taxonomy import LABELS
 from eval.benchmarks import Rows, find, goemotions, own
 from eval.cards import fill, model_section, read_ablations, read_results, readme_section, render, table
+from eval.classifiers import load_seeds, result
 from eval.context_use import compare, strangers
-from eval.metrics import (
-    accuracy,
-    bootstrap,
-    expected_calibration_error,
-    largest,
-    macro_f1,
-    micro_f1,
-    per_class_f1,
-    weighted_f1,
-)
+from eval.measure import decide, measure
+from eval.metrics import largest
 from eval.predict import load_model, probabilities
-from eval.run import decide, load_seeds, measure, result
 from tests.conftest import Command
 from tests.test_dataset_builder_domains import emocontext_files, goemotions_files, iemocap_files, isear_files
 
 GOEMOTIONS = Path(__file__).parent.parent.parent / "shared/data/goemotions"
-
-
-def test_f1_by_hand() -> None:
-    gold = np.array([[1, 0], [1, 0], [0, 1], [0, 1]])
-    predicted = np.array([[1, 0], [0, 0], [1, 1], [0, 1]])
-    # class 0: 1 hit, 1 false, 1 missed -> 0.5; class 1: 2 hits -> 1.0; together 3 hits, 1 false, 1 missed
-    assert macro_f1(gold, predicted) == pytest.approx(0.75)
-    assert micro_f1(gold, predicted) == pytest.approx(0.75)
-    assert per_class_f1(gold, predicted) == pytest.approx([0.5, 1.0])
-    assert macro_f1(gold, np.zeros_like(gold)) == 0
-
-
-def test_measures_of_one_class_a_text_by_hand() -> None:
-    # happy hit, sad taken for others, two others taken for angry, one others hit
-    gold = np.eye(4, dtype=int)[[0, 1, 3, 3, 3]]
-    predicted = np.eye(4, dtype=int)[[0, 3, 2, 2, 3]]
-    assert accuracy(gold, predicted) == pytest.approx(2 / 5)
-    assert per_class_f1(gold, predicted) == pytest.approx([1, 0, 0, 2 / 5])  # others: 1 hit, 1 false, 2 missed
-    assert macro_f1(gold, predicted) == pytest.approx(1.4 / 4)
-    assert weighted_f1(gold, predicted) == pytest.approx((1 * 1 + 3 * 2 / 5) / 5)
-    # over the emotions: 1 hit of 3 predicted and of 2 gold
-    assert micro_f1(gold[:, :3], predicted[:, :3]) == pytest.approx(2 / 5)
-
-
-def test_they_are_scikit_learn_s() -> None:
-    draw = np.random.default_rng(0)
-    gold, predicted = draw.integers(0, 4, (2, 300))
-    one_hot = (np.eye(4, dtype=int)[gold], np.eye(4, dtype=int)[predicted])
-    assert accuracy(*one_hot) == pytest.approx(sklearn.metrics.accuracy_score(gold, predicted))
-    for ours, average in ((macro_f1, "macro"), (weighted_f1, "weighted")):
-        assert ours(*one_hot) == pytest.approx(sklearn.metrics.f1_score(gold, predicted, average=average))
-    emotions = sklearn.metrics.f1_score(gold, predicted, labels=[0, 1, 2], average="micro")
-    assert micro_f1(one_hot[0][:, :3], one_hot[1][:, :3]) == pytest.approx(emotions)
 
 
 def test_the_largest_score_decides() -> None:
@@ -77,29 +35,6 @@ def test_the_largest_score_decides() -> None:
     assert [list(BRIDGES["isear"])[row.argmax()] for row in decided] == ["shame", "joy"]
     assert decided.sum(axis=1).tolist() == [1, 1]
     assert np.flatnonzero(decide(find("goemotions"), scores, np.full(28, 0.5))[0]).tolist() == [27]
-
-
-def test_calibration_error_by_hand() -> None:
-    gold = np.array([[1], [0], [0], [0]])
-    assert expected_calibration_error(gold, np.full((4, 1), 0.25)) == pytest.approx(0)
-    assert expected_calibration_error(gold, np.full((4, 1), 0.75)) == pytest.approx(0.5)
-    assert expected_calibration_error(np.ones((2, 1)), np.ones((2, 1))) == 0
-
-
-def test_an_interval_holds_its_value() -> None:
-    draw = np.random.default_rng(0)
-    gold = draw.integers(0, 2, (400, 5))
-    predicted = np.where(draw.random((400, 5)) < 0.8, gold, 1 - gold)
-    low, high = bootstrap(macro_f1, gold, predicted)
-    assert low < macro_f1(gold, predicted) < high
-    assert 0.01 < high - low < 0.1
-
-
-def test_an_off_by_one_label_order_shows() -> None:
-    draw = np.random.default_rng(0)
-    gold = np.eye(28, dtype=int)[draw.integers(0, 28, 500)]
-    assert macro_f1(gold, gold) == 1
-    assert macro_f1(gold, np.roll(gold, 1, axis=1)) < 0.1
 
 
 def write_goemotions(folder: Path, lines: list[str], names: tuple[str, ...] = LABELS) -> Path:

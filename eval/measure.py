@@ -1,0 +1,150 @@
+"""From scores of the 28 labels to a benchmark's numbers: decisions, metrics, one row for each class, reliability."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dataset_builder.bridges import native_scores
+from dataset_builder.taxonomy import LABELS, VALENCE
+from eval.benchmarks import Benchmark
+from eval.metrics import (
+    Measure,
+    accuracy,
+    average_precision,
+    bootstrap,
+    concordance,
+    expected_calibration_error,
+    jaccard,
+    largest,
+    macro_f1,
+    micro_f1,
+    pearson,
+    per_class,
+    reliability,
+    roc_auc,
+    weighted_f1,
+)
+
+Metrics = dict[str, dict[str, Any]]
+SIGNS = np.array([VALENCE[label] for label in LABELS], dtype=float)
+
+
+def own_scores(benchmark: Benchmark, scores: np.ndarray) -> np.ndarray:
+    """Scores (rows, the benchmark's classes) from scores (rows, 28): each class's best label."""
+    return scores if benchmark.bridge is None else native_scores(benchmark.bridge, scores)
+
+
+def decide(benchmark: Benchmark, scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Predictions (rows, the benchmark's classes) from scores (rows, 28).
+
+    Any number of classes: those with a label over its threshold (28,). One class: that of the largest score.
+    """
+    if benchmark.kind == "single":
+        return largest(own_scores(benchmark, scores))
+    return own_scores(benchmark, (scores >= thresholds).astype(np.int8))
+
+
+def valence_of(scores: np.ndarray) -> np.ndarray:
+    """Valence (rows,) on EmoBank's scale of 1 to 5: 3 + 2 (positive labels' scores - negative ones'), within it."""
+    clipped: np.ndarray = np.clip(3 + 2 * scores @ SIGNS, 1, 5)
+    return clipped
+
+
+def measure(
+    benchmark: Benchmark, gold: np.ndarray, scores: Sequence[np.ndarray], thresholds: Sequence[np.ndarray]
+) -> Metrics:
+    """All metrics of a benchmark's kind as {name: {value, low, high, seeds}}: the mean of the seeds.
+
+    Args:
+        gold: (rows, the benchmark's classes), or ratings (rows, 2).
+        scores: (rows, 28), of each seed.
+        thresholds: (28,), of each seed.
+
+    Intervals are of that mean, by bootstrap over the rows; `seeds` has each one's value where there are several.
+    """
+    if benchmark.kind == "affect":
+        told = np.stack([valence_of(of_seed) for of_seed in scores], axis=1)
+        found = {"pearson_valence": pearson, "concordance_valence": concordance}
+        return {name: over_seeds(function, gold[:, 0], told) for name, function in found.items()}
+    predicted = np.stack(
+        [decide(benchmark, of_seed, own) for of_seed, own in zip(scores, thresholds, strict=True)], axis=1
+    )
+    metrics: Metrics = {"macro_f1": over_seeds(macro_f1, gold, predicted)}
+    if benchmark.kind == "several":
+        metrics |= _of_several(benchmark, gold, predicted, scores)
+    else:
+        metrics["accuracy"] = over_seeds(accuracy, gold, predicted)
+        metrics["weighted_f1"] = over_seeds(weighted_f1, gold, predicted)
+    if benchmark.emotions:
+        columns = [benchmark.classes.index(name) for name in benchmark.emotions]
+        metrics["micro_f1_emotions"] = over_seeds(micro_f1, gold[:, columns], predicted[:, :, columns])
+    return metrics
+
+
+def _of_several(benchmark: Benchmark, gold: np.ndarray, predicted: np.ndarray, scores: Sequence[np.ndarray]) -> Metrics:
+    """What a text with any number of classes adds; what ranks and calibrates knows no threshold."""
+    own = [own_scores(benchmark, of_seed) for of_seed in scores]
+    at_half = np.stack([(of_seed >= 0.5).astype(np.int8) for of_seed in own], axis=1)
+    seeds = range(len(scores))
+    return {
+        "micro_f1": over_seeds(micro_f1, gold, predicted),
+        "weighted_f1": of_seeds([weighted_f1(gold, predicted[:, seed]) for seed in seeds]),
+        "jaccard": over_seeds(jaccard, gold, predicted),
+        "subset_accuracy": of_seeds([accuracy(gold, predicted[:, seed]) for seed in seeds]),
+        "macro_f1_at_05": over_seeds(macro_f1, gold, at_half),
+        "micro_f1_at_05": of_seeds([micro_f1(gold, at_half[:, seed]) for seed in seeds]),
+        "average_precision": of_seeds([average_precision(gold, of_seed) for of_seed in own]),
+        "roc_auc": of_seeds([roc_auc(gold, of_seed) for of_seed in own]),
+        "ece": of_seeds([expected_calibration_error(gold, of_seed) for of_seed in own]),
+        "labels_per_text": of_seeds(predicted.sum(axis=2).mean(axis=0).tolist()),
+    }
+
+
+def over_seeds(function: Measure, gold: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
+    """A measure's mean over the seeds of (rows, seeds, classes) or (rows, seeds), with its interval."""
+
+    def mean(of: np.ndarray, found: np.ndarray) -> float:
+        return float(np.mean([function(of, found[:, seed]) for seed in range(found.shape[1])]))
+
+    low, high = bootstrap(mean, gold, predicted)
+    values = of_seeds([function(gold, predicted[:, seed]) for seed in range(predicted.shape[1])])
+    return {"value": values["value"], "low": round(low, 4), "high": round(high, 4)} | values
+
+
+def of_seeds(values: list[float]) -> dict[str, Any]:
+    """A value for each seed as a metric: their mean and, where there are several, each one."""
+    mean = {"value": round(float(np.mean(values)), 4)}
+    return mean | {"seeds": [round(value, 4) for value in values]} if len(values) > 1 else mean
+
+
+def by_class(
+    classes: Sequence[str], gold: np.ndarray, predicted: np.ndarray, thresholds: np.ndarray | None = None
+) -> dict[str, dict[str, float]]:
+    """Of each class F1, precision and recall, the mean of the seeds of (rows, seeds, classes), and its gold rows.
+
+    `thresholds` (classes,) are named beside where each class has one.
+    """
+    found = [per_class(gold, predicted[:, seed]) for seed in range(predicted.shape[1])]
+    means = {name: np.mean([of_seed[name] for of_seed in found], axis=0) for name in ("f1", "precision", "recall")}
+    rows = {}
+    for column, name in enumerate(classes):
+        rows[name] = {measured: round(float(values[column]), 4) for measured, values in means.items()}
+        rows[name] |= {} if thresholds is None else {"threshold": round(float(thresholds[column]), 4)}
+        rows[name]["support"] = int(gold[:, column].sum())
+    return rows
+
+
+def details(
+    benchmark: Benchmark, gold: np.ndarray, scores: Sequence[np.ndarray], thresholds: Sequence[np.ndarray]
+) -> dict[str, Any]:
+    """What a card shows besides the metrics: the classes one by one and, of probabilities, their reliability."""
+    if benchmark.kind == "affect":
+        return {"per_label": {}}
+    predicted = np.stack([decide(benchmark, of, own) for of, own in zip(scores, thresholds, strict=True)], axis=1)
+    named = thresholds[0] if benchmark.kind == "several" and benchmark.bridge is None else None
+    found: dict[str, Any] = {"per_label": by_class(benchmark.classes, gold, predicted, named)}
+    if benchmark.kind == "several":
+        every = np.concatenate([own_scores(benchmark, of_seed) for of_seed in scores])
+        found["reliability"] = reliability(np.concatenate([gold] * len(scores)), every)
+    return found

@@ -1,0 +1,199 @@
+"""The table of benchmarks: other forms of a set, scores of any system, another order of labels, all at once."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dataset_builder.bridges import BRIDGES
+from dataset_builder.domains.prepare import prepare
+from dataset_builder.inputs import InputError
+from dataset_builder.taxonomy import LABELS
+from eval.benchmarks import BENCHMARKS, TOLERANCE, Rows, find
+from eval.cards import read_results
+from eval.classifiers import check_order, numbers, read_scores, result_of_scores
+from eval.measure import decide, measure, valence_of
+from eval.official_files import SEMEVAL, SEMEVAL_TEST
+from tests.conftest import ROOT, Command
+from tests.test_dataset_builder_domains import goemotions_files, isear_files
+
+HALF = np.full(28, 0.5)
+EKMAN = {label: group for group, labels in BRIDGES["goemotions-ekman"].items() for label in labels}
+
+
+def scores_of(*labels: str) -> np.ndarray:
+    """Scores (1, 28), 0.9 for these labels."""
+    row = np.zeros((1, 28))
+    row[0, [LABELS.index(label) for label in labels]] = 0.9
+    return row
+
+
+def emobank_files(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [
+        "id,split,V,A,D,text",
+        "a,train,3,3,3,left out",
+        'b,test,4.2,3.1,3,"so glad, so very"',
+        "c,test,2,3,3,awful",
+    ]
+    (folder / "emobank.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def semeval_files(folder: Path, *rows: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    header = "\t".join(("ID", "Tweet", *SEMEVAL))
+    (folder / SEMEVAL_TEST).write_text("\n".join([header, *rows]) + "\n")
+    return folder
+
+
+def test_goemotions_in_groups(tmp_path: Path) -> None:
+    prepare("goemotions", goemotions_files(tmp_path / "files"), tmp_path / "goemotions")
+    place = str(tmp_path / "goemotions")
+    whole, ekman = (find(name).load(place, "contextless") for name in ("goemotions", "goemotions-ekman"))
+    assert whole.texts == ekman.texts
+    classes = find("goemotions-ekman").classes
+    for labels, groups in zip(whole.gold, ekman.gold, strict=True):
+        named = {EKMAN[LABELS[label]] for label in np.flatnonzero(labels)}
+        assert {classes[group] for group in np.flatnonzero(groups)} == named
+    # a group is there when one of its labels is over its own threshold
+    scores, thresholds = scores_of("amusement"), HALF.copy()
+    scores[0, LABELS.index("grief")] = 0.2
+    thresholds[LABELS.index("grief")] = 0.1
+    decided = decide(find("goemotions-ekman"), scores, thresholds)
+    assert {classes[group] for group in np.flatnonzero(decided[0])} == {"joy", "sadness"}
+    assert decide(find("goemotions-sentiment"), scores_of("joy", "anger"), HALF).sum() == 2
+
+
+def test_semeval_s_own_file(tmp_path: Path) -> None:
+    row = "x\tso mad and sad\t" + "\t".join("1" if name in ("anger", "sadness") else "0" for name in SEMEVAL)
+    rows = find("semeval2018-ec").load(str(semeval_files(tmp_path, row)), "contextless")
+    assert [SEMEVAL[column] for column in np.flatnonzero(rows.gold[0])] == ["anger", "sadness"]
+    metrics = measure(find("semeval2018-ec"), rows.gold, [scores_of("annoyance")], [HALF])
+    assert metrics["jaccard"]["value"] == 0.5
+    with pytest.raises(InputError, match="line 3: not an id"):
+        find("semeval2018-ec").load(str(semeval_files(tmp_path, row, "y\ttext\t1")), "contextless")
+    with pytest.raises(InputError, match="no such file"):
+        find("semeval2018-ec").load(str(tmp_path / "none"), "contextless")
+    with pytest.raises(InputError, match="--data"):
+        find("semeval2018-ec").load(None, "contextless")
+
+
+def test_valence_by_hand(tmp_path: Path) -> None:
+    assert valence_of(np.concatenate([scores_of("joy"), scores_of("anger"), scores_of("neutral")])).tolist() == (
+        pytest.approx([4.8, 1.2, 3.0])
+    )
+    assert valence_of(scores_of("joy", "love")).tolist() == [5.0]
+    rows = find("emobank").load(str(emobank_files(tmp_path)), "contextless")
+    assert rows.texts == ["so glad, so very", "awful"]
+    assert rows.gold.tolist() == [[4.2, 3.1], [2.0, 3.0]]
+    told = np.concatenate([scores_of("joy"), scores_of("anger")])
+    assert measure(find("emobank"), rows.gold, [told], [HALF])["pearson_valence"]["value"] == pytest.approx(1)
+
+
+def known_predictions(rows: int = 1400) -> tuple[np.ndarray, np.ndarray]:
+    """Gold of one label a text in turn, and scores that miss the first tenth of every label: macro-F1 is known."""
+    gold = np.eye(28, dtype=np.int8)[np.arange(rows) % 28]
+    scores = gold * 0.8 + 0.1
+    missed = np.arange(rows) < rows // 10
+    scores[missed] = 0.1
+    return gold, scores
+
+
+def test_predictions_of_known_score(tmp_path: Path, command: Command) -> None:
+    gold, scores = known_predictions()
+    content = result_of_scores("made", find("own"), Rows(["x"] * len(gold), None, gold, "r", "p"), scores, 0.5, "s")
+    recall = 0.9
+    assert content["metrics"]["macro_f1"]["value"] == pytest.approx(2 * recall / (1 + recall), abs=1e-4)
+    assert content["metrics"]["micro_f1"]["value"] == pytest.approx(2 * recall / (1 + recall), abs=1e-4)
+    assert content["metrics"]["jaccard"]["value"] == pytest.approx(recall)
+    assert content["per_label"]["grief"]["precision"] == 1.0
+    # the command, from files: two of three labels are found, none wrongly
+    (tmp_path / "test.tsv").write_text("So happy\t17\ta\nOh no\t14,25\tb\n")
+    (tmp_path / "emotions.txt").write_text("\n".join(LABELS) + "\n")
+    lines = [{"text": "So happy", "scores": {"joy": 0.9}}, {"text": "Oh no", "scores": {"fear": 0.6, "anger": 0.2}}]
+    path = tmp_path / "scores.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    ask = ["-m", "eval.run", "--benchmark", "goemotions", "goemotions-sentiment", "--data", tmp_path, "--out", tmp_path]
+    done = command(*ask, "--scores", path, "--name", "a-teacher")
+    assert done.returncode == 0, done.stderr
+    found = read_results(tmp_path)["a-teacher"]
+    assert found["goemotions"]["metrics"]["micro_f1"]["value"] == pytest.approx(0.8)
+    assert found["goemotions-sentiment"]["metrics"]["subset_accuracy"]["value"] == 1.0
+    assert found["goemotions"]["threshold_source"] == "0.5 for all labels, as given"
+    nameless = command(*ask, "--scores", path)
+    assert nameless.returncode == 2
+    assert "--name" in nameless.stderr
+
+
+def test_another_order_of_labels_is_caught() -> None:
+    gold, scores = known_predictions()
+    check_order(gold, scores)
+    rows = Rows(["x"] * len(gold), None, gold, "r", "p")
+    with pytest.raises(InputError, match="another order than the labels: what is given for 'amusement' tells 'admi"):
+        numbers(find("own"), rows, [np.roll(scores, 1, axis=1)], [HALF], "t")
+    by_text = np.argsort([str(index) for index in range(28)])  # 0, 1, 10, 11, …: as the released models had them
+    with pytest.raises(InputError, match="another order"):
+        check_order(gold, scores[:, by_text])
+    draw = np.random.default_rng(0)
+    check_order(gold, draw.random(scores.shape))  # who knows nothing has no order
+    check_order(gold[:100], np.roll(scores, 1, axis=1)[:100])  # of so few rows nothing is said
+
+
+def test_scores_that_do_not_fit(tmp_path: Path) -> None:
+    rows = Rows(["a", "b"], None, np.zeros((2, 28)), "r", "p")
+    path = tmp_path / "scores.jsonl"
+    good = json.dumps({"text": "a", "scores": {}})
+    for second, says in (
+        (json.dumps({"text": "c", "scores": {}}), "line 2: has another text"),
+        (json.dumps({"text": "b", "scores": {"happy": 1}}), "line 2: 'happy' is none of the 28"),
+        (json.dumps({"text": "b", "scores": [1, 2]}), "line 2: not {"),
+        ("{", "line 2: not {"),
+        (json.dumps({"text": "b", "scores": {"joy": float("nan")}}), "no finite numbers"),
+        ("\n".join([good, good]), "3 lines for 2 texts"),
+    ):
+        path.write_text(f"{good}\n{second}\n")
+        with pytest.raises(InputError, match=says):
+            read_scores(path, rows)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_scores(tmp_path / "none", rows)
+
+
+@pytest.mark.end_to_end
+def test_every_model_on_all_that_is_at_hand(tiny_models: Path, tmp_path: Path, command: Command) -> None:
+    for seed in (13, 14):
+        folder = tmp_path / "models" / f"emo-pillars-contextless-minilm{'' if seed == 13 else '-14'}"
+        shutil.copytree(tiny_models / "emo-pillars-contextless-minilm", folder)
+        record = json.loads((folder / "training.json").read_text())
+        record["recipe"]["seed"] = seed
+        (folder / "training.json").write_text(json.dumps(record))
+    prepare("goemotions", goemotions_files(tmp_path / "files/g"), tmp_path / "goemotions")
+    prepare("isear", isear_files(tmp_path / "files/i"), tmp_path / "isear")
+    given = [f"goemotions={tmp_path}/goemotions", f"isear={tmp_path}/isear", f"emobank={emobank_files(tmp_path / 'e')}"]
+    ask = ["-m", "eval.run", "--all", tmp_path / "models", "--out", tmp_path / "out", "--data"]
+    done = command(*ask, *given)
+    assert done.returncode == 0, done.stderr
+    found = read_results(tmp_path / "out")["emo-pillars-contextless-minilm"]
+    assert {"goemotions", "goemotions-ekman", "goemotions-sentiment", "isear", "emobank", "own"} == set(found)
+    assert found["goemotions"]["seeds"] == [13, 14]
+    assert found["goemotions"]["hub_dataset"]["config"] == "simplified"
+    assert "not measured: emocontext, no data here. Terms: participants of SemEval-2019" in done.stdout
+    assert "iemocap-4" in done.stdout
+    wrong = command(*ask, "isear")
+    assert wrong.returncode == 2
+    assert "BENCHMARK=PLACE" in wrong.stderr
+    nothing = command("-m", "eval.run", "--all", tmp_path / "none")
+    assert nothing.returncode == 2
+    assert "no model folder" in nothing.stderr
+
+
+def test_results_are_as_expected() -> None:
+    """The published numbers are those that the table says; another number is a new model or a broken measure."""
+    for name, results in read_results(ROOT / "eval/results").items():
+        for benchmark, content in results.items():
+            expected = BENCHMARKS[benchmark].expected.get(name) if benchmark in BENCHMARKS else None
+            if expected is not None:
+                found = content["metrics"][BENCHMARKS[benchmark].headline]["value"]
+                assert found == pytest.approx(expected, abs=TOLERANCE), (name, benchmark)
