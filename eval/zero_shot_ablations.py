@@ -11,7 +11,7 @@ from typing import Any
 
 from dataset_builder.inputs import InputError, run_command
 from dataset_builder.provenance import RESULTS, provenance, write_result
-from eval.cards import ZERO_SHOT, interval, table
+from eval.sections import ZERO_SHOT, interval, table
 
 ABOUT = ("trained_on", "recipe_hash", "model_revision", "threshold_source", "data_revision", "seeds", "definitions")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SHARED = {f"dataset_builder.{name}" for name in ("taxonomy", "schema", "inputs", "provenance", "bridges")}
+SHARED = {f"dataset_builder.{name}" for name in ("taxonomy", "schema", "inputs", "provenance", "bridges", "figures")}
 SHARED_WITH_EVAL = {"dataset_builder.domains.goemotions"}
 OURS = ("dataset_builder", "train", "eval", "push", "demo", "tests")
 LIBRARY_NAMES = {

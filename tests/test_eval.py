@@ -13,12 +13,14 @@ from dataset_builder.inputs import InputError
 from dataset_builder.provenance import RESULTS, write_result
 from dataset_builder.taxonomy import LABELS
 from eval.benchmarks import Rows, find, goemotions, own
-from eval.cards import fill, model_section, read_ablations, read_results, readme_section, render, table
+from eval.cards import fill, plots, read_ablations, read_results, render
 from eval.classifiers import load_seeds, result
 from eval.context_use import compare, strangers
 from eval.measure import decide, measure
 from eval.metrics import largest
+from eval.plots import draw, is_fresh
 from eval.predict import load_model, probabilities
+from eval.sections import model_section, readme_section, table
 from tests.conftest import Command
 from tests.test_dataset_builder_domains import emocontext_files, goemotions_files, iemocap_files, isear_files
 
@@ -74,7 +76,7 @@ def test_the_official_test_split() -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(InputError, match=r"unknown benchmark 'goemotion'\. Known: emocontext, goemotions, iemocap-4"):
+    with pytest.raises(InputError, match=r"unknown benchmark 'goemotion'\. Known: emobank, emocontext, goe"):
         find("goemotion")
     with pytest.raises(InputError, match="--data"):
         own(None, "contextless")
@@ -96,7 +98,7 @@ def test_a_model_is_measured_as_a_user_loads_it(tiny_models: Path, scripted_work
     assert found["low"] <= found["value"] <= found["high"]
     assert read["trained_on"]["dataset_revision"] == read["data_revision"]
     assert "macro_f1_at_05" in measure(find("own"), rows.gold, [scores], [model.thresholds])
-    section = model_section(read_results(tmp_path)[model.name])
+    section = model_section(model.name, read_results(tmp_path)[model.name])
     f1 = [label["f1"] for label in read["per_label"].values()]
     assert np.mean(f1) == pytest.approx(found["value"], abs=1e-3)
     assert f"{found['value']:.3f}" in section
@@ -145,20 +147,22 @@ def test_both_kinds_are_measured_by_the_command_and_have_their_tables(
         assert find(benchmark).headline in done.stdout
     results = read_results(tmp_path / "out")
     isear, chat = results[name]["isear"], results[name]["emocontext"]
-    assert set(isear) == set(chat) == set(results[name]["goemotions"])
+    assert set(isear) == set(chat) == set(results[name]["goemotions"]) - {"reliability", "hub_dataset"}
     assert isear["threshold_source"] == "argmax over the set's own classes"
     assert isear["protocol"].startswith("by person")
     assert list(isear["per_label"]) == list(BRIDGES["isear"])
     assert sum(found["support"] for found in isear["per_label"].values()) == isear["support"] == 28
     assert "micro_f1_emotions" not in isear["metrics"]
     assert chat["metrics"]["micro_f1_emotions"]["low"] <= chat["metrics"]["micro_f1_emotions"]["value"]
-    section = model_section(results[name])
-    assert "| benchmark | rows | macro-F1 | micro-F1 | macro-F1 at 0.5 | calibration error |" in section
+    section = model_section(name, results[name])
+    columns = "macro-F1 | micro-F1 | macro-F1 at 0.5 | mean average precision | calibration error"
+    assert f"| benchmark | rows | {columns} |" in section
     assert "| benchmark | rows | macro-F1 | accuracy | weighted F1 | micro-F1 of the emotions |" in section
     assert "ISEAR, 7 classes: by person" in section
-    assert "| guilt |" in section
-    assert "Thresholds: one value for all labels" in section
-    assert "micro-F1 of the emotions" not in model_section({"isear": isear})
+    assert "| admiration |" in section
+    assert "| guilt |" in model_section(f"{name}-isear", results[name])
+    assert "SamLowe" in section
+    assert "micro-F1 of the emotions" not in model_section(name, {"isear": isear})
     assert "With a recipe and without a result" in readme_section(results)
 
 
@@ -203,9 +207,11 @@ def test_cards_are_filled_between_their_markers() -> None:
 
 
 def test_the_repository_s_cards_are_fresh_and_stale_ones_are_found() -> None:
-    rendered = render(read_results(RESULTS), RESULTS)
-    for path, text in rendered.items():
+    results = read_results(RESULTS)
+    for path, text in render(results, RESULTS).items():
         assert path.read_text(encoding="utf-8") == text, f"{path} is stale: run python -m eval.cards"
+    for path, found in plots(results, RESULTS).items():
+        assert is_fresh(path, found), f"{path} is stale: run python -m eval.cards"
     assert render({}, Path("nowhere"))[Path("model_cards/emo-pillars.md")].count("Not built yet.") == 1
 
 
@@ -280,7 +286,13 @@ def test_context_use_by_the_command(tiny_models: Path, scripted_work: Path, tmp_
 
 def test_ablations_stand_beside_the_published_model(tmp_path: Path) -> None:
     metrics = {"macro_f1": {"value": 0.5, "low": 0.4, "high": 0.6}, "ece": {"value": 0.01}}
-    published = {"benchmark": "goemotions", "metrics": metrics, "seeds": [1, 2, 3], "support": 9, "per_label": {}}
+    published = {
+        "benchmark": "goemotions",
+        "metrics": metrics,
+        "seeds": [1, 2, 3],
+        "support": 9,
+        "per_label": {"joy": {"f1": 0.5, "support": 9}},
+    }
     published |= {"threshold_source": "t", "protocol": "p", "model_revision": "m", "recipe_hash": "h", "commit": "c"}
     published |= {"hardware": "x", "trained_on": {"steps": 1, "train_rows": 1, "dataset_revision": "r"}, "name": "n"}
     worse = published | {
@@ -289,6 +301,24 @@ def test_ablations_stand_beside_the_published_model(tmp_path: Path) -> None:
         "metrics": {"macro_f1": {"value": 0.3}} | {"ece": {"value": 0.2}},
     }
     write_result(worse, tmp_path / "n/ablations", "goemotions-frozen", "goemotions")
-    section = model_section({"goemotions": published}, read_ablations(tmp_path, "n"))
+    section = model_section("n", {"goemotions": published}, read_ablations(tmp_path, "n"))
     assert "| **this model** | 3 | 0.500 [0.400, 0.600] | 0.010 |" in section
     assert "| `goemotions-frozen` | 1 | 0.300 | 0.200 |" in section
+
+
+def test_plots_are_known_by_what_they_were_drawn_from(tmp_path: Path) -> None:
+    classes = {name: {"f1": 0.1 * place, "support": 20 * place} for place, name in enumerate(LABELS[:5])}
+    bins = [
+        {"probability": 0.1, "frequency": 0.2, "decisions": 90},
+        {"probability": 0.9, "frequency": 0.8, "decisions": 9},
+    ]
+    metrics = {"macro_f1": {"value": 0.2}, "ece": {"value": 0.1}}
+    result = {"benchmark": "own", "per_label": classes, "reliability": bins, "metrics": metrics, "support": 99}
+    found = plots({"m": {"own": result}}, tmp_path)
+    assert [path.name for path in found] == ["own-per-label.png", "own-reliability.png"]
+    for path in found:
+        assert not is_fresh(path, result)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(draw(path.name, result))
+        assert is_fresh(path, result)
+        assert not is_fresh(path, result | {"support": 100})

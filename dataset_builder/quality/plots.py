@@ -1,27 +1,19 @@
-"""Plots of a corpus as PNG bytes: in colours that colour-blind people tell apart. matplotlib is loaded late."""
+"""Plots of a corpus as PNG bytes."""
 
-import io
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dataset_builder.figures import COLOURS, FIRST, SECOND, new_figure, plain, png, sentiment_key
 from dataset_builder.quality.describe import Described
 from dataset_builder.quality.survey import SCORE_BINS, Survey
-from dataset_builder.taxonomy import EMOTIONS, LABELS, Sentiment
+from dataset_builder.taxonomy import EMOTIONS, LABELS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette.
-COLOURS: dict[Sentiment, str] = {
-    "positive": "#E69F00",
-    "negative": "#0072B2",
-    "ambiguous": "#CC79A7",
-    "neutral": "#555555",
-}
-FIRST, SECOND = "#0072B2", "#E69F00"
 # Heat maps keep the sentiments together.
 ORDER = [index for sentiment in COLOURS for index, emotion in enumerate(EMOTIONS) if emotion.sentiment == sentiment]
 NAMES = [LABELS[index] for index in ORDER]
@@ -53,27 +45,8 @@ def draw_all(
     return plots
 
 
-def _figure(width: float, height: float) -> "Figure":
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained", dpi=100)
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _png(figure: "Figure") -> bytes:
-    file = io.BytesIO()
-    figure.savefig(file, format="png", metadata={"Software": None})  # equal input, equal bytes
-    return file.getvalue()
-
-
-def _plain(axes: "Axes") -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-
-
 def _labels(config: str, found: Survey) -> bytes:
-    figure = _figure(8, 7)
+    figure = new_figure(8, 7)
     axes = figure.subplots()
     order = np.argsort(found.label_counts, kind="stable")
     axes.barh(
@@ -86,15 +59,9 @@ def _labels(config: str, found: Survey) -> bytes:
     axes.set_title(f"Texts with each label ({config}, n = {found.rows:,}; a text may have several)")
     axes.set_xlabel("texts")
     axes.margins(x=0.1, y=0.01)
-    _key(axes)
-    _plain(axes)
-    return _png(figure)
-
-
-def _key(axes: "Axes") -> None:
-    from matplotlib.patches import Patch
-
-    axes.legend(handles=[Patch(color=colour, label=name) for name, colour in COLOURS.items()], loc="lower right")
+    sentiment_key(axes)
+    plain(axes)
+    return png(figure)
 
 
 def _shares(counts: np.ndarray, of: np.ndarray) -> np.ndarray:
@@ -129,18 +96,18 @@ def _asked(config: str, found: Survey) -> bytes:
 
 
 def _matrix(shares: np.ndarray, title: str, across: str, down: str) -> bytes:
-    figure = _figure(8, 7)
+    figure = new_figure(8, 7)
     axes = figure.subplots()
     seen = shares[np.isfinite(shares)]
     _heat(figure, axes, shares, "% of the row's texts", float(np.percentile(seen, 99)) if len(seen) else 1)
     axes.set_title(title)
     axes.set_xlabel(across)
     axes.set_ylabel(down)
-    return _png(figure)
+    return png(figure)
 
 
 def _scores(config: str, found: Survey) -> bytes:
-    figure = _figure(8, 7)
+    figure = new_figure(8, 7)
     axes = figure.subplots()
     bins = found.score_bins[ORDER].astype(float)
     totals = bins.sum(axis=1)
@@ -159,7 +126,7 @@ def _scores(config: str, found: Survey) -> bytes:
     figure.colorbar(image, ax=axes, label=f"% of the label's scores, in steps of {1 / SCORE_BINS:g}", extend="max")
     axes.set_title(f"How strongly each label is given\n({config}; in brackets how many scores are above 0)")
     axes.set_xlabel("score")
-    return _png(figure)
+    return png(figure)
 
 
 def _lengths(config: str, found: Survey, contexts: Counter[int], human: Counter[int] | None) -> bytes:
@@ -168,7 +135,7 @@ def _lengths(config: str, found: Survey, contexts: Counter[int], human: Counter[
     series += [("GoEmotions, texts", human, "#555555", "--")] if human else []
     last = max(_percentile(lengths, LONGEST) for _, lengths, _, _ in series)
     edges = np.arange(0, last + 3, max(1, round(last / 50)))
-    figure = _figure(8, 4.5)
+    figure = new_figure(8, 4.5)
     axes = figure.subplots()
     for name, lengths, colour, style in series:
         total = lengths.total()
@@ -186,8 +153,8 @@ def _lengths(config: str, found: Survey, contexts: Counter[int], human: Counter[
     axes.set_xlabel("tokens")
     axes.set_ylabel("% of the texts")
     axes.legend()
-    _plain(axes)
-    return _png(figure)
+    plain(axes)
+    return png(figure)
 
 
 def _percentile(lengths: Counter[int], share: float) -> int:
@@ -202,7 +169,7 @@ def _percentile(lengths: Counter[int], share: float) -> int:
 def _similarity(config: str, made: Described) -> bytes:
     panels = [("utterances", ""), ("neutral utterances", "neutral_")]
     panels = [panel for panel in panels if any(name in made.cosines for name in _sides(panel[1]))]
-    figure = _figure(5 * len(panels), 4)
+    figure = new_figure(5 * len(panels), 4)
     for axes, (title, start) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for name, colour, said in zip(_sides(start), (SECOND, FIRST), ("one character", "two characters"), strict=True):
             if name in made.cosines:
@@ -214,8 +181,8 @@ def _similarity(config: str, made: Described) -> bytes:
         axes.set_xlabel("cosine of their embeddings")
         axes.set_ylabel("% of the pairs")
         axes.legend(fontsize=8)
-        _plain(axes)
-    return _png(figure)
+        plain(axes)
+    return png(figure)
 
 
 def _sides(start: str) -> tuple[str, str]:
@@ -227,7 +194,7 @@ def _map(config: str, made: Described) -> bytes:
 
     perplexity = min(30.0, (len(made.embedded) - 1) / 3)
     placed = TSNE(init="pca", perplexity=perplexity, random_state=0, max_iter=500).fit_transform(made.embedded)
-    figure = _figure(8, 7)
+    figure = new_figure(8, 7)
     axes = figure.subplots()
     tops = [text.top for text in made.embedded_texts]
     groups = np.array(["unlabelled" if top is None else EMOTIONS[top].sentiment for top in tops])
@@ -250,4 +217,4 @@ def _map(config: str, made: Described) -> bytes:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.legend(markerscale=2)
-    return _png(figure)
+    return png(figure)

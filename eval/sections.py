@@ -1,0 +1,242 @@
+"""The parts of cards and README that come from results: tables, plots, where the numbers are from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from eval.benchmarks import BENCHMARKS, Benchmark
+from eval.plots import names as plot_names
+from eval.reported import REPORTED
+
+Result = dict[str, Any]
+RECIPES = Path("train/recipes")
+# What is shown of each kind of benchmark.
+COLUMNS = {
+    "several": {
+        "macro_f1": "macro-F1",
+        "micro_f1": "micro-F1",
+        "macro_f1_at_05": "macro-F1 at 0.5",
+        "average_precision": "mean average precision",
+        "ece": "calibration error",
+    },
+    "single": {
+        "macro_f1": "macro-F1",
+        "accuracy": "accuracy",
+        "weighted_f1": "weighted F1",
+        "micro_f1_emotions": "micro-F1 of the emotions",
+    },
+    "affect": {"pearson_valence": "Pearson's r", "concordance_valence": "concordance"},
+}
+# Of zero-shot models: what is shown of each benchmark, beside another encoder.
+ZERO_SHOT = {
+    "goemotions": ("GoEmotions test, 28 labels", ("macro_f1", "micro_f1", "average_precision")),
+    "goemotions-ekman": ("GoEmotions test, 7 ekman groups", ("macro_f1", "average_precision")),
+    "isear": ("ISEAR, 7 classes", ("macro_f1", "accuracy")),
+    "semeval2018-ec": ("SemEval-2018 E-c test, 11 classes", ("jaccard", "macro_f1", "micro_f1")),
+    "emobank": ("EmoBank test", ("pearson_valence",)),
+    "descriptors": ("The teacher's descriptors of validation texts", ("macro_f1", "average_precision")),
+    "labels-6": ("6 labels of our own, on our own sentences", ("macro_f1", "accuracy")),
+    "labels-11": ("11 labels of our own, on our own sentences", ("macro_f1", "accuracy")),
+    "labels-32": ("32 labels of our own, on our own sentences", ("macro_f1", "accuracy")),
+}
+
+
+def interval(metric: dict[str, float]) -> str:
+    """`0.123 [0.110, 0.135]`, without the bracket where there is no interval."""
+    text = f"{metric['value']:.3f}"
+    return f"{text} [{metric['low']:.3f}, {metric['high']:.3f}]" if "low" in metric else text
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def folded(title: str, content: str) -> str:
+    """What is shown on a click."""
+    return f"<details><summary>{title}</summary>\n\n{content}\n\n</details>"
+
+
+def main_result(name: str, results: dict[str, Result]) -> Result | None:
+    """The result that a model is made for: of the domain in its name, of its corpus's own test, of GoEmotions, any."""
+    measured = {benchmark: found for benchmark, found in results.items() if benchmark in BENCHMARKS}
+    made_for = [benchmark for benchmark in measured if name.endswith(f"-{benchmark}")]
+    return next((measured[of] for of in (*made_for, "own", "goemotions", *measured) if of in measured), None)
+
+
+def model_section(name: str, results: dict[str, Result], ablations: Sequence[Result] = ()) -> str:
+    """The results part of a model's card."""
+    if any(found.get("protocol", "").startswith("zero-shot") for found in results.values()):
+        return zero_shot_section(results)
+    main = main_result(name, results)
+    if main is None:
+        return "Not measured yet."
+    first = BENCHMARKS[main["benchmark"]]
+    others = [(BENCHMARKS[of], found) for of, found in results.items() if of in BENCHMARKS and found is not main]
+    parts = [_scores([(first, main)], first.kind), *_plots(main)]
+    if first.name in REPORTED:
+        rows = [[r.system, r.parameters, f"{r.value:.3f}", r.how] for r in REPORTED[first.name]]
+        titles = ["system", "parameters", COLUMNS[first.kind][first.headline], "threshold"]
+        parts.append(f"Others on the same rows, as they report it (not measured here):\n\n{table(titles, rows)}")
+    if of_same := [found for found in ablations if found["benchmark"] == first.name]:
+        parts.append(_ablations(first, main, of_same))
+    parts += [_scores(of_kind, kind) for kind in COLUMNS if (of_kind := [o for o in others if o[0].kind == kind])]
+    parts += _notes([(first, main), *others])
+    if "context" in results:
+        parts.append(_context(results["context"]))
+    parts += [folded(f"Label by label: {first.title}", _by_label(main)), _where_from(main)]
+    return "\n\n".join(parts)
+
+
+def _scores(measured: Sequence[tuple[Benchmark, Result]], kind: str) -> str:
+    """A row for each benchmark; a metric that it does not have is left empty."""
+    shown = {name: title for name, title in COLUMNS[kind].items() if any(name in r["metrics"] for _, r in measured)}
+    rows = [
+        [b.title, str(r["support"]), *(interval(r["metrics"][c]) if c in r["metrics"] else "" for c in shown)]
+        for b, r in measured
+    ]
+    return table(["benchmark", "rows", *shown.values()], rows)
+
+
+def _plots(result: Result) -> list[str]:
+    """The plots, where `push.py` puts them in the repository."""
+    return [f"![{title}](plots/{file})" for file, title in plot_names(result).items()]
+
+
+def _notes(measured: Sequence[tuple[Benchmark, Result]]) -> list[str]:
+    single = [f"{b.title}: {r['protocol']}" for b, r in measured if b.kind == "single"]
+    notes = []
+    if single:
+        notes.append(f"Of several classes the one whose labels score highest is predicted. {'; '.join(single)}.")
+    if any(b.kind == "affect" for b, _ in measured):
+        notes.append("Valence is told by the labels: 3 + 2 (scores of positive labels - scores of negative ones).")
+    return notes
+
+
+def _ablations(benchmark: Benchmark, published: Result, ablations: Sequence[Result]) -> str:
+    """What other recipes score on the same benchmark, best first."""
+    shown = {name: title for name, title in COLUMNS[benchmark.kind].items() if name in published["metrics"]}
+    others = sorted(ablations, key=lambda r: -r["metrics"][benchmark.headline]["value"])
+    rows = [
+        [what, str(len(r["seeds"])), *(interval(r["metrics"][c]) if c in r["metrics"] else "" for c in shown)]
+        for what, r in [("**this model**", published), *((f"`{r['name']}`", r) for r in others)]
+    ]
+    return (
+        f"Other recipes on {benchmark.title}, thresholds chosen alike (`train/recipes/ablations/`):\n\n"
+        f"{table(['recipe', 'seeds', *shown.values()], rows)}"
+    )
+
+
+def _context(found: Result) -> str:
+    """Whether situations are used: scores with the own one, with none, with another story's."""
+    metrics = found["metrics"]
+    rows = [
+        [title, interval(metrics[f"macro_f1_{situation}_all"]), interval(metrics[f"micro_f1_{situation}_all"])]
+        for situation, title in (("own", "its own"), ("none", "none"), ("other", "another story's"))
+    ]
+    gains = [interval(metrics[f"micro_f1_gain_over_{other}_all"]) for other in ("none", "other")]
+    return (
+        f"Is the situation used? {found['support']} test rows of the corpus:\n\n"
+        f"{table(['situation', 'macro-F1', 'micro-F1'], rows)}\n\n"
+        f"The own situation's gain in micro-F1: {gains[0]} over none, {gains[1]} over another story's."
+    )
+
+
+def _by_label(result: Result) -> str:
+    titles = {"f1": "F1", "precision": "precision", "recall": "recall", "threshold": "threshold"}
+    titles = {name: title for name, title in titles.items() if name in next(iter(result["per_label"].values()), {})}
+    rows = [
+        [label, *(f"{row[name]:.3f}" for name in titles), str(row["support"])]
+        for label, row in result["per_label"].items()
+    ]
+    return table(["label", *titles.values(), "rows"], rows)
+
+
+def _where_from(result: Result) -> str:
+    trained = result["trained_on"]
+    weights = " The published weights are the first seed's." if len(result["seeds"]) > 1 else ""
+    return (
+        f"Brackets are 95 % bootstrap intervals over the rows; {_seeds(result)}.{weights} Thresholds: "
+        f"{result['threshold_source']}. Trained for {trained['steps']} steps on {trained['train_rows']} rows of corpus "
+        f"revision `{trained['dataset_revision']}`; weights `{result['model_revision']}`; recipe "
+        f"`{result['recipe_hash']}`; measured at commit `{result['commit'][:12]}` on {result['hardware']}."
+    )
+
+
+def _seeds(result: Result) -> str:
+    seeds = result["seeds"]
+    return f"mean of {len(seeds)} seeds ({', '.join(map(str, seeds))})" if len(seeds) > 1 else f"seed {seeds[0]}"
+
+
+def zero_shot_section(results: dict[str, Result]) -> str:
+    """The results part of a zero-shot model's card: every benchmark's measures, another encoder's beside."""
+    shown = [(name, results[name]) for name in ZERO_SHOT if name in results]
+    rows = []
+    for name, found in shown:
+        title, metrics = ZERO_SHOT[name]
+        other = found.get("beside", {}).get("metrics", {})
+        for metric in metrics:
+            if metric in found["metrics"]:
+                beside = interval(other[metric]) if metric in other else ""
+                rows.append([title, str(found["support"]), metric, interval(found["metrics"][metric]), beside])
+    beside = next((found["beside"]["name"] for _, found in shown if "beside" in found), "")
+    parts = [table(["benchmark", "rows", "measure", "this model", f"beside: {beside}" if beside else ""], rows)]
+    about = shown[0][1]
+    decided = "; ".join(f"{ZERO_SHOT[name][0]}: {found['threshold_source']}" for name, found in shown)
+    trained = about["trained_on"]
+    parts.append(
+        f"Brackets are 95 % bootstrap intervals over the rows; {_seeds(about)}. Decided by: {decided}. Trained for "
+        f"{trained['steps']} steps on {trained['train_rows']} texts of corpus revision "
+        f"`{trained['dataset_revision']}`; weights `{about['model_revision']}`; recipe `{about['recipe_hash']}`; "
+        f"measured at commit `{about['commit'][:12]}` on {about['hardware']}."
+    )
+    return "\n\n".join(parts)
+
+
+def corpus_section(results: dict[str, Result]) -> str:
+    """The results part of the data set's card."""
+    if "corpus" not in results:
+        return "Not built yet."
+    found = results["corpus"]
+    metrics = {name: metric["value"] for name, metric in found["metrics"].items()}
+    rows = []
+    for config in found["configs"]:
+        sizes = [f"{metrics.get(f'{config}_{split}_rows', 0):,.0f}" for split in ("train", "validation", "test")]
+        what = "labels" if config in found["per_label"] else "descriptors"
+        neutral = f"{metrics[f'{config}_neutral_share']:.1%}" if what == "labels" else ""
+        rows.append([f"`{config}`", *sizes, f"{metrics[f'{config}_{what}_per_text']:.2f} {what}", neutral])
+    titles = ["config", "train", "validation", "test", "a text", "with neutral"]
+    counts = [
+        [label, *(f"{found['per_label'][config][label]:,}" for config in found["per_label"])]
+        for label in next(iter(found["per_label"].values()))
+    ]
+    return "\n\n".join(
+        [
+            table(titles, rows),
+            folded("Rows per label", table(["label", *found["per_label"]], counts)),
+            f"Recipe `{found['recipe']}` (`{found['recipe_hash']}`) on {found['narratives']} stories; teacher "
+            f"{found['teacher']}; labeler: {found['labeler']}; prompts `{found['prompt_version']}`; seed "
+            f"{found['seeds'][0]}; corpus revision `{found['data_revision']}`.",
+        ]
+    )
+
+
+def readme_section(results: dict[str, dict[str, Result]]) -> str:
+    """README's table: the headline of every measured model on every benchmark; what is not measured is said."""
+    names = sorted(path.stem for path in RECIPES.glob("*.yaml"))
+    measured = [name for name in names if results.get(name)]
+    columns = [b for b in BENCHMARKS.values() if any(b.name in results[name] for name in measured)]
+    rows = []
+    for name in measured:
+        found = [results[name].get(benchmark.name) for benchmark in columns]
+        cells = [interval(one["metrics"][b.headline]) if one else "" for b, one in zip(columns, found, strict=True)]
+        rows.append([f"[`{name}`](model_cards/{name}.md)", *cells])
+    left = ", ".join(f"`{name.removeprefix('emo-pillars-')}`" for name in names if name not in measured)
+    unseen = ", ".join(f"{b.title} ({b.licence})" for b in BENCHMARKS.values() if b not in columns)
+    parts = [table(["model", *(f"{b.title}: {b.headline}" for b in columns)], rows)]
+    if left:
+        parts.append(f"With a recipe and without a result (they need a GPU, a corpus or a licence): {left}.")
+    if unseen:
+        parts.append(f"Benchmarks with their code and without a result here, for want of the data: {unseen}.")
+    return "\n\n".join(parts)
