@@ -1,7 +1,7 @@
 """python -m eval.cards [--results DIR] [--out DIR] [--check]
 
-Writes the numbers of eval/results between the markers of every card in model_cards/ and of README.md, those that the
-Hub reads into the cards' front matter, and the plots beside the results. Prose is written by hand, numbers are not.
+Writes between the markers of every card in model_cards/ and of README.md the numbers of eval/results, what the recipe
+says, and what the Hub reads (front matter); and the plots beside the results. Other prose is written by hand.
 `--check` changes nothing and fails when a card or plot is stale.
 """
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dataset_builder.inputs import InputError, run_command
 from dataset_builder.provenance import RESULTS
+from eval.about import about_section
 from eval.metadata import model_index
 from eval.plots import draw, is_fresh
 from eval.plots import names as plot_names
@@ -21,7 +22,8 @@ CARDS = Path("model_cards")
 README = Path("README.md")
 CORPUS = "emo-pillars"
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-FRONT_BEGIN, FRONT_END = "# results:begin", "# results:end"
+ABOUT = ("<!-- recipe:begin -->", "<!-- recipe:end -->")
+FRONT = ("# results:begin", "# results:end")
 
 
 def read_results(folder: Path) -> dict[str, dict[str, Result]]:
@@ -58,7 +60,8 @@ def render(results: dict[str, dict[str, Result]], folder: Path) -> dict[Path, st
         if path.stem == CORPUS:
             rendered[path] = fill(text, corpus_section(found), path)
             continue
-        text = fill(text, model_index(path.stem, found), path, FRONT_BEGIN, FRONT_END)
+        text = fill(text, model_index(path.stem, found), path, *FRONT)
+        text = fill(text, about_section(path.stem), path, *ABOUT)
         rendered[path] = fill(text, model_section(path.stem, found, read_ablations(folder, path.stem)), path)
     return rendered
 

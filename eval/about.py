@@ -1,0 +1,137 @@
+"""The parts of a model's card that come from its recipe: other ways to run it, how it was made, sources, citation."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from eval.sections import RECIPES, table
+
+TEMPLATES = Path(__file__).with_name("templates")
+HUB = "https://huggingface.co"
+
+
+class Source(NamedTuple):
+    """What a model is made from, and on which terms it is had."""
+
+    title: str
+    link: str
+    licence: str
+    part: str
+
+
+BASES = {
+    "sentence-transformers/all-MiniLM-L6-v2": "Apache-2.0",
+    "sentence-transformers/all-mpnet-base-v2": "Apache-2.0",
+    "FacebookAI/roberta-large": "MIT",
+    "answerdotai/ModernBERT-large": "Apache-2.0",
+}
+CORPUS = Source(
+    "the corpus emo-pillars",
+    f"{HUB}/datasets/NAMESPACE/emo-pillars",
+    "Apache-2.0; its card names teacher and stories",
+    "texts, situations, soft labels",
+)
+SETS = {
+    "goemotions": Source(
+        "GoEmotions",
+        f"{HUB}/datasets/google-research-datasets/go_emotions",
+        "CC BY 4.0 (Demszky et al. 2020)",
+        "texts and people's labels",
+    ),
+    "isear": Source(
+        "ISEAR",
+        "https://www.unige.ch/cisa/research/materials-and-online-research/research-material/",
+        "none stated; offered for research (Scherer and Wallbott 1994)",
+        "texts and people's labels",
+    ),
+    "emocontext": Source(
+        "EmoContext",
+        "https://aclanthology.org/S19-2005",
+        "participants of SemEval-2019 Task 3 (Chatterjee et al. 2019)",
+        "dialogues and people's labels",
+    ),
+    "iemocap": Source(
+        "IEMOCAP",
+        "https://sail.usc.edu/iemocap/",
+        "release agreement (Busso et al. 2008)",
+        "dialogues and people's labels",
+    ),
+}
+LOSSES = {
+    "bce": "binary cross-entropy",
+    "asymmetric": "asymmetric loss (Ridnik et al. 2021)",
+    "focal": "focal loss (Lin et al. 2017)",
+    "sigmoid": "sigmoid contrastive loss",
+    "info_nce": "InfoNCE",
+    "cosine": "regression of cosines",
+}
+CITATION = """```bibtex
+@article{shvets2025emopillars, title={Emo Pillars: Knowledge Distillation to Support Fine-Grained Context-Aware and Context-Less Emotion Classification}, author={Shvets, Alexander}, journal={arXiv:2504.16856}, year={2025}}
+@article{contrastive2025emotion, title={Contrastive Distillation of Emotion Knowledge from LLMs for Zero-Shot Emotion Recognition}, author={Niu, Minxue and others}, journal={arXiv:2505.18040}, year={2025}}
+```
+
+This project implements both papers independently; its authors had no part in it."""  # noqa: E501
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """A published model's recipe, as it is written."""
+    recipe: dict[str, Any] = yaml.safe_load((RECIPES / f"{name}.yaml").read_text(encoding="utf-8"))
+    return recipe
+
+
+def about_section(name: str) -> str:
+    """All of it, for a published model that has a recipe."""
+    recipe = read_recipe(name)
+    parts = []
+    if "config" in recipe:  # a classifier
+        parts.append((TEMPLATES / "classifier.md").read_text(encoding="utf-8").strip().replace("MODEL", name))
+        if recipe["config"] == "contextual":
+            parts.append((TEMPLATES / "contextual.md").read_text(encoding="utf-8").strip())
+    rows = [[f"[{s.title}]({s.link})", s.part, s.licence] for s in sources(recipe)]
+    parts += [
+        f"## Recipe\n\n{how_made(recipe)}",
+        f"## Sources and their terms\n\n{table(['source', 'what of it', 'licence'], rows)}",
+        f"## Citation\n\n{CITATION}",
+    ]
+    return "\n\n".join(parts)
+
+
+def how_made(recipe: dict[str, Any]) -> str:
+    """The recipe's values that matter most, in a table; all of them are in `training.json`."""
+    started = [
+        words
+        for key, words in (
+            ("pooling_layer", "one more layer that starts as mean pooling"),
+            ("fit_head", "the head fitted on the untrained encoder's features"),
+        )
+        if recipe.get(key)
+    ]
+    average = recipe.get("ema_decay")
+    rows = {
+        "base model": f"[`{recipe['base_model']}`]({HUB}/{recipe['base_model']})",
+        "data": f"`{recipe['dataset']}`" + (f", config `{recipe['config']}`" if "config" in recipe else ""),
+        "start": "; ".join(started),
+        "targets": {"soft": "soft, from 0 to 1", "hard": "hard, 0 or 1"}.get(recipe.get("targets", ""), ""),
+        "loss": LOSSES[recipe.get("loss", "bce")],
+        "steps": f"{recipe['epochs']} epochs of batches of {recipe['batch_size']}",
+        "learning rate": f"{recipe['learning_rate']:g}",
+        "weights kept": f"a moving average ({average})" if average else "the last ones",
+        "longest input": f"{recipe['max_length']} tokens",
+        "seed": str(recipe["seed"]),
+    }
+    return (
+        f"{table(['', ''], [[key, value] for key, value in rows.items() if value])}\n\n"
+        f"`accelerate launch -m train.{'classifier' if 'config' in recipe else 'bi_encoder'} --recipe "
+        f"train/recipes/{recipe['name']}.yaml` in the project's repository makes it again; `training.json` here has "
+        "every value, and what was measured while it was trained."
+    )
+
+
+def sources(recipe: dict[str, Any]) -> list[Source]:
+    """The base model and the data."""
+    base = recipe["base_model"]
+    licence = BASES.get(base, "as its card says")
+    of_base = Source(base, f"{HUB}/{base}", licence, "weights before training")
+    found = [source for key, source in SETS.items() if f"/{key}" in recipe["dataset"]]
+    return [of_base, *(found or [CORPUS])]
