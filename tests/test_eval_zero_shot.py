@@ -14,7 +14,6 @@ from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
 from eval import zero_shot_speed
 from eval.affect import ANGLES, CIRCLE_AROUSAL, CIRCLE_VALENCE, TAXONOMY, weighted_mean
-from eval.cards import model_section
 from eval.encoder import FALLBACK_TEMPERATURE, Encoder, embed_labels, load_encoder, score
 from eval.label_sets import find_set, label_sets, own_sentences, read_definitions
 from eval.metrics import average_precision, pearson, roc_auc
@@ -31,6 +30,7 @@ from eval.rules import (
     shift_to,
     sigmoid,
 )
+from eval.sections import model_section
 from eval.zero_shot import classify, read_labels, valence
 from eval.zero_shot_ablations import read_runs, together
 from eval.zero_shot_benchmarks import Task, descriptors, emobank, find_task
@@ -39,35 +39,6 @@ from tests.conftest import Command
 from tests.test_dataset_builder_domains import goemotions_files, isear_files
 
 TEXTS = ["river window letter", "garden harbour", "candle bridge street"]
-
-
-@pytest.fixture(scope="module")
-def bi_encoder(tiny_encoder: Path, scripted_work: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A published bi-encoder, from the tiny encoder in a few steps."""
-    from train.bi_encoder import train
-    from train.bi_recipe import BiEncoderRecipe
-
-    folder = tmp_path_factory.mktemp("bi") / "emo-pillars-zeroshot-minilm"
-    recipe = BiEncoderRecipe(
-        name=folder.name,
-        base_model=str(tiny_encoder),
-        dataset=str(scripted_work / "corpus"),
-        epochs=1,
-        batch_size=32,
-        learning_rate=1e-3,
-        label_prompt="emotion: ",
-        reference_rows=60,
-    )
-    train(recipe, None, folder, max_steps=3)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def raw_encoder(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An encoder of sentence-transformers that knows nothing of us."""
-    folder = tmp_path_factory.mktemp("raw") / "raw"
-    SentenceTransformer(str(tiny_encoder), device="cpu").save(str(folder), create_model_card=False)
-    return folder
 
 
 def test_ranking_measures_are_scikit_learn_s() -> None:
@@ -385,19 +356,10 @@ def test_the_commands(bi_encoder: Path, raw_encoder: Path, tmp_path: Path, comma
     assert (tmp_path / "out" / bi_encoder.name / "probe.png").stat().st_size > 10_000
 
 
-def test_the_snippet_of_the_readme(bi_encoder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    readme = Path("README.md").read_text(encoding="utf-8")
-    (snippet,) = [part for part in readme.split("```") if part.startswith("python\nfrom sentence_transformers")]
-    lines = [line for line in snippet.splitlines()[1:] if line]
-    assert len(lines) <= 8
-    exec("\n".join(lines).replace("NAMESPACE/emo-pillars-zeroshot-minilm", str(bi_encoder)), {})
-    assert capsys.readouterr().out.startswith("tensor([[")
-
-
 def test_a_card_shows_both_encoders(bi_encoder: Path, raw_encoder: Path) -> None:
     task = find_task("labels-6")(None)
     content = result(task, "labels-6", [load_encoder(str(bi_encoder))], load_encoder(str(raw_encoder)))
-    section = model_section({"labels-6": content})
+    section = model_section("m", {"labels-6": content})
     assert "| benchmark | rows | measure | this model | beside: raw |" in section
     assert "| 6 labels of our own, on our own sentences | 24 | macro_f1 |" in section
     assert "argmax over the set's own names" in section

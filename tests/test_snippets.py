@@ -1,0 +1,143 @@
+"""Every snippet as it stands: of the cards as they are published, of README in the root of the repository."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, Command
+from tests.loopback_hub import client_environment, serve
+from tests.test_dataset_builder_domains import goemotions_files, isear_files
+
+CARDS = sorted((ROOT / "model_cards").glob("*.md"))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+PUBLISH = """
+import sys
+from pathlib import Path
+from huggingface_hub import DatasetCard, HfApi
+api, (models, corpus, cards) = HfApi(), map(Path, sys.argv[1:])
+for folder in (corpus, *models.iterdir()):
+    kind, name = ("dataset", "emo-pillars") if folder == corpus else ("model", folder.name)
+    api.create_repo(f"tester/{name}", repo_type=kind)
+    api.upload_folder(repo_id=f"tester/{name}", repo_type=kind, folder_path=folder)
+    card = DatasetCard((cards / f"{name}.md").read_text().replace("NAMESPACE", "tester"))
+    if folder == corpus:
+        built = DatasetCard.load(folder / "README.md").data
+        card.data.configs, card.data.dataset_info = built.configs, built.dataset_info
+    api.upload_file(
+        repo_id=f"tester/{name}", repo_type=kind, path_in_repo="README.md", path_or_fileobj=str(card).encode()
+    )
+"""
+RUN = """
+import re, sys
+for number, snippet in enumerate(re.findall(r"```python\\n(.*?)```", sys.stdin.read(), re.DOTALL), start=1):
+    print(f"--- snippet {number}", flush=True)
+    exec(compile(snippet, f"snippet {number}", "exec"), {"__name__": "__main__"})
+print("ALL RAN")
+"""
+
+
+@pytest.fixture(scope="module")
+def published(
+    tiny_models: Path,
+    bi_encoder: Path,
+    scripted_work: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    command: Command,
+) -> Iterator[str]:
+    """A Hub with a small stand-in of every repository that has a card, and the cards."""
+    from train.export import export
+
+    models = tmp_path_factory.mktemp("every-model")
+    for name in (path.stem for path in CARDS if path.stem != "emo-pillars"):
+        kind = "contextual" if "contextual" in name else "contextless"
+        source = bi_encoder if "zeroshot" in name else tiny_models / f"emo-pillars-{kind}-minilm"
+        shutil.copytree(source, models / name)
+        if "zeroshot" not in name:
+            export(models / name)
+    if not (models / bi_encoder.name).exists():  # README's
+        shutil.copytree(bi_encoder, models / bi_encoder.name)
+    cards = tmp_path_factory.mktemp("cards")
+    for path in CARDS:
+        shutil.copy(path, cards)
+    (cards / f"{bi_encoder.name}.md").touch()
+    with serve() as (_, url):
+        environment = client_environment(url, tmp_path_factory.mktemp("sender"))
+        done = command("-c", PUBLISH, models, scripted_work / "corpus", cards, environment=environment)
+        assert done.returncode == 0, done.stderr
+        yield url
+
+
+def run_snippets(text: str, url: str, place: Path) -> str:
+    """Run the Python snippets of a text in an empty folder, where nothing of the project can be imported."""
+    environment = client_environment(url, place / "home")
+    environment.pop("PYTHONPATH", None)
+    (place / "empty").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", RUN], input=text, cwd=place / "empty", env=environment, capture_output=True, text=True,
+        timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ALL RAN" in done.stdout
+    return done.stdout
+
+
+@pytest.mark.end_to_end
+@pytest.mark.parametrize("path", CARDS, ids=[path.stem for path in CARDS])
+def test_the_snippets_of_a_card(path: Path, published: str, tmp_path: Path) -> None:
+    printed = run_snippets(path.read_text(encoding="utf-8").replace("NAMESPACE", "tester"), published, tmp_path)
+    assert "--- snippet 1" in printed
+
+
+@pytest.mark.end_to_end
+def test_the_python_snippets_of_readme(published: str, tmp_path: Path) -> None:
+    printed = run_snippets(README.replace("NAMESPACE", "tester"), published, tmp_path)
+    assert "--- snippet 2" in printed
+    assert "tensor([[" in printed
+
+
+def readme_commands() -> list[str]:
+    """The commands of README's blocks, without those that set up or go the whole way: they have a test of their own."""
+    blocks = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [line for line in lines if line and not line.startswith("make ") and "demo.py" not in line]
+
+
+@pytest.mark.end_to_end
+def test_the_commands_of_readme(
+    tiny_models: Path, bi_encoder: Path, raw_encoder: Path, scripted_work: Path, tmp_path: Path
+) -> None:
+    """In a folder with our packages and, at the places that README names, small data and models."""
+    for name in ("dataset_builder", "train", "README.md", "model_cards"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copytree(ROOT / "eval", tmp_path / "eval", ignore=shutil.ignore_patterns("results", "__pycache__"))
+    (tmp_path / "M").symlink_to(bi_encoder)
+    (tmp_path / "OTHER_ENCODER").symlink_to(raw_encoder)
+    shutil.copytree(tiny_models, tmp_path / "work/models")
+    (tmp_path / "work/demo").symlink_to(scripted_work)
+    isear_files(tmp_path / "path/to/isear")
+    folder = goemotions_files(tmp_path / "path/to/goemotions")
+    rows = [f"Text number {row} of some length\t{row % 28}\ti{row}\n" for row in range(130)]
+    (folder / "train.tsv").write_text("".join(rows))
+    (folder / "dev.tsv").write_text("".join(rows[:40]))
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    for line in sorted(readme_commands(), key=lambda line: " domain " not in line):  # what others read comes first
+        done = subprocess.run(
+            ["bash", "-c", line],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+    assert (tmp_path / "eval/results/emo-pillars-contextless-minilm-goemotions/goemotions.json").exists()
+    assert (tmp_path / "eval/results/emo-pillars-contextless-minilm/isear.json").exists()
+    assert (tmp_path / "work/texts/corpus/manifest.json").exists()
