@@ -4,11 +4,13 @@ Measures a model on a benchmark and writes <out>/<model>/<benchmark>.json. Sever
 with several seeds: the result is their mean, and each one's value is kept. Thresholds are the model's own, chosen on
 its development split; where a text has one of the set's own classes, the largest score decides. Nothing is chosen here.
 
-    python -m eval.run --scores FILE --name NAME --benchmark goemotions      what any system gave, measured alike
     python -m eval.run --all [--data isear=DIR emobank=DIR …]                every model on all that is at hand
+    python -m eval.run --texts FILE --benchmark goemotions                   only write its texts, for any system
+    python -m eval.run --scores FILE --name NAME --benchmark goemotions      what it gave for them, measured alike
 """
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,7 @@ def main() -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--model", nargs="+", help="a model folder or Hub id, or one of each seed")
     what.add_argument("--scores", type=Path, help="a file with the scores that a system gave, a line for each row")
+    what.add_argument("--texts", type=Path, help="write the benchmark's texts there, for `dataset_builder label-texts`")
     what.add_argument("--all", type=Path, nargs="?", const=MODELS, help=f"a folder of models; default: {MODELS}")
     parser.add_argument("--benchmark", nargs="+", help=", ".join(sorted(BENCHMARKS)))
     parser.add_argument(
@@ -88,7 +91,12 @@ def main() -> None:
     if not args.benchmark or len(args.data) > 1:
         raise InputError("give --benchmark, and at most one --data.")
     data = args.data[0] if args.data else None
-    if args.scores:
+    if args.texts:
+        rows = find(args.benchmark[0]).load(data, "contextless")
+        lines = [json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in rows.texts]
+        args.texts.write_text("".join(lines), encoding="utf-8")
+        print(f"{args.texts}: {len(lines)} texts")
+    elif args.scores:
         if not args.name:
             raise InputError("--scores needs the --name of the system that gave them.")
         measure_scores(args.scores, args.name, args.benchmark, data, args.threshold, args.out)

@@ -197,3 +197,25 @@ def test_results_are_as_expected() -> None:
             if expected is not None:
                 found = content["metrics"][BENCHMARKS[benchmark].headline]["value"]
                 assert found == pytest.approx(expected, abs=TOLERANCE), (name, benchmark)
+
+
+@pytest.mark.end_to_end
+def test_a_teacher_is_measured_by_the_same_code(scripted_recipe: Path, tmp_path: Path, command: Command) -> None:
+    place = goemotions_files(tmp_path / "files")
+    (place / "test.tsv").write_text("So happy\t17\ta\nriver window\t14,25\tb\n")
+    benchmark = ["--benchmark", "goemotions", "--data", place]
+    texts, scores = tmp_path / "texts.jsonl", tmp_path / "scores.jsonl"
+    for step in (
+        ["-m", "eval.run", "--texts", texts, *benchmark],
+        ["-m", "dataset_builder", "label-texts", texts, "--recipe", scripted_recipe, "--out", scores],
+        ["-m", "eval.run", "--scores", scores, "--name", "scripted", "--threshold", 0.3, *benchmark, "--out", tmp_path],
+    ):
+        done = command(*step)
+        assert done.returncode == 0, done.stderr
+    found = read_results(tmp_path)["scripted"]["goemotions"]
+    assert found["support"] == 2
+    assert found["metrics"]["labels_per_text"]["value"] > 0
+    texts.write_text('{"text": "a"}\n{}\n')
+    done = command("-m", "dataset_builder", "label-texts", texts, "--recipe", scripted_recipe, "--out", scores)
+    assert done.returncode == 2
+    assert "line 2: not" in done.stderr

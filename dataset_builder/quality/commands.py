@@ -123,6 +123,11 @@ def _add_measures(commands: Any) -> None:
     labelers.add_argument(
         "--rows", type=int, nargs="+", default=[1000], help="how many rows of it, for each recipe or for all (1000)"
     )
+    given = commands.add_parser("label-texts", help="a teacher's scores for texts, for `eval.run --scores`")
+    given.add_argument("texts", type=Path, help="a file of `eval.run --texts`: a JSON line with a `text` each")
+    given.add_argument("--recipe", required=True, help="whose teacher and label rules to ask")
+    given.add_argument("--out", required=True, type=Path, help="the file to write")
+    given.set_defaults(run=_label_texts)
     words = commands.add_parser("measure-descriptors", help="describe-texts' recipes against GoEmotions' dev: a report")
     words.add_argument("--recipe", required=True, nargs="+", help="as dataset_builder/recipes/texts/smollm2.yaml")
     words.add_argument("--data", required=True, type=Path, help="GoEmotions' official dev.tsv")
@@ -253,6 +258,16 @@ def _measure_resolver(args: argparse.Namespace) -> None:
     from dataset_builder.quality.measure_resolve import measure
 
     _write_measured(measure(), args.out, "out-of-taxonomy")
+
+
+def _label_texts(args: argparse.Namespace) -> int:
+    recipe = read_recipe(args.recipe, BuildRecipe)
+
+    from dataset_builder.quality.measure_labelers import label_file
+
+    count, failed = label_file(args.texts, recipe, args.out)
+    print(f"{args.out}: {count} texts, of which the teacher failed on {failed}: these have no scores")
+    return 0
 
 
 def _measure_labelers(args: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ recipe, were set so that a text has about as many labels as the paper's, and are
 
 import asyncio
 import csv
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,34 @@ def read_dev(path: Path, rows: int) -> Gold:
 def label(texts: list[str], recipe: BuildRecipe) -> Labelled:
     """Label texts as the recipe's labels stage would."""
     return asyncio.run(_label(texts, recipe))
+
+
+def label_file(path: Path, recipe: BuildRecipe, out: Path) -> tuple[int, int]:
+    """Label the texts of a file (`{"text": …}` a line) and write them with their scores, in order.
+
+    Returns:
+        How many texts there are, and on how many the teacher failed; of these no label has a score.
+
+    Raises:
+        InputError: no such file, or a line is of another form (named).
+    """
+    texts: list[str] = []
+    try:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            texts.append(json.loads(line)["text"])
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}). Write one with `eval.run --texts`.") from None
+    except (ValueError, KeyError, TypeError):
+        raise InputError(
+            f'{path}, line {len(texts) + 1}: not {{"text": …}}. Write one with `eval.run --texts`.'
+        ) from None
+    found = label(texts, recipe)
+    lines = []
+    for text, row in zip(texts, found.scores, strict=True):
+        scores = {LABELS[index]: round(float(row[index]), 4) for index in np.flatnonzero(row > 0)}
+        lines.append(json.dumps({"text": text, "scores": scores}, ensure_ascii=False) + "\n")
+    out.write_text("".join(lines), encoding="utf-8")
+    return len(texts), found.failed
 
 
 async def _label(texts: list[str], recipe: BuildRecipe) -> Labelled:
