@@ -68,6 +68,7 @@ def numbers(
     }
     content = {
         "benchmark": benchmark.name,
+        "headline": benchmark.headline,
         "metrics": measure(benchmark, rows.gold, scores, thresholds),
         **details(benchmark, rows.gold, scores, thresholds),
         "support": len(rows.texts),

@@ -49,9 +49,11 @@ def _per_label(result: dict[str, Any]) -> bytes:
     bars = axes.barh([name for name, _ in rows], [row["f1"] for _, row in rows], color=colours)
     for place, (bar, (_, row)) in enumerate(zip(bars, rows, strict=True)):
         bar.set_alpha(0.4 if row["support"] < FEW else 1.0)
-        axes.text(row["f1"], place, f" {row['f1']:.2f}  n = {row['support']:,}", va="center", fontsize=8)
+        text = f" {row['f1']:.2f}  n = {row['support']:,}"
+        ground = {"facecolor": "white", "edgecolor": "none", "pad": 0}
+        axes.text(row["f1"], place, text, va="center", fontsize=8, bbox=ground)
     mean = result["metrics"]["macro_f1"]["value"]
-    axes.axvline(mean, color="black", linewidth=1, linestyle=":")
+    axes.axvline(mean, color="black", linewidth=1, linestyle=":", zorder=0)
     axes.text(mean, len(rows) - 0.3, f"macro-F1 {mean:.3f}", ha="center", va="bottom", fontsize=8)
     pale = f"; pale: fewer than {FEW} rows" if any(row["support"] < FEW for _, row in rows) else ""
     axes.set_xlabel(f"F1 (n: rows with the label{pale})")
