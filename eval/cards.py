@@ -1,7 +1,7 @@
 """python -m eval.cards [--results DIR] [--out DIR] [--check]
 
 Writes the numbers of eval/results between the markers of every card in model_cards/ and of README.md. Prose is
-written by hand, numbers are not. `--check` changes nothing and fails when a card is stale.
+written by hand, numbers are not. `--check` changes nothing and fails when a card is stale, there or in `--out`.
 """
 
 import argparse
@@ -247,16 +247,16 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a card is stale")
     args = parser.parse_args()
     rendered = render(read_results(args.results), args.results)
+    if args.out:
+        rendered = {args.out / path.name: text for path, text in rendered.items() if path != README}
     if args.check:
-        stale = [str(path) for path, text in rendered.items() if path.read_text(encoding="utf-8") != text]
+        stale = [str(path) for path, text in rendered.items() if not path.exists() or path.read_text("utf-8") != text]
         if stale:
-            raise InputError(f"stale numbers in {', '.join(stale)}. Run `python -m eval.cards` and commit.")
+            how = f" --results {args.results} --out {args.out}`" if args.out else "` and commit"
+            raise InputError(f"stale numbers in {', '.join(stale)}. Run `python -m eval.cards{how}.")
         print(f"{len(rendered)} files have today's numbers")
         return 0
-    for path, text in rendered.items():
-        target = args.out / path.name if args.out else path
-        if args.out and path == README:
-            continue
+    for target, text in rendered.items():
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
         print(target)
