@@ -96,6 +96,7 @@ def result(models: Sequence[Model], benchmark: Benchmark, rows: Rows, scores: Se
     return {
         "name": model.name,
         "benchmark": benchmark.name,
+        "headline": benchmark.headline,
         "metrics": measure(benchmark, rows.gold, scores, [one.thresholds for one in models]),
         "per_label": {
             name: {"f1": round(float(f1[i]), 4), "support": int(support[i])} for i, name in enumerate(benchmark.classes)

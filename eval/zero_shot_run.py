@@ -129,6 +129,7 @@ def result(task: Task, benchmark: str, models: Sequence[Encoder], beside: Encode
     content = {
         "name": model.name,
         "benchmark": benchmark,
+        "headline": HEADLINES[task.kind],
         **measure(task, models, **how),
         "support": len(task.texts),
         "labels": list(task.labels),
