@@ -23,7 +23,7 @@ from urllib.parse import parse_qs, unquote
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -102,7 +102,10 @@ class LoopbackHub:
 
     async def _serve(self, request: Request) -> Response:
         path = request.scope["raw_path"].decode().split("?")[0]
-        body = await request.body()
+        try:
+            body = await request.body()
+        except ClientDisconnect:  # killed while it was sending: nobody is left to answer
+            return Response(status_code=400)
         fault = self._fault(f"{request.method} {path}")
         try:
             if isinstance(fault, int):

@@ -96,12 +96,12 @@ def measure(words: list[str], folder: Path, kills: int = 10) -> dict[str, Any]:
         tally["kills"] += 1
         tally["kills_after_the_call_was_done" if hub.done else "kills_before_the_call_was_done"] += 1
         tally["kills_between_commits"] += 0 < sum("/commit/" in call for call in hub.writes[:-1]) < len(wanted) - 1
-        sent = len(hub.writes)
         status, _ = _push(hub, words, folder)
         same = status == 0 and hub.holds() == wanted
         tally["inconsistent"] += not same
         print(
-            f"killed at {hub.writes[sent - 1]}: {'as it should be' if same else 'INCONSISTENT'} in the end", flush=True
+            f"killed at {hub.writes[hub.number - 1]}: {'as it should be' if same else 'INCONSISTENT'} in the end",
+            flush=True,
         )
     names = ("kills", "inconsistent", "kills_before_the_call_was_done", "kills_after_the_call_was_done")
     metrics = {name: {"value": tally[name]} for name in (*names, "kills_between_commits")}
