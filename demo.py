@@ -67,6 +67,7 @@ def publish_and_load(work: Path, seconds: dict[str, float]) -> None:
         environment = client_environment(url, home)
         push = [PYTHON, "push.py", "--namespace", NAMESPACE, "--execute", "--corpus", str(work / "corpus")]
         push += ["--models", str(work / "models"), "--cards", str(work / "model_cards")]
+        push += ["--results", str(work / "results")]
         run("publish to the Hub on loopback", push, environment, seconds)
         run("load everything back", [PYTHON, "demo.py", "--load-back", NAMESPACE], environment, seconds)
 
@@ -122,6 +123,7 @@ def main() -> None:
         load_back(args.load_back)
         return
     seconds: dict[str, float] = {}
+    shutil.rmtree(args.work_dir / "results", ignore_errors=True)  # of an earlier journey's models
     for title, command in journey(args):
         run(title, command, os.environ, seconds)
     publish_and_load(args.work_dir, seconds)

@@ -1,36 +1,26 @@
-"""Publishes the corpus, the models and their cards: python push.py --namespace NS [--execute]
+"""Publishes the corpus, the models, the Space and their cards: python push.py --namespace NS [--execute]
 
-Prints its plan; sends only with --execute, to the Hub that HF_ENDPOINT names, one commit for each repository.
-Repositories are private unless --public is given. It reads files and imports nothing of the project.
+Prints its plan and checks it; sends only with --execute, to the Hub that HF_ENDPOINT names: one commit and one tag for
+each repository, then one collection of them. Run twice it changes nothing; killed anywhere, the next run finishes.
+Repositories are private unless --public is given. It reads files and imports nothing of the project but `publish`.
 """
 
 import argparse
-import json
 import sys
-import time
-from dataclasses import dataclass
+import tomllib
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlparse
 
 import httpx2
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetCard, HfApi, RepoCard, constants
+from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
-DATASET = "emo-pillars"
-NAMESPACE = "NAMESPACE"  # what cards write in its place
-PARTS = ("", "onnx", "adapter")  # of a model folder; a checkpoint of a run that was cut off is not sent
-TRIES = 4
+from publish import checks, hub
+from publish.plan import Content, Places, Plan, make
 
-
-@dataclass(frozen=True)
-class Repository:
-    """One repository of the plan: its card's text and its other files by their path in the repository."""
-
-    name: str
-    kind: str
-    card: str
-    files: dict[str, Path]
+ROOT = Path(__file__).resolve().parent
 
 
 def fail(message: str) -> NoReturn:
@@ -39,153 +29,117 @@ def fail(message: str) -> NoReturn:
     sys.exit(2)
 
 
-def plan(namespace: str, corpus: Path, models: Path, cards: Path) -> list[Repository]:
-    """The data set, then every model that has a recipe's folder under `models`, in the order of sending."""
-    return [_dataset(namespace, corpus, cards), *_models(namespace, models, cards)]
+def refuse(problems: list[str]) -> NoReturn:
+    """End with all that is wrong and exit code 2."""
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    fail(f"nothing was sent; {len(problems)} thing{'s' if len(problems) > 1 else ''} to put right, above.")
 
 
-def _dataset(namespace: str, corpus: Path, cards: Path) -> Repository:
-    for needed in (corpus / "manifest.json", corpus / "README.md"):
-        if not needed.exists():
-            fail(
-                f"{needed}: no such file; the corpus was not built to the end. Run dataset_builder build, or --corpus."
-            )
-    card = DatasetCard(_card_text(cards / f"{DATASET}.md", namespace))
-    built = DatasetCard.load(corpus / "README.md").data
-    card.data.configs, card.data.dataset_info = built.configs, built.dataset_info
-    files = {path.relative_to(corpus).as_posix(): path for path in sorted(corpus.rglob("*.parquet"))}
-    return Repository(DATASET, "dataset", str(card), files | {"manifest.json": corpus / "manifest.json"})
+def show(plan: Plan, release: hub.Release, found: dict[tuple[str, str], dict[str, str]]) -> None:
+    """Print the plan, with what it does to each file there where the Hub was asked."""
+    source = f"commit {release.commit[:12]}" if release.commit else "no commit"
+    print(f"to {constants.ENDPOINT}, {'private' if release.private else 'PUBLIC'}, tag {release.tag}, from {source}:")
+    for repository in plan.repositories:
+        size = sum(_size(content) for content in repository.files.values()) / 2**20
+        repo_id = f"{release.namespace}/{repository.name}"
+        print(f"  {repository.kind:<8} {repo_id}: {len(repository.files)} files, {size:.1f} MiB")
+        states = found.get((repository.kind, repository.name), {})
+        for name, content in repository.files.items():
+            print(f"           {name} ({_size(content):,} bytes){', ' + states[name] if name in states else ''}")
+        for name in sorted(states.keys() - repository.files.keys()):
+            print(f"           {name}, {states[name]}")
+    print(f"  then the collection '{hub.TITLE}' of these {len(plan.repositories)}")
+    for line in plan.notes:
+        print(f"  {line}")
 
 
-def _models(namespace: str, models: Path, cards: Path) -> list[Repository]:
-    found = []
-    for folder in sorted(path for path in models.glob("*") if path.is_dir()):
-        if not (folder / "training.json").exists():  # written last
-            fail(f"{folder}: has no training.json, so its training did not end. Train it again, or delete the folder.")
-        files = _model_files(folder)
-        _same_weights(folder)
-        unsafe = [name for name in files if name.endswith((".bin", ".pt", ".pkl", ".pickle"))]
-        if unsafe:
-            fail(f"{folder}: {', '.join(unsafe)} may run code when loaded. Publish safetensors only.")
-        found.append(Repository(folder.name, "model", _card_text(cards / f"{folder.name}.md", namespace), files))
-    if not found:
-        fail(f"{models}: no model folder in it. Train one with train.classifier, or give --models.")
-    return found
+def _size(content: Content) -> int:
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 
-def _same_weights(folder: Path) -> None:
-    record = folder / "onnx/export.json"
-    if record.exists():
-        made, trained = (json.loads(path.read_text(encoding="utf-8")) for path in (record, folder / "training.json"))
-        if made["weights_sha256"] != trained.get("weights_sha256"):
-            fail(f"{folder}/onnx: made from other weights than the folder's. Run `python -m train.export` again.")
-
-
-def _model_files(folder: Path) -> dict[str, Path]:
-    """A model's files by their path in the repository.
-
-    Those beside the weights, ONNX files, an adapter, and the folders that sentence-transformers' `modules.json` names.
-    """
-    modules = folder / "modules.json"
-    parts = [part["path"] for part in json.loads(modules.read_text(encoding="utf-8"))] if modules.exists() else []
-    return {
-        path.relative_to(folder).as_posix(): path
-        for part in dict.fromkeys((*PARTS, *parts))
-        for path in sorted((folder / part).glob("*"))
-        if path.is_file() and path.name != "README.md"
-    }
-
-
-def _card_text(path: Path, namespace: str) -> str:
-    if not path.exists():
-        fail(f"{path}: no card of that name. Every published repository has one; write it, or give --cards.")
-    return path.read_text(encoding="utf-8").replace(NAMESPACE, namespace)
-
-
-def show(repositories: list[Repository], namespace: str, private: bool) -> None:
-    """Print the plan."""
-    print(f"to {constants.ENDPOINT}, {'private' if private else 'PUBLIC'}:")
-    for repository in repositories:
-        size = sum(path.stat().st_size for path in repository.files.values()) / 2**20
-        repo_id = f"{namespace}/{repository.name}"
-        other = "; deletes other Parquet files there" if repository.kind == "dataset" else ""
-        print(f"  {repository.kind:<8} {repo_id}: card and {len(repository.files)} files, {size:.1f} MiB{other}")
-        for name, path in repository.files.items():
-            print(f"           {name} ({path.stat().st_size:,} bytes)")
-
-
-def send(api: HfApi, repository: Repository, namespace: str, private: bool) -> str:
-    """Create the repository where needed and make it hold the plan's files, in one commit; returns the commit."""
-    repo_id = f"{namespace}/{repository.name}"
-    api.create_repo(repo_id, repo_type=repository.kind, private=private, exist_ok=True)
-    if bool(api.repo_info(repo_id, repo_type=repository.kind).private) != private:
-        found, asked = ("public", "private") if private else ("private", "public")
-        fail(f"{repo_id} is {found} there and the plan says {asked}. Change it in its settings, or use --public.")
-    operations: list[CommitOperationAdd | CommitOperationDelete] = [
-        CommitOperationAdd("README.md", repository.card.encode())
+def check(plan: Plan, places: Places, uncommitted: list[str]) -> list[str]:
+    """Everything that keeps the plan from being sent, as far as it can be told without the Hub."""
+    problems = [*plan.problems, *checks.cards_are_fresh(ROOT, places)]
+    problems += [
+        *checks.models(plan, places),
+        *checks.corpus(plan, places),
+        *checks.space(plan),
+        *checks.contents(plan),
     ]
-    operations += [CommitOperationAdd(name, str(path)) for name, path in repository.files.items()]
-    # A corpus's files are named by what is in them: those of the one before would be read beside the new ones.
-    if repository.kind == "dataset":
-        there = api.list_repo_files(repo_id, repo_type=repository.kind)
-        stale = [name for name in there if name.endswith(".parquet") and name not in repository.files]
-        operations += [CommitOperationDelete(name) for name in stale]
-        for name in stale:
-            print(f"  deletes {repo_id}: {name}")
-    for attempt in range(TRIES):
-        try:
-            commit = api.create_commit(
-                repo_id,
-                operations,
-                commit_message="Publish",
-                repo_type=repository.kind,  # unchanged files are skipped
-            )
-            return str(commit.oid)
-        except HfHubHTTPError as error:
-            status = error.response.status_code
-            if attempt == TRIES - 1 or (status < 500 and status not in (409, 412, 429)):
-                raise
-            time.sleep(2**attempt)
-    raise AssertionError("unreachable")
+    if uncommitted and urlparse(constants.ENDPOINT).hostname in ("127.0.0.1", "localhost"):
+        plan.notes.append(f"allowed, since this Hub is on this machine: {uncommitted[0]}")
+        return problems
+    return uncommitted + problems
+
+
+def ask(api: HfApi, plan: Plan, release: hub.Release) -> tuple[dict[tuple[str, str], dict[str, str]], list[str]]:
+    """What the plan does to each file on the Hub, by repository, and what its state there forbids."""
+    hub.whoami(api, release.namespace)
+    found, problems = {}, []
+    for repository in plan.repositories:
+        validate_repo_id(f"{release.namespace}/{repository.name}")
+        found[repository.kind, repository.name], forbidden = hub.compare(api, repository, release)
+        problems += forbidden
+    return found, problems
+
+
+def act(api: HfApi, plan: Plan, release: hub.Release) -> None:
+    """Send every repository, then make the collection."""
+    for repository in plan.repositories:
+        head, changed = hub.send(api, repository, release)
+        done = "sent" if changed else "nothing new"
+        print(f"{repository.kind} {release.namespace}/{repository.name}: {done}, {release.tag}, {head}", flush=True)
+    print(f"collection: {hub.collect(api, plan.repositories, release)}")
 
 
 def main() -> None:
-    """Parse the command line, print the plan, send it if asked."""
-    parser = argparse.ArgumentParser(prog="python push.py", description="Publishes data set, models and cards.")
+    """Parse the command line, print the plan, check it, send it if asked."""
+    args = _arguments()
+    places = Places(args.corpus, args.models, args.cards, args.results, args.recipes, args.space)
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    commit, uncommitted = checks.source_tree(ROOT)
+    release = hub.Release(args.namespace, args.tag or f"v{version}", commit, not args.public)
+    plan, api = make(args.namespace, places), HfApi()
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    problems = check(plan, places, uncommitted)
+    try:
+        if args.compare or (args.execute and not problems):
+            found, forbidden = ask(api, plan, release)
+            problems += forbidden
+        show(plan, release, found)
+        if problems:
+            refuse(problems)
+        if not args.execute:
+            print("nothing was sent; add --execute to send it")
+            return
+        act(api, plan, release)
+    except LocalTokenNotFoundError:
+        fail("no Hub token. Run `hf auth login`, or set HF_TOKEN to a token with write access.")
+    except hub.NotAllowed as error:
+        fail(str(error))
+    except HfHubHTTPError as error:
+        fail(_explain(error, args.namespace))
+    except (httpx2.HTTPError, OSError) as error:
+        fail(f"{constants.ENDPOINT}: {type(error).__name__}: {hub.first_line(error)}. Run it again.")
+    except ValueError as error:  # a name that the Hub does not take
+        fail(f"{hub.first_line(error)}. What was sent before is whole.")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python push.py", description="Publishes data set, models, Space and cards.")
     parser.add_argument("--namespace", required=True, help="user or organisation")
     parser.add_argument("--corpus", type=Path, default=Path("work/demo/corpus"))
     parser.add_argument("--models", type=Path, default=Path("work/models"))
     parser.add_argument("--cards", type=Path, default=Path("model_cards"))
+    parser.add_argument("--results", type=Path, default=Path("eval/results"), help="what the cards' numbers are from")
+    parser.add_argument("--recipes", type=Path, default=Path("train/recipes"), help="what the models were trained by")
+    parser.add_argument("--space", type=Path, default=Path("space"), help="sent where there is such a folder")
+    parser.add_argument("--tag", help="of this release; default: v and the version in pyproject.toml")
     parser.add_argument("--public", action="store_true", help="default: private")
+    parser.add_argument("--compare", action="store_true", help="ask the Hub what is new or changed, and send nothing")
     parser.add_argument("--execute", action="store_true", help="send; without it only the plan is printed")
-    args = parser.parse_args()
-    repositories = plan(args.namespace, args.corpus, args.models, args.cards)
-    show(repositories, args.namespace, not args.public)
-    if not args.execute:
-        print("nothing was sent; add --execute to send it")
-        return
-    api = HfApi()
-    try:
-        who = api.whoami()["name"]
-        for repository in repositories:
-            validate_repo_id(f"{args.namespace}/{repository.name}")
-            RepoCard(repository.card).validate(repo_type=repository.kind)
-        for repository in repositories:
-            print(f"{args.namespace}/{repository.name}: {send(api, repository, args.namespace, not args.public)}")
-    except LocalTokenNotFoundError:
-        fail("no Hub token. Run `hf auth login`, or set HF_TOKEN to a token with write access.")
-    except HfHubHTTPError as error:
-        fail(_explain(error, args.namespace))
-    except (httpx2.HTTPError, OSError) as error:
-        fail(f"{constants.ENDPOINT}: {type(error).__name__}: {first_line(error)}. Run it again.")
-    except ValueError as error:  # a name or a card that the Hub does not take
-        fail(f"nothing was sent: {first_line(error)}")
-    print(f"sent by {who}")
-
-
-def first_line(error: Exception) -> str:
-    """What an exception says, in one line."""
-    return next(iter(str(error).splitlines()), "no answer")
+    return parser.parse_args()
 
 
 def _explain(error: HfHubHTTPError, namespace: str) -> str:
@@ -195,7 +149,7 @@ def _explain(error: HfHubHTTPError, namespace: str) -> str:
         return f"{constants.ENDPOINT} refuses the token (401). Set HF_TOKEN to a valid one; `hf auth whoami` tests it."
     if status == 403:
         return f"the token may not write to '{namespace}' (403). Use one with write access to that namespace."
-    detail = error.server_message or first_line(error)
+    detail = error.server_message or hub.first_line(error)
     return f"{constants.ENDPOINT} answered {status}: {detail}. What was sent is whole; run the same command again."
 
 

@@ -2,7 +2,7 @@
 
 Writes between the markers of every card in model_cards/ and of README.md the numbers of eval/results, what the recipe
 says, and what the Hub reads (front matter); and the plots beside the results. Other prose is written by hand.
-`--check` changes nothing and fails when a card or plot is stale.
+`--check` changes nothing and fails when a card or plot is stale, there or in `--out`.
 """
 
 import argparse
@@ -82,20 +82,20 @@ def main() -> int:
     results = read_results(args.results)
     rendered = render(results, args.results)
     drawn = {path: found for path, found in plots(results, args.results).items() if not is_fresh(path, found)}
+    if args.out:
+        rendered = {args.out / path.name: text for path, text in rendered.items() if path != README}
     if args.check:
-        stale = [path for path, text in rendered.items() if path.read_text(encoding="utf-8") != text]
+        stale = [path for path, text in rendered.items() if not path.exists() or path.read_text("utf-8") != text]
         if stale or drawn:
             named = ", ".join(map(str, [*stale, *drawn]))
-            raise InputError(f"stale: {named}. Run `python -m eval.cards` and commit.")
+            how = f" --results {args.results} --out {args.out}`" if args.out else "` and commit"
+            raise InputError(f"stale numbers in {named}. Run `python -m eval.cards{how}.")
         print(f"{len(rendered)} files have today's numbers")
         return 0
     for path, found in drawn.items():
         path.write_bytes(draw(path.name, found))
         print(path)
-    for path, text in rendered.items():
-        target = args.out / path.name if args.out else path
-        if args.out and path == README:
-            continue
+    for target, text in rendered.items():
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
         print(target)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import publishable
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
@@ -20,15 +22,6 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 _CACHE = tempfile.TemporaryDirectory(prefix="datasets-cache-")
 os.environ["HF_DATASETS_CACHE"] = _CACHE.name
 ROOT = Path(__file__).parent.parent
-
-SCRIPTED = """
-name: test
-seed: 7
-teacher: {kind: scripted, bad_reply_share: 0.1}
-executor: {shards: 2}
-narratives: {limit: 6}
-characters: {limit: 4}
-"""
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -53,49 +46,19 @@ def command() -> Command:
 
 @pytest.fixture(scope="session")
 def scripted_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("recipes") / "scripted.yaml"
-    path.write_text(SCRIPTED)
-    return path
+    return publishable.scripted_recipe(tmp_path_factory.mktemp("recipes") / "scripted.yaml")
 
 
 @pytest.fixture(scope="session")
 def scripted_work(scripted_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A work folder built by the scripted teacher; tests only read it."""
-    from dataset_builder.build import build
-    from dataset_builder.inputs import read_recipe
-    from dataset_builder.recipe import BuildRecipe
-
-    work = tmp_path_factory.mktemp("scripted")
-    build(read_recipe(scripted_recipe, BuildRecipe), work)
-    return work
+    return publishable.scripted_work(scripted_recipe, tmp_path_factory.mktemp("scripted"))
 
 
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A two-layer BERT with random weights and a word-piece vocabulary of its own."""
-    import string
-
-    from transformers import BertConfig, BertModel, BertTokenizerFast, set_seed
-
-    from dataset_builder.teachers.scripted import WORDS
-
-    folder = tmp_path_factory.mktemp("tiny-encoder")
-    pieces = [*string.ascii_lowercase, *string.digits, *(f"##{letter}" for letter in string.ascii_lowercase), ".", ","]
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *pieces, *(w for w in WORDS if w not in pieces)]
-    (folder / "vocab.txt").write_text("\n".join(vocabulary))
-    tokenizer = BertTokenizerFast(vocab={piece: index for index, piece in enumerate(vocabulary)})
-    tokenizer.save_pretrained(folder)
-    set_seed(0)
-    config = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=512,
-    )
-    BertModel(config).save_pretrained(folder)
-    return folder
+    return publishable.tiny_encoder(tmp_path_factory.mktemp("tiny-encoder"))
 
 
 @pytest.fixture(scope="session")
@@ -133,22 +96,13 @@ def tiny_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_models(tiny_encoder: Path, scripted_work: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both published models, trained on the scripted corpus from the tiny encoder for a few steps."""
-    from train.classifier import train
-    from train.recipe import ClassifierRecipe
+    return publishable.tiny_models(tiny_encoder, scripted_work / "corpus", tmp_path_factory.mktemp("models"))
 
-    models = tmp_path_factory.mktemp("models")
-    for config in ("contextless", "contextual"):
-        recipe = ClassifierRecipe(
-            name=f"emo-pillars-{config}-minilm",
-            base_model=str(tiny_encoder),
-            dataset=str(scripted_work / "corpus"),
-            config=config,
-            epochs=1,
-            learning_rate=1e-3,
-            head_learning_rate=1e-2,
-        )
-        train(recipe, None, models / recipe.name, max_steps=3)
-    return models
+
+@pytest.fixture(scope="session")
+def evidence(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Recipes, results, cards and a Space that go with the tiny models; tests only read them."""
+    return publishable.evidence(tiny_models, tmp_path_factory.mktemp("evidence") / "of-tiny-models")
 
 
 @pytest.fixture(scope="session")

@@ -18,15 +18,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, unquote
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tests.loopback_repository import (
+    SDKS,
     File,
     HubError,
     Json,
@@ -40,14 +42,17 @@ from tests.loopback_repository import (
     git_sha,
     history,
     identifier,
+    listed,
     now,
     refs,
+    shown,
     tree,
 )
 
 PREFIXES = {"models": "", "datasets": "datasets/", "spaces": "spaces/"}
 LFS_SUFFIXES = (".safetensors", ".bin", ".onnx", ".parquet", ".arrow", ".pt", ".gz", ".zip", ".model", ".png", ".npz")
 LFS_FROM = 10_000_000  # bytes
+DROPPED, APPLIED_500, APPLIED_DROPPED = "dropped", "applied, then 500", "applied, then dropped"
 HIDDEN = {"HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"}
 HIDDEN |= {"TRANSFORMERS_OFFLINE", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_DATASETS_CACHE", "HF_ASSETS_CACHE"}
 
@@ -77,13 +82,17 @@ class Call:
 
 
 class LoopbackHub:
-    """The Hub's state and its answers. `faults` maps "METHOD /path prefix" to statuses that are answered first."""
+    """The Hub's state and its answers.
+
+    `faults` maps "METHOD /path prefix" to what befalls the next calls of that kind: a status that is answered instead;
+    DROPPED: the connection closes and nothing was done; APPLIED_500, APPLIED_DROPPED: done, and its answer lost.
+    """
 
     def __init__(self) -> None:
         self.repositories: dict[tuple[str, str], Repository] = {}
         self.blobs: dict[str, bytes] = {}
         self.collections: dict[str, dict[str, Json]] = {}
-        self.faults: dict[str, list[int]] = {}
+        self.faults: dict[str, list[int | str]] = {}
         self.calls: list[tuple[str, str, int]] = []
 
     def app(self) -> Starlette:
@@ -93,9 +102,17 @@ class LoopbackHub:
 
     async def _serve(self, request: Request) -> Response:
         path = request.scope["raw_path"].decode().split("?")[0]
-        body = await request.body()
         try:
-            answer = self._answer(request, path, body)
+            body = await request.body()
+        except ClientDisconnect:  # killed while it was sending: nobody is left to answer
+            return Response(status_code=400)
+        fault = self._fault(f"{request.method} {path}")
+        try:
+            if isinstance(fault, int):
+                raise HubError(fault, "injected fault")
+            answer = {} if fault == DROPPED else self.answer(request, path, body)
+            if fault == APPLIED_500:
+                raise HubError(500, "injected fault")
         except HubError as error:
             answer = error.response
         except Exception:  # a defect of this double: raised, and seen in `calls` as well
@@ -103,12 +120,17 @@ class LoopbackHub:
             raise
         response = answer if isinstance(answer, Response) else JSONResponse(answer)
         self.calls.append((request.method, path, response.status_code))
+        if fault in (DROPPED, APPLIED_DROPPED):
+            cycle: Any = request.receive  # uvicorn's, the one way to the connection
+            cycle.__self__.transport.abort()
         return response
 
-    def _answer(self, request: Request, path: str, body: bytes) -> Json:
-        for prefix, statuses in self.faults.items():
-            if statuses and f"{request.method} {path}".startswith(prefix):
-                raise HubError(statuses.pop(0), "injected fault")
+    def _fault(self, call: str) -> int | str | None:
+        """What befalls a call, taken from the list."""
+        return next((found.pop(0) for prefix, found in self.faults.items() if found and call.startswith(prefix)), None)
+
+    def answer(self, request: Request, path: str, body: bytes) -> Json:
+        """Do what a request asks for and give its answer. Raises HubError."""
         parts = [unquote(part) for part in path.strip("/").split("/")]
         base = str(request.base_url).rstrip("/")
         if parts[0] == "_lfs" and len(parts) == 2:  # the storage side: signed URLs, no token arrives
@@ -172,8 +194,12 @@ class LoopbackHub:
         if (kind, repo_id) in self.repositories:
             return JSONResponse({"error": f"You already created this {kind[:-1]} repo: {repo_id}", "url": url}, 409)
         repository = Repository(repo_id, kind, private=asked.get("visibility") == "private", created=now())
-        attributes = self._keep(b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n")
-        first = repository.commit(None, {".gitattributes": attributes}, "initial commit", "", user.name if user else "")
+        files = {".gitattributes": self._keep(b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n")}
+        if kind == "spaces":
+            if asked.get("sdk") not in SDKS:
+                raise HubError(400, f'"sdk" must be one of {", ".join(SDKS)}')
+            files["README.md"] = self._keep(f"---\ntitle: {asked['name']}\nsdk: {asked['sdk']}\n---\n".encode())
+        first = repository.commit(None, files, "initial commit", "", user.name if user else "")
         repository.branches["main"] = first
         self.repositories[kind, repo_id] = repository
         return {"url": url, "name": repo_id, "id": identifier(kind, repo_id)}
@@ -271,7 +297,9 @@ class LoopbackHub:
 
     def _collections(self, call: Call, parts: list[str]) -> Json:
         if not parts and call.method == "GET":
-            return [shown(known) for known in self.collections.values() if self._shows(call, known)]
+            owners = call.query.get("owner", [])
+            seen = [known for known in self.collections.values() if self._shows(call, known)]
+            return [listed(known) for known in seen if not owners or known["owner"]["name"] in owners]
         if not parts:
             return self._new_collection(call)
         collection = self.collections.get("/".join(parts[:2]))
@@ -282,7 +310,10 @@ class LoopbackHub:
         items = collection["items"]
         if parts[2:] == ["items"]:
             item = call.json["item"]
-            if item["type"] in ("model", "dataset") and (f"{item['type']}s", item["id"]) not in self.repositories:
+            if (
+                item["type"] in ("model", "dataset", "space")
+                and (f"{item['type']}s", item["id"]) not in self.repositories
+            ):
                 raise HubError(404, "item does not exist")
             if any((known["id"], known["type"]) == (item["id"], item["type"]) for known in items):
                 raise HubError(409, "item already in collection")
@@ -412,6 +443,8 @@ class LoopbackHub:
             "createdAt": repository.created,
             "lastModified": commit.date,
         }
+        if repository.kind == "spaces":
+            about |= {"sdk": card.get("sdk"), "subdomain": repository.id.lower().replace("/", "-")}
         if repository.kind == "models":
             config = json.loads(self.blobs[files["config.json"].oid]) if "config.json" in files else {}
             guessed = "text-classification" if "SequenceClassification" in str(config.get("architectures")) else None
@@ -424,11 +457,6 @@ class LoopbackHub:
 
 def _flag(call: Call, name: str) -> bool:
     return call.query.get(name, ["false"])[0].lower() == "true"
-
-
-def shown(collection: dict[str, Json]) -> Json:
-    """A collection with its items' positions."""
-    return {**collection, "items": [{**item, "position": index} for index, item in enumerate(collection["items"])]}
 
 
 @contextmanager

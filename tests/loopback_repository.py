@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 
 LICENSES = {"apache-2.0", "mit", "bsd-3-clause", "gpl-3.0", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0"}
 LICENSES |= {"cc-by-nc-sa-4.0", "odc-by", "openrail", "other", "unknown"}
+SDKS = ("gradio", "docker", "static")
 Json = Any
 
 
@@ -127,6 +128,8 @@ def card_faults(text: str, kind: str) -> list[str]:
                 faults.append(f'"model-index": missing {part}.{key}')
         if any(not {"type", "value"} <= metric.keys() for metric in result.get("metrics") or []):
             faults.append('"model-index": metrics need type and value')
+    if kind == "space" and card.get("sdk") not in SDKS:
+        faults.append(f'"sdk" must be one of {list(SDKS)}')
     if kind == "dataset" and any("config_name" not in config for config in card.get("configs") or []):
         faults.append('"configs": config_name is required')
     return faults
@@ -199,3 +202,14 @@ def history(repository: Repository, revision: str) -> Json:
         found.append(about | {"authors": [{"user": commit.author}]})
         sha = commit.parent
     return found
+
+
+def shown(collection: dict[str, Json]) -> Json:
+    """A collection with its items' positions."""
+    return {**collection, "items": [{**item, "position": index} for index, item in enumerate(collection["items"])]}
+
+
+def listed(collection: dict[str, Json]) -> Json:
+    """A collection as a listing has it: without its own position, with its first four items."""
+    about = {key: value for key, value in shown(collection).items() if key != "position"}
+    return about | {"items": about["items"][:4]}

@@ -10,13 +10,15 @@ import pytest
 from dataset_builder.quality.corpus import open_corpus
 from dataset_builder.quality.deduplicate_corpus import deduplicate
 from eval.benchmarks import GOEMOTIONS as GOEMOTIONS_ON_HUB
-from tests.conftest import ROOT, Command
-from tests.loopback_hub import LoopbackHub, client_environment, serve
+from tests.conftest import Command
+from tests.loopback_hub import APPLIED_500, APPLIED_DROPPED, DROPPED, LoopbackHub, client_environment, serve
+from tests.publishable import arguments
+from tests.push_kills import measure
 
 USER = """
 import json, sys
 from datasets import load_dataset
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, hf_hub_download
 from transformers import pipeline
 
 namespace = sys.argv[1]
@@ -34,6 +36,10 @@ found["pair"] = pair({"text": "river window", "text_pair": "letter garden"})
 found["alone"] = pair({"text": "river window"})
 found["thresholds"] = pair.model.config.thresholds
 found["card"] = HfApi().model_info(f"{namespace}/emo-pillars-contextual-minilm").card_data.to_dict()
+found["sdk"] = HfApi().space_info(f"{namespace}/emo-pillars").sdk
+found["app"] = open(hf_hub_download(f"{namespace}/emo-pillars", "app.py", repo_type="space")).read()
+[collection] = HfApi().list_collections(owner=namespace)
+found["collection"] = [[item.item_type, item.item_id] for item in HfApi().get_collection(collection.slug).items]
 print("FOUND" + json.dumps(found))
 """
 
@@ -45,33 +51,38 @@ def hub() -> Iterator[tuple[LoopbackHub, str]]:
 
 
 @pytest.fixture
-def places(scripted_work: Path, tiny_models: Path) -> list[object]:
-    return ["--corpus", scripted_work / "corpus", "--models", tiny_models, "--cards", ROOT / "model_cards"]
+def places(scripted_work: Path, tiny_models: Path, evidence: Path) -> list[str]:
+    return arguments(scripted_work, tiny_models, evidence)
 
 
 def test_the_plan_sends_nothing(
-    places: list[object], command: Command, hub: tuple[LoopbackHub, str], tmp_path: Path
+    places: list[str], command: Command, hub: tuple[LoopbackHub, str], tmp_path: Path
 ) -> None:
     calls = len(hub[0].calls)
     done = command("push.py", "--namespace", "tester", *places, environment=client_environment(hub[1], tmp_path, None))
     assert done.returncode == 0, done.stderr
     for name in ("emo-pillars", "emo-pillars-contextless-minilm", "emo-pillars-contextual-minilm", "model.safetensors"):
         assert name in done.stdout
-    assert "private" in done.stdout
+    assert "space    tester/emo-pillars" in done.stdout
+    assert "private, tag v0.1.0" in done.stdout
     assert "nothing was sent" in done.stdout
     assert len(hub[0].calls) == calls
 
 
 @pytest.mark.end_to_end
 def test_push_then_load_as_a_user_then_push_again(
-    places: list[object], command: Command, hub: tuple[LoopbackHub, str], tmp_path: Path, scripted_work: Path
+    places: list[str], command: Command, hub: tuple[LoopbackHub, str], tmp_path: Path, scripted_work: Path
 ) -> None:
     environment = client_environment(hub[1], tmp_path / "sender")
+    push = ["push.py", "--namespace", "tester", "--execute"]
     hub[0].faults = {"PUT /_lfs/": [500, 503], "POST /api/datasets/tester/emo-pillars/commit": [503]}
-    sent = command("push.py", "--namespace", "tester", *places, "--execute", environment=environment)
+    sent = command(*push, *places, environment=environment)
     assert sent.returncode == 0, sent.stderr
-    assert "sent by tester" in sent.stdout
-    assert all(repository.private for repository in hub[0].repositories.values())
+    assert "README.md" in sent.stdout.partition(", new")[0]
+    assert "hf_writer" not in sent.stdout + sent.stderr
+    ours = {key: held for key, held in hub[0].repositories.items() if key[1].startswith("tester/")}
+    assert all(repository.private for repository in ours.values())
+    assert {kind for kind, _ in ours} == {"datasets", "models", "spaces"}
 
     user = command("-c", USER, "tester", environment=client_environment(hub[1], tmp_path / "user"))
     assert user.returncode == 0, user.stderr
@@ -87,6 +98,14 @@ def test_push_then_load_as_a_user_then_push_again(
     assert found["thresholds"].keys() == set(found["names"])
     assert found["card"]["datasets"] == ["tester/emo-pillars"]
     assert found["card"]["pipeline_tag"] == "text-classification"
+    assert found["sdk"] == "gradio"
+    assert 'model="tester/emo-pillars-contextual-minilm"' in found["app"]
+    assert found["collection"] == [
+        ["dataset", "tester/emo-pillars"],
+        ["model", "tester/emo-pillars-contextless-minilm"],
+        ["model", "tester/emo-pillars-contextual-minilm"],
+        ["space", "tester/emo-pillars"],
+    ]
 
     checked = command(
         "-m",
@@ -97,24 +116,75 @@ def test_push_then_load_as_a_user_then_push_again(
     )
     assert (checked.returncode, "valid: all" in checked.stdout) == (0, True), checked.stdout + checked.stderr
 
-    commits = {key: len(repository.commits) for key, repository in hub[0].repositories.items()}
-    assert set(commits.values()) == {2}, "one commit after the first"
-    again = command("push.py", "--namespace", "tester", *places, "--execute", environment=environment)
+    for repository in ours.values():
+        first, last = repository.commits.values()
+        assert (first.title, last.title) == ("initial commit", "Publish v0.1.0"), "one commit after the first"
+        assert "commit " in last.message
+        assert repository.sha("v0.1.0") == repository.sha("main")
+    before = hub[0].collections.copy(), {key: len(repository.commits) for key, repository in ours.items()}
+    writes = len([call for call in hub[0].calls if call[0] != "GET" and "validate-yaml" not in call[1]])
+    again = command(*push, *places, environment=environment)
     assert again.returncode == 0, again.stderr
-    assert {key: len(repository.commits) for key, repository in hub[0].repositories.items()} == commits
+    assert again.stdout.count("nothing new") == len(ours)
+    assert (hub[0].collections, {key: len(repository.commits) for key, repository in ours.items()}) == before
+    assert len([call for call in hub[0].calls if call[0] != "GET" and "validate-yaml" not in call[1]]) == writes
 
     # Another corpus in the place of the first: its files have other names, and nobody reads those of the first.
     smaller = tmp_path / "smaller"
     benchmark = tmp_path / "test.jsonl"
     benchmark.write_text(json.dumps({"text": next(open_corpus(scripted_work).rows("contextless", "train"))["text"]}))
     deduplicate(scripted_work, smaller, benchmarks=[str(benchmark)])
-    places = ["--corpus", smaller, *places[2:]]
-    replaced = command("push.py", "--namespace", "tester", *places, "--execute", environment=environment)
+    places = ["--corpus", str(smaller), *places[2:]]
+    tagged = command(*push, *places, environment=environment)
+    assert tagged.returncode == 2
+    assert "has the tag v0.1.0 already" in tagged.stderr
+    assert "give a new --tag" in tagged.stderr
+    assert {key: len(repository.commits) for key, repository in ours.items()} == before[1]
+    replaced = command(*push, *places, "--tag", "v0.2.0", environment=environment)
     assert replaced.returncode == 0, replaced.stderr
     user = command("-c", USER, "tester", environment=client_environment(hub[1], tmp_path / "later"))
     rows = json.loads(user.stdout.partition("FOUND")[2])["rows"]
     assert rows == json.loads((smaller / "manifest.json").read_text())["rows"]
     assert rows != found["rows"]
+    dataset = ours["datasets", "tester/emo-pillars"]
+    assert len(dataset.commits) == 3
+    assert not set(dataset.commits[dataset.sha("v0.1.0")].files) <= set(dataset.commits[dataset.sha("v0.2.0")].files)
+
+
+@pytest.mark.end_to_end
+def test_lost_answers_and_faults_double_nothing(places: list[str], command: Command, tmp_path: Path) -> None:
+    """An answer that is lost before or after the Hub did what it was asked; every kind of call that writes."""
+    with serve() as (hub, url):
+        hub.faults = {
+            "GET /api/whoami-v2": [503],
+            "POST /api/repos/create": [APPLIED_500, DROPPED, APPLIED_DROPPED],
+            "POST /api/datasets/tester/emo-pillars/commit": [APPLIED_DROPPED],
+            "POST /api/datasets/tester/emo-pillars/tag": [APPLIED_500],
+            "POST /api/models/tester/emo-pillars-contextless-minilm/commit": [APPLIED_500],
+            "POST /api/models/tester/emo-pillars-contextless-minilm/tag": [429, APPLIED_DROPPED],
+            "POST /api/models/tester/emo-pillars-contextual-minilm/commit": [429, 412],
+            "POST /api/spaces/tester/emo-pillars/commit": [DROPPED],
+            "POST /api/collections/": [APPLIED_500],
+            "POST /api/collections": [APPLIED_DROPPED],
+        }
+        environment = client_environment(url, tmp_path)
+        done = command("push.py", "--namespace", "tester", "--execute", *places, environment=environment)
+        assert done.returncode == 0, done.stderr
+        assert not any(hub.faults.values()), "each befell the push"
+        assert len(hub.repositories) == 4
+        for repository in hub.repositories.values():
+            assert [commit.title for commit in repository.commits.values()] == ["initial commit", "Publish v0.1.0"]
+            assert repository.tags == {"v0.1.0": repository.sha("main")}
+        [collection] = hub.collections.values()
+        assert len(collection["items"]) == len({(item["type"], item["id"]) for item in collection["items"]}) == 4
+
+
+@pytest.mark.end_to_end
+def test_a_push_that_is_killed_is_finished_by_the_next(places: list[str], tmp_path: Path) -> None:
+    metrics = measure(places, tmp_path, kills=3)["metrics"]
+    assert metrics["kills"]["value"] == 3
+    assert metrics["inconsistent"]["value"] == 0
+    assert metrics["kills_between_commits"]["value"] > 0
 
 
 @pytest.mark.parametrize(
@@ -123,11 +193,12 @@ def test_push_then_load_as_a_user_then_push_again(
         ("hf_wrong", "tester", "refuses the token"),
         (None, "tester", "no Hub token"),
         ("hf_reader", "tester", "may not write to 'tester'"),
+        ("hf_reader", "reader", "it is read-only"),
         ("hf_writer", "someone-else", "may not write to 'someone-else'"),
     ],
 )
 def test_a_hub_that_refuses(
-    places: list[object],
+    places: list[str],
     command: Command,
     hub: tuple[LoopbackHub, str],
     tmp_path: Path,
@@ -140,28 +211,47 @@ def test_a_hub_that_refuses(
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
     assert str(token) not in done.stdout + done.stderr.replace("no Hub token", "") or token is None
 
 
-def test_what_is_not_whole_is_not_sent(
-    places: list[object], command: Command, tmp_path: Path, scripted_work: Path, tiny_models: Path
+def test_nobody_answers(places: list[str], command: Command, tmp_path: Path) -> None:
+    environment = client_environment("http://127.0.0.1:9", tmp_path / "home")
+    done = command("push.py", "--namespace", "tester", *places, "--compare", environment=environment)
+    assert done.returncode == 2
+    assert "Run it again." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_all_that_is_wrong_is_said_at_once(
+    places: list[str], command: Command, tmp_path: Path, tiny_models: Path, evidence: Path
 ) -> None:
-    arguments = ["push.py", "--namespace", "tester"]
-    missing = command(*arguments, "--corpus", tmp_path, "--models", tiny_models)
-    assert missing.returncode == 2
-    assert "manifest.json" in missing.stderr
-    (tmp_path / "models/emo-pillars-contextless-minilm").mkdir(parents=True)
-    half = command(*arguments, "--corpus", scripted_work / "corpus", "--models", tmp_path / "models")
-    assert half.returncode == 2
-    assert "training did not end" in half.stderr
-    cardless = command(*arguments, *places[:4], "--cards", tmp_path)
-    assert cardless.returncode == 2
-    assert "no card" in cardless.stderr
-    nobody = command(
-        *arguments, *places, "--execute", environment=client_environment("http://127.0.0.1:9", tmp_path / "home")
-    )
-    assert nobody.returncode == 2
-    assert "Traceback" not in nobody.stderr
+    """And nobody is asked: the Hub that is named does not exist."""
+    key = "hf_" + "aBcD3fGh1jKlMn0pQrStUvWxYz" * 2
+    for name in ("emo-pillars-contextless-minilm", "emo-pillars-contextual-minilm"):
+        shutil.copytree(tiny_models / name, tmp_path / "models" / name)
+    (tmp_path / "models/emo-pillars-half").mkdir()
+    folder = tmp_path / "models/emo-pillars-contextless-minilm"
+    (folder / "pytorch_model.bin").write_bytes(b"weights")
+    (folder / "notes.txt").write_text(f"login with {key}")
+    shutil.copytree(evidence / "cards", tmp_path / "cards")
+    card = tmp_path / "cards/emo-pillars-contextual-minilm.md"
+    card.write_text(card.read_text().replace("0.250", "0.950"))
+    given = ["--corpus", tmp_path / "none", "--models", tmp_path / "models", "--cards", tmp_path / "cards"]
+    environment = client_environment("http://hub.invalid", tmp_path)
+    asked = ["push.py", "--namespace", "tester", "--execute", *places, *given, "--results", tmp_path / "results"]
+    done = command(*asked, environment=environment)
+    assert done.returncode == 2
+    for said in (
+        "none/manifest.json",
+        "half: has no training.json, so its training did not end",
+        "stale numbers in",
+        "no result of emo-pillars-contextless-minilm",
+        "pytorch_model.bin: may run code",
+        "notes.txt: holds a Hub token",
+    ):
+        assert said in done.stderr, said
+    assert key not in done.stdout + done.stderr
 
 
 GOEMOTIONS = """
@@ -193,7 +283,7 @@ def test_goemotions_comes_from_the_hub_by_default(
 
 
 def test_onnx_files_are_sent_with_the_weights_they_were_made_from(
-    scripted_work: Path, tiny_models: Path, command: Command, hub: tuple[LoopbackHub, str], tmp_path: Path
+    places: list[str], tiny_models: Path, command: Command, hub: tuple[LoopbackHub, str], tmp_path: Path
 ) -> None:
     name = "emo-pillars-contextless-minilm"
     shutil.copytree(tiny_models / name, tmp_path / "models" / name)
@@ -204,7 +294,7 @@ def test_onnx_files_are_sent_with_the_weights_they_were_made_from(
     (folder / "checkpoint/optimizer.bin").write_bytes(b"state")
     weights = json.loads((folder / "training.json").read_text())["weights_sha256"]
     (folder / "onnx/export.json").write_text(json.dumps({"weights_sha256": weights}))
-    asked = ["push.py", "--namespace", "tester", "--corpus", scripted_work / "corpus", "--models", tmp_path / "models"]
+    asked = ["push.py", "--namespace", "tester", *places, "--models", tmp_path / "models"]
     environment = client_environment(hub[1], tmp_path, None)
     done = command(*asked, environment=environment)
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,191 @@
+"""What must hold before anything is sent. Every check gives its refusals as lines: what is wrong, and what to do."""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import RepoCard
+
+from publish.contents import is_unsafe, secrets
+from publish.plan import CARD, RECORD, Content, Places, Plan, Repository, read
+
+WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
+NUMBER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+SHOWN = 5  # names in a line
+
+
+def source_tree(root: Path) -> tuple[str, list[str]]:
+    """The commit that the source tree is at, and why it is not just that commit; '' where there is no commit."""
+    found = _git(root, "rev-parse", "--show-toplevel")
+    commit = _git(root, "rev-parse", "--verify", "HEAD")
+    if found is None or commit is None or Path(found.strip()).resolve() != root.resolve():
+        return "", [
+            f"{root}: no git repository with a commit, so nobody could tell what was sent. Publish from a clone."
+        ]
+    lines = (_git(root, "status", "--porcelain") or "").splitlines()
+    if lines:
+        return commit.strip(), [f"{root}: not committed: {_some([line[3:] for line in lines])}. Commit or remove it."]
+    return commit.strip(), []
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return None if done.returncode else done.stdout
+
+
+def cards_are_fresh(root: Path, places: Places) -> list[str]:
+    """Whether the cards show the numbers of the results; the repository's own with README, any others by themselves."""
+    own = (places.cards.resolve(), places.results.resolve()) == (root / "model_cards", root / "eval/results")
+    command = [sys.executable, "-m", "eval.cards", "--check"]
+    if not own:
+        command += ["--results", os.path.relpath(places.results, root), "--out", os.path.relpath(places.cards, root)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return []
+    says = done.stderr.strip().splitlines() or [f"{' '.join(command[1:])} failed."]
+    return [says[-1].removeprefix("error: ")]
+
+
+def contents(plan: Plan) -> list[str]:
+    """All checks of what is to be sent."""
+    return [line for repository in plan.repositories for line in _lines(repository)]
+
+
+def _lines(repository: Repository) -> Iterator[str]:
+    for name, content in repository.files.items():
+        place = content if isinstance(content, Path) else f"{repository.kind} {repository.name}, {name}"
+        if is_unsafe(name, content):
+            yield f"{place}: may run code when it is loaded. Publish safetensors only; move it elsewhere."
+        try:
+            kinds = secrets(name, content)
+        except ValueError:
+            yield f"{place}: cannot be read. Make it again."
+            continue
+        if kinds:
+            yield f"{place}: holds {', '.join(kinds)}. Take it out, and revoke it where it was issued."
+
+
+def models(plan: Plan, places: Places) -> list[str]:
+    """Whether every model is its recipe's, has results, and all its parts and results are of the same weights."""
+    problems: list[str] = []
+    for repository in plan.repositories:
+        if repository.kind == "model":
+            record = read(repository.folder / RECORD, problems)
+            if record:
+                problems += [*_recipe(repository, record, places), *_weights(repository, record)]
+                problems += _results(repository, record, places)
+    return problems
+
+
+def _recipe(repository: Repository, record: dict[str, Any], places: Places) -> list[str]:
+    problems: list[str] = []
+    path = places.recipes / f"{repository.name}.yaml"
+    if not path.exists():
+        return [f"{path}: no recipe of that name. A published model has one; add it, or give --recipes."]
+    given = read(path, problems, yaml.safe_load)
+    differing = list(_differing(given, record.get("recipe", {})))
+    if differing:
+        problems.append(
+            f"{repository.folder / RECORD}: trained by another recipe than {path}: {_some(differing)}. Train it again, "
+            "or mend the recipe."
+        )
+    return problems
+
+
+def _differing(given: dict[str, Any], made: dict[str, Any], below: str = "") -> Iterator[str]:
+    """The keys of a recipe whose values the training did not have, with both."""
+    for key, value in given.items():
+        found = made.get(key) if isinstance(made, dict) else None
+        if isinstance(value, dict) and isinstance(found, dict):
+            yield from _differing(value, found, f"{below}{key}.")
+        elif not _same(value, found):
+            yield f"{below}{key} {json.dumps(found)}, not {json.dumps(value)}"
+
+
+def _same(given: Any, made: Any) -> bool:
+    if isinstance(given, str) and NUMBER.fullmatch(given):  # PyYAML reads 1e-5 as a string
+        given = float(given)
+    return bool(given == made)
+
+
+def _weights(repository: Repository, record: dict[str, Any]) -> list[str]:
+    """Whether the folder's weights are those that were trained, and its ONNX files were made from them."""
+    trained, folder = record.get("weights_sha256"), repository.folder
+    weights = next((folder / name for name in WEIGHTS if (folder / name).exists()), None)
+    if weights is None:
+        return [f"{folder}: has none of {', '.join(WEIGHTS)}. Train it again."]
+    problems = []
+    if sha256(weights) != trained:
+        problems.append(f"{weights}: other weights than those of {RECORD} beside it. Train it again.")
+    if (folder / "onnx/export.json").exists():
+        made = read(folder / "onnx/export.json", problems)
+        if made and made.get("weights_sha256") != trained:
+            problems.append(f"{folder}/onnx: made from other weights than the folder's. Run `python -m train.export`.")
+    return problems
+
+
+def _results(repository: Repository, record: dict[str, Any], places: Places) -> list[str]:
+    problems: list[str] = []
+    folder = places.results / repository.name
+    found = sorted(folder.glob("*.json"))
+    if not found:
+        return [f"{folder}: no result of {repository.name}. Run eval.run or eval.zero_shot_run, or give --results."]
+    wanted = {"recipe_hash": record.get("recipe_hash"), "model_revision": str(record.get("weights_sha256"))[:16]}
+    for path in found:
+        result = read(path, problems)
+        other = [
+            f"{key} {result[key]}, not {value}" for key, value in wanted.items() if result.get(key, value) != value
+        ]
+        if other:
+            problems.append(
+                f"{path}: measured on another model than {repository.folder}: {_some(other)}. Measure again."
+            )
+    return problems
+
+
+def corpus(plan: Plan, places: Places) -> list[str]:
+    """Whether the numbers of the data set's card are of this corpus."""
+    problems: list[str] = []
+    for repository in plan.repositories:
+        path = places.results / repository.name / "corpus.json"
+        if repository.kind == "dataset" and path.exists():
+            described = read(path, problems).get("data_revision")
+            revision = read(repository.folder / "manifest.json", problems).get("revision")
+            if described != revision:
+                problems.append(
+                    f"{path}: describes revision {described}, and {repository.folder} is {revision}. Run eval.corpus "
+                    "and eval.cards."
+                )
+    return problems
+
+
+def space(plan: Plan) -> list[str]:
+    """Whether the Space says what runs it."""
+    return [
+        f"{repository.folder / CARD}: must say `sdk: gradio` between its first two lines of ---."
+        for repository in plan.repositories
+        if repository.kind == "space" and RepoCard(repository.card).data.to_dict().get("sdk") != "gradio"
+    ]
+
+
+def sha256(content: Content) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    with content.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,186 @@
+"""What is to be sent and where it lies: the data set, the models and the Space, with every file of theirs."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import DatasetCard, EvalResultEntry, RepoCard, eval_result_entries_to_yaml
+
+DATASET = "emo-pillars"  # the name of the data set's repository and of the Space's
+NAMESPACE = re.compile(r"\bNAMESPACE\b")  # what cards and the Space write in its place
+CARD = "README.md"
+RECORD = "training.json"
+PARTS = ("", "onnx", "adapter")  # of a model folder; a checkpoint of a run that was cut off is not sent
+NOTE = 300  # characters
+
+Content = Path | bytes  # a file that is sent as it is, or one that is written here
+
+
+@dataclass(frozen=True)
+class Places:
+    """The folders that are read."""
+
+    corpus: Path
+    models: Path
+    cards: Path
+    results: Path
+    recipes: Path
+    space: Path
+
+
+@dataclass(frozen=True)
+class Repository:
+    """One repository of the plan: its files by their path there, the card among them, and the folder they are from."""
+
+    name: str
+    kind: str  # dataset, model, space
+    folder: Path
+    files: dict[str, Content]
+
+    @property
+    def card(self) -> str:
+        """The card's text; empty where there is none."""
+        return _text(self.files.get(CARD, b""))
+
+    @property
+    def note(self) -> str:
+        """The card's first sentence, as the collection shows it."""
+        lines = [line.strip() for line in RepoCard(self.card).text.split("\n\n")]
+        prose = next((line for line in lines if line and not line.startswith(("#", ">", "<", "`", "|"))), self.name)
+        sentence = re.split(r"(?<=[.:])\s", " ".join(prose.split()), maxsplit=1)[0]
+        return f"{sentence.rstrip('.:')}."[:NOTE]
+
+
+@dataclass
+class Plan:
+    """The repositories in the order of sending, what keeps them from being sent, and what else is to be known."""
+
+    repositories: list[Repository] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read(path: Path, problems: list[str], parse: Callable[[str], Any] = json.loads) -> dict[str, Any]:
+    """A JSON or YAML file that holds a mapping; {} with a line in `problems` where it does not."""
+    try:
+        content = parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        problems.append(f"{path}: no such file.")
+        return {}
+    except (ValueError, yaml.YAMLError):
+        content = None
+    if not isinstance(content, dict):
+        problems.append(f"{path}: cannot be read as what it should be. Make it again.")
+        return {}
+    return content
+
+
+def make(namespace: str, places: Places) -> Plan:
+    """The data set, then every model folder, then the Space where there is one."""
+    plan = Plan()
+    _dataset(plan, namespace, places)
+    _models(plan, namespace, places)
+    if places.space.is_dir():
+        files = {
+            path.relative_to(places.space).as_posix(): _named(path, namespace)
+            for path in sorted(places.space.rglob("*"))
+            if path.is_file() and _is_sent(path.relative_to(places.space))
+        }
+        plan.repositories.append(Repository(DATASET, "space", places.space, files))
+    return plan
+
+
+def _is_sent(path: Path) -> bool:
+    return "__pycache__" not in path.parts and not any(part.startswith(".") for part in path.parts)
+
+
+def _dataset(plan: Plan, namespace: str, places: Places) -> None:
+    corpus = places.corpus
+    missing = [str(path) for path in (corpus / "manifest.json", corpus / CARD) if not path.exists()]
+    if missing:
+        plan.problems.append(
+            f"{', '.join(missing)}: no such file; the corpus was not built to the end. Run dataset_builder build, or "
+            "give --corpus."
+        )
+        return
+    files: dict[str, Content] = _card(plan, places.cards / f"{DATASET}.md", namespace)
+    if CARD in files:  # the loader reads its configuration from the card
+        card, built = DatasetCard(_text(files[CARD])), DatasetCard.load(corpus / CARD).data
+        card.data.configs, card.data.dataset_info = built.configs, built.dataset_info
+        files[CARD] = str(card).encode()
+    files |= {path.relative_to(corpus).as_posix(): path for path in sorted(corpus.rglob("*.parquet"))}
+    files["manifest.json"] = corpus / "manifest.json"
+    plan.repositories.append(Repository(DATASET, "dataset", corpus, files))
+
+
+def _models(plan: Plan, namespace: str, places: Places) -> None:
+    folders = sorted(path for path in places.models.glob("*") if path.is_dir())
+    if not folders:
+        plan.problems.append(f"{places.models}: no model folder in it. Train one, or give --models.")
+    for folder in folders:
+        if not (folder / RECORD).exists():  # written last
+            plan.problems.append(
+                f"{folder}: has no {RECORD}, so its training did not end. Train it again, or delete the folder."
+            )
+            continue
+        recipe = read(folder / RECORD, []).get("recipe", {}).get("name", folder.name)
+        if folder.name.startswith(f"{recipe}-") and not (places.recipes / f"{folder.name}.yaml").exists():
+            plan.notes.append(f"left out: {folder}, which is {recipe} with another seed")
+            continue
+        files = _card(plan, places.cards / f"{folder.name}.md", namespace) | _model_files(folder)
+        files |= _measured(places.results / folder.name, plan.problems)
+        plan.repositories.append(Repository(folder.name, "model", folder, files))
+
+
+def _model_files(folder: Path) -> dict[str, Content]:
+    """Those beside the weights, ONNX files, an adapter, and the folders that `modules.json` names."""
+    modules = folder / "modules.json"
+    parts = [part["path"] for part in json.loads(modules.read_text(encoding="utf-8"))] if modules.exists() else []
+    return {
+        path.relative_to(folder).as_posix(): path
+        for part in dict.fromkeys((*PARTS, *parts))
+        for path in sorted((folder / part).glob("*"))
+        if path.is_file() and path.name != CARD
+    }
+
+
+def _measured(folder: Path, problems: list[str]) -> dict[str, Content]:
+    """A model's plots, and its results in the Hub's own form where the benchmark is a data set of the Hub."""
+    files: dict[str, Content] = {f"plots/{path.name}": path for path in sorted(folder.glob("*.png"))}
+    for path in sorted(folder.glob("*.json")):
+        result = read(path, problems)
+        of, metrics = result.get("hub_dataset"), result.get("metrics")
+        if not of or not metrics:
+            continue
+        if not {"id", "config"} <= of.keys():
+            problems.append(f"{path}: its hub_dataset lacks 'id' or 'config'. Measure again.")
+            continue
+        headline = metrics[result.get("headline", next(iter(metrics)))]["value"]
+        entry = EvalResultEntry(of["id"], of["config"], headline, dataset_revision=of.get("revision"))
+        text = yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False)
+        files[f".eval_results/{path.stem}.yaml"] = text.encode()
+    return files
+
+
+def _card(plan: Plan, path: Path, namespace: str) -> dict[str, Content]:
+    if not path.exists():
+        plan.problems.append(f"{path}: no card of that name. Every repository has one; write it, or give --cards.")
+        return {}
+    return {CARD: _named(path, namespace)}
+
+
+def _named(path: Path, namespace: str) -> Content:
+    """A file as bytes with the namespace put in; the file itself where it does not ask for one or is no text."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return path
+    return NAMESPACE.sub(namespace, text).encode() if NAMESPACE.search(text) or path.suffix == ".md" else path
+
+
+def _text(content: Content) -> str:
+    return content.decode("utf-8") if isinstance(content, bytes) else content.read_text(encoding="utf-8")

@@ -1,0 +1,338 @@
+"""What a push sends, what it refuses, and how it tries again: without a subprocess but git's own."""
+
+import io
+import json
+import pickle
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from huggingface_hub import HfApi, close_session, parse_eval_result_entries
+from huggingface_hub.errors import HfHubHTTPError
+
+from publish import checks, contents, hub
+from publish.plan import Places, Plan, Repository, make
+from tests.loopback_hub import LoopbackHub, serve
+
+NAME = "emo-pillars-contextless-minilm"
+RANDOM = "aBcD3fGh1jKlMn0pQrStUvWxYzAbCdEfGhIjKlMn"
+GENUINE = {
+    "a Hub token": "hf_" + RANDOM[:34],
+    "an API key of the form sk-…": "sk-proj-" + RANDOM,
+    "an AWS key": "AKIA" + "QWERTY7ASDFGH2ZX",
+    "a GitHub token": "ghp_" + RANDOM[:36],
+    "a Slack token": "xoxb-" + "123456789012-" + RANDOM,
+    "a private key": "-----BEGIN RSA " + "PRIVATE KEY-----\n" + RANDOM,
+}
+HARMLESS = (
+    "export HF_TOKEN=hf_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+    "hf_hub_download, hf_writer, hf_yourtokenyourtokenyourtokenyour",
+    "sk-your-openai-api-key-goes-here",
+    "a task-oriented-desk-2-for-the-Risk-Averse-Person",
+    "AKIAIOSFODNN7EXAMPLE",
+    "ghp_" + "x" * 36,
+    "-----BEGIN PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----",
+)
+
+
+@pytest.fixture
+def places(scripted_work: Path, tiny_models: Path, evidence: Path, tmp_path: Path) -> Places:
+    """One model with all that goes with it, to be changed by a test; the rest as it is."""
+    shutil.copytree(tiny_models / NAME, tmp_path / "models" / NAME)
+    for part in ("recipes", "results", "cards", "space"):
+        shutil.copytree(evidence / part, tmp_path / part)
+    parts = {part: tmp_path / part for part in ("models", "recipes", "results", "cards", "space")}
+    return Places(corpus=scripted_work / "corpus", **parts)
+
+
+def refusals(places: Places) -> list[str]:
+    plan = make("tester", places)
+    return [
+        *plan.problems,
+        *checks.models(plan, places),
+        *checks.corpus(plan, places),
+        *checks.space(plan),
+        *checks.contents(plan),
+    ]
+
+
+def edit(path: Path, **changes: Any) -> None:
+    content = yaml.safe_load(path.read_text())  # JSON is YAML
+    content = {key: value for key, value in (content | changes).items() if value is not ...}
+    path.write_text(json.dumps(content) if path.suffix == ".json" else yaml.safe_dump(content))
+
+
+def test_what_belongs_together_is_not_refused(places: Places) -> None:
+    assert refusals(places) == []
+
+
+@pytest.mark.parametrize("kind", GENUINE)
+def test_secrets_are_found(kind: str) -> None:
+    for text in (GENUINE[kind], f'{{"say": "now\\n{GENUINE[kind]}"}}'.replace("KEY-----\n", "KEY-----\\n")):
+        assert contents.secrets("README.md", text.encode()) == [kind]
+
+
+def test_placeholders_are_none() -> None:
+    assert contents.secrets("README.md", "\n".join(HARMLESS).encode()) == []
+
+
+def test_a_secret_across_two_chunks_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents, "CHUNK", 4096)
+    path = tmp_path / "long.txt"
+    path.write_text("." * 4080 + GENUINE["a Hub token"] + "." * 9000)
+    assert contents.secrets("long.txt", path) == ["a Hub token"]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        lambda text: pa.array(["one", None, text]),
+        lambda text: pa.array(["one", "two", text]).dictionary_encode(),
+        lambda text: pa.array([[{"label": "joy", "score": 1.0}], None, [{"label": text, "score": 0.5}]]),
+        lambda text: pa.array([b"one", b"two", text.encode()]),
+    ],
+)
+def test_a_secret_in_a_column_is_found_and_not_said(column: Callable[[str], pa.Array], tmp_path: Path) -> None:
+    secret = GENUINE["a GitHub token"]
+    pq.write_table(pa.table({"rows": column(secret)}), tmp_path / "rows.parquet")
+    assert contents.secrets("rows.parquet", tmp_path / "rows.parquet") == ["a GitHub token"]
+    repository = Repository("emo-pillars", "dataset", tmp_path, {"rows.parquet": tmp_path / "rows.parquet"})
+    [line] = checks.contents(Plan([repository]))
+    assert "rows.parquet: holds a GitHub token" in line
+    assert secret not in line
+    pq.write_table(pa.table({"rows": column("harmless")}), tmp_path / "rows.parquet")
+    assert checks.contents(Plan([repository])) == []
+    (tmp_path / "rows.parquet").write_bytes(b"PAR1 torn")
+    assert "cannot be read" in checks.contents(Plan([repository]))[0]
+
+
+def test_pickles_are_known_by_name_and_by_content(tmp_path: Path, tiny_models: Path) -> None:
+    assert contents.is_unsafe("pytorch_model.bin", b"anything")
+    for protocol in (2, 3, 4, 5):
+        assert contents.is_unsafe("model.safetensors", pickle.dumps({"a": [1]}, protocol))
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("archive/data.pkl", pickle.dumps({"a": 1}))
+    assert contents.is_unsafe("weights.safetensors", archive.getvalue())
+    for name, array, unsafe in (("o", np.array([{}], dtype=object), True), ("n", np.zeros(3), False)):
+        np.save(tmp_path / f"{name}.npy", array)
+        np.savez(tmp_path / f"{name}.npz", array=array)
+        assert contents.is_unsafe(f"{name}.npy", tmp_path / f"{name}.npy") is unsafe
+        assert contents.is_unsafe(f"{name}.npz", tmp_path / f"{name}.npz") is unsafe
+    assert not any(contents.is_unsafe(path.name, path) for path in (tiny_models / NAME).glob("*"))
+    assert not contents.is_unsafe("model.safetensors", (0x00030280).to_bytes(8, "little") + b"{")
+
+
+def test_a_model_is_its_recipe_s(places: Places) -> None:
+    recipe = places.recipes / f"{NAME}.yaml"
+    edit(recipe, epochs=3, lora={"rank": 4})
+    [line] = refusals(places)
+    assert "epochs 1, not 3" in line
+    assert "lora null" in line
+    edit(recipe, epochs=1, lora=..., learning_rate="1e-3", weight_decay=...)
+    assert refusals(places) == [], "1e-3 is a string to PyYAML; what a recipe leaves out is its default"
+    recipe.unlink()
+    assert "no recipe of that name" in refusals(places)[0]
+
+
+def test_results_are_of_these_weights(places: Places) -> None:
+    result = places.results / NAME / "own.json"
+    edit(result, model_revision="other", recipe_hash="another")
+    [line] = refusals(places)
+    assert "own.json: measured on another model" in line
+    assert "model_revision other" in line
+    assert "recipe_hash another" in line
+    result.unlink()
+    assert "no result of" in refusals(places)[0]
+    shutil.copy(places.models / NAME / "training.json", result)
+    edit(result, weights_sha256=...)
+    weights = places.models / NAME / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    assert "other weights than those of training.json" in refusals(places)[0]
+
+
+def test_the_data_set_s_numbers_are_of_this_corpus(places: Places) -> None:
+    (places.results / "emo-pillars").mkdir()
+    described = places.results / "emo-pillars/corpus.json"
+    revision = json.loads((places.corpus / "manifest.json").read_text())["revision"]
+    described.write_text(json.dumps({"data_revision": revision}))
+    assert refusals(places) == []
+    described.write_text(json.dumps({"data_revision": "before"}))
+    assert "describes revision before" in refusals(places)[0]
+    described.write_text("{")
+    assert "corpus.json: cannot be read" in refusals(places)[0]
+
+
+def test_plots_and_results_in_the_hub_s_form(places: Places) -> None:
+    folder = places.results / NAME
+    (folder / "curve.png").write_bytes(b"\x89PNG")
+    of = {"id": "google-research-datasets/go_emotions", "config": "simplified", "revision": "a" * 40}
+    metrics = {"macro_f1": {"value": 0.25}, "weighted_f1": {"value": 0.5}}
+    edit(folder / "own.json", hub_dataset=of, metrics=metrics, headline="weighted_f1")
+    files = make("tester", places).repositories[1].files
+    assert files["plots/curve.png"] == folder / "curve.png"
+    text = files[".eval_results/own.yaml"]
+    assert isinstance(text, bytes)
+    [entry] = parse_eval_result_entries(yaml.safe_load(text))
+    assert (entry.dataset_id, entry.task_id, entry.value) == (of["id"], "simplified", 0.5)
+    assert entry.dataset_revision == of["revision"]
+    edit(folder / "own.json", hub_dataset={"id": of["id"]})
+    assert "lacks 'id' or 'config'" in refusals(places)[0]
+
+
+def test_the_space(places: Places) -> None:
+    (places.space / "example.png").write_bytes(b"\x89PNG\xff\xfe")
+    (places.space / "__pycache__").mkdir()
+    (places.space / "__pycache__/app.pyc").write_bytes(b"\x00")
+    (places.space / ".secret").write_text("")
+    space = make("someone", places).repositories[-1]
+    assert (space.kind, set(space.files)) == ("space", {"README.md", "app.py", "example.png"})
+    app = space.files["app.py"]
+    assert isinstance(app, bytes)
+    assert b'model="someone/emo-pillars-contextual-minilm"' in app
+    (places.space / "README.md").write_text("---\ntitle: T\n---\n")
+    assert "sdk: gradio" in refusals(places)[0]
+    shutil.rmtree(places.space)
+    assert "space" not in [repository.kind for repository in make("someone", places).repositories]
+
+
+def test_a_repetition_with_another_seed_is_left_out(places: Places) -> None:
+    shutil.copytree(places.models / NAME, places.models / f"{NAME}-14")
+    plan = make("tester", places)
+    assert [repository.name for repository in plan.repositories if repository.kind == "model"] == [NAME]
+    assert f"{NAME}-14, which is {NAME} with another seed" in plan.notes[0]
+
+
+def test_a_note_is_the_card_s_first_sentence() -> None:
+    card = b"---\nlicense: mit\n---\n\n# Title\n\n> Beware. Of it.\n\nReads a sentence\nalone. And more."
+    assert Repository("name", "model", Path(), {"README.md": card}).note == "Reads a sentence alone."
+
+
+def git(root: Path, *arguments: str) -> None:
+    who = ["-c", "user.name=T", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", "-C", str(root), *who, *arguments], check=True, capture_output=True)
+
+
+def test_the_source_tree(tmp_path: Path) -> None:
+    commit, [line] = checks.source_tree(tmp_path)
+    assert (commit, "no git repository" in line) == ("", True)
+    git(tmp_path, "init")
+    (tmp_path / ".gitignore").write_text("work/\n")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "first")
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work/model").write_text("ignored")
+    commit, problems = checks.source_tree(tmp_path)
+    assert (len(commit), problems) == (40, [])
+    assert "no git repository" in checks.source_tree(tmp_path / "work")[1][0], "a folder within another's"
+    (tmp_path / "new.py").write_text("")
+    assert "not committed: new.py" in checks.source_tree(tmp_path)[1][0]
+    (tmp_path / "new.py").unlink()
+    (tmp_path / ".gitignore").write_text("work/\nmore/\n")
+    assert "not committed: .gitignore" in checks.source_tree(tmp_path)[1][0]
+
+
+def refused(status: int, **headers: str) -> HfHubHTTPError:
+    response = httpx2.Response(status, headers=headers, request=httpx2.Request("POST", "http://hub"))
+    return HfHubHTTPError("refused", response=response)
+
+
+@pytest.mark.parametrize(
+    ("error", "waits"),
+    [
+        (refused(500), 1),
+        (refused(412), 1),
+        (refused(429), 1),
+        (refused(429, RateLimit='"api";r=0;t=55'), 56),
+        (httpx2.ReadTimeout("slow"), 1),
+        (httpx2.RemoteProtocolError("closed"), 1),
+        (ConnectionError("storage"), 1),
+    ],
+)
+def test_what_may_pass_is_tried_again(error: Exception, waits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[int] = []
+    monkeypatch.setattr(hub.time, "sleep", slept.append)
+    answers: Iterator[Exception | str] = iter([error, "done"])
+
+    def attempt() -> str:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert hub.retried(attempt) == "done"
+    assert slept == [waits]
+
+
+@pytest.mark.parametrize(("error", "times"), [(refused(403), 1), (refused(400), 1), (refused(503), hub.TRIES)])
+def test_what_does_not_pass_is_raised(error: Exception, times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub.time, "sleep", lambda seconds: None)
+    tried = []
+
+    def attempt() -> None:
+        tried.append(1)
+        raise error
+
+    with pytest.raises(HfHubHTTPError):
+        hub.retried(attempt)
+    assert len(tried) == times
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[HfApi, LoopbackHub]]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    close_session()
+    with serve() as (served, url):
+        yield HfApi(endpoint=url, token="hf_writer"), served
+    close_session()
+
+
+def test_one_collection_in_the_plan_s_order(api: tuple[HfApi, LoopbackHub], tmp_path: Path) -> None:
+    client, served = api
+    release = hub.Release("tester", "v1", "", private=True)
+    data = Repository("data", "dataset", tmp_path, {"README.md": b"# T\n\nRows.\n"})
+    models = [Repository(f"m{i}", "model", tmp_path, {"README.md": b"# T\n\nModel.\n"}) for i in range(5)]
+    for repository in (data, *models, Repository("other", "model", tmp_path, {})):
+        client.create_repo(f"tester/{repository.name}", repo_type=repository.kind)
+    url = hub.collect(client, [data, models[0], models[2]], release)
+    slug = url.partition("/collections/")[2]
+    client.add_collection_item(slug, "tester/other", "model", note="put there by hand")
+    renamed = Repository("m0", "model", tmp_path, {"README.md": b"# T\n\nA better model.\n"})
+    assert hub.collect(client, [data, renamed, *models[1:]], hub.Release("tester", "v2", "", private=False)) == url
+    [collection] = served.collections.values()
+    assert [item["id"].partition("/")[2] for item in collection["items"]] == [
+        "data",
+        *(f"m{i}" for i in range(5)),
+        "other",
+    ]
+    assert collection["items"][1]["note"]["text"] == "A better model."
+    assert not collection["private"]
+    calls = len(served.calls)
+    hub.collect(client, [data, renamed, *models[1:]], hub.Release("tester", "v2", "", private=False))
+    assert [call[0] for call in served.calls[calls:]] == ["GET", "GET"], "twice changes nothing"
+
+
+def test_what_is_there_is_told_file_by_file(api: tuple[HfApi, LoopbackHub], tmp_path: Path) -> None:
+    client, _ = api
+    (tmp_path / "weights.safetensors").write_bytes(b"weights")
+    files = {"README.md": b"# T", "config.json": b"{}\n", "weights.safetensors": tmp_path / "weights.safetensors"}
+    client.create_repo("tester/model", private=True)
+    for name, content in (files | {"LICENSE": b"by hand", "onnx/old.onnx": b"graph", "config.json": b"{}"}).items():
+        client.upload_file(path_or_fileobj=content, path_in_repo=name, repo_id="tester/model")
+    assert hub.states(Repository("model", "model", tmp_path, files), hub.look(client, "tester/model", "model")) == {
+        "README.md": hub.UNCHANGED,
+        "config.json": hub.CHANGED,
+        "weights.safetensors": hub.UNCHANGED,
+        "onnx/old.onnx": hub.DELETED,
+    }
+    assert set(hub.states(Repository("model", "model", tmp_path, files), None).values()) == {hub.NEW}
