@@ -14,6 +14,7 @@ DATASET = "emo-pillars"  # the name of the data set's repository and of the Spac
 NAMESPACE = re.compile(r"\bNAMESPACE\b")  # what cards and the Space write in its place
 CARD = "README.md"
 RECORD = "training.json"
+VARIANTS = "ablations"  # of the recipes' folder: models that are measured and not published
 PARTS = ("", "onnx", "adapter")  # of a model folder; a checkpoint of a run that was cut off is not sent
 NOTE = 300  # characters
 
@@ -130,6 +131,9 @@ def _models(plan: Plan, namespace: str, places: Places) -> None:
         recipe = read(folder / RECORD, []).get("recipe", {}).get("name", folder.name)
         if folder.name.startswith(f"{recipe}-") and not (places.recipes / f"{folder.name}.yaml").exists():
             plan.notes.append(f"left out: {folder}, which is {recipe} with another seed")
+            continue
+        if (places.recipes / VARIANTS / f"{recipe}.yaml").exists():
+            plan.notes.append(f"left out: {folder}, a variant to compare with")
             continue
         files = _card(plan, places.cards / f"{folder.name}.md", namespace) | _model_files(folder)
         files |= _measured(places.results / folder.name, plan.problems)

@@ -212,6 +212,19 @@ def test_a_repetition_with_another_seed_is_left_out(places: Places) -> None:
     assert f"{NAME}-14, which is {NAME} with another seed" in plan.notes[0]
 
 
+def test_a_variant_is_left_out(places: Places) -> None:
+    variant = places.models / "goemotions-frozen"
+    shutil.copytree(places.models / NAME, variant)
+    record = json.loads((variant / "training.json").read_text())
+    record["recipe"]["name"] = variant.name
+    (variant / "training.json").write_text(json.dumps(record))
+    (places.recipes / "ablations").mkdir()
+    (places.recipes / "ablations" / f"{variant.name}.yaml").touch()
+    plan = make("tester", places)
+    assert variant.name not in [repository.name for repository in plan.repositories]
+    assert "goemotions-frozen, a variant" in plan.notes[0]
+
+
 def test_a_note_is_the_card_s_first_sentence() -> None:
     card = b"---\nlicense: mit\n---\n\n# Title\n\n> Beware. Of it.\n\nReads a sentence\nalone. And more."
     assert Repository("name", "model", Path(), {"README.md": card}).note == "Reads a sentence alone."
