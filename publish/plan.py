@@ -160,11 +160,13 @@ def _measured(folder: Path, problems: list[str]) -> dict[str, Content]:
         of, metrics = result.get("hub_dataset"), result.get("metrics")
         if not of or not metrics:
             continue
-        if not {"id", "config"} <= of.keys():
-            problems.append(f"{path}: its hub_dataset lacks 'id' or 'config'. Measure again.")
+        headline = metrics.get(result.get("headline", next(iter(metrics))))
+        if not {"id", "config"} <= of.keys() or headline is None:
+            problems.append(
+                f"{path}: its hub_dataset lacks 'id' or 'config', or its headline is no metric. Measure again."
+            )
             continue
-        headline = metrics[result.get("headline", next(iter(metrics)))]["value"]
-        entry = EvalResultEntry(of["id"], of["config"], headline, dataset_revision=of.get("revision"))
+        entry = EvalResultEntry(of["id"], of["config"], headline["value"], dataset_revision=of.get("revision"))
         text = yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False)
         files[f".eval_results/{path.stem}.yaml"] = text.encode()
     return files
