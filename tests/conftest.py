@@ -1,13 +1,15 @@
 """Shared fixtures: a scripted corpus, a tiny encoder, and commands as a user runs them."""
 
+import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,6 +22,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 _CACHE = tempfile.TemporaryDirectory(prefix="datasets-cache-")
 os.environ["HF_DATASETS_CACHE"] = _CACHE.name
 ROOT = Path(__file__).parent.parent
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 SCRIPTED = """
 name: test
@@ -152,6 +155,27 @@ def tiny_models(tiny_encoder: Path, scripted_work: Path, tmp_path_factory: pytes
 
 
 @pytest.fixture(scope="session")
+def bi_encoder(tiny_encoder: Path, scripted_work: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A published bi-encoder, from the tiny encoder in a few steps."""
+    from train.bi_encoder import train
+    from train.bi_recipe import BiEncoderRecipe
+
+    folder = tmp_path_factory.mktemp("bi") / "emo-pillars-zeroshot-minilm"
+    recipe = BiEncoderRecipe(
+        name=folder.name,
+        base_model=str(tiny_encoder),
+        dataset=str(scripted_work / "corpus"),
+        epochs=1,
+        batch_size=32,
+        learning_rate=1e-3,
+        label_prompt="emotion: ",
+        reference_rows=60,
+    )
+    train(recipe, None, folder, max_steps=3)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def stand_ins(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Two-layer encoders with random weights of every published architecture, each with a tokenizer of its kind."""
     import transformers
@@ -212,6 +236,20 @@ def _byte_pieces(special: list[str]) -> "Tokenizer":
     return Tokenizer.from_str(pieces.to_str())
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if importlib.util.find_spec("playwright") is None:
+        pytest.skip("playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
+        found = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield found
+        found.close()
+
+
 @pytest.fixture
 def fresh_accelerator() -> Iterator[None]:
     """The library keeps a process's first settings, and recipes differ in their precision."""
@@ -220,3 +258,13 @@ def fresh_accelerator() -> Iterator[None]:
     AcceleratorState._reset_state(reset_partial_state=True)
     yield
     AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def contrast(one: str, two: str) -> float:
+    """WCAG's contrast ratio of two CSS colours `rgb(r, g, b)`."""
+    lights = []
+    for colour in (one, two):
+        channels = [int(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        lights.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)
+    return max(lights) / min(lights)

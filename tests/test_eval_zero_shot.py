@@ -42,27 +42,6 @@ TEXTS = ["river window letter", "garden harbour", "candle bridge street"]
 
 
 @pytest.fixture(scope="module")
-def bi_encoder(tiny_encoder: Path, scripted_work: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A published bi-encoder, from the tiny encoder in a few steps."""
-    from train.bi_encoder import train
-    from train.bi_recipe import BiEncoderRecipe
-
-    folder = tmp_path_factory.mktemp("bi") / "emo-pillars-zeroshot-minilm"
-    recipe = BiEncoderRecipe(
-        name=folder.name,
-        base_model=str(tiny_encoder),
-        dataset=str(scripted_work / "corpus"),
-        epochs=1,
-        batch_size=32,
-        learning_rate=1e-3,
-        label_prompt="emotion: ",
-        reference_rows=60,
-    )
-    train(recipe, None, folder, max_steps=3)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def raw_encoder(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An encoder of sentence-transformers that knows nothing of us."""
     folder = tmp_path_factory.mktemp("raw") / "raw"
