@@ -27,7 +27,7 @@ MOST_CHARACTERS = 20_000
 MOST_LABELS = 50
 TINY = 1e-6
 
-_LOADING = threading.Lock()  # two visitors at once: the second one waits and gets the first one's model
+_TURN = threading.Lock()  # one visitor after the other: a tokenizer cannot serve two, and a model is loaded once
 
 
 class CannotAnswer(Exception):
@@ -66,20 +66,21 @@ def emotions(text: str, situation: str = "") -> Answer:
     text, situation = checked(text), situation.strip()[: MOST_CHARACTERS + 1]
     checked(situation or text)
     place = place_of(CONTEXTUAL if situation else CONTEXTLESS)
-    classify = classifier(place)
-    tokenizer = classify.tokenizer
-    limit = min(tokenizer.model_max_length, classify.model.config.max_position_embeddings)
-    if not situation:
-        notes = said_of_cut("text", tokenizer, text, limit - tokenizer.num_special_tokens_to_add(pair=False))
-        found = classify(text, truncation=True)[0]
-    else:
-        room = limit - tokenizer.num_special_tokens_to_add(pair=True) - len(spans(tokenizer, text))
-        if room > 0:
-            notes, strategy = said_of_cut("situation", tokenizer, situation, room), "only_second"
+    with _TURN:
+        classify = classifier(place)
+        tokenizer = classify.tokenizer
+        limit = min(tokenizer.model_max_length, classify.model.config.max_position_embeddings)
+        if not situation:
+            notes = said_of_cut("text", tokenizer, text, limit - tokenizer.num_special_tokens_to_add(pair=False))
+            found = classify(text, truncation=True)[0]
         else:
-            notes = (f"Text and situation are longer than the {limit} tokens that this model reads: both were cut.",)
-            strategy = "longest_first"
-        found = classify({"text": text, "text_pair": situation}, truncation=strategy)
+            room = limit - tokenizer.num_special_tokens_to_add(pair=True) - len(spans(tokenizer, text))
+            if room > 0:
+                notes, strategy = said_of_cut("situation", tokenizer, situation, room), "only_second"
+            else:
+                notes = (f"Text and situation are longer than the model reads, {limit} tokens: both were cut.",)
+                strategy = "longest_first"
+            found = classify({"text": text, "text_pair": situation}, truncation=strategy)
     thresholds = classify.model.config.thresholds
     scores = [Score(one["label"], float(one["score"]), float(thresholds[one["label"]])) for one in found]
     return Answer(tuple(scores), place, notes)
@@ -92,18 +93,19 @@ def own_labels(text: str, labels: Sequence[str]) -> Answer:
         CannotAnswer: no text, far too much of it, or the model does not load.
     """
     text, place = checked(text), place_of(ZERO_SHOT)
-    model, reference = bi_encoder(place)
-    tokenizer, prompt = model.tokenizer, model.prompts.get("query") or ""
-    room = model.max_seq_length - tokenizer.num_special_tokens_to_add(pair=False) - len(spans(tokenizer, prompt))
-    notes = said_of_cut("text", tokenizer, text, room)
-    columns = model.encode_document(list(labels))
-    scale = model[0].auto_model.config.zero_shot
-    cosines = model.similarity(model.encode_query([text]), columns)
-    probabilities = (cosines / scale["temperature"] + scale["bias"]).sigmoid()[0].cpu()
-    cuts = np.full(len(labels), 0.5)
-    if reference is not None:
-        of_reference = model.similarity(reference, columns) / scale["temperature"] + scale["bias"]
-        cuts = thresholds_of(of_reference.cpu().numpy().astype(np.float64))
+    with _TURN:
+        model, reference = bi_encoder(place)
+        tokenizer, prompt = model.tokenizer, model.prompts.get("query") or ""
+        room = model.max_seq_length - tokenizer.num_special_tokens_to_add(pair=False) - len(spans(tokenizer, prompt))
+        notes = said_of_cut("text", tokenizer, text, room)
+        columns = model.encode_document(list(labels))
+        scale = model[0].auto_model.config.zero_shot
+        cosines = model.similarity(model.encode_query([text]), columns)
+        probabilities = (cosines / scale["temperature"] + scale["bias"]).sigmoid()[0].cpu()
+        cuts = np.full(len(labels), 0.5)
+        if reference is not None:
+            of_reference = model.similarity(reference, columns) / scale["temperature"] + scale["bias"]
+            cuts = thresholds_of(of_reference.cpu().numpy().astype(np.float64))
     scores = zip(labels, probabilities.tolist(), cuts.tolist(), strict=True)
     return Answer(tuple(Score(*one) for one in scores), place, notes)
 
@@ -112,7 +114,7 @@ def thresholds_of(logits: np.ndarray) -> np.ndarray:
     """For each label the probability from which on a text has it, from logits (texts, labels) of unlabelled texts.
 
     It is the one with the largest F1 that is to be expected if a text has one of the labels on average; of a single
-    label every other text has it. The project's README says more (`expected_f1`).
+    label every other text has it. In the project this is the rule `expected_f1` of eval/rules.py.
     """
     wanted = min(1.0, logits.shape[1] / 2)
     low, high = -100 - logits.max(), 100 - logits.min()
@@ -190,20 +192,9 @@ def place_of(name: str) -> str:
     return f"{owner}/{own}" if (owner := os.environ.get(OWNER)) else name
 
 
+@cache
 def classifier(place: str) -> Any:
     """A text-classification pipeline, loaded once. Raises CannotAnswer when it does not load."""
-    with _LOADING:
-        return _classifier(place)
-
-
-def bi_encoder(place: str) -> tuple[Any, np.ndarray | None]:
-    """The bi-encoder and the embeddings of unlabelled texts that it brings, loaded once. Raises like `classifier`."""
-    with _LOADING:
-        return _bi_encoder(place)
-
-
-@cache
-def _classifier(place: str) -> Any:
     try:
         return pipeline("text-classification", model=place, top_k=None)
     except (OSError, ValueError, HfHubHTTPError, SafetensorError) as error:
@@ -211,7 +202,8 @@ def _classifier(place: str) -> Any:
 
 
 @cache
-def _bi_encoder(place: str) -> tuple[Any, np.ndarray | None]:
+def bi_encoder(place: str) -> tuple[Any, np.ndarray | None]:
+    """The bi-encoder and the embeddings of unlabelled texts that it brings, loaded once. Raises like `classifier`."""
     try:
         return SentenceTransformer(place), _reference(place)
     except (OSError, ValueError, HfHubHTTPError, SafetensorError) as error:
