@@ -190,7 +190,7 @@ def measure(by_name: dict[str, Contender], base: str, rounds: int, threads: int,
     for name, one in by_name.items():
         for which in (BATCH1, BATCH32):
             own = speeds[name, which]
-            metrics[f"{name}_ratio_{which}"] = ratio(own, speeds[base, which])
+            metrics[f"{name}_ratio_{which}"] = ratio(own, speeds[base, which], digits=4)
             metrics[f"{name}_texts_per_second_{which}"] = {"value": round(statistics.median(own), 3)}
         of_singles = milliseconds([value for turn in seconds[name, BATCH1] for value in turn])
         metrics |= {f"{name}_{key}_{BATCH1}": value for key, value in of_singles.items()}
