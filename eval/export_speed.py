@@ -8,11 +8,8 @@ speeds. Only the model is timed: texts are tokenised and padded before.
 
 import argparse
 import functools
-import importlib.metadata
 import json
-import os
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,20 +21,47 @@ from onnxruntime.capi import onnxruntime_pybind11_state as faults
 from tqdm import tqdm
 
 from dataset_builder.inputs import InputError, first_line, run_command
-from dataset_builder.provenance import RESULTS, provenance, write_result
+from dataset_builder.provenance import RESULTS, write_result
 from eval.benchmarks import Rows, find
 from eval.metrics import macro_f1
 from eval.predict import Model, load_model
+from eval.timed_process import FILES
+from eval.timing import (
+    BATCH,
+    SHARE,
+    SINGLE,
+    Batch,
+    about,
+    batches,
+    in_turn,
+    milliseconds,
+    padding_share,
+    processor_seconds,
+    ratio,
+    seconds_of,
+    share_of_others,
+    warn_of_company,
+)
 
 RECORD = "onnx/export.json"
-FILES = {"onnx": "onnx/model.onnx", "int8": "onnx/model_quantized.onnx"}
-SINGLE, BATCH = 1, 32
-SHARE = 4  # of the texts of batches, every fourth is also run alone
 NAME = "export-speed"
-COMPANY = 0.05  # share of CPU time of other processes from which on a measure is not to be trusted
 
-Batch = dict[str, np.ndarray]
 Run = Callable[[Any], np.ndarray]
+
+
+def check_files(folder: Path, model: Model) -> str:
+    """What to run where the files of a model folder are not as they should be.
+
+    Raises:
+        InputError: a file is missing or of other weights than the model's.
+    """
+    again = f"Run: python -m train.export --model {folder}"
+    for file in (*FILES.values(), RECORD):
+        if not (folder / file).exists():
+            raise InputError(f"{folder / file}: no such file. {again}")
+    if json.loads((folder / RECORD).read_text(encoding="utf-8"))["weights_sha256"] != model.record["weights_sha256"]:
+        raise InputError(f"{folder / RECORD}: names other weights than training.json does. {again}")
+    return again
 
 
 def engines(folder: Path, model: Model) -> dict[str, tuple[Run, Callable[[Batch], Any]]]:
@@ -46,12 +70,7 @@ def engines(folder: Path, model: Model) -> dict[str, tuple[Run, Callable[[Batch]
     Raises:
         InputError: a file is missing or of other weights than the model's, or onnxruntime does not load it.
     """
-    again = f"Run: python -m train.export --model {folder}"
-    for file in (*FILES.values(), RECORD):
-        if not (folder / file).exists():
-            raise InputError(f"{folder / file}: no such file. {again}")
-    if json.loads((folder / RECORD).read_text(encoding="utf-8"))["weights_sha256"] != model.record["weights_sha256"]:
-        raise InputError(f"{folder / RECORD}: names other weights than training.json does. {again}")
+    again = check_files(folder, model)
     encoder = model.classify.model.float().cpu().eval()
 
     def in_pytorch(batch: dict[str, torch.Tensor]) -> np.ndarray:
@@ -79,45 +98,35 @@ def _in_onnxruntime(session: Any, batch: Batch) -> np.ndarray:
     return logits
 
 
-def batches(model: Model, rows: Rows, size: int, order: list[int]) -> list[Batch]:
-    """Token ids, mask and, where the model has them, token types of the texts, (size, longest) each."""
-    tokenizer = model.classify.tokenizer
-    made = []
-    for start in range(0, len(order), size):
-        texts = [rows.texts[row] for row in order[start : start + size]]
-        encoded = tokenizer(texts, padding=True, truncation=True, return_tensors="np")
-        made.append({name: values.astype(np.int64) for name, values in encoded.items()})
-    return made
-
-
 def measure(folder: Path, model: Model, rows: Rows, texts: int, rounds: int) -> dict[str, Any]:
     """Speeds of the first `texts` texts in `rounds` turns, and F1 of all rows, as a result's content."""
     found = engines(folder, model)
     texts = min(texts, len(rows.texts))
-    order = list(range(texts))
-    lengths = [len(ids) for ids in model.classify.tokenizer(rows.texts[:texts], truncation=True)["input_ids"]]
+    tokenizer, chosen = model.classify.tokenizer, rows.texts[:texts]
+    lengths = [len(ids) for ids in tokenizer(chosen, truncation=True)["input_ids"]]
+    in_length = [chosen[row] for row in sorted(range(texts), key=lengths.__getitem__)]
     sets = {
-        "batch1": batches(model, rows, SINGLE, order[::SHARE]),
-        "batch32": batches(model, rows, BATCH, order),
+        "batch1": batches(tokenizer, chosen[::SHARE], None, SINGLE),
+        "batch32": batches(tokenizer, chosen, None, BATCH),
         # texts of like length together, as a user who sorts has them: what is won where there is little padding to skip
-        "batch32_sorted": batches(model, rows, BATCH, sorted(order, key=lengths.__getitem__)),
+        "batch32_sorted": batches(tokenizer, in_length, None, BATCH),
     }
     metrics: dict[str, dict[str, float]] = {}
     before = processor_seconds()
     for name, data in sets.items():
         metrics |= _turns(name, data, found, rounds)
-    own, everybody = (after - first for after, first in zip(processor_seconds(), before, strict=True))
+    others = share_of_others(before, processor_seconds())
     return {
         "name": NAME,
         "model": model.name,
         "metrics": metrics | _quality(found, model, rows),
         "support": len(rows.texts),
         "timed_texts": {name: sum(len(batch["input_ids"]) for batch in data) for name, data in sets.items()},
-        "padding_share": {name: _padding(data) for name, data in sets.items()},
+        "padding_share": {name: padding_share(data) for name, data in sets.items()},
         "rounds": rounds,
         "threads": {"pytorch": torch.get_num_threads(), "onnxruntime": torch.get_num_threads()},
         # PyTorch's threads wait for each other more often than onnxruntime's: company on the cores flatters the ratios
-        "cpu_share_of_others": round(max(0.0, 1 - own / everybody), 3) if everybody else None,
+        "cpu_share_of_others": others,
         "bytes": {name: (folder / file).stat().st_size for name, file in FILES.items()},
         "threshold_source": model.record.get("threshold_source", "the model's config"),
         "seeds": [model.record["recipe"]["seed"]] if "recipe" in model.record else [],
@@ -133,47 +142,21 @@ def _turns(name: str, data: list[Batch], found: dict[str, Any], rounds: int) -> 
     speeds: dict[str, list[float]] = {engine: [] for engine in found}
     seconds: dict[str, list[float]] = {engine: [] for engine in found}
     for turn in tqdm(range(rounds), desc=name, unit="round"):
-        engines_in_turn = list(found)[turn % len(found) :] + list(found)[: turn % len(found)]
-        for engine in engines_in_turn:
-            run = found[engine][0]
-            for batch in prepared[engine][:2]:  # caches and threads are its own again before the clock starts
-                run(batch)
-            spent = []
-            for batch in prepared[engine]:
-                started = time.perf_counter()
-                run(batch)
-                spent.append(time.perf_counter() - started)
+        for engine in in_turn(list(found), turn):
+            spent = seconds_of(found[engine][0], prepared[engine])
             speeds[engine].append(texts / sum(spent))
             seconds[engine] += spent
-    metrics: dict[str, dict[str, float]] = {}
-    for engine in FILES:
-        ratios = [ours / base for ours, base in zip(speeds[engine], speeds["pytorch"], strict=True)]
-        metrics[f"{engine}_ratio_{name}"] = {
-            "value": round(statistics.median(ratios), 2),
-            "low": round(min(ratios), 2),
-            "high": round(max(ratios), 2),
-        }
+    metrics = {f"{engine}_ratio_{name}": ratio(speeds[engine], speeds["pytorch"]) for engine in FILES}
     for engine in found:
         metrics[f"{engine}_texts_per_second_{name}"] = {"value": round(statistics.median(speeds[engine]), 1)}
         if name == f"batch{SINGLE}":
-            for percentile in (50, 95):
-                value = float(np.percentile(seconds[engine], percentile)) * 1000
-                metrics[f"{engine}_milliseconds_p{percentile}_{name}"] = {"value": round(value, 2)}
+            metrics |= {f"{engine}_{key}_{name}": value for key, value in milliseconds(seconds[engine]).items()}
     return metrics
-
-
-def processor_seconds() -> tuple[float, float]:
-    """Spent by this process and, where Linux says so, by all; 0 where it does not."""
-    path = Path("/proc/stat")
-    if not path.exists():
-        return time.process_time(), 0.0
-    user, nice, system = (int(field) for field in path.read_text(encoding="ascii").split()[1:4])
-    return time.process_time(), (user + nice + system) / os.sysconf("SC_CLK_TCK")
 
 
 def _quality(found: dict[str, Any], model: Model, rows: Rows) -> dict[str, dict[str, float]]:
     """Macro-F1 of PyTorch and int8 on all rows at the model's thresholds, in batches in the file's order."""
-    data = batches(model, rows, BATCH, list(range(len(rows.texts))))
+    data = batches(model.classify.tokenizer, rows.texts, None, BATCH)
     scores = {}
     for engine in ("pytorch", "int8"):
         run, prepare = found[engine]
@@ -193,12 +176,6 @@ def _quality(found: dict[str, Any], model: Model, rows: Rows) -> dict[str, dict[
     return {name: {"value": round(value, 4 if "share" not in name else 6)} for name, value in metrics.items()}
 
 
-def _padding(data: list[Batch]) -> float:
-    """The share of padding among the tokens of some batches."""
-    real = sum(int(batch["attention_mask"].sum()) for batch in data)
-    return round(1 - real / sum(batch["attention_mask"].size for batch in data), 3)
-
-
 def main() -> None:
     """Parse the command line, measure, write."""
     parser = argparse.ArgumentParser(prog="python -m eval.export_speed", description="Measures exported models.")
@@ -215,26 +192,11 @@ def main() -> None:
         raise InputError(f"model folder '{args.model}': no such folder. Train a model and export it first.")
     model = load_model(str(args.model))
     rows = find("goemotions").load(args.data, "contextless")
-    about = provenance()
-    about["libraries"] |= {"onnxruntime": importlib.metadata.version("onnxruntime")}
-    about["hardware"] += processor()
-    content = measure(args.model, model, rows, args.texts, args.rounds) | about
+    content = measure(args.model, model, rows, args.texts, args.rounds) | about("onnxruntime")
     print(write_result(content, args.out, "system", NAME))
-    if (content["cpu_share_of_others"] or 0) > COMPANY:
-        print(f"others took {content['cpu_share_of_others']:.0%} of the CPU time: measure again on an idle machine.")
+    warn_of_company(content["cpu_share_of_others"])
     for metric, value in content["metrics"].items():
         print(f"{metric:<44}{value['value']:g}")
-
-
-def processor() -> str:
-    """Its name and the instructions that int8 speed depends on, where Linux says so."""
-    path = Path("/proc/cpuinfo")
-    if not path.exists():
-        return ""
-    about = dict(line.partition(":")[::2] for line in path.read_text(encoding="utf-8").splitlines() if ":" in line)
-    known = {key.strip(): value.split() for key, value in about.items()}
-    flags = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx_vnni") if flag in known.get("flags", ())]
-    return f", {' '.join(known.get('model name', ['unknown']))}, {' '.join(flags)}"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Writes <out>/system/zero-shot-speed.json.
 """
 
 import argparse
-import importlib.metadata
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -17,19 +16,17 @@ from typing import Any
 
 import torch
 from tqdm import tqdm
-from transformers import RobertaConfig, RobertaForSequenceClassification, pipeline
+from transformers import pipeline
 
 from dataset_builder.inputs import InputError, run_command
-from dataset_builder.provenance import RESULTS, provenance, write_result
+from dataset_builder.provenance import RESULTS, write_result
 from dataset_builder.taxonomy import LABELS
 from eval.benchmarks import find
 from eval.encoder import BATCH, Encoder, embed_labels, embed_texts, load_encoder
-from eval.export_speed import COMPANY, processor, processor_seconds
+from eval.stand_ins import HYPOTHESIS, ROBERTA_BASE, StandIn, build
+from eval.timing import about, processor_seconds, ratio, share_of_others, warn_of_company
 
 NAME = "zero-shot-speed"
-HYPOTHESIS = "The speaker feels {}."
-ROBERTA_BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
-ENTAILMENT = {0: "contradiction", 1: "neutral", 2: "entailment"}
 
 Classify = Callable[[Sequence[str]], Any]
 
@@ -46,16 +43,7 @@ def bi_encoder(encoder: Encoder) -> Classify:
 
 def nli(tokenizer: Any, sizes: dict[str, int]) -> Classify:
     """A zero-shot pipeline with random weights of these sizes; every label is a text's or is not."""
-    config = RobertaConfig(
-        vocab_size=len(tokenizer),
-        pad_token_id=tokenizer.pad_token_id,
-        type_vocab_size=2,  # of tokenizers that tell the two apart
-        max_position_embeddings=514,
-        id2label=ENTAILMENT,
-        label2id={name: index for index, name in ENTAILMENT.items()},
-        **sizes,
-    )
-    model = RobertaForSequenceClassification(config).eval()
+    model = build(StandIn("roberta", sizes, nli=True, vocabulary=0), tokenizer)
     classify = pipeline("zero-shot-classification", model=model, tokenizer=tokenizer)
 
     def scores(texts: Sequence[str]) -> Any:
@@ -85,13 +73,8 @@ def turns(ours: Classify, theirs: Classify, texts: Sequence[str], few: int, roun
             started = time.perf_counter()
             classify(given)
             speeds[name].append(len(given) / (time.perf_counter() - started))
-    ratios = [fast / slow for fast, slow in zip(*speeds.values(), strict=True)]
     return {
-        "ratio": {
-            "value": round(statistics.median(ratios), 1),
-            "low": round(min(ratios), 1),
-            "high": round(max(ratios), 1),
-        },
+        "ratio": ratio(speeds["bi_encoder"], speeds["nli"], digits=1),
         **{f"{name}_texts_per_second": {"value": round(statistics.median(of), 3)} for name, of in speeds.items()},
     }
 
@@ -115,11 +98,7 @@ def main() -> None:
     texts = rows.texts[: args.texts]
     before = processor_seconds()
     metrics = turns(bi_encoder(encoder), nli(encoder.model.tokenizer, ROBERTA_BASE), texts, args.nli_texts, args.rounds)
-    own, everybody = (after - first for after, first in zip(processor_seconds(), before, strict=True))
-    others = round(max(0.0, 1 - own / everybody), 3) if everybody else None
-    about = provenance()
-    about["libraries"] |= {"sentence-transformers": importlib.metadata.version("sentence-transformers")}
-    about["hardware"] += processor()
+    others = share_of_others(before, processor_seconds())
     content = {
         "name": NAME,
         "model": encoder.name,
@@ -137,11 +116,10 @@ def main() -> None:
         "seeds": [],
         "model_revision": encoder.revision,
         "data_revision": rows.revision,
-        **about,
+        **about("sentence-transformers"),
     }
     print(write_result(content, args.out, "system", NAME))
-    if (others or 0) > COMPANY:
-        print(f"others took {others:.0%} of the CPU time: measure again on an idle machine.")
+    warn_of_company(others)
     for name, found in metrics.items():
         print(f"{name:<32}{found['value']:g}")
 

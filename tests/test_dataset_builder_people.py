@@ -1,11 +1,8 @@
 """Human evaluation: what is drawn, what the page shows, what is read back, and what is measured."""
 
-import importlib.util
 import json
 import random
-import shutil
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -35,9 +32,7 @@ from dataset_builder.quality.people.sample import (
 )
 from dataset_builder.quality.people.score import Panel, ratios_of, score
 from dataset_builder.taxonomy import EMOTIONS, LABEL_TO_INDEX, LABELS, NEUTRAL
-from tests.conftest import Command
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+from tests.conftest import Command, contrast
 
 
 def wanted(**change: Any) -> Wanted:
@@ -520,20 +515,6 @@ def test_the_command_writes_a_result_and_a_section(key: Key, tmp_path: Path, com
 # ---------------------------------------------------------------- a browser
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if importlib.util.find_spec("playwright") is None:
-        pytest.skip("playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as started:
-        found = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield found
-        found.close()
-
-
 @pytest.fixture
 def small(corpus: Path, tmp_path: Path) -> tuple[Key, Path]:
     key = draw(open_corpus(corpus), wanted(rows=10, annotators=2))
@@ -672,13 +653,3 @@ def test_it_fits_a_phone_and_can_be_read(browser: Any, small: tuple[Key, Path], 
     )
     for ink, ground in pairs:
         assert contrast(ink, ground) >= 4.5, (ink, ground)
-
-
-def contrast(one: str, two: str) -> float:
-    """WCAG's contrast ratio of two CSS colours `rgb(r, g, b)`."""
-    lights = []
-    for colour in (one, two):
-        channels = [int(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-        lights.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)
-    return max(lights) / min(lights)

@@ -1,0 +1,150 @@
+"""Emo Pillars in the browser: the 28 emotions of a text, alone or in its situation, or labels of your own.
+
+python app.py. EMO_PILLARS_MODELS=FOLDER takes the models from a folder, EMO_PILLARS_OWNER=NAME from somebody else's.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import gradio as gr
+
+from chart import message, page, waiting
+from scores import CannotAnswer, emotions, own_labels, read_labels
+
+HEADING = """# Emo Pillars
+Small, open models that read the emotions of an English text, several at a time: over 28 labels, in a situation or
+without one, or over any labels of yours."""
+LIMITS = """**Not for judging real people**, least of all at work, in schools or in care. The models read English words,
+not minds; they miss irony, and rare emotions are weak. What you write is scored and not kept by this page."""
+PLANNED = "Well, that went as planned."
+SITUATED = {
+    "We got the keys today, the house is finally ours!": ("We got the keys today, the house is finally ours!", ""),
+    PLANNED: (PLANNED, ""),
+    f"{PLANNED} (the cake)": (PLANNED, "The cake Ada baked all morning fell off the table in front of her guests."),
+    f"{PLANNED} (the concert)": (PLANNED, "After a year of rehearsals, Ada's first concert ended in an ovation."),
+    "Why would anyone hide the remote in the fridge?": ("Why would anyone hide the remote in the fridge?", ""),
+    "The train leaves at nine from platform four.": ("The train leaves at nine from platform four.", ""),
+}
+LABELLED = {
+    "The wall: joy, quiet pride, dread": ("Nobody noticed, but I built that wall.", "joy, quiet pride, dread"),
+    "The coat: grief, hope, longing, boredom": (
+        "He left his coat on the chair, as if he would be back by supper.",
+        "grief, hope, longing, boredom",
+    ),
+    "The invoice: satisfied, frustrated, urgent, amused": (
+        "Third time I am calling about the same invoice.",
+        "satisfied, frustrated, urgent, amused",
+    ),
+}
+
+
+def show_emotions(text: str, situation: str) -> str:
+    """The answer of the first tab."""
+    try:
+        return page(emotions(text, situation), grouped=True)
+    except CannotAnswer as reason:
+        return message(str(reason))
+
+
+def show_own_labels(text: str, labels: str) -> str:
+    """The answer of the second tab."""
+    try:
+        return page(own_labels(text, read_labels(labels)), grouped=False)
+    except CannotAnswer as reason:
+        return message(str(reason))
+
+
+def tab(
+    name: str, show: Callable[[str, str], str], second: gr.Textbox, button: str, examples: dict[str, tuple[str, str]]
+) -> None:
+    """A tab: a text and a second field, a button, examples that answer when they are picked, and the answer.
+
+    `name` begins the ids of the parts. Narrow screens have the answer before the examples (style.css).
+    """
+    with gr.Row(elem_classes="emo-tab"):
+        with gr.Column(elem_classes="emo-asked"):
+            text = gr.Textbox(
+                label="Text", placeholder="What somebody said or wrote", lines=3, max_lines=8, elem_id=f"{name}-text"
+            )
+            second.render()
+            ask = gr.Button(button, variant="primary", elem_id=f"{name}-ask")
+        with gr.Column(elem_classes="emo-answered"):
+            found = gr.HTML(waiting("The scores will be here."), elem_id=f"{name}-found", apply_default_css=False)
+        with gr.Column(elem_classes="emo-examples"):
+            gr.Examples(
+                [list(example) for example in examples.values()],
+                inputs=[text, second],
+                outputs=found,
+                fn=show,
+                example_labels=list(examples),
+                run_on_click=True,
+                cache_examples=False,
+                api_visibility="private",
+            )
+    for number, trigger in enumerate((ask.click, text.submit, second.submit)):
+        trigger(
+            show,
+            [text, second],
+            found,
+            api_name=name,
+            api_visibility="private" if number else "public",
+            show_progress="minimal",
+            scroll_to_output=True,
+        )
+
+
+def interface() -> gr.Blocks:
+    """The page."""
+    situation = gr.Textbox(
+        label="Situation (optional)",
+        info="What happened before. With it, a context-aware model answers.",
+        placeholder="What happened",
+        lines=2,
+        max_lines=6,
+        elem_id="emotions-situation",
+        render=False,
+    )
+    labels = gr.Textbox(
+        label="Labels",
+        info="With commas between them. The model was trained for none of them in particular.",
+        placeholder="joy, quiet pride, dread",
+        lines=2,
+        max_lines=6,
+        elem_id="labels-labels",
+        render=False,
+    )
+    with gr.Blocks(title="Emo Pillars", analytics_enabled=False) as blocks:
+        gr.Markdown(HEADING)
+        with gr.Tab("28 emotions"):
+            tab("emotions", show_emotions, situation, "Read the emotions", SITUATED)
+        with gr.Tab("Your own labels"):
+            tab("labels", show_own_labels, labels, "Score the labels", LABELLED)
+        gr.Markdown(LIMITS, elem_id="limits")
+    return blocks
+
+
+def theme() -> gr.themes.Base:
+    """Plain fields, text that can be read in both schemes, and no fonts from elsewhere."""
+    plain = gr.themes.Default(
+        primary_hue="teal", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+    )
+    return plain.set(
+        body_text_color_subdued="#565e6b",
+        body_text_color_subdued_dark="#b3bac5",
+        block_info_text_color="#565e6b",
+        block_info_text_color_dark="#b3bac5",
+        input_placeholder_color="#6b7280",
+        input_placeholder_color_dark="#9aa3b1",
+        button_primary_background_fill="#0d7a66",
+        button_primary_background_fill_dark="#0d7a66",
+        button_primary_background_fill_hover="#0a6252",
+        button_primary_background_fill_hover_dark="#0a6252",
+        button_primary_text_color="white",
+        button_primary_text_color_dark="white",
+    )
+
+
+if __name__ == "__main__":
+    style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+    # In the head and not as `css`, whose rewriting drops container queries.
+    interface().launch(theme=theme(), head=f"<style>{style}</style>", footer_links=[])

@@ -1,0 +1,225 @@
+"""Asks the published models, with stock libraries only: nothing of the project is installed where this file runs."""
+
+import csv
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+from sentence_transformers import SentenceTransformer
+from transformers import pipeline
+
+CONTEXTLESS = "NAMESPACE/emo-pillars-contextless-minilm-goemotions"
+CONTEXTUAL = "NAMESPACE/emo-pillars-contextual-minilm"
+ZERO_SHOT = "NAMESPACE/emo-pillars-zeroshot-minilm"
+FOLDER = "EMO_PILLARS_MODELS"  # environment: a folder of model folders, instead of the Hub
+OWNER = "EMO_PILLARS_OWNER"  # environment: whose models, instead of those written above
+REFERENCE = "reference.safetensors"
+MOST_CHARACTERS = 20_000
+MOST_LABELS = 50
+TINY = 1e-6
+
+_TURN = threading.Lock()  # one visitor after the other: a tokenizer cannot serve two, and a model is loaded once
+
+
+class CannotAnswer(Exception):
+    """What stands in the way of an answer, in words for the visitor."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A label's score and the score from which on the text is given the label, both from 0 to 1."""
+
+    label: str
+    value: float
+    threshold: float
+
+    @property
+    def given(self) -> bool:
+        """Whether the text has the label."""
+        return self.value >= self.threshold
+
+
+@dataclass(frozen=True)
+class Answer:
+    """All labels' scores, the model that gave them (a folder or Hub id), and what the visitor has to know of them."""
+
+    scores: tuple[Score, ...]
+    model: str
+    notes: tuple[str, ...] = ()
+
+
+def emotions(text: str, situation: str = "") -> Answer:
+    """The 28 emotions of a text: by the context-less model or, where there is a situation, by the contextual one.
+
+    Raises:
+        CannotAnswer: no text, far too much of it, or the model does not load.
+    """
+    text, situation = checked(text), situation.strip()[: MOST_CHARACTERS + 1]
+    checked(situation or text)
+    place = place_of(CONTEXTUAL if situation else CONTEXTLESS)
+    with _TURN:
+        classify = classifier(place)
+        tokenizer = classify.tokenizer
+        limit = min(tokenizer.model_max_length, classify.model.config.max_position_embeddings)
+        if not situation:
+            notes = said_of_cut("text", tokenizer, text, limit - tokenizer.num_special_tokens_to_add(pair=False))
+            found = classify(text, truncation=True)[0]
+        else:
+            room = limit - tokenizer.num_special_tokens_to_add(pair=True) - len(spans(tokenizer, text))
+            if room > 0:
+                notes, strategy = said_of_cut("situation", tokenizer, situation, room), "only_second"
+            else:
+                notes = (f"Text and situation are longer than the model reads, {limit} tokens: both were cut.",)
+                strategy = "longest_first"
+            found = classify({"text": text, "text_pair": situation}, truncation=strategy)
+    thresholds = classify.model.config.thresholds
+    scores = [Score(one["label"], float(one["score"]), float(thresholds[one["label"]])) for one in found]
+    return Answer(tuple(scores), place, notes)
+
+
+def own_labels(text: str, labels: Sequence[str]) -> Answer:
+    """Any labels' scores: sigmoid(cosine / temperature + bias), by the bi-encoder.
+
+    Raises:
+        CannotAnswer: no text, far too much of it, or the model does not load.
+    """
+    text, place = checked(text), place_of(ZERO_SHOT)
+    with _TURN:
+        model, reference = bi_encoder(place)
+        tokenizer, prompt = model.tokenizer, model.prompts.get("query") or ""
+        room = model.max_seq_length - tokenizer.num_special_tokens_to_add(pair=False) - len(spans(tokenizer, prompt))
+        notes = said_of_cut("text", tokenizer, text, room)
+        columns = model.encode_document(list(labels))
+        scale = model[0].auto_model.config.zero_shot
+        cosines = model.similarity(model.encode_query([text]), columns)
+        probabilities = (cosines / scale["temperature"] + scale["bias"]).sigmoid()[0].cpu()
+        cuts = np.full(len(labels), 0.5)
+        if reference is not None:
+            of_reference = model.similarity(reference, columns) / scale["temperature"] + scale["bias"]
+            cuts = thresholds_of(of_reference.cpu().numpy().astype(np.float64))
+    scores = zip(labels, probabilities.tolist(), cuts.tolist(), strict=True)
+    return Answer(tuple(Score(*one) for one in scores), place, notes)
+
+
+def thresholds_of(logits: np.ndarray) -> np.ndarray:
+    """For each label the probability from which on a text has it, from logits (texts, labels) of unlabelled texts.
+
+    It is the one with the largest F1 that is to be expected if a text has one of the labels on average; of a single
+    label every other text has it. In the project this is the rule `expected_f1` of eval/rules.py.
+    """
+    wanted = min(1.0, logits.shape[1] / 2)
+    low, high = -100 - logits.max(), 100 - logits.min()
+    for _ in range(100):
+        shift = (low + high) / 2
+        low, high = (shift, high) if sigmoid(logits + shift).sum(axis=1).mean() < wanted else (low, shift)
+    ordered = -np.sort(-sigmoid(logits + shift), axis=0)
+    chosen = np.arange(1, len(ordered) + 1)[:, None]
+    expected = 2 * np.cumsum(ordered, axis=0) / (chosen + ordered.sum(axis=0))
+    best = np.take_along_axis(ordered, expected.argmax(axis=0)[None], axis=0)[0].clip(TINY, 1 - TINY)
+    return sigmoid(np.log(best / (1 - best)) - shift)
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of logits."""
+    found: np.ndarray = 1 / (1 + np.exp(-logits.clip(-500, 500)))
+    return found
+
+
+def read_labels(given: str) -> list[str]:
+    """Labels from a list with commas or lines between them; quotes hold a comma inside a label.
+
+    Raises:
+        CannotAnswer: there is none, or there are too many.
+    """
+    (fields,) = csv.reader([" , ".join(given.splitlines())], skipinitialspace=True) if given.strip() else [[]]
+    labels = list(dict.fromkeys(label for field in fields if (label := " ".join(field.split()))))
+    if not labels:
+        raise CannotAnswer("Write one label or more, with commas between them: joy, quiet pride, dread.")
+    if len(labels) > MOST_LABELS:
+        raise CannotAnswer(f"These are {len(labels)} labels; this page takes up to {MOST_LABELS} at once.")
+    return labels
+
+
+def checked(text: str) -> str:
+    """The text without blanks around it. Raises CannotAnswer where nothing is left, or far too much."""
+    text = text.strip()
+    if not text:
+        raise CannotAnswer("Write a text first: a sentence or two that somebody said or wrote.")
+    if len(text) > MOST_CHARACTERS:
+        raise CannotAnswer(f"This is too long for the page: give up to {MOST_CHARACTERS:,} characters at once.")
+    return text
+
+
+def spans(tokenizer: Any, text: str) -> list[tuple[int, int]]:
+    """Where each token of a text starts and ends."""
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False, truncation=False)
+    found: list[tuple[int, int]] = encoded["offset_mapping"]
+    return found
+
+
+def said_of_cut(name: str, tokenizer: Any, text: str, room: int) -> tuple[str, ...]:
+    """A note on what does not fit into `room` tokens and so is not read; none where all fits."""
+    tokens = spans(tokenizer, text)
+    if len(tokens) <= room:
+        return ()
+    from_start = tokenizer.truncation_side == "left"
+    lost = text[: tokens[-room][0]] if from_start else text[tokens[room - 1][1] :]
+    side = "start" if from_start else "end"
+    return (f"The {name} is longer than the model reads: {len(tokens)} tokens, {room} fit. Cut at its {side}: "
+            f"“{shortened(lost)}”",)  # fmt: skip
+
+
+def shortened(text: str, words: int = 8) -> str:
+    """A text's first and last words, with a mark of what is left out between."""
+    found = text.split()
+    return " ".join(found if len(found) <= 2 * words else [*found[:words], "…", *found[-words:]])
+
+
+def place_of(name: str) -> str:
+    """Where a model is: a Hub id, or a folder of that name if the environment says so."""
+    own = name.rpartition("/")[2]
+    if folder := os.environ.get(FOLDER):
+        return str(Path(folder) / own)
+    return f"{owner}/{own}" if (owner := os.environ.get(OWNER)) else name
+
+
+@cache
+def classifier(place: str) -> Any:
+    """A text-classification pipeline, loaded once. Raises CannotAnswer when it does not load."""
+    try:
+        return pipeline("text-classification", model=place, top_k=None)
+    except (OSError, ValueError, HfHubHTTPError, SafetensorError) as error:
+        raise _missing(place, error) from error
+
+
+@cache
+def bi_encoder(place: str) -> tuple[Any, np.ndarray | None]:
+    """The bi-encoder and the embeddings of unlabelled texts that it brings, loaded once. Raises like `classifier`."""
+    try:
+        return SentenceTransformer(place), _reference(place)
+    except (OSError, ValueError, HfHubHTTPError, SafetensorError) as error:
+        raise _missing(place, error) from error
+
+
+def _reference(place: str) -> np.ndarray | None:
+    """Embeddings (texts, size) of the unlabelled texts that a model brings; None where it brings none."""
+    try:
+        path = Path(place) / REFERENCE if Path(place).is_dir() else Path(hf_hub_download(place, REFERENCE))
+        embeddings: np.ndarray = load_file(path)["embeddings"].astype(np.float32)
+    except (FileNotFoundError, EntryNotFoundError):
+        return None
+    return embeddings
+
+
+def _missing(place: str, error: Exception) -> CannotAnswer:
+    print(f"{place}: does not load: {error}")  # for the log of the Space; visitors need not see paths and traces
+    return CannotAnswer(f"The model {Path(place).name} does not load just now. Try again in a minute.")
