@@ -181,8 +181,8 @@ def test_lost_answers_and_faults_double_nothing(places: list[str], command: Comm
 
 @pytest.mark.end_to_end
 def test_a_push_that_is_killed_is_finished_by_the_next(places: list[str], tmp_path: Path) -> None:
-    metrics = measure(places, tmp_path, kills=3)["metrics"]
-    assert metrics["kills"]["value"] == 3
+    metrics = measure(places, tmp_path, kills=4)["metrics"]
+    assert metrics["kills"]["value"] == 4
     assert metrics["inconsistent"]["value"] == 0
     assert metrics["kills_between_commits"]["value"] > 0
 
