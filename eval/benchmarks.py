@@ -189,6 +189,7 @@ BENCHMARKS = {
             licence="cc-by-4.0",
             citation="Demszky et al. 2020, arXiv 2005.00547",
             hub=GOEMOTIONS,
+            expected={"emo-pillars-contextless-minilm-goemotions": 0.539},
         ),
         *(
             Benchmark(
