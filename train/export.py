@@ -156,7 +156,7 @@ def _write(model: Any, tokenizer: Any, part: Path) -> dict[str, Any]:
 def _last_products(lean: Path) -> list[str]:
     """The products of the last layer and the head, by name: what they lose nothing mends, and they are little work.
 
-    On GoEmotions' validation texts the probabilities of a trained model are a sixth nearer to PyTorch's with them whole.
+    On GoEmotions' validation texts a trained model's probabilities are a sixth nearer to PyTorch's with them whole.
     """
     names = [node.name for node in onnx.load(lean).graph.node if node.op_type in ("MatMul", "Gemm")]
     return names[max(index for index, name in enumerate(names) if "/joined." in name) :]
