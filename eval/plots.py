@@ -86,6 +86,6 @@ def _reliability(result: dict[str, Any]) -> bytes:
 
 
 def _diagonal(axes: "Axes") -> None:
-    axes.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle=":")
-    axes.text(0.98, 0.9, "as it should be", ha="right", fontsize=8, rotation=45, rotation_mode="anchor")
+    axes.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle=":", label="as it should be")
+    axes.legend(loc="upper left", frameon=False, fontsize=8)
     axes.set_ylim(0, 1)

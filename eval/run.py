@@ -90,6 +90,8 @@ def main() -> None:
         return
     if not args.benchmark or len(args.data) > 1:
         raise InputError("give --benchmark, and at most one --data.")
+    for name in args.benchmark:
+        find(name)  # a wrong name is said before a model is loaded
     data = args.data[0] if args.data else None
     if args.texts:
         rows = find(args.benchmark[0]).load(data, "contextless")

@@ -232,7 +232,7 @@ def test_a_perfect_encoder_has_perfect_numbers() -> None:
     for kind in ("several", "single"):
         found = measure(Task(kind, texts, LABELS, {}, gold, "r", "p"), [encoder])
         assert found["metrics"]["macro_f1"]["value"] == 1.0
-        assert found["per_label"]["joy"] == {"f1": 1.0, "support": 3}
+        assert found["per_label"]["joy"] == {"f1": 1.0, "precision": 1.0, "recall": 1.0, "support": 3}
     ratings = np.array([[TAXONOMY[name], 0.0] for name in texts])
     anchors = measure(Task("several", texts, LABELS, {}, gold, "r", "p"), [encoder])["metrics"]
     assert anchors["average_precision"]["value"] == anchors["roc_auc"]["value"] == 1.0

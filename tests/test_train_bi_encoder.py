@@ -16,7 +16,7 @@ from transformers import AutoTokenizer, set_seed
 
 from dataset_builder.inputs import InputError, read_recipe
 from dataset_builder.taxonomy import LABELS
-from push import _model_files
+from publish.plan import _model_files
 from tests.conftest import ROOT, Command
 from tests.test_train_runs import LAUNCH, Interrupted, _encoder, _losses
 from train import bi_data, bi_encoder

@@ -15,10 +15,10 @@ from dataset_builder.domains.prepare import prepare
 from dataset_builder.inputs import InputError, read_recipe
 from dataset_builder.taxonomy import LABELS
 from eval.benchmarks import find
+from eval.measure import decide
 from eval.metrics import accuracy
 from eval.predict import load_model as load_model_folder
 from eval.predict import probabilities
-from eval.run import decide
 from tests.conftest import ROOT, Command
 from train import classifier
 from train.checkpoint import CHECKPOINT, Progress, moving_average
