@@ -10,7 +10,7 @@ from eval.benchmarks import BENCHMARKS, Benchmark
 from eval.classifiers import load_seeds
 from eval.run import measure_models
 from eval.zero_shot_benchmarks import TASKS
-from eval.zero_shot_run import measure_encoders
+from eval.zero_shot_run import load_encoders, measure_encoders
 
 DOMAINS = Path("work/domains")
 PUBLISHED = "emo-pillars-"  # the names of what is published; variants have others
@@ -75,13 +75,13 @@ def _classifier(seeds: Sequence[Path], data: dict[str, str], out: Path) -> set[s
 
 
 def _encoder(seeds: Sequence[Path], data: dict[str, str], out: Path) -> set[str]:
-    missing = set()
-    for name in TASKS:
+    models, missing = load_encoders([str(place) for place in seeds]), set()
+    for name, load in TASKS.items():
         is_ours = name.startswith("labels-")
         of_set = BENCHMARKS[name].rows_of if name in BENCHMARKS else name
         place = None if is_ours else data.get(of_set)
         if is_ours or place or (name in BENCHMARKS and BENCHMARKS[name].hub):
-            measure_encoders([str(seed) for seed in seeds], name, place, out=out)
+            measure_encoders(models, name, load(place), out=out)
         else:
             missing.add(of_set)
     return missing

@@ -32,6 +32,7 @@ from eval.timing import (
     SINGLE,
     Batch,
     about,
+    at_least_one,
     batches,
     in_turn,
     milliseconds,
@@ -185,9 +186,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="turns of each")
     parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
-    for name in ("texts", "rounds"):
-        if getattr(args, name) < 1:
-            raise InputError(f"--{name} {getattr(args, name)}: give 1 or more.")
+    at_least_one(args, "texts", "rounds")
     if not args.model.is_dir():
         raise InputError(f"model folder '{args.model}': no such folder. Train a model and export it first.")
     model = load_model(str(args.model))

@@ -67,9 +67,7 @@ def measure(
         told = np.stack([valence_of(of_seed) for of_seed in scores], axis=1)
         found = {"pearson_valence": pearson, "concordance_valence": concordance}
         return {name: over_seeds(function, gold[:, 0], told) for name, function in found.items()}
-    predicted = np.stack(
-        [decide(benchmark, of_seed, own) for of_seed, own in zip(scores, thresholds, strict=True)], axis=1
-    )
+    predicted = _decided(benchmark, scores, thresholds)
     metrics: Metrics = {"macro_f1": over_seeds(macro_f1, gold, predicted)}
     if benchmark.kind == "several":
         metrics |= _of_several(benchmark, gold, predicted, scores)
@@ -80,6 +78,11 @@ def measure(
         columns = [benchmark.classes.index(name) for name in benchmark.emotions]
         metrics["micro_f1_emotions"] = over_seeds(micro_f1, gold[:, columns], predicted[:, :, columns])
     return metrics
+
+
+def _decided(benchmark: Benchmark, scores: Sequence[np.ndarray], thresholds: Sequence[np.ndarray]) -> np.ndarray:
+    """The predictions of all seeds, (rows, seeds, the benchmark's classes)."""
+    return np.stack([decide(benchmark, of, own) for of, own in zip(scores, thresholds, strict=True)], axis=1)
 
 
 def _of_several(benchmark: Benchmark, gold: np.ndarray, predicted: np.ndarray, scores: Sequence[np.ndarray]) -> Metrics:
@@ -141,7 +144,7 @@ def details(
     """What a card shows besides the metrics: the classes one by one and, of probabilities, their reliability."""
     if benchmark.kind == "affect":
         return {"per_label": {}}
-    predicted = np.stack([decide(benchmark, of, own) for of, own in zip(scores, thresholds, strict=True)], axis=1)
+    predicted = _decided(benchmark, scores, thresholds)
     named = thresholds[0] if benchmark.kind == "several" and benchmark.bridge is None else None
     found: dict[str, Any] = {"per_label": by_class(benchmark.classes, gold, predicted, named)}
     if benchmark.kind == "several":

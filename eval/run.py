@@ -26,19 +26,16 @@ from eval.predict import Model, probabilities
 MODELS = Path("work/models")
 
 
-def measure_models(models: Sequence[Model], names: Sequence[str], data: str | None, out: Path) -> list[dict[str, Any]]:
+def measure_models(models: Sequence[Model], names: Sequence[str], data: str | None, out: Path) -> None:
     """Measure the seeds of a model on benchmarks and write a file for each; rows that they share are scored once."""
     config = models[0].record.get("recipe", {}).get("config", "contextless")
     known: dict[str, list[np.ndarray]] = {}
-    contents = []
     for benchmark in map(find, names):
         rows = benchmark.load(data, config)
         if benchmark.rows_of not in known:
             known[benchmark.rows_of] = [probabilities(model, rows.texts, rows.contexts) for model in models]
         content = result(models, benchmark, rows, known[benchmark.rows_of])
         show(benchmark, content, write_result(content, out, models[0].name, benchmark.name))
-        contents.append(content)
-    return contents
 
 
 def measure_scores(path: Path, name: str, names: Sequence[str], data: str | None, threshold: float, out: Path) -> None:

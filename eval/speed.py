@@ -35,6 +35,7 @@ from eval.timing import (
     SHARE,
     SINGLE,
     about,
+    at_least_one,
     batches,
     in_turn,
     milliseconds,
@@ -210,9 +211,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="turns of each")
     parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
-    for name in ("limit", "nli_texts", "rounds"):
-        if getattr(args, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}: give 1 or more.")
+    at_least_one(args, "limit", "nli_texts", "rounds")
     rows = find("goemotions").load(args.data, "contextless")
     texts, threads = rows.texts[: args.limit], torch.get_num_threads()
     found, revisions, tokenizer = ours(args.model, texts)

@@ -1,5 +1,6 @@
 """What measures of speed share: prepared batches, turns, ratios, and how much of the machine was ours."""
 
+import argparse
 import importlib.metadata
 import os
 import statistics
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from dataset_builder.inputs import InputError
 from dataset_builder.provenance import provenance
 
 SINGLE, BATCH = 1, 32
@@ -47,6 +49,13 @@ def seconds_of(run: Callable[[T], Any], data: Sequence[T]) -> list[float]:
         run(batch)
         spent.append(time.perf_counter() - started)
     return spent
+
+
+def at_least_one(args: argparse.Namespace, *names: str) -> None:
+    """Raises InputError where one of these options of a command line is below 1."""
+    for name in names:
+        if getattr(args, name) < 1:
+            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}: give 1 or more.")
 
 
 def in_turn(names: Sequence[str], turn: int) -> list[str]:

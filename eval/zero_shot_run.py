@@ -148,13 +148,17 @@ def result(task: Task, benchmark: str, models: Sequence[Encoder], beside: Encode
     return content | about
 
 
-def measure_encoders(
-    places: Sequence[str], name: str, data: str | None, beside: str | None = None, out: Path = RESULTS, **how: Any
-) -> None:
-    """Measure the seeds of a bi-encoder on a benchmark, write the file, print its headline."""
-    task = find_task(name)(data)
+def load_encoders(places: Sequence[str]) -> list[Encoder]:
+    """The bi-encoders of one recipe. Raises InputError as `check_seeds` does."""
     models = [load_encoder(place) for place in places]
     check_seeds([model.record for model in models], places)
+    return models
+
+
+def measure_encoders(
+    models: Sequence[Encoder], name: str, task: Task, beside: str | None = None, out: Path = RESULTS, **how: Any
+) -> None:
+    """Measure the seeds of a bi-encoder on a benchmark's task, write the file, print its headline."""
     content = result(task, name, models, load_encoder(beside) if beside else None, **how)
     print(write_result(content, out, models[0].name, name))
     for of in (content, content.get("beside")):
@@ -177,7 +181,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
     how = {"rule": args.rule, "by_targets": args.by_targets, "defined": args.definitions}
-    measure_encoders(args.model, args.benchmark, args.data, args.beside, args.out, **how)
+    task = find_task(args.benchmark)(args.data)
+    measure_encoders(load_encoders(args.model), args.benchmark, task, args.beside, args.out, **how)
 
 
 if __name__ == "__main__":

@@ -18,13 +18,13 @@ import torch
 from tqdm import tqdm
 from transformers import pipeline
 
-from dataset_builder.inputs import InputError, run_command
+from dataset_builder.inputs import run_command
 from dataset_builder.provenance import RESULTS, write_result
 from dataset_builder.taxonomy import LABELS
 from eval.benchmarks import find
 from eval.encoder import BATCH, Encoder, embed_labels, embed_texts, load_encoder
 from eval.stand_ins import HYPOTHESIS, ROBERTA_BASE, StandIn, build
-from eval.timing import about, processor_seconds, ratio, share_of_others, warn_of_company
+from eval.timing import about, at_least_one, processor_seconds, ratio, share_of_others, warn_of_company
 
 NAME = "zero-shot-speed"
 
@@ -89,9 +89,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="turns of each")
     parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
-    for name in ("texts", "nli_texts", "rounds"):
-        if getattr(args, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}: give 1 or more.")
+    at_least_one(args, "texts", "nli_texts", "rounds")
     encoder = load_encoder(args.model)
     encoder.model.to("cpu")
     rows = find("goemotions").load(args.data, "contextless")
