@@ -44,6 +44,10 @@ def main() -> int | None:
     )
     describe.add_argument("--limit", type=int, help="at most so many texts, drawn by hash")
     describe.set_defaults(run=_describe_texts)
+    write = commands.add_parser("write-texts", help="texts that a teacher writes for emotion words, for a bi-encoder")
+    write.add_argument("--recipe", required=True, help="as dataset_builder/recipes/writing/smollm2.yaml")
+    write.add_argument("--work-dir", required=True, type=Path, help="where to write; what is published is corpus/")
+    write.set_defaults(run=_write_texts)
     domain = commands.add_parser("domain", help="another emotion data set, from its official files, in the 28 labels")
     domain.add_argument("name", help=", ".join(DOMAINS))
     domain.add_argument("--source", required=True, type=Path, help="the folder of the set's official files")
@@ -113,6 +117,22 @@ def _describe_texts(args: argparse.Namespace) -> None:
     for config, splits in manifest["rows"].items():
         print(f"{corpus} {config}: {', '.join(f'{count} {split}' for split, count in splits.items())}")
     print(f"{manifest['descriptors_per_text']} descriptors a text, of {len(manifest['words'])} words; ", end="")
+    print(f"rejected: {manifest['rejected'] or 'nothing'}")
+    if not made:
+        print(f"{args.work_dir} is complete; nothing was changed.")
+
+
+def _write_texts(args: argparse.Namespace) -> None:
+    from dataset_builder.publish import CORPUS
+    from dataset_builder.shards import read_json
+    from dataset_builder.texts.write import write
+    from dataset_builder.texts.writing_recipe import WritingRecipe
+
+    made = write(read_recipe(args.recipe, WritingRecipe), args.work_dir)
+    corpus = args.work_dir / CORPUS
+    manifest = read_json(corpus / "manifest.json")
+    for config, splits in manifest["rows"].items():
+        print(f"{corpus} {config}: {', '.join(f'{count} {split}' for split, count in splits.items())}")
     print(f"rejected: {manifest['rejected'] or 'nothing'}")
     if not made:
         print(f"{args.work_dir} is complete; nothing was changed.")

@@ -21,7 +21,7 @@ from dataset_builder.inputs import InputError
 from dataset_builder.recipe import Run
 from dataset_builder.schema import Narrative, UnitRecord, Usage
 from dataset_builder.shards import Journal, Shard, held, read_json, read_lines, shard_path, write_json
-from dataset_builder.stages import STAGES, WORDS, Stage
+from dataset_builder.stages import ALONE, STAGES, Stage
 from dataset_builder.teachers import NO_CONNECTION, Teacher, load_teacher
 
 NARRATIVES = "narratives"
@@ -45,7 +45,7 @@ class Flow(PipelineStep):  # type: ignore[misc]
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:
         """Do one shard; what a former run finished of it is not asked again."""
-        stages = tuple(stage for stage in (*STAGES, WORDS) if stage.name in self.stages)
+        stages = tuple(stage for stage in (*STAGES, *ALONE) if stage.name in self.stages)
         work = Path(self.work_dir)
         lock = work / PROGRESS / f"{rank:05d}.lock"
         with held(lock, f"{work}: another job is at shard {rank}"):  # jobs submitted twice to a cluster

@@ -84,6 +84,14 @@ class WordsRow(Row):
     written: tuple[str, ...] = ()
 
 
+class WrittenRow(Row):
+    """A text that the teacher wrote for an emotion word, and the prompt by which it was asked."""
+
+    text: str
+    word: str
+    prompt: str
+
+
 class SituatedRow(LabelledRow):
     """An utterance with the situation it was made in; `context_original` is the situation before cleaning."""
 

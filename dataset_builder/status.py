@@ -7,7 +7,7 @@ from dataset_builder.engine import MANIFEST, read_manifest, read_progress
 from dataset_builder.flow import NARRATIVES
 from dataset_builder.inputs import InputError
 from dataset_builder.publish import CORPUS
-from dataset_builder.stages import STAGES, WORDS, Stage
+from dataset_builder.stages import ALONE, STAGES, Stage
 
 
 def status(work_dir: Path) -> str:
@@ -43,7 +43,7 @@ def status(work_dir: Path) -> str:
 
 def _stages(work_dir: Path) -> tuple[Stage, ...]:
     """Those of a build, or the one of a run that describes given texts."""
-    return (WORDS,) if (work_dir / WORDS.name).exists() else STAGES
+    return tuple(stage for stage in ALONE if (work_dir / stage.name).exists()) or STAGES
 
 
 def elapsed(work_dir: Path) -> float:

@@ -75,13 +75,14 @@ def model_section(name: str, results: dict[str, Result], ablations: Sequence[Res
     first = BENCHMARKS[main["benchmark"]]
     others = [(BENCHMARKS[of], found) for of, found in results.items() if of in BENCHMARKS and found is not main]
     parts = [_scores([(first, main)], first.kind), *_plots(main)]
+    also = [_scores(of_kind, kind) for kind in COLUMNS if (of_kind := [o for o in others if o[0].kind == kind])]
+    parts += ["On other benchmarks:", *also] if also else []
     if first.name in REPORTED:
         rows = [[r.system, r.parameters, f"{r.value:.3f}", r.how] for r in REPORTED[first.name]]
         titles = ["system", "parameters", COLUMNS[first.kind][first.headline], "threshold"]
         parts.append(f"Others on the same rows, as they report it (not measured here):\n\n{table(titles, rows)}")
     if of_same := [found for found in ablations if found["benchmark"] == first.name]:
         parts.append(_ablations(first, main, of_same))
-    parts += [_scores(of_kind, kind) for kind in COLUMNS if (of_kind := [o for o in others if o[0].kind == kind])]
     parts += _notes([(first, main), *others])
     if "context" in results:
         parts.append(_context(results["context"]))

@@ -23,6 +23,7 @@ from dataset_builder.recipe import EmbeddedTeacher
 from dataset_builder.schema import Descriptor
 from dataset_builder.shards import read_json, read_lines, shard_path
 from dataset_builder.stages.descriptors import emotion_words
+from dataset_builder.stages.likelihood import CONTENT_FREE
 from dataset_builder.stages.words import log_probabilities
 from dataset_builder.status import status as said_by_status
 from dataset_builder.taxonomy import LABELS
@@ -277,6 +278,38 @@ def test_a_teacher_may_write_its_own_descriptors(texts: Path, tmp_path: Path) ->
     manifest = read_json(tmp_path / "work/corpus/manifest.json")
     assert sum(manifest["rejected"].values()) + sum(manifest["rows"]["descriptors"].values()) == len(TEXTS)
     assert manifest["rejected"]
+
+
+def test_texts_may_be_described_by_their_cues(texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    score = Scripted.score
+
+    async def counted(self: Scripted, request: Request, choices: Sequence[str]) -> Any:
+        asked.append(request.user)
+        return await score(self, request, choices)
+
+    monkeypatch.setattr(Scripted, "score", counted)
+    settings = {"describer": "cues", "prompts": ["felt"], "cues": {"in_texts": [5, 5], "encoder_share": 0}}
+    made = recipe(**settings)
+    assert run(made, texts, tmp_path / "work")
+    # number, odd, thing, very; odd thing, thing number, very odd, very very
+    assert len(asked) == 8 + len(CONTENT_FREE)
+    corpus = load_dataset(str(tmp_path / "work/corpus"), "descriptors")
+    rows = {row["text"]: row["descriptors"] for split in corpus.values() for row in split}
+    assert set(rows) == set(TEXTS), "every text once"
+    assert rows[TEXTS[0]] == rows[TEXTS[7]], "texts with equal cues say the same"
+    assert rows[TEXTS[0]] != rows[TEXTS[1]]
+    asked.clear()
+    assert run(
+        recipe(**settings | {"cues": settings["cues"] | {"clear_at": 50, "full_at": 51}}), texts, tmp_path / "work"
+    )  # type: ignore[operator]
+    assert not asked, "other weights ask the teacher nothing"
+    corpus = load_dataset(str(tmp_path / "work/corpus"), "descriptors")
+    assert {row["descriptors"][0]["text"] for row in corpus["train"]} == {"neutral"}
+    with pytest.raises(InputError, match="another cues"):
+        run(recipe(**settings | {"cues": {"in_texts": [2]}}), texts, tmp_path / "work")
+    with pytest.raises(InputError, match="no cue in common"):
+        run(recipe(**settings | {"cues": {"in_texts": [500]}}), texts, tmp_path / "other")
 
 
 def test_a_corpus_brings_its_own_descriptors(texts: Path, tmp_path: Path, scripted_work: Path) -> None:

@@ -14,8 +14,19 @@ from dataset_builder.schema import (
     SituatedRow,
     UtteranceRow,
     WordsRow,
+    WrittenRow,
 )
-from dataset_builder.stages import characters, cleaning, context, descriptors, labels, rewriting, utterances, words
+from dataset_builder.stages import (
+    characters,
+    cleaning,
+    context,
+    descriptors,
+    labels,
+    rewriting,
+    utterances,
+    words,
+    writing,
+)
 
 
 @dataclass(frozen=True)
@@ -42,5 +53,7 @@ STAGES = (
     Stage("cleaning", "context", SituatedRow, SituatedRow, cleaning.run),
     Stage("rewriting", "cleaning", SituatedRow, RewrittenRow, rewriting.run),
 )
-# Of texts that are given (dataset_builder/texts): no part of a build.
+# Of texts that are given, and of words that texts are written for (dataset_builder/texts): no part of a build.
 WORDS = Stage("words", "narratives", Narrative, WordsRow, words.run)
+WRITING = Stage("writing", "narratives", Narrative, WrittenRow, writing.run)
+ALONE = (WORDS, WRITING)

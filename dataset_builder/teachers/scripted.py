@@ -40,7 +40,8 @@ class Scripted:
         if draw.random() < self._bad_share:
             text, cut = self._bad(request, draw)
         else:
-            text = getattr(self, f"_{request.prompt}")(request.user, draw)
+            kind, _, which = request.prompt.partition("/")  # written/diary
+            text = (request.prefill + " " if which else "") + getattr(self, f"_{kind}")(request.user, draw)
         usage = Usage(calls=1, prompt_tokens=_tokens(request.system + request.user), completion_tokens=_tokens(text))
         return Reply(text=text, cut=cut, usage=usage)
 
@@ -93,6 +94,9 @@ class Scripted:
 
     def _descriptors_generated(self, user: str, draw: random.Random) -> str:
         return "Emotions: " + ", ".join(draw.sample([*LABELS[:-1], "quiet hope", "longing"], draw.randint(1, 4)))
+
+    def _written(self, user: str, draw: random.Random) -> str:
+        return f"{_sentence(draw)} {_sentence(draw)}"
 
     def _context(self, user: str, draw: random.Random) -> str:
         return f"{_sentence(draw)} {_sentence(draw)}"

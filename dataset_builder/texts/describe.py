@@ -19,6 +19,7 @@ from dataset_builder.engine import MANIFEST, REJECTS, read_manifest, rows_of, ru
 from dataset_builder.inputs import InputError, fingerprint
 from dataset_builder.publish import CORPUS, seal, write_splits
 from dataset_builder.quality.corpus import open_corpus
+from dataset_builder.quality.encoder import load_encoder
 from dataset_builder.schema import Descriptor, DescriptorsRow, Narrative, Rejected, WordsRow, features
 from dataset_builder.shards import held, read_json, to_line, write_json, write_whole
 from dataset_builder.stages import WORDS
@@ -26,13 +27,14 @@ from dataset_builder.stages.descriptors import emotion_words
 from dataset_builder.stages.likelihood import CONTENT_FREE
 from dataset_builder.stages.words import log_probabilities
 from dataset_builder.teachers import load_teacher
+from dataset_builder.texts import cues
 from dataset_builder.texts.recipe import FOLDER, TextsRecipe
 from dataset_builder.texts.sources import Source, read_sources
 from dataset_builder.texts.weights import advantages, descriptors, usual_without_content
 
 CONFIG = "descriptors"
 RUN = "run.json"
-ANY_TIME = {"name", "executor", "weights", "validation"}  # of a recipe: no row of the teacher's depends on it
+ANY_TIME = {"name", "executor", "weights", "cues", "validation"}  # of a recipe: no row of the teacher's depends on it
 PLACES = {"urls", "api_key_env", "timeout", "retries", "patience", "in_flight", "kept_beginnings"}
 
 
@@ -62,8 +64,9 @@ def describe(
             raise InputError(f"{other}: has no config '{CONFIG}'. --with takes corpora that have it.")
     with held(work_dir / "run.lock", f"{work_dir}: another run is at work in it"):
         texts, rejected = _chosen(sources, recipe, limit)
-        run = _claim(work_dir, recipe, texts)
-        write_narratives(texts, work_dir, recipe.executor.shards)
+        asked = texts if recipe.describer != "cues" else _cues(texts, recipe)
+        run = _claim(work_dir, recipe, texts, asked)
+        write_narratives(_by_length(asked, recipe.executor.shards), work_dir, recipe.executor.shards)
         prepared = recipe.model_copy(update={"words": tuple(run["words"])})
         run_stages(prepared, work_dir, (WORDS.name,))
         said = {
@@ -74,6 +77,7 @@ def describe(
             "prompts": run["prompts"],
             "seed": recipe.seed,
             "weights": recipe.weights.model_dump(mode="json"),
+            **({"cues": recipe.cues.model_dump(mode="json")} if recipe.describer == "cues" else {}),
             "words": run["words"],
             "sources": {source.name: source.as_json() for source in sources},
             "with": [_named(other) for other in others],
@@ -81,7 +85,7 @@ def describe(
         done = work_dir / CORPUS / MANIFEST
         if done.exists() and said.items() <= read_json(done).items():
             return False
-        publish(prepared, work_dir, np.asarray(run["usual"]), others, said, rejected)
+        publish(prepared, work_dir, texts, np.asarray(run["usual"]), others, said, rejected)
         return True
 
 
@@ -89,11 +93,7 @@ def describe(
 
 
 def _chosen(sources: list[Source], recipe: TextsRecipe, limit: int | None) -> tuple[list[Narrative], list[Rejected]]:
-    """The texts to ask for, and those that are left out: blank ones, broken ones, and every text but once.
-
-    Each shard has texts of all lengths, in their order: batches of like lengths need little padding. The longest come
-    first, so that what does not fit into memory fails at once.
-    """
+    """The texts to describe, and those that are left out: blank ones, broken ones, and every text but once."""
     kept: list[Narrative] = []
     rejected: list[Rejected] = []
     seen: set[str] = set()
@@ -110,12 +110,27 @@ def _chosen(sources: list[Source], recipe: TextsRecipe, limit: int | None) -> tu
     if not kept:
         raise InputError("all texts are blank or broken. Give others with --texts.")
     kept.sort(key=lambda text: (stable_hash(recipe.seed, "limit", text.text), text.id))
-    kept = sorted(kept[:limit], key=lambda text: -len(text.text))
-    shards = recipe.executor.shards
-    return [text for shard in range(shards) for text in kept[shard::shards]], rejected
+    return kept[:limit], rejected
 
 
-def _claim(work_dir: Path, recipe: TextsRecipe, texts: list[Narrative]) -> dict[str, Any]:
+def _by_length(texts: list[Narrative], shards: int) -> list[Narrative]:
+    """Each shard has texts of all lengths, in their order: batches of like lengths need little padding.
+
+    The longest come first, so that what does not fit into memory fails at once.
+    """
+    ordered = sorted(texts, key=lambda text: -len(text.text))
+    return [text for shard in range(shards) for text in ordered[shard::shards]]
+
+
+def _cues(texts: list[Narrative], recipe: TextsRecipe) -> list[Narrative]:
+    """The cues of texts, each a text of its own to the teacher."""
+    found = cues.find_cues([text.text for text in texts], recipe.cues)
+    if not found:
+        raise InputError(f"{len(texts)} texts have no cue in common. Lower cues.in_texts, or give more texts.")
+    return [Narrative(id=f"cue/{number:06d}", title="", text=cue, source="cues") for number, cue in enumerate(found)]
+
+
+def _claim(work_dir: Path, recipe: TextsRecipe, texts: list[Narrative], asked: list[Narrative]) -> dict[str, Any]:
     """What this run is: the teacher, its words and what is usual of them; written, or read and compared.
 
     Raises:
@@ -128,10 +143,12 @@ def _claim(work_dir: Path, recipe: TextsRecipe, texts: list[Narrative]) -> dict[
         "teacher": load_teacher(recipe.teacher).name,
         "prompts": {
             name: prompt_version(name)
-            for name in (prompts if recipe.describer == "likelihood" else ["descriptors_generated"])
+            for name in (["descriptors_generated"] if recipe.describer == "generated" else prompts)
         },
-        "texts": fingerprint([[text.id, text.text] for text in texts]),
+        "texts": fingerprint(sorted([text.id, text.text] for text in texts)),
     }
+    if recipe.describer == "cues":
+        mine["cues"] = fingerprint([cue.text for cue in asked])
     path = work_dir / RUN
     if path.exists():
         before: dict[str, Any] = read_json(path)
@@ -143,7 +160,7 @@ def _claim(work_dir: Path, recipe: TextsRecipe, texts: list[Narrative]) -> dict[
         return before
     if (work_dir / WORDS.name).exists():
         raise InputError(f"{work_dir}: holds rows but no {RUN}, so nobody knows of what. Give another --work-dir.")
-    words, usual = asyncio.run(prepare(recipe)) if recipe.describer == "likelihood" else ((), np.zeros((0, 0)))
+    words, usual = ((), np.zeros((0, 0))) if recipe.describer == "generated" else asyncio.run(prepare(recipe))
     mine |= {"words": list(words), "usual": usual.round(4).tolist()}
     write_json(path, mine)
     return mine
@@ -178,18 +195,22 @@ async def prepare(recipe: TextsRecipe) -> tuple[tuple[str, ...], np.ndarray]:
 def publish(
     recipe: TextsRecipe,
     work_dir: Path,
+    texts: list[Narrative],
     usual: np.ndarray,
     others: Sequence[Path],
     said: dict[str, Any],
     rejected: list[Rejected],
 ) -> None:
-    """Write `<work>/corpus` from the kept log-probabilities; the folder appears under its name when it is whole.
+    """Write `<work>/corpus` from what the teacher said; the folder appears under its name when it is whole.
 
     Rows are in the order of a hash of their texts: the first so many are a sample of all.
     """
     building = work_dir / f"{CORPUS}.part"
     shutil.rmtree(building, ignore_errors=True)
-    made = _described(recipe, work_dir, usual, said, rejected)
+    described = (
+        _by_cues(recipe, work_dir, texts, usual) if recipe.describer == "cues" else _described(recipe, work_dir, usual)
+    )
+    made = (_row(text, found, recipe, said) for text, found in described if found or _unclear(text, rejected))
     rows = sorted(made, key=lambda row: (stable_hash(recipe.seed, row.text), row.id))
     write_whole(work_dir / REJECTS / "texts.jsonl", (to_line(reject.model_dump()) for reject in rejected))
     if not rows:
@@ -213,34 +234,62 @@ def publish(
     building.rename(work_dir / CORPUS)
 
 
-def _described(
-    recipe: TextsRecipe, work_dir: Path, usual: np.ndarray, said: dict[str, Any], rejected: list[Rejected]
-) -> Iterator[DescriptorsRow]:
+Described = Iterator[tuple[Narrative, list[Descriptor]]]
+
+
+def _described(recipe: TextsRecipe, work_dir: Path, usual: np.ndarray) -> Described:
+    """The texts that the teacher was asked about, each with its descriptors; none where no word stands out."""
     rows = list(_rows(recipe, work_dir))
-    standing_out = np.zeros((len(rows), 0))
-    if rows and recipe.describer == "likelihood":
+    if recipe.describer == "generated":
+        for row, _ in rows:
+            yield _text(row), [Descriptor(text=text, weight=1.0) for text in row.written[: recipe.weights.most]]
+    elif rows:
         found = np.stack([found for _, found in rows])
         standing_out = advantages(found, [row.text for row, _ in rows], usual, recipe.weights)
-    for (row, _), advantage in zip(rows, standing_out, strict=True):
-        made = [Descriptor(text=text, weight=1.0) for text in row.written[: recipe.weights.most]]
-        if recipe.describer == "likelihood":
-            made = descriptors(advantage, recipe.words, recipe.weights)
-        if not made:
-            rejected.append(Rejected(id=row.id, stage=CONFIG, reason="unclear", text=row.text[:LONGEST_KEPT]))
-            continue
-        yield DescriptorsRow(
-            id=row.id,
-            text=row.text,
-            character="",
-            narrative_id=row.id,  # a text of its own has no siblings
-            source=row.source,
-            requested_emotion="",
-            teacher=said["teacher"],
-            prompt_version=said["prompt_version"],
-            seed=recipe.seed,
-            descriptors=made,
-            describer=recipe.describer,
-        )
+        for (row, _), advantage in zip(rows, standing_out, strict=True):
+            yield _text(row), descriptors(advantage, recipe.words, recipe.weights)
+
+
+def _by_cues(recipe: TextsRecipe, work_dir: Path, texts: list[Narrative], usual: np.ndarray) -> Described:
+    """All texts, each with the descriptors that its cues speak for."""
+    rows = list(_rows(recipe, work_dir))
+    if not rows:
+        return
+    said = [row.text for row, _ in rows]
+    teachers = advantages(np.stack([found for _, found in rows]), said, usual, recipe.weights)
+    similar = None
+    if recipe.cues.encoder_share:
+        encode = load_encoder(recipe.cues.encoder, recipe.cues.wheel)
+        similar = encode(said) @ encode(list(recipe.words)).T
+    strength = cues.strengths(teachers, similar, recipe.cues)
+    found = cues.of_texts(strength, said, [text.text for text in texts], recipe.cues)
+    for text, strongest in zip(texts, found, strict=True):
+        yield text, cues.descriptors(strongest, recipe.words, recipe.cues)
+
+
+def _text(row: WordsRow) -> Narrative:
+    return Narrative(id=row.id, title="", text=row.text, source=row.source)
+
+
+def _unclear(text: Narrative, rejected: list[Rejected]) -> bool:
+    rejected.append(Rejected(id=text.id, stage=CONFIG, reason="unclear", text=text.text[:LONGEST_KEPT]))
+    return False
+
+
+def _row(text: Narrative, found: list[Descriptor], recipe: TextsRecipe, said: dict[str, Any]) -> DescriptorsRow:
+    return DescriptorsRow(
+        id=text.id,
+        text=text.text,
+        character="",
+        narrative_id=text.id,  # a text of its own has no siblings
+        source=text.source,
+        requested_emotion="",
+        teacher=said["teacher"],
+        prompt_version=said["prompt_version"],
+        seed=recipe.seed,
+        descriptors=found,
+        describer=recipe.describer,
+    )
 
 
 def _rows(recipe: TextsRecipe, work_dir: Path) -> Iterator[tuple[WordsRow, np.ndarray]]:

