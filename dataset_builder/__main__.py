@@ -42,6 +42,9 @@ def main() -> int | None:
     describe.add_argument(
         "--with", dest="others", nargs="+", default=[], type=Path, help="corpora whose descriptors are published along"
     )
+    describe.add_argument(
+        "--stories", nargs="+", default=[], type=Path, help="narratives (.jsonl[.gz]): what is said in the first person"
+    )
     describe.add_argument("--limit", type=int, help="at most so many texts, drawn by hash")
     describe.set_defaults(run=_describe_texts)
     write = commands.add_parser("write-texts", help="texts that a teacher writes for emotion words, for a bi-encoder")
@@ -111,7 +114,7 @@ def _describe_texts(args: argparse.Namespace) -> None:
     from dataset_builder.shards import read_json
     from dataset_builder.texts.describe import describe
 
-    made = describe(recipe, args.texts, args.column, args.work_dir, args.others, args.limit)
+    made = describe(recipe, args.texts, args.column, args.work_dir, args.others, args.limit, args.stories)
     corpus = args.work_dir / CORPUS
     manifest = read_json(corpus / "manifest.json")
     for config, splits in manifest["rows"].items():

@@ -312,6 +312,21 @@ def test_texts_may_be_described_by_their_cues(texts: Path, tmp_path: Path, monke
         run(recipe(**settings | {"cues": {"in_texts": [500]}}), texts, tmp_path / "other")
 
 
+def test_of_stories_what_is_said_in_the_first_person(texts: Path, tmp_path: Path) -> None:
+    story = 'The king sat down. "I have lost my only son!" he said. “We must go now, all of us.” She left. I saw it.'
+    (tmp_path / "tales.jsonl").write_text(json.dumps({"id": "t1", "text": story}) + "\n")
+    stories = [tmp_path / "tales.jsonl"]
+    assert describe(recipe(), [texts], "text", tmp_path / "work", stories=stories)
+    corpus = load_dataset(str(tmp_path / "work/corpus"), "descriptors")
+    found = {row["text"] for split in corpus.values() for row in split} - set(TEXTS)
+    assert found == {"I have lost my only son!", "We must go now, all of us."}
+    assert describe(recipe(spoken=1), [texts], "text", tmp_path / "one", stories=stories)
+    assert sum(read_json(tmp_path / "one/corpus/manifest.json")["rows"]["descriptors"].values()) == len(TEXTS) + 1
+    (tmp_path / "tales.jsonl").write_text('{"text": "The king sat down."}\n')
+    with pytest.raises(InputError, match="no sentence in the first person"):
+        describe(recipe(), [texts], "text", tmp_path / "none", stories=stories)
+
+
 def test_a_corpus_brings_its_own_descriptors(texts: Path, tmp_path: Path, scripted_work: Path) -> None:
     assert run(recipe(), texts, tmp_path / "work", scripted_work)
     theirs = load_dataset(str(scripted_work / "corpus"), "descriptors")

@@ -29,7 +29,7 @@ from dataset_builder.stages.words import log_probabilities
 from dataset_builder.teachers import load_teacher
 from dataset_builder.texts import cues
 from dataset_builder.texts.recipe import FOLDER, TextsRecipe
-from dataset_builder.texts.sources import Source, read_sources
+from dataset_builder.texts.sources import Source, read_sources, spoken
 from dataset_builder.texts.weights import advantages, descriptors, usual_without_content
 
 CONFIG = "descriptors"
@@ -45,10 +45,12 @@ def describe(
     work_dir: Path,
     others: Sequence[Path] = (),
     limit: int | None = None,
+    stories: Sequence[Path] = (),
 ) -> bool:
     """Describe the texts of all places; what a former run of it made is not made again.
 
     Args:
+        stories: narratives whose sentences in the first person are texts too.
         others: corpora whose own descriptors are published along: their train and validation rows, as they are.
         limit: at most so many texts, drawn by hash; a smaller draw is a part of a larger one.
 
@@ -58,7 +60,9 @@ def describe(
     Raises:
         InputError: bad texts, no teacher, or a work folder that belongs to other texts or another recipe.
     """
-    sources = read_sources(places, column)
+    sources = read_sources([*places, *stories], column)
+    told = sources[len(places) :]
+    sources[len(places) :] = [spoken(source, recipe.spoken, recipe.seed) for source in told]
     for other in others:
         if CONFIG not in open_corpus(other).files:
             raise InputError(f"{other}: has no config '{CONFIG}'. --with takes corpora that have it.")

@@ -6,10 +6,11 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dataset_builder.ask import stable_hash
 from dataset_builder.inputs import InputError
 from dataset_builder.provenance import digest_of
 from dataset_builder.quality.corpus import Corpus, open_corpus
@@ -20,6 +21,12 @@ TRAIN = "train"
 HELD_OUT = {"test", "dev", "devel", "development", "eval", "evaluation", "val", "valid", "validation", "heldout"}
 TERMS = ("domain", "licence", "terms", "citation", "recipe", "revision")  # of a folder's manifest, kept in ours
 ENDINGS = (".jsonl", ".jsonl.gz", ".tsv")
+
+
+_BETWEEN = re.compile(r"(?<=[.!?…][\"”’'])\s+|(?<=[.!?…])\s+(?=[\"“‘'A-Z])")
+_FIRST_PERSON = re.compile(r"\b(?:I|me|my|we|us|our)\b")
+QUOTES = "\"“”‘’' "
+SHORTEST, LONGEST = 4, 40  # words of a sentence
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,20 @@ def read_sources(places: list[Path], column: str) -> list[Source]:
             seen[text.id] = str(place)
         found.append(source)
     return found
+
+
+def spoken(source: Source, most: int, seed: int) -> Source:
+    """Of a source of stories their sentences in the first person, 4 to 40 words, at most so many, drawn by hash."""
+    found = {
+        sentence: Narrative(id=f"{story.id}/s{number:04d}", title=story.title, text=sentence, source=story.source)
+        for story in source.texts
+        for number, part in enumerate(_BETWEEN.split(" ".join(story.text.split())))
+        if SHORTEST <= len((sentence := part.strip(QUOTES)).split()) <= LONGEST and _FIRST_PERSON.search(sentence)
+    }
+    if not found:
+        raise InputError(f"{source.name}: no sentence in the first person in it. --stories takes narratives.")
+    drawn = sorted(found.values(), key=lambda text: (stable_hash(seed, "spoken", text.text), text.id))[:most]
+    return replace(source, texts=sorted(drawn, key=lambda text: text.id))
 
 
 def _folder(place: Path) -> Source:
