@@ -58,6 +58,14 @@ SETS = {
         "dialogues and people's labels",
     ),
 }
+# What work/texts/corpus is made from (dataset_builder describe-texts): texts that a language model described.
+DESCRIBED = [
+    SETS["goemotions"]._replace(part="train texts; no label was read"),
+    Source("SmolLM2-135M-Instruct", f"{HUB}/HuggingFaceTB/SmolLM2-135M-Instruct", "Apache-2.0", "what it says of cues"),
+    Source("short narratives of Project Gutenberg", "https://www.gutenberg.org", "public domain", "sentences"),
+    Source("African Storybook, StoryWeaver", "https://github.com/global-asp", "CC BY 4.0", "sentences"),
+    Source("FairytaleQA", "https://github.com/uci-soe/FairytaleQAData", "public domain; Apache-2.0", "sentences"),
+]
 LOSSES = {
     "bce": "binary cross-entropy",
     "asymmetric": "asymmetric loss (Ridnik et al. 2021)",
@@ -114,9 +122,10 @@ def how_made(recipe: dict[str, Any]) -> str:
         "start": "; ".join(started),
         "targets": {"soft": "soft, from 0 to 1", "hard": "hard, 0 or 1"}.get(recipe.get("targets", ""), ""),
         "loss": LOSSES[recipe.get("loss", "bce")],
-        "steps": f"{recipe['epochs']} epochs of batches of {recipe['batch_size']}",
+        "steps": f"{recipe['epochs']} epoch{'s'[: recipe['epochs'] - 1]} of batches of {recipe['batch_size']}",
         "learning rate": f"{recipe['learning_rate']:g}",
-        "weights kept": f"a moving average ({average})" if average else "the last ones",
+        "weights kept": (f"a moving average ({average})" if average else "the last ones")
+        + (f", and {share:g} of the untrained encoder's" if (share := recipe.get("base_share")) else ""),
         "longest input": f"{recipe['max_length']} tokens",
         "seed": str(recipe["seed"]),
     }
@@ -133,5 +142,7 @@ def sources(recipe: dict[str, Any]) -> list[Source]:
     base = recipe["base_model"]
     licence = BASES.get(base, "as its card says")
     of_base = Source(base, f"{HUB}/{base}", licence, "weights before training")
+    if "/texts/" in recipe["dataset"]:
+        return [of_base, *DESCRIBED]
     found = [source for key, source in SETS.items() if f"/{key}" in recipe["dataset"]]
     return [of_base, *(found or [CORPUS])]

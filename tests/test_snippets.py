@@ -1,5 +1,7 @@
 """Every snippet as it stands: of the cards as they are published, of README in the root of the repository."""
 
+import gzip
+import json
 import os
 import re
 import shutil
@@ -126,6 +128,8 @@ def test_the_commands_of_readme(
     rows = [f"Text number {row} of some length\t{row % 28}\ti{row}\n" for row in range(130)]
     (folder / "train.tsv").write_text("".join(rows))
     (folder / "dev.tsv").write_text("".join(rows[:40]))
+    with gzip.open(tmp_path / "stories.jsonl.gz", "wt") as stories:
+        stories.write(json.dumps({"id": "s1", "text": "The fox came. I lost my hat on the way home. We ran."}) + "\n")
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     for line in sorted(readme_commands(), key=lambda line: " domain " not in line):  # what others read comes first
         done = subprocess.run(

@@ -282,6 +282,21 @@ def test_the_other_losses_end_with_a_probability_too(
     assert record["vocabulary"] <= 28
 
 
+def test_a_share_of_the_untrained_encoder_is_given_back(
+    tiny_encoder: Path, scripted_work: Path, tmp_path: Path
+) -> None:
+    chosen = recipe(tiny_encoder, scripted_work / "corpus")
+    for share in (0.0, 0.75):
+        train(chosen.model_copy(update={"base_share": share}), None, tmp_path / str(share), max_steps=3)
+    _, before = load_model(chosen)
+    trained, mixed = (load_file(tmp_path / str(share) / "model.safetensors") for share in (0.0, 0.75))
+    for name, value in before.encoder.state_dict().items():
+        if name in mixed and value.is_floating_point():
+            assert torch.allclose(mixed[name], 0.75 * value + 0.25 * trained[name], atol=1e-6)
+    learned, fitted = (json.loads((tmp_path / str(share) / "training.json").read_text()) for share in (0.0, 0.75))
+    assert (learned["temperature"], learned["bias"]) != (fitted["temperature"], fitted["bias"])
+
+
 def test_training_raises_the_right_descriptors(
     tiny_encoder: Path, scripted_work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,6 +74,7 @@ def train(
 
     # --- model
     tokenizer, model = load_model(recipe)
+    untrained = {name: value.detach().clone() for name, value in model.encoder.named_parameters()}
     contrast = loss_of(recipe)
 
     # --- batches
@@ -161,6 +162,7 @@ def train(
     if not progress.weights:
         raise InputError(f"{recipe.name}: the loss on the validation split is not finite. Lower the learning rates.")
     model.load_state_dict(progress.weights, strict=False)
+    give_back(accelerator.unwrap_model(model).encoder, untrained, recipe.base_share)
     scale = as_probability(model, dev_rows, label_ids, accelerator, recipe)
     chosen = np.random.default_rng(recipe.seed).permutation(len(train_ids))[: recipe.reference_rows]
     reference = embed_all(model, [train_ids[row] for row in chosen], accelerator)
@@ -198,6 +200,13 @@ def out_of_patience(progress: Progress, recipe: BiEncoderRecipe) -> bool:
     return recipe.patience is not None and progress.epoch - progress.best_epoch >= recipe.patience
 
 
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def give_back(encoder: torch.nn.Module, untrained: dict[str, torch.Tensor], share: float) -> None:
+    """Move an encoder's weights by a share of the way back to those before training."""
+    for name, value in encoder.named_parameters():
+        value.lerp_(untrained[name].to(value), share)
+
+
 def in_blocks(
     model: BiEncoder, rows: Sequence[Pair], label_ids: Sequence[Ids], accelerator: Accelerator, size: int
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -231,9 +240,12 @@ def evaluate(
 def as_probability(
     model: BiEncoder, rows: Sequence[Pair], label_ids: Sequence[Ids], accelerator: Accelerator, recipe: BiEncoderRecipe
 ) -> dict[str, Any]:
-    """How a cosine becomes a probability: as learned, or, where the loss has none, fitted to validation descriptors."""
+    """How a cosine becomes a probability: as learned, or fitted to validation descriptors.
+
+    Fitted where the loss learns none, or where what it learned belongs to other weights.
+    """
     temperature, bias = model.learned()
-    if recipe.loss != "sigmoid":
+    if recipe.loss != "sigmoid" or recipe.base_share:
         blocks = in_blocks(model, rows, label_ids, accelerator, recipe.batch_size)
         cosines, targets = (torch.cat([block[part].flatten() for block in blocks]) for part in (0, 1))
         temperature, bias = fit_scale(cosines, targets)

@@ -55,6 +55,9 @@ class BiEncoderRecipe(Strict):
     warmup_share: Share = 0.1
     max_gradient_norm: Rate = 1.0
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None  # None: the last weights, not their moving average
+    # share of the untrained encoder in the published weights: it keeps what few texts could not teach (WiSE-FT,
+    # Wortsman et al. 2022, arXiv 2109.01903); temperature and bias are then fitted to validation descriptors
+    base_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
     best_by: Literal["ndcg", "loss"] = "ndcg"  # on the validation split's descriptors, after every epoch
     patience: Positive | None = None  # stop after so many epochs that were no better; None: never
     mixed_precision: Literal["no", "bf16"] = "no"
