@@ -1,6 +1,7 @@
 """A small corpus, tiny models, their recipes, results, cards and a Space: what push.py takes, made in seconds."""
 
 import json
+import random
 import string
 from pathlib import Path
 from typing import Any
@@ -104,14 +105,15 @@ def evidence(models: Path, folder: Path) -> Path:
 
 
 def _result(about: dict[str, Any]) -> dict[str, Any]:
-    """A result of a model by its training record; its numbers are of no account."""
-    metrics = {name: {"value": 0.25} for name in ("macro_f1", "micro_f1", "macro_f1_at_05", "ece")}
+    """A result of a model by its training record; its numbers are made up, and all differ."""
+    draw = random.Random(about["name"])
+    metrics = {name: {"value": round(draw.random(), 4)} for name in ("macro_f1", "micro_f1", "macro_f1_at_05", "ece")}
     return {
         "name": about["name"],
         "benchmark": "own",
         "headline": "macro_f1",
         "metrics": metrics,
-        "per_label": {"joy": {"f1": 0.25, "support": 4}},
+        "per_label": {"joy": {"f1": round(draw.random(), 4), "support": 4}},
         "support": 4,
         "threshold_source": "the model's config",
         "seeds": [about["recipe"]["seed"]],

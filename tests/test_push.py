@@ -1,9 +1,11 @@
 """push.py and the real clients against a Hub on loopback."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +20,7 @@ from tests.push_kills import measure
 USER = """
 import json, sys
 from datasets import load_dataset
-from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub import HfApi, ModelCard, hf_hub_download
 from transformers import pipeline
 
 namespace = sys.argv[1]
@@ -36,12 +38,28 @@ found["pair"] = pair({"text": "river window", "text_pair": "letter garden"})
 found["alone"] = pair({"text": "river window"})
 found["thresholds"] = pair.model.config.thresholds
 found["card"] = HfApi().model_info(f"{namespace}/emo-pillars-contextual-minilm").card_data.to_dict()
+found["cards"] = {name: str(ModelCard.load(f"{namespace}/{name}")) for name in (
+    "emo-pillars-contextless-minilm", "emo-pillars-contextual-minilm")}
 found["sdk"] = HfApi().space_info(f"{namespace}/emo-pillars").sdk
 found["app"] = open(hf_hub_download(f"{namespace}/emo-pillars", "app.py", repo_type="space")).read()
 [collection] = HfApi().list_collections(owner=namespace)
 found["collection"] = [[item.item_type, item.item_id] for item in HfApi().get_collection(collection.slug).items]
 print("FOUND" + json.dumps(found))
 """
+
+
+def numbers(results: Path) -> set[str]:
+    """Every number of a model's results, to three and to four places, as cards write them."""
+
+    def found(content: Any) -> Iterator[float]:
+        if isinstance(content, dict | list):
+            for one in content.values() if isinstance(content, dict) else content:
+                yield from found(one)
+        elif isinstance(content, float):
+            yield content
+
+    values = {value for path in results.rglob("*.json") for value in found(json.loads(path.read_text()))}
+    return {f"{value:.{places}f}" for value in values for places in (3, 4)}
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +89,12 @@ def test_the_plan_sends_nothing(
 
 @pytest.mark.end_to_end
 def test_push_then_load_as_a_user_then_push_again(
-    places: list[str], command: Command, hub: tuple[LoopbackHub, str], tmp_path: Path, scripted_work: Path
+    places: list[str],
+    command: Command,
+    hub: tuple[LoopbackHub, str],
+    tmp_path: Path,
+    scripted_work: Path,
+    evidence: Path,
 ) -> None:
     environment = client_environment(hub[1], tmp_path / "sender")
     push = ["push.py", "--namespace", "tester", "--execute"]
@@ -106,6 +129,12 @@ def test_push_then_load_as_a_user_then_push_again(
         ["model", "tester/emo-pillars-contextual-minilm"],
         ["space", "tester/emo-pillars"],
     ]
+
+    for name, card in found["cards"].items():
+        told = re.findall(r"(?<![\d.])\d\.\d{3,4}(?!\d)", card.partition("<!-- recipe:begin -->")[0])
+        measured = numbers(evidence / "results" / name)
+        assert len(set(told)) >= 5, "four measures and a label's"
+        assert {one for one in told if one not in measured} == set(), f"numbers of no result in the card of {name}"
 
     checked = command(
         "-m",
