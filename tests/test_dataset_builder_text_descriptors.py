@@ -289,7 +289,11 @@ def test_texts_may_be_described_by_their_cues(texts: Path, tmp_path: Path, monke
         return await score(self, request, choices)
 
     monkeypatch.setattr(Scripted, "score", counted)
-    settings = {"describer": "cues", "prompts": ["felt"], "cues": {"in_texts": [5, 5], "encoder_share": 0}}
+    settings = {
+        "describer": "cues",
+        "prompts": ["felt"],
+        "cues": {"in_texts": [5, 5], "encoder_share": 0, "neutral_share": 1},
+    }
     made = recipe(**settings)
     assert run(made, texts, tmp_path / "work")
     # number, odd, thing, very; odd thing, thing number, very odd, very very

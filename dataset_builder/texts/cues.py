@@ -2,7 +2,7 @@
 
 A small teacher judges "thx", "sorry to hear" or "creeps me out" better than a whole comment, and needs to be asked only
 once for each: thousands of calls instead of as many as there are texts. What a text expresses is what the strongest of
-its cues does; a text without a strong one is neutral.
+its cues does.
 """
 
 import re
@@ -13,7 +13,6 @@ import numpy as np
 
 from dataset_builder.schema import Descriptor
 from dataset_builder.texts.recipe import Cues
-from dataset_builder.texts.weights import NEUTRAL
 
 _TOKEN = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|[?!]+|[\u2600-\u27bf\U0001f300-\U0001faff]")
 _PLACEHOLDER = re.compile(r"\[[A-Z]+\]")  # [NAME], [RELIGION]: what a data set has put in the place of names
@@ -83,11 +82,7 @@ def of_texts(strength: np.ndarray, cues: Sequence[str], texts: Sequence[str], re
 
 
 def descriptors(strength: np.ndarray, words: Sequence[str], recipe: Cues) -> list[Descriptor]:
-    """A text's descriptors, the strongest first: words from `clear_at` on, of weight 1 from `full_at` on.
-
-    A text for which none is that strong is `neutral`.
-    """
+    """A text's descriptors, the strongest first: words from `clear_at` on, of weight 1 from `full_at` on."""
     weights = np.clip((strength - recipe.clear_at) / (recipe.full_at - recipe.clear_at), 0, 1)
     ordered = sorted((-round(float(weight), 3), word) for weight, word in zip(weights, words, strict=True))
-    kept = [Descriptor(text=word, weight=-weight) for weight, word in ordered[: recipe.most] if weight]
-    return kept or [Descriptor(text=NEUTRAL, weight=1.0)]
+    return [Descriptor(text=word, weight=-weight) for weight, word in ordered[: recipe.most] if weight]

@@ -30,7 +30,7 @@ from dataset_builder.teachers import load_teacher
 from dataset_builder.texts import cues
 from dataset_builder.texts.recipe import FOLDER, TextsRecipe
 from dataset_builder.texts.sources import Source, read_sources, spoken
-from dataset_builder.texts.weights import advantages, descriptors, usual_without_content
+from dataset_builder.texts.weights import NEUTRAL, advantages, descriptors, usual_without_content
 
 CONFIG = "descriptors"
 RUN = "run.json"
@@ -268,7 +268,10 @@ def _by_cues(recipe: TextsRecipe, work_dir: Path, texts: list[Narrative], usual:
     strength = cues.strengths(teachers, similar, recipe.cues)
     found = cues.of_texts(strength, said, [text.text for text in texts], recipe.cues)
     for text, strongest in zip(texts, found, strict=True):
-        yield text, cues.descriptors(strongest, recipe.words, recipe.cues)
+        made = cues.descriptors(strongest, recipe.words, recipe.cues)
+        if not made and stable_hash(recipe.seed, NEUTRAL, text.text) < recipe.cues.neutral_share * 2**31:
+            made = [Descriptor(text=NEUTRAL, weight=1.0)]
+        yield text, made
 
 
 def _text(row: WordsRow) -> Narrative:

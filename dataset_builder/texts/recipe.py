@@ -39,7 +39,8 @@ class Cues(Strict):
     A run of 1, 2, 3 … words is a cue where it is in as many of the texts as `in_texts` says for its length. The
     teacher's advantages and, by `encoder_share`, the similarities of a sentence encoder are added up in standard
     deviations. A text gets the words that its strongest cues speak for with `clear_at` and more, at most `most`;
-    `full_at` gives weight 1.
+    `full_at` gives weight 1. Of the texts without any, `neutral_share` (by hash) are given as `neutral`, the others
+    rejected: an encoder that learns to put every unclear text in one place forgets what it knew of them.
 
     `encoder_share`, `clear_at` and `full_at` were compared on GoEmotions' validation split (macro-F1 of the descriptors
     as labels: .255 to .265 for shares of 0 to .5, .265 to .278 for 2 and 4 up to 3 and 6), no test split was looked at.
@@ -52,6 +53,7 @@ class Cues(Strict):
     clear_at: Annotated[float, Field(gt=0)] = 3.0
     full_at: Annotated[float, Field(gt=0)] = 6.0
     most: Positive = 12
+    neutral_share: Annotated[float, Field(ge=0, le=1)] = 0.1
 
     @model_validator(mode="after")
     def _weights_rise(self) -> "Cues":
