@@ -27,6 +27,7 @@ COLUMNS = {
     },
     "affect": {"pearson_valence": "Pearson's r", "concordance_valence": "concordance"},
 }
+MEASURES = {name: title for of_kind in COLUMNS.values() for name, title in of_kind.items()} | {"jaccard": "Jaccard"}
 # Of zero-shot models: what is shown of each benchmark, beside another encoder.
 ZERO_SHOT = {
     "goemotions": ("GoEmotions test, 28 labels", ("macro_f1", "micro_f1", "average_precision")),
@@ -180,11 +181,16 @@ def zero_shot_section(results: dict[str, Result]) -> str:
         for metric in metrics:
             if metric in found["metrics"]:
                 beside = interval(other[metric]) if metric in other else ""
-                rows.append([title, str(found["support"]), metric, interval(found["metrics"][metric]), beside])
+                rows.append(
+                    [title, str(found["support"]), MEASURES[metric], interval(found["metrics"][metric]), beside]
+                )
     beside = next((found["beside"]["name"] for _, found in shown if "beside" in found), "")
     parts = [table(["benchmark", "rows", "measure", "this model", f"beside: {beside}" if beside else ""], rows)]
     about = shown[0][1]
-    decided = "; ".join(f"{ZERO_SHOT[name][0]}: {found['threshold_source']}" for name, found in shown)
+    by: dict[str, list[str]] = {}
+    for name, found in shown:
+        by.setdefault(found["threshold_source"], []).append(ZERO_SHOT[name][0])
+    decided = "; ".join(f"{', '.join(titles)}: {how}" for how, titles in by.items())
     trained = about["trained_on"]
     parts.append(
         f"Brackets are 95 % bootstrap intervals over the rows; {_seeds(about)}. Decided by: {decided}. Trained for "
