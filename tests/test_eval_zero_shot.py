@@ -361,7 +361,7 @@ def test_a_card_shows_both_encoders(bi_encoder: Path, raw_encoder: Path) -> None
     content = result(task, "labels-6", [load_encoder(str(bi_encoder))], load_encoder(str(raw_encoder)))
     section = model_section("m", {"labels-6": content})
     assert "| benchmark | rows | measure | this model | beside: raw |" in section
-    assert "| 6 labels of our own, on our own sentences | 24 | macro_f1 |" in section
+    assert "| 6 labels of our own, on our own sentences | 24 | macro-F1 |" in section
     assert "argmax over the set's own names" in section
 
 
