@@ -3,6 +3,7 @@
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from dataset_builder.bridges import DOMAINS
 from dataset_builder.inputs import InputError, read_recipe, run_command
@@ -103,6 +104,18 @@ def _adopt(args: argparse.Namespace) -> None:
     print(f"rejected: {manifest['rejected']}; labels that no class takes: {manifest['unresolved_labels']}")
 
 
+def _say_rows(work_dir: Path) -> dict[str, Any]:
+    """Print how many rows each config of what was published has; its manifest."""
+    from dataset_builder.publish import CORPUS
+    from dataset_builder.shards import read_json
+
+    corpus = work_dir / CORPUS
+    manifest: dict[str, Any] = read_json(corpus / "manifest.json")
+    for config, splits in manifest["rows"].items():
+        print(f"{corpus} {config}: {', '.join(f'{count} {split}' for split, count in splits.items())}")
+    return manifest
+
+
 def _describe_texts(args: argparse.Namespace) -> None:
     from dataset_builder.texts.recipe import TextsRecipe
 
@@ -110,15 +123,10 @@ def _describe_texts(args: argparse.Namespace) -> None:
     if args.limit is not None and args.limit < 1:
         raise InputError(f"--limit {args.limit}: give 1 or more.")
 
-    from dataset_builder.publish import CORPUS
-    from dataset_builder.shards import read_json
     from dataset_builder.texts.describe import describe
 
     made = describe(recipe, args.texts, args.column, args.work_dir, args.others, args.limit, args.stories)
-    corpus = args.work_dir / CORPUS
-    manifest = read_json(corpus / "manifest.json")
-    for config, splits in manifest["rows"].items():
-        print(f"{corpus} {config}: {', '.join(f'{count} {split}' for split, count in splits.items())}")
+    manifest = _say_rows(args.work_dir)
     print(f"{manifest['descriptors_per_text']} descriptors a text, of {len(manifest['words'])} words; ", end="")
     print(f"rejected: {manifest['rejected'] or 'nothing'}")
     if not made:
@@ -126,16 +134,11 @@ def _describe_texts(args: argparse.Namespace) -> None:
 
 
 def _write_texts(args: argparse.Namespace) -> None:
-    from dataset_builder.publish import CORPUS
-    from dataset_builder.shards import read_json
     from dataset_builder.texts.write import write
     from dataset_builder.texts.writing_recipe import WritingRecipe
 
     made = write(read_recipe(args.recipe, WritingRecipe), args.work_dir)
-    corpus = args.work_dir / CORPUS
-    manifest = read_json(corpus / "manifest.json")
-    for config, splits in manifest["rows"].items():
-        print(f"{corpus} {config}: {', '.join(f'{count} {split}' for split, count in splits.items())}")
+    manifest = _say_rows(args.work_dir)
     print(f"rejected: {manifest['rejected'] or 'nothing'}")
     if not made:
         print(f"{args.work_dir} is complete; nothing was changed.")

@@ -63,6 +63,15 @@ def prompt_version(name: str) -> str:
     return fingerprint([(PROMPTS / f"{name}.txt").read_text(encoding="utf-8"), load_prompt(name).shots])
 
 
+def checked_prompts(prompts: tuple[str, ...], folder: str) -> tuple[str, ...]:
+    """The same names. Raises ValueError where one has no file in the folder of the prompts, or is there twice."""
+    known = sorted(path.stem for path in (PROMPTS / folder).glob("*.txt"))
+    for prompt in prompts:
+        if prompt not in known or prompts.count(prompt) > 1:
+            raise ValueError(f"'{prompt}' is unknown or there twice; prompts are {', '.join(known)}")
+    return prompts
+
+
 @cache
 def emotion_list(*, neutral: bool) -> str:
     """The 27 emotions (and neutral) with their definitions, one a line, as prompts show them."""

@@ -56,6 +56,19 @@ def run(made: TextsRecipe, texts: Path, work: Path, *others: Path) -> bool:
     return describe(made, [texts], "text", work, others)
 
 
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A list that grows by what the scripted teacher is asked to score from now on."""
+    asked: list[str] = []
+    score = Scripted.score
+
+    async def watched(self: Scripted, request: Request, choices: Sequence[str]) -> Any:
+        asked.append(request.user)
+        return await score(self, request, choices)
+
+    monkeypatch.setattr(Scripted, "score", watched)
+    return asked
+
+
 def goemotions(folder: Path) -> Path:
     """A prepared domain set with three splits of one row each."""
     from dataset_builder.domains.prepare import prepare
@@ -251,14 +264,7 @@ run(recipe(teacher={{"kind": "scripted", "in_flight": 4}}), Path({str(texts)!r})
     assert "words" in said_by_status(tmp_path / "killed")
     assert run(settings, texts, tmp_path / "whole")
 
-    asked: list[str] = []
-    score = Scripted.score
-
-    async def counted(self: Scripted, request: Request, choices: Sequence[str]) -> Any:
-        asked.append(request.user)
-        return await score(self, request, choices)
-
-    monkeypatch.setattr(Scripted, "score", counted)
+    asked = counted(monkeypatch)
     assert run(settings, texts, tmp_path / "killed")
     assert 0 < len(asked) <= 3 * (len(TEXTS) - 20), "what was journaled is not asked again, nor what is usual"
     manifests = [read_json(tmp_path / work / "corpus/manifest.json") for work in ("whole", "killed")]
@@ -281,14 +287,7 @@ def test_a_teacher_may_write_its_own_descriptors(texts: Path, tmp_path: Path) ->
 
 
 def test_texts_may_be_described_by_their_cues(texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    score = Scripted.score
-
-    async def counted(self: Scripted, request: Request, choices: Sequence[str]) -> Any:
-        asked.append(request.user)
-        return await score(self, request, choices)
-
-    monkeypatch.setattr(Scripted, "score", counted)
+    asked = counted(monkeypatch)
     settings = {
         "describer": "cues",
         "prompts": ["felt"],

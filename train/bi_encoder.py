@@ -74,7 +74,8 @@ def train(
 
     # --- model
     tokenizer, model = load_model(recipe)
-    untrained = {name: value.detach().clone() for name, value in model.encoder.named_parameters()}
+    kept = model.encoder.named_parameters() if recipe.base_share else ()
+    untrained = {name: value.detach().clone() for name, value in kept}
     contrast = loss_of(recipe)
 
     # --- batches
@@ -162,7 +163,8 @@ def train(
     if not progress.weights:
         raise InputError(f"{recipe.name}: the loss on the validation split is not finite. Lower the learning rates.")
     model.load_state_dict(progress.weights, strict=False)
-    give_back(accelerator.unwrap_model(model).encoder, untrained, recipe.base_share)
+    if untrained:
+        give_back(accelerator.unwrap_model(model).encoder, untrained, recipe.base_share)
     scale = as_probability(model, dev_rows, label_ids, accelerator, recipe)
     chosen = np.random.default_rng(recipe.seed).permutation(len(train_ids))[: recipe.reference_rows]
     reference = embed_all(model, [train_ids[row] for row in chosen], accelerator)

@@ -6,7 +6,6 @@ teacher nothing again.
 """
 
 import asyncio
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,10 +16,10 @@ import numpy as np
 from dataset_builder.ask import LONGEST_KEPT, Ask, UnitRejected, prompt_version, stable_hash
 from dataset_builder.engine import MANIFEST, REJECTS, read_manifest, rows_of, run_stages, write_narratives
 from dataset_builder.inputs import InputError, fingerprint
-from dataset_builder.publish import CORPUS, seal, write_splits
+from dataset_builder.publish import CORPUS
 from dataset_builder.quality.corpus import open_corpus
 from dataset_builder.quality.encoder import load_encoder
-from dataset_builder.schema import Descriptor, DescriptorsRow, Narrative, Rejected, WordsRow, features
+from dataset_builder.schema import Descriptor, DescriptorsRow, Narrative, Rejected, WordsRow
 from dataset_builder.shards import held, read_json, to_line, write_json, write_whole
 from dataset_builder.stages import WORDS
 from dataset_builder.stages.descriptors import emotion_words
@@ -31,11 +30,7 @@ from dataset_builder.texts import cues
 from dataset_builder.texts.recipe import FOLDER, TextsRecipe
 from dataset_builder.texts.sources import Source, read_sources, spoken
 from dataset_builder.texts.weights import NEUTRAL, advantages, descriptors, usual_without_content
-
-CONFIG = "descriptors"
-RUN = "run.json"
-ANY_TIME = {"name", "executor", "weights", "cues", "validation"}  # of a recipe: no row of the teacher's depends on it
-PLACES = {"urls", "api_key_env", "timeout", "retries", "patience", "in_flight", "kept_beginnings"}
+from dataset_builder.texts.work import ANY_TIME, CONFIG, PLACES, RUN, publish_rows, run_before
 
 
 def describe(
@@ -153,20 +148,13 @@ def _claim(work_dir: Path, recipe: TextsRecipe, texts: list[Narrative], asked: l
     }
     if recipe.describer == "cues":
         mine["cues"] = fingerprint([cue.text for cue in asked])
-    path = work_dir / RUN
-    if path.exists():
-        before: dict[str, Any] = read_json(path)
-        if other := [key for key in mine if before.get(key) != mine[key]]:
-            raise InputError(
-                f"{work_dir}: holds a run with another {', '.join(other)}. Its rows would not fit the new ones: give "
-                "another --work-dir."
-            )
+    if before := run_before(work_dir, mine):
         return before
     if (work_dir / WORDS.name).exists():
         raise InputError(f"{work_dir}: holds rows but no {RUN}, so nobody knows of what. Give another --work-dir.")
     words, usual = ((), np.zeros((0, 0))) if recipe.describer == "generated" else asyncio.run(prepare(recipe))
     mine |= {"words": list(words), "usual": usual.round(4).tolist()}
-    write_json(path, mine)
+    write_json(work_dir / RUN, mine)
     return mine
 
 
@@ -205,12 +193,10 @@ def publish(
     said: dict[str, Any],
     rejected: list[Rejected],
 ) -> None:
-    """Write `<work>/corpus` from what the teacher said; the folder appears under its name when it is whole.
+    """Write `<work>/corpus` from what the teacher said.
 
     Rows are in the order of a hash of their texts: the first so many are a sample of all.
     """
-    building = work_dir / f"{CORPUS}.part"
-    shutil.rmtree(building, ignore_errors=True)
     described = (
         _by_cues(recipe, work_dir, texts, usual) if recipe.describer == "cues" else _described(recipe, work_dir, usual)
     )
@@ -222,20 +208,14 @@ def publish(
     split = [("validation" if _held_back(row.text, recipe) else "train", row) for row in rows]
     own = {" ".join(row.text.split()) for row in rows}
     split += [(part, row) for part, row in _others(others) if " ".join(row.text.split()) not in own]
-    counts = {CONFIG: write_splits(iter(split), features(CONFIG).arrow_schema, building / CONFIG)}
-    revision = seal(building, counts)
     reasons = Counter(reject.reason for reject in rejected)
     manifest = {
         "stage": "describe-texts",
         **said,
-        "rows": counts,
         "descriptors_per_text": round(sum(len(row.descriptors) for row in rows) / len(rows), 3),
         "rejected": dict(sorted((reasons + Counter(read_manifest(work_dir / WORDS.name)["rejected"])).items())),
-        "revision": revision,
     }
-    write_json(building / MANIFEST, manifest)
-    shutil.rmtree(work_dir / CORPUS, ignore_errors=True)
-    building.rename(work_dir / CORPUS)
+    publish_rows(split, work_dir, manifest)
 
 
 Described = Iterator[tuple[Narrative, list[Descriptor]]]

@@ -4,7 +4,6 @@ State on disk is that of a build with one stage, as in texts/describe.py: `narra
 `writing/` what the teacher wrote. The descriptor of a text is the word that it was asked for, with weight 1.
 """
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,13 @@ from typing import Any
 from dataset_builder.ask import prompt_version, stable_hash
 from dataset_builder.engine import MANIFEST, read_manifest, rows_of, run_stages, write_narratives
 from dataset_builder.inputs import InputError, fingerprint
-from dataset_builder.publish import CORPUS, seal, write_splits
-from dataset_builder.schema import Descriptor, DescriptorsRow, Narrative, WrittenRow, features
+from dataset_builder.publish import CORPUS
+from dataset_builder.schema import Descriptor, DescriptorsRow, Narrative, WrittenRow
 from dataset_builder.shards import held, read_json, write_json
 from dataset_builder.stages import WRITING
 from dataset_builder.stages.descriptors import emotion_words
 from dataset_builder.teachers import load_teacher
-from dataset_builder.texts.describe import ANY_TIME, CONFIG, PLACES, RUN
+from dataset_builder.texts.work import ANY_TIME, PLACES, RUN, publish_rows, run_before
 from dataset_builder.texts.writing_recipe import FOLDER, WritingRecipe
 
 
@@ -67,23 +66,14 @@ def _claim(recipe: WritingRecipe, work_dir: Path) -> dict[str, Any]:
         "shards": recipe.executor.shards,
         "seed": recipe.seed,
     }
-    path = work_dir / RUN
-    if path.exists():
-        before: dict[str, Any] = read_json(path)
-        if other := [key for key in mine if before.get(key) != mine[key]]:
-            raise InputError(
-                f"{work_dir}: holds a run with another {', '.join(other)}. Its rows would not fit the new ones: give "
-                "another --work-dir."
-            )
-        return before
-    write_json(path, mine)
-    return mine
+    before = run_before(work_dir, mine)
+    if before is None:
+        write_json(work_dir / RUN, mine)
+    return before or mine
 
 
 def _publish(recipe: WritingRecipe, work_dir: Path, said: dict[str, Any]) -> None:
-    """Write `<work>/corpus`, each text once, in the order of a hash; it appears under its name when it is whole."""
-    building = work_dir / f"{CORPUS}.part"
-    shutil.rmtree(building, ignore_errors=True)
+    """Write `<work>/corpus`, each text once, in the order of a hash."""
     once: dict[str, DescriptorsRow] = {}
     for row in _rows(recipe, work_dir, said):
         once.setdefault(row.text.lower(), row)
@@ -94,17 +84,8 @@ def _publish(recipe: WritingRecipe, work_dir: Path, said: dict[str, Any]) -> Non
     split = (
         ("validation" if stable_hash(recipe.seed, "validation", row.text) < held_back else "train", row) for row in rows
     )
-    counts = {CONFIG: write_splits(split, features(CONFIG).arrow_schema, building / CONFIG)}
-    manifest = {
-        "stage": "write-texts",
-        **said,
-        "rows": counts,
-        "rejected": read_manifest(work_dir / WRITING.name)["rejected"],
-        "revision": seal(building, counts),
-    }
-    write_json(building / MANIFEST, manifest)
-    shutil.rmtree(work_dir / CORPUS, ignore_errors=True)
-    building.rename(work_dir / CORPUS)
+    rejected = read_manifest(work_dir / WRITING.name)["rejected"]
+    publish_rows(split, work_dir, {"stage": "write-texts", **said, "rejected": rejected})
 
 
 def _rows(recipe: WritingRecipe, work_dir: Path, said: dict[str, Any]) -> Iterator[DescriptorsRow]:

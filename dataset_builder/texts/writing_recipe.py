@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from dataset_builder.ask import PROMPTS
+from dataset_builder.ask import checked_prompts
 from dataset_builder.recipe import Decoding, Positive, Run
 
 FOLDER = "written"  # of the prompt files
@@ -29,8 +29,4 @@ class WritingRecipe(Run):
     @field_validator("prompts")
     @classmethod
     def _prompts_are_there(cls, prompts: tuple[str, ...]) -> tuple[str, ...]:
-        known = sorted(path.stem for path in (PROMPTS / FOLDER).glob("*.txt"))
-        for prompt in prompts:
-            if prompt not in known or prompts.count(prompt) > 1:
-                raise ValueError(f"'{prompt}' is unknown or there twice; prompts are {', '.join(known)}")
-        return prompts
+        return checked_prompts(prompts, FOLDER)

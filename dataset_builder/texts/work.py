@@ -1,0 +1,45 @@
+"""The work folders of runs on texts: whose they are, and how what they publish gets its name."""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from dataset_builder.engine import MANIFEST
+from dataset_builder.inputs import InputError
+from dataset_builder.publish import CORPUS, seal, write_splits
+from dataset_builder.schema import DescriptorsRow, features
+from dataset_builder.shards import read_json, write_json
+
+CONFIG = "descriptors"
+RUN = "run.json"
+ANY_TIME = {"name", "executor", "weights", "cues", "validation"}  # of a recipe: no row of the teacher's depends on it
+PLACES = {"urls", "api_key_env", "timeout", "retries", "patience", "in_flight", "kept_beginnings"}
+
+
+def run_before(work_dir: Path, mine: dict[str, Any]) -> dict[str, Any] | None:
+    """What was written of the run that the folder belongs to; None where none began.
+
+    Raises:
+        InputError: it is another one.
+    """
+    path = work_dir / RUN
+    if not path.exists():
+        return None
+    before: dict[str, Any] = read_json(path)
+    if other := [key for key in mine if before.get(key) != mine[key]]:
+        raise InputError(
+            f"{work_dir}: holds a run with another {', '.join(other)}. Its rows would not fit the new ones: give "
+            "another --work-dir."
+        )
+    return before
+
+
+def publish_rows(split: Iterable[tuple[str, DescriptorsRow]], work_dir: Path, said: dict[str, Any]) -> None:
+    """Write `<work>/corpus` from rows with their splits; the folder appears under its name when it is whole."""
+    building = work_dir / f"{CORPUS}.part"
+    shutil.rmtree(building, ignore_errors=True)
+    counts = {CONFIG: write_splits(iter(split), features(CONFIG).arrow_schema, building / CONFIG)}
+    write_json(building / MANIFEST, said | {"rows": counts, "revision": seal(building, counts)})
+    shutil.rmtree(work_dir / CORPUS, ignore_errors=True)
+    building.rename(work_dir / CORPUS)
