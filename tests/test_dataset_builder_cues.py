@@ -1,9 +1,12 @@
 """Cues: which runs of words they are, how strongly they speak, what a text gets of them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from dataset_builder.texts import cues
+from dataset_builder.texts.embed import embed
 from dataset_builder.texts.recipe import Cues
 
 
@@ -32,10 +35,37 @@ def test_the_strongest_cue_speaks_for_a_text() -> None:
     recipe = Cues(in_texts=(1, 1), clear_at=2, full_at=4, most=2)
     strength = np.array([[3.0, 0.0, -1.0], [5.0, 2.5, 1.0], [0.0, 1.0, 0.0]])
     words, known = ["joy", "relief", "neutral"], ["glad", "so glad", "then"]
-    found = cues.of_texts(strength, known, ["So glad!", "glad", "then", "nothing of it"], recipe)
+    found = cues.of_texts(strength, known, ["So glad!", "glad", "then", "nothing of it"], None, recipe)
     assert found.tolist() == [[5, 2.5, 1], [3, 0, -1], [0, 1, 0], [0, 0, 0]]
     said = [[(one.text, one.weight) for one in cues.descriptors(row, words, recipe)] for row in found]
     assert said == [[("joy", 1.0), ("relief", 0.25)], [("joy", 0.5)], [], []]
+
+
+def test_a_text_speaks_as_a_whole_too() -> None:
+    draw = np.random.default_rng(0)
+    strength, whole = draw.normal(size=(1, 3)), draw.normal(size=(4, 3))
+    texts = ["glad", "x", "y", "z"]
+    found = cues.of_texts(strength, ["glad"], texts, whole, Cues(whole=2))
+    assert found[0] == pytest.approx(strength[0] + 2 * cues.standing_out(whole)[0], abs=1e-6)
+    assert found[1:] == pytest.approx(2 * cues.standing_out(whole)[1:], abs=1e-6)
+
+
+def test_texts_are_embedded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def encode(texts: list[str]) -> np.ndarray:
+        if "bad" in texts:
+            raise InterruptedError
+        asked.append(texts)
+        return np.array([[len(text), 1.0] for text in texts])
+
+    monkeypatch.setattr("dataset_builder.texts.embed.PIECE", 2)
+    with pytest.raises(InterruptedError):
+        embed(["a", "bb", "ccc", "bad"], "an encoder", encode, tmp_path)
+    assert embed(["a", "bb", "ccc", "dddd", "e"], "an encoder", encode, tmp_path)[:, 0].tolist() == [1, 2, 3, 4, 1]
+    assert asked == [["a", "bb"], ["ccc", "dddd"], ["e"]], "what a run that broke off has encoded is kept"
+    embed(["a", "bb"], "another encoder", encode, tmp_path)
+    assert len(asked) == 4
 
 
 def test_the_encoder_has_its_share() -> None:
@@ -46,6 +76,8 @@ def test_the_encoder_has_its_share() -> None:
     assert cues.strengths(teachers, None, Cues()) == pytest.approx(cues.standing_out(teachers))
 
 
-def test_weights_must_rise() -> None:
+def test_weights_must_rise_and_a_label_has_its_place() -> None:
+    with pytest.raises(ValueError, match=r"has no {word}"):
+        Cues(label="I feel")
     with pytest.raises(ValueError, match=r"full_at 1\.0 must be above"):
         Cues(clear_at=2, full_at=1)

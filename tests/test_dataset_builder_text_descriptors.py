@@ -291,7 +291,14 @@ def test_texts_may_be_described_by_their_cues(texts: Path, tmp_path: Path, monke
     settings = {
         "describer": "cues",
         "prompts": ["felt"],
-        "cues": {"in_texts": [5, 5], "encoder_share": 0, "neutral_share": 1, "clear_at": 0.3, "full_at": 2.0},
+        "cues": {
+            "in_texts": [5, 5],
+            "encoder_share": 0,
+            "whole": 0,
+            "neutral_share": 1,
+            "clear_at": 0.3,
+            "full_at": 2.0,
+        },
     }
     made = recipe(**settings)
     assert run(made, texts, tmp_path / "work")

@@ -70,14 +70,23 @@ def strengths(advantages: np.ndarray, similarities: np.ndarray | None, recipe: C
     return (1 - recipe.encoder_share) * teachers + recipe.encoder_share * standing_out(similarities)
 
 
-def of_texts(strength: np.ndarray, cues: Sequence[str], texts: Sequence[str], recipe: Cues) -> np.ndarray:
-    """The strongest of each text's cues for each word, (texts, words); 0 for a text without any."""
+def of_texts(
+    strength: np.ndarray, cues: Sequence[str], texts: Sequence[str], whole: np.ndarray | None, recipe: Cues
+) -> np.ndarray:
+    """How strongly each text speaks for each word, (texts, words): by its strongest cue and as a whole.
+
+    Args:
+        strength: that of the cues, (cues, words); a text without any has 0.
+        whole: an encoder's cosines of texts with words, (texts, words), or None.
+    """
     row = {cue: index for index, cue in enumerate(cues)}
     found = np.zeros((len(texts), strength.shape[1]), dtype=np.float32)
     for index, text in enumerate(texts):
         there = [row[run] for run in runs(text, len(recipe.in_texts)) if run in row]
         if there:
             found[index] = strength[there].max(axis=0)
+    if whole is not None:
+        found += recipe.whole * standing_out(whole)
     return found
 
 

