@@ -42,6 +42,7 @@ def test_written_texts_have_the_word_they_were_written_for(tmp_path: Path) -> No
     assert not any("I felt" in row["text"] or "moment of" in row["text"] for row in rows), "the begun answer is off"
     assert len({row["text"] for row in rows}) == len(rows)
     assert not write(recipe(), tmp_path / "work"), "what is done is not done again"
+    assert write(recipe(validation=0.5), tmp_path / "work"), "but other splits are made of it"
     assert "writing" in said_by_status(tmp_path / "work")
     with pytest.raises(InputError, match="another recipe_hash"):
         write(recipe(each=6), tmp_path / "work")

@@ -8,6 +8,7 @@ published. What changes the weights alone asks the teacher nothing again.
 import asyncio
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -249,9 +250,9 @@ def _by_cues(recipe: TextsRecipe, work_dir: Path, texts: list[Narrative], usual:
     if recipe.cues.encoder_share or recipe.cues.whole:
         encode = load_encoder(recipe.cues.encoder, recipe.cues.wheel)
         labels = encode([recipe.cues.label.replace("{word}", word) for word in recipe.words])
-        similar = encode(said) @ labels.T
-        if recipe.cues.whole:
-            whole = embed(lines, recipe.cues.encoder, encode, work_dir / EMBEDDED) @ labels.T
+        kept = partial(embed, encoder=recipe.cues.encoder, encode=encode, folder=work_dir / EMBEDDED)
+        similar = kept(said) @ labels.T
+        whole = kept(lines) @ labels.T if recipe.cues.whole else None
     strength = cues.strengths(teachers, similar, recipe.cues)
     found = cues.of_texts(strength, said, lines, whole, recipe.cues)
     for text, strongest in zip(texts, found, strict=True):

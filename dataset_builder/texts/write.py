@@ -31,9 +31,9 @@ def write(recipe: WritingRecipe, work_dir: Path) -> bool:
         InputError: no teacher, nothing written, or a work folder that belongs to another recipe.
     """
     with held(work_dir / "run.lock", f"{work_dir}: another run is at work in it"):
-        said = _claim(recipe, work_dir)
+        said = _claim(recipe, work_dir) | {"validation": recipe.validation}
         done = work_dir / CORPUS / MANIFEST
-        if done.exists() and read_json(done)["recipe_hash"] == said["recipe_hash"]:
+        if done.exists() and said.items() <= read_json(done).items():
             return False
         write_narratives(asked_for(recipe), work_dir, recipe.executor.shards)
         run_stages(recipe, work_dir, (WRITING.name,))
