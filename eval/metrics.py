@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.metrics import f1_score, jaccard_score, precision_recall_fscore_support
 
 Measure = Callable[[np.ndarray, np.ndarray], float]
+SAMPLES = 200  # of a bootstrap
 BINS = 15
 
 
@@ -60,12 +61,12 @@ def _binned(gold: np.ndarray, probabilities: np.ndarray, bins: int) -> tuple[np.
 
 
 def bootstrap(
-    measure: Measure, gold: np.ndarray, predicted: np.ndarray, samples: int = 200, seed: int = 13
+    measure: Measure, gold: np.ndarray, predicted: np.ndarray, samples: int | None = None, seed: int = 13
 ) -> tuple[float, float]:
-    """95 % interval of a measure(gold, predicted) by resampling rows."""
+    """95 % interval of a measure(gold, predicted) by resampling rows, `SAMPLES` times if nothing else is said."""
     draw = np.random.default_rng(seed)
     values = []
-    for _ in range(samples):
+    for _ in range(SAMPLES if samples is None else samples):
         rows = draw.integers(0, len(gold), len(gold))
         values.append(measure(gold[rows], predicted[rows]))
     low, high = np.percentile(values, [2.5, 97.5])

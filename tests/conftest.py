@@ -37,10 +37,11 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 def run_command(*arguments: object, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run `python ARGUMENTS` from the repository's root.
 
-    `-m MODULE` in the environment of the tests runs in this process: its imports, half of the time, are there already.
+    Builder and measures run in this process where nothing but arguments are given: imports, half of the time, are there
+    already. Trainers have a process of their own, since `accelerate` keeps the first settings that it meets.
     """
     asked = [*map(str, arguments)]
-    if asked[0] == "-m" and environment is None:
+    if asked[0] == "-m" and asked[1].startswith(("dataset_builder", "eval.")) and environment is None:
         return run_module_here(asked)
     return subprocess.run(
         [sys.executable, *asked],
@@ -255,6 +256,13 @@ def fresh_accelerator() -> Iterator[None]:
     AcceleratorState._reset_state(reset_partial_state=True)
     yield
     AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.fixture
+def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals from a few samples: on random models they mean nothing, and take most of a measure's time."""
+    monkeypatch.setattr("eval.metrics.SAMPLES", 10)
+    monkeypatch.setattr("eval.context_use.SAMPLES", 50)
 
 
 def contrast(one: str, two: str) -> float:

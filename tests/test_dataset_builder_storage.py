@@ -1,5 +1,6 @@
 """A full disk and a read-only folder, real ones: a small file system is filled, frozen and given more room."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -37,7 +38,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(
     reached = []
     for room in range(100, 2000, 100):  # it runs full in several places
         remount(small_disk, f"size={room}k")
-        built = command(*build)
+        built = command(*build, environment=dict(os.environ))
         if built.returncode == 0:
             break
         assert built.returncode == 2, built.stderr
@@ -54,12 +55,14 @@ def test_a_read_only_folder_is_said_and_nothing_is_lost(
     scripted_recipe: Path, scripted_work: Path, small_disk: Path, command: Command
 ) -> None:
     build = ("-m", "dataset_builder", "build", "--recipe", scripted_recipe, "--work-dir", small_disk / "work")
-    assert command(*build).returncode == 2, "the disk is too small, so that there is something half done"
+    assert command(*build, environment=dict(os.environ)).returncode == 2, (
+        "the disk is too small, so that there is something half done"
+    )
     remount(small_disk, "size=64m,ro")
-    frozen = command(*build)
+    frozen = command(*build, environment=dict(os.environ))
     assert frozen.returncode == 2
     assert "Read-only file system" in frozen.stderr
     assert "Traceback" not in frozen.stderr
     remount(small_disk, "rw")
-    assert command(*build).returncode == 0
+    assert command(*build, environment=dict(os.environ)).returncode == 0
     assert parquet(small_disk / "work") == parquet(scripted_work)

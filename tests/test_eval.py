@@ -25,6 +25,8 @@ from eval.sections import model_section, readme_section, table
 from tests.conftest import Command
 from tests.test_dataset_builder_domains import emocontext_files, goemotions_files, iemocap_files, isear_files
 
+pytestmark = pytest.mark.usefixtures("few_samples")
+
 GOEMOTIONS = Path(__file__).parent.parent.parent / "shared/data/goemotions"
 
 
@@ -265,7 +267,7 @@ def test_strangers_are_of_other_stories() -> None:
 
 @pytest.mark.end_to_end
 def test_context_use_by_the_command(
-    tiny_models: Path, scripted_work: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+    tiny_models: Path, scripted_work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     marks = tmp_path / "marks.jsonl"
     marks.write_text('{"id": "x", "needs_context": true}\n')
@@ -275,8 +277,8 @@ def test_context_use_by_the_command(
     with pytest.raises(InputError, match="of one story"):  # the scripted corpus has no test split of several
         context_use.main()
     ask += ["--split", "train"]
-    done = command(*ask, "--needs", marks)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setattr("sys.argv", [*map(str, ask[1:]), "--needs", str(marks)])
+    context_use.main()
     content = json.loads((tmp_path / "emo-pillars-contextual-minilm/context.json").read_text())
     assert {"macro_f1_own_all", "macro_f1_none_original", "micro_f1_gain_over_other_rewritten"} <= set(
         content["metrics"]

@@ -38,6 +38,8 @@ from eval.zero_shot_run import measure, result
 from tests.conftest import Command
 from tests.test_dataset_builder_domains import goemotions_files, isear_files
 
+pytestmark = pytest.mark.usefixtures("few_samples")
+
 TEXTS = ["river window letter", "garden harbour", "candle bridge street"]
 
 
