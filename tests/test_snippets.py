@@ -121,6 +121,8 @@ def test_the_commands_of_readme(
     shutil.copytree(ROOT / "eval", tmp_path / "eval", ignore=shutil.ignore_patterns("results", "__pycache__"))
     (tmp_path / "M").symlink_to(bi_encoder)
     (tmp_path / "OTHER_ENCODER").symlink_to(raw_encoder)
+    (tmp_path / "sentence-transformers").mkdir()
+    (tmp_path / "sentence-transformers/all-mpnet-base-v2").symlink_to(raw_encoder)  # a folder is taken before the Hub
     shutil.copytree(tiny_models, tmp_path / "work/models")
     (tmp_path / "work/demo").symlink_to(scripted_work)
     isear_files(tmp_path / "path/to/isear")
