@@ -46,11 +46,19 @@ def main() -> int | None:
     describe.add_argument(
         "--stories", nargs="+", default=[], type=Path, help="narratives (.jsonl[.gz]): what is said in the first person"
     )
+    describe.add_argument(
+        "--judged", nargs="+", default=[], type=Path, help="work folders in which a larger teacher judged whole texts"
+    )
     describe.add_argument("--limit", type=int, help="at most so many texts, drawn by hash")
     describe.set_defaults(run=_describe_texts)
-    write = commands.add_parser("write-texts", help="texts that a teacher writes for emotion words, for a bi-encoder")
+    write = commands.add_parser(
+        "write-texts", help="texts that a teacher writes for emotion words, or situations for remarks"
+    )
     write.add_argument("--recipe", required=True, help="as dataset_builder/recipes/writing/smollm2.yaml")
     write.add_argument("--work-dir", required=True, type=Path, help="where to write; what is published is corpus/")
+    write.add_argument(
+        "--with", dest="others", nargs="+", default=[], type=Path, help="corpora whose rows are published along"
+    )
     write.set_defaults(run=_write_texts)
     domain = commands.add_parser("domain", help="another emotion data set, from its official files, in the 28 labels")
     domain.add_argument("name", help=", ".join(DOMAINS))
@@ -125,7 +133,7 @@ def _describe_texts(args: argparse.Namespace) -> None:
 
     from dataset_builder.texts.describe import describe
 
-    made = describe(recipe, args.texts, args.column, args.work_dir, args.others, args.limit, args.stories)
+    made = describe(recipe, args.texts, args.column, args.work_dir, args.others, args.limit, args.stories, args.judged)
     manifest = _say_rows(args.work_dir)
     print(f"{manifest['descriptors_per_text']} descriptors a text, of {len(manifest['words'])} words; ", end="")
     print(f"rejected: {manifest['rejected'] or 'nothing'}")
@@ -137,7 +145,7 @@ def _write_texts(args: argparse.Namespace) -> None:
     from dataset_builder.texts.write import write
     from dataset_builder.texts.writing_recipe import WritingRecipe
 
-    made = write(read_recipe(args.recipe, WritingRecipe), args.work_dir)
+    made = write(read_recipe(args.recipe, WritingRecipe), args.work_dir, args.others)
     manifest = _say_rows(args.work_dir)
     print(f"rejected: {manifest['rejected'] or 'nothing'}")
     if not made:

@@ -167,10 +167,13 @@ class ContextlessRow(PublishedRow):
 
 
 class ContextualRow(ContextlessRow):
-    """A row of the published config `contextual`: `text` in its `context`; `original_text` before rewriting."""
+    """A row of the published config `contextual`: `text` in its `context`; `original_text` before rewriting.
+
+    `open` are remarks that say nothing without their situation (dataset_builder/texts/situations.py).
+    """
 
     context: str
-    variant: Literal["original", "rewritten"]
+    variant: Literal["original", "rewritten", "open"]
     original_text: str
 
 

@@ -17,6 +17,7 @@ import pytest
 from datasets import load_dataset
 
 from dataset_builder.ask import Ask
+from dataset_builder.engine import rows_of
 from dataset_builder.inputs import InputError, read_recipe
 from dataset_builder.quality.corpus import read_rows
 from dataset_builder.recipe import EmbeddedTeacher
@@ -34,8 +35,18 @@ from dataset_builder.texts.describe import describe
 from dataset_builder.texts.recipe import TextsRecipe, Weights
 from dataset_builder.texts.sources import read_sources
 from dataset_builder.texts.weights import advantages, agreement, descriptors, usual_without_content
+from dataset_builder.texts.write import write
+from dataset_builder.texts.writing_recipe import WritingRecipe
 from tests.conftest import ROOT, Command
 
+CUES: dict[str, Any] = {
+    "in_texts": [5, 5],
+    "encoder_share": 0,
+    "whole": 0,
+    "neutral_share": 1,
+    "clear_at": 0.3,
+    "full_at": 2.0,
+}
 TEXTS = [f"{'very ' * (number % 7)}odd thing number {number}" for number in range(40)]
 
 
@@ -288,18 +299,7 @@ def test_a_teacher_may_write_its_own_descriptors(texts: Path, tmp_path: Path) ->
 
 def test_texts_may_be_described_by_their_cues(texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = counted(monkeypatch)
-    settings = {
-        "describer": "cues",
-        "prompts": ["felt"],
-        "cues": {
-            "in_texts": [5, 5],
-            "encoder_share": 0,
-            "whole": 0,
-            "neutral_share": 1,
-            "clear_at": 0.3,
-            "full_at": 2.0,
-        },
-    }
+    settings = {"describer": "cues", "prompts": ["felt"], "cues": CUES}
     made = recipe(**settings)
     assert run(made, texts, tmp_path / "work")
     # number, odd, thing, very; odd thing, thing number, very odd, very very
@@ -310,9 +310,7 @@ def test_texts_may_be_described_by_their_cues(texts: Path, tmp_path: Path, monke
     assert rows[TEXTS[0]] == rows[TEXTS[7]], "texts with equal cues say the same"
     assert rows[TEXTS[0]] != rows[TEXTS[1]]
     asked.clear()
-    assert run(
-        recipe(**settings | {"cues": settings["cues"] | {"clear_at": 50, "full_at": 51}}), texts, tmp_path / "work"
-    )  # type: ignore[operator]
+    assert run(recipe(**settings | {"cues": CUES | {"clear_at": 50, "full_at": 51}}), texts, tmp_path / "work")
     assert not asked, "other weights ask the teacher nothing"
     corpus = load_dataset(str(tmp_path / "work/corpus"), "descriptors")
     assert {row["descriptors"][0]["text"] for row in corpus["train"]} == {"neutral"}
@@ -320,6 +318,51 @@ def test_texts_may_be_described_by_their_cues(texts: Path, tmp_path: Path, monke
         run(recipe(**settings | {"cues": {"in_texts": [2]}}), texts, tmp_path / "work")
     with pytest.raises(InputError, match="no cue in common"):
         run(recipe(**settings | {"cues": {"in_texts": [500]}}), texts, tmp_path / "other")
+
+
+def described(corpus: Path) -> dict[str, list[dict[str, Any]]]:
+    splits = load_dataset(str(corpus), "descriptors")
+    return {row["text"]: row["descriptors"] for split in splits.values() for row in split}
+
+
+def test_a_larger_teacher_may_judge_some_of_the_texts(texts: Path, tmp_path: Path) -> None:
+    """What it says is taken along where it is known, and a run that is not finished is used as far as it came."""
+    judge = recipe(name="judge", prompts=["felt"], seed=4)
+    assert describe(judge, [texts], "text", tmp_path / "judged", limit=10)
+    cues = recipe(describer="cues", prompts=["writer"], cues=CUES | {"judged": 5})
+    assert run(cues, texts, tmp_path / "work")
+    alone = described(tmp_path / "work/corpus")
+    assert describe(cues, [texts], "text", tmp_path / "work", judged=[tmp_path / "judged"])
+    both = described(tmp_path / "work/corpus")
+    known = {row["text"] for shard in (0, 1) for row in rows_of(tmp_path / "judged/words", shard)}
+    assert len(known) == 10
+    assert {text for text in TEXTS if both[text] != alone[text]} <= known
+    assert sum(both[text] != alone[text] for text in known) > 5
+    manifest = read_json(tmp_path / "work/corpus/manifest.json")
+    assert manifest["judged"][0]["texts"] == 10
+    shard_path(tmp_path / "judged/words", 1).unlink()
+    assert describe(cues, [texts], "text", tmp_path / "work", judged=[tmp_path / "judged"])
+    assert read_json(tmp_path / "work/corpus/manifest.json")["judged"][0]["texts"] == 5
+    with pytest.raises(InputError, match="--judged goes with cues alone"):
+        describe(judge, [texts], "text", tmp_path / "other", judged=[tmp_path / "judged"])
+    with pytest.raises(InputError, match="no work folder of describe-texts"):
+        describe(cues, [texts], "text", tmp_path / "work", judged=[tmp_path / "work"])
+
+
+def test_texts_that_were_written_for_a_word_are_judged_too(texts: Path, tmp_path: Path) -> None:
+    asked = {"name": "w", "teacher": {"kind": "scripted"}, "words": ["joy", "grief"], "validation": 0.3}
+    assert write(WritingRecipe.model_validate(asked), tmp_path / "written")
+    theirs = described(tmp_path / "written/corpus")
+    cues = recipe(describer="cues", prompts=["felt"], cues=CUES | {"requested": 0})
+    assert run(cues, texts, tmp_path / "work", tmp_path / "written")
+    assert theirs.items() <= described(tmp_path / "work/corpus").items(), "as they are, if nothing is asked of them"
+    cues = recipe(describer="cues", prompts=["felt"], cues=CUES | {"requested": 2.0})
+    assert run(cues, texts, tmp_path / "work", tmp_path / "written")
+    ours = described(tmp_path / "work/corpus")
+    assert all(theirs[text][0] in ours[text] for text in theirs), "the word that was asked for"
+    cues = recipe(describer="cues", prompts=["felt"], cues=CUES | {"requested": 0.1})
+    assert run(cues, texts, tmp_path / "work", tmp_path / "written")
+    assert read_json(tmp_path / "work/corpus/manifest.json")["rejected"]["unfit"] == len(theirs)
 
 
 def test_of_stories_what_is_said_in_the_first_person(texts: Path, tmp_path: Path) -> None:
@@ -389,6 +432,30 @@ def test_the_fast_pass_gives_what_each_text_alone_gives(tiny_teacher: Path) -> N
         with torch.inference_mode():
             logits = model(input_ids=torch.tensor([ids])).logits[0, -1].log_softmax(-1)
         assert scores == pytest.approx(logits[tokens].tolist(), abs=1e-4)
+
+
+def test_a_teacher_in_int8_says_nearly_the_same(tiny_teacher: Path) -> None:
+    """Kept beginnings are read in float32; what follows them, and what is written, in int8."""
+    from torch.ao.nn.quantized.dynamic import Linear
+
+    from dataset_builder.teachers.embedded import Embedded
+
+    config = EmbeddedTeacher(kind="embedded", model=str(tiny_teacher), batch_size=8)
+    exact, quick = Embedded(config), Embedded(config.model_copy(update={"int8": True}))
+    assert quick.name == f"{exact.name}, int8"
+    said = ["Oh.", "He did it again, in front of all of them!", *TEXTS[:14]]
+
+    async def asked(teacher: Embedded) -> list[tuple[float, ...]]:
+        ask = Ask(teacher, 1, "words", "u", {})
+        return list(await asyncio.gather(*(ask.scores("words/emotion", ("j", "f", "q", " "), text=t) for t in said)))
+
+    one, other = np.array(asyncio.run(asked(exact))), np.array(asyncio.run(asked(quick)))
+    assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.98
+    assert (one != other).any(), "it was int8"
+    kinds = {name.rsplit(".", 1)[-1]: type(layer) for name, layer in quick._quick.named_modules()}
+    assert kinds["q_proj"] is Linear
+    assert kinds["down_proj"] is not Linear
+    assert not any(isinstance(layer, Linear) for layer in quick._model.modules()), "the exact model stays as it is"
 
 
 def test_how_sure_a_word_is_by_its_first_token(tiny_teacher: Path) -> None:

@@ -11,6 +11,8 @@ from dataset_builder.replies import BadReply
 from dataset_builder.shards import read_json
 from dataset_builder.stages.writing import first_sentence
 from dataset_builder.status import status as said_by_status
+from dataset_builder.taxonomy import LABELS
+from dataset_builder.texts.situations import open_remarks
 from dataset_builder.texts.write import asked_for, write
 from dataset_builder.texts.writing_recipe import WritingRecipe
 from tests.conftest import ROOT
@@ -90,3 +92,53 @@ def test_what_is_not_kept(reply: str, word: str, reason: str) -> None:
 def test_unknown_prompts() -> None:
     with pytest.raises(ValueError, match="prompts are because, diary, moment"):
         recipe(prompts=["letter"])
+
+
+SITUATIONS = {
+    "writes": "situations",
+    "prompts": ["situated"],
+    "words": ["joy", "fear", "grief"],
+    "each": 2,
+    "validation": 0.2,
+}
+
+
+def test_situations_for_remarks(tmp_path: Path) -> None:
+    asked = recipe(**SITUATIONS)
+    assert write(asked, tmp_path / "work")
+    corpus = load_dataset(str(tmp_path / "work/corpus"), "contextual")
+    remarks = {split: set(rows["text"]) for split, rows in corpus.items()}
+    assert set().union(*remarks.values()) <= set(open_remarks())
+    assert not remarks["train"] & remarks["test"], "a remark has all its situations in one split"
+    for row in corpus["test"]:
+        assert [LABELS[label] for label in row["labels"]] == [row["requested_emotion"]]
+        assert (row["variant"], row["scores"][row["labels"][0]]) == ("open", 1)
+        assert len(row["context"].split()) >= 4
+    assert sum(len(rows) for rows in corpus.values()) > len(open_remarks())
+    again = recipe(**SITUATIONS | {"name": "along"})
+    assert write(again, tmp_path / "along", others=[tmp_path / "work"]), "other corpora's rows keep their splits"
+    along = load_dataset(str(tmp_path / "along/corpus"), "contextual")
+    assert len(along["test"]) == 2 * len(corpus["test"])
+    with pytest.raises(InputError, match="no config 'descriptors'"):
+        write(recipe(), tmp_path / "texts", others=[tmp_path / "work"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"words": ["joy", "quiet pride"]}, "quiet pride"),
+        ({"topics": ["work"]}, "remarks stand in their place"),
+        ({"validation": 0.5}, "nothing is left"),
+    ],
+)
+def test_bad_recipes_of_situations(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        recipe(**SITUATIONS | changes)
+
+
+def test_what_was_begun_with_a_topic_is_taken_off() -> None:
+    assert (
+        first_sentence("joy, the sea: We swam out to the boat.", False, "joy", recipe()) == "We swam out to the boat."
+    )
+    begun = '"It is over." with joy: The war had ended that morning.'
+    assert first_sentence(begun, False, "joy", recipe()) == "The war had ended that morning."

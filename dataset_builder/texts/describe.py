@@ -7,8 +7,7 @@ published. What changes the weights alone asks the teacher nothing again.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,8 @@ from dataset_builder.ask import LONGEST_KEPT, Ask, UnitRejected, prompt_version,
 from dataset_builder.engine import MANIFEST, REJECTS, read_manifest, rows_of, run_stages, write_narratives
 from dataset_builder.inputs import InputError, fingerprint
 from dataset_builder.publish import CORPUS
-from dataset_builder.quality.corpus import open_corpus
 from dataset_builder.quality.encoder import load_encoder
-from dataset_builder.schema import Descriptor, DescriptorsRow, Narrative, Rejected, WordsRow
+from dataset_builder.schema import Descriptor, DescriptorsRow, Narrative, PublishedRow, Rejected, WordsRow
 from dataset_builder.shards import held, read_json, to_line, write_json, write_whole
 from dataset_builder.stages import WORDS
 from dataset_builder.stages.descriptors import emotion_words
@@ -29,10 +27,21 @@ from dataset_builder.stages.words import log_probabilities
 from dataset_builder.teachers import load_teacher
 from dataset_builder.texts import cues
 from dataset_builder.texts.embed import embed
+from dataset_builder.texts.judged import Judgements, read_judgements
 from dataset_builder.texts.recipe import FOLDER, TextsRecipe
 from dataset_builder.texts.sources import Source, read_sources, spoken
 from dataset_builder.texts.weights import NEUTRAL, advantages, descriptors, usual_without_content
-from dataset_builder.texts.work import ANY_TIME, CONFIG, PLACES, RUN, publish_rows, run_before
+from dataset_builder.texts.work import (
+    ANY_TIME,
+    CONFIG,
+    PLACES,
+    RUN,
+    check_others,
+    named,
+    publish_rows,
+    rows_of_others,
+    run_before,
+)
 
 EMBEDDED = "embedded"
 
@@ -45,12 +54,14 @@ def describe(
     others: Sequence[Path] = (),
     limit: int | None = None,
     stories: Sequence[Path] = (),
+    judged: Sequence[Path] = (),
 ) -> bool:
     """Describe the texts of all places; what a former run of it made is not made again.
 
     Args:
         stories: narratives whose sentences in the first person are texts too.
         others: corpora whose own descriptors are published along: their train and validation rows, as they are.
+        judged: work folders of `likelihood` runs of a larger teacher, on some of the texts; for `describer: cues`.
         limit: at most so many texts, drawn by hash; a smaller draw is a part of a larger one.
 
     Returns:
@@ -62,9 +73,9 @@ def describe(
     sources = read_sources([*places, *stories], column)
     told = sources[len(places) :]
     sources[len(places) :] = [spoken(source, recipe.spoken, recipe.seed) for source in told]
-    for other in others:
-        if CONFIG not in open_corpus(other).files:
-            raise InputError(f"{other}: has no config '{CONFIG}'. --with takes corpora that have it.")
+    check_others(others, CONFIG)
+    if judged and recipe.describer != "cues":
+        raise InputError(f"recipe '{recipe.name}', describer: {recipe.describer}: --judged goes with cues alone.")
     with held(work_dir / "run.lock", f"{work_dir}: another run is at work in it"):
         texts, rejected = _chosen(sources, recipe, limit)
         asked = texts if recipe.describer != "cues" else _cues(texts, recipe)
@@ -72,6 +83,7 @@ def describe(
         write_narratives(_by_length(asked, recipe.executor.shards), work_dir, recipe.executor.shards)
         prepared = recipe.model_copy(update={"words": tuple(run["words"])})
         run_stages(prepared, work_dir, (WORDS.name,))
+        judgements = [read_judgements(place, run["words"], recipe.weights) for place in judged]
         said = {
             "recipe": recipe.name,
             "recipe_hash": fingerprint(recipe.model_dump(mode="json", exclude={"executor": True, "teacher": PLACES})),
@@ -83,12 +95,13 @@ def describe(
             **({"cues": recipe.cues.model_dump(mode="json")} if recipe.describer == "cues" else {}),
             "words": run["words"],
             "sources": {source.name: source.as_json() for source in sources},
-            "with": [_named(other) for other in others],
+            "with": [named(other) for other in others],
+            **({"judged": [judgement.said for judgement in judgements]} if judgements else {}),
         }
         done = work_dir / CORPUS / MANIFEST
         if done.exists() and said.items() <= read_json(done).items():
             return False
-        publish(prepared, work_dir, texts, np.asarray(run["usual"]), others, said, rejected)
+        publish(prepared, work_dir, texts, np.asarray(run["usual"]), others, judgements, said, rejected)
         return True
 
 
@@ -194,6 +207,7 @@ def publish(
     texts: list[Narrative],
     usual: np.ndarray,
     others: Sequence[Path],
+    judgements: Sequence[Judgements],
     said: dict[str, Any],
     rejected: list[Rejected],
 ) -> None:
@@ -201,17 +215,22 @@ def publish(
 
     Rows are in the order of a hash of their texts: the first so many are a sample of all.
     """
-    described = (
-        _by_cues(recipe, work_dir, texts, usual) if recipe.describer == "cues" else _described(recipe, work_dir, usual)
-    )
+    if recipe.describer == "cues":
+        speak = _speaking(recipe, work_dir, usual, judgements)
+        described, along = _by_cues(texts, speak, recipe), _along(others, speak, recipe, rejected)
+    else:
+        described, along = _described(recipe, work_dir, usual), _along(others, None, recipe, rejected)
     made = (_row(text, found, recipe, said) for text, found in described if found or _unclear(text, rejected))
     rows = sorted(made, key=lambda row: (stable_hash(recipe.seed, row.text), row.id))
+    own = {" ".join(row.text.split()) for row in rows}
+    along = [(part, row) for part, row in along if " ".join(row.text.split()) not in own]
     write_whole(work_dir / REJECTS / "texts.jsonl", (to_line(reject.model_dump()) for reject in rejected))
     if not rows:
         raise InputError(f"no text was described; {work_dir / REJECTS}/*.jsonl say why.")
-    split = [("validation" if _held_back(row.text, recipe) else "train", row) for row in rows]
-    own = {" ".join(row.text.split()) for row in rows}
-    split += [(part, row) for part, row in _others(others) if " ".join(row.text.split()) not in own]
+    split: list[tuple[str, PublishedRow]] = [
+        ("validation" if _held_back(row.text, recipe) else "train", row) for row in rows
+    ]
+    split += along
     reasons = Counter(reject.reason for reject in rejected)
     manifest = {
         "stage": "describe-texts",
@@ -223,6 +242,7 @@ def publish(
 
 
 Described = Iterator[tuple[Narrative, list[Descriptor]]]
+Speak = Callable[[list[str]], np.ndarray]  # texts in, how strongly they speak for each word out, (texts, words)
 
 
 def _described(recipe: TextsRecipe, work_dir: Path, usual: np.ndarray) -> Described:
@@ -238,28 +258,75 @@ def _described(recipe: TextsRecipe, work_dir: Path, usual: np.ndarray) -> Descri
             yield _text(row), descriptors(advantage, recipe.words, recipe.weights)
 
 
-def _by_cues(recipe: TextsRecipe, work_dir: Path, texts: list[Narrative], usual: np.ndarray) -> Described:
-    """All texts, each with the descriptors that its cues speak for."""
+def _speaking(recipe: TextsRecipe, work_dir: Path, usual: np.ndarray, judgements: Sequence[Judgements]) -> Speak:
+    """What says how strongly texts speak for each word: by their cues, and as a whole to an encoder and a teacher.
+
+    Raises:
+        InputError: the teacher answered for no cue.
+    """
     rows = list(_rows(recipe, work_dir))
     if not rows:
-        return
+        raise InputError(f"the teacher answered for no cue; {work_dir / REJECTS}/{WORDS.name}.jsonl says why.")
     said = [row.text for row, _ in rows]
     teachers = advantages(np.stack([found for _, found in rows]), said, usual, recipe.weights)
-    lines = [text.text for text in texts]
-    similar = whole = None
-    if recipe.cues.encoder_share or recipe.cues.whole:
-        encode = load_encoder(recipe.cues.encoder, recipe.cues.wheel)
-        labels = encode([recipe.cues.label.replace("{word}", word) for word in recipe.words])
-        kept = partial(embed, encoder=recipe.cues.encoder, encode=encode, folder=work_dir / EMBEDDED)
-        similar = kept(said) @ labels.T
-        whole = kept(lines) @ labels.T if recipe.cues.whole else None
-    strength = cues.strengths(teachers, similar, recipe.cues)
-    found = cues.of_texts(strength, said, lines, whole, recipe.cues)
-    for text, strongest in zip(texts, found, strict=True):
-        made = cues.descriptors(strongest, recipe.words, recipe.cues)
+    by_text = {text: strength for judged in judgements for text, strength in judged.by_text.items()}
+    similar = _similarities(recipe, work_dir)
+    strength = cues.strengths(teachers, similar(said) if recipe.cues.encoder_share else None, recipe.cues)
+
+    def speak(lines: list[str]) -> np.ndarray:
+        whole = similar(lines) if recipe.cues.whole else None
+        found = cues.of_texts(strength, said, lines, whole, recipe.cues)
+        return cues.with_judgements(found, lines, by_text, recipe.cues)
+
+    return speak
+
+
+def _similarities(recipe: TextsRecipe, work_dir: Path) -> Speak:
+    """Gives an encoder's cosines of texts with the words, (texts, words); it is loaded when it is asked first."""
+    name, labels = recipe.cues.encoder, [recipe.cues.label.replace("{word}", word) for word in recipe.words]
+
+    def similar(lines: list[str]) -> np.ndarray:
+        encode = load_encoder(name, recipe.cues.wheel)
+        return np.asarray(embed(lines, name, encode, work_dir / EMBEDDED) @ encode(labels).T)
+
+    return similar
+
+
+def _by_cues(texts: list[Narrative], speak: Speak, recipe: TextsRecipe) -> Described:
+    """All texts, each with the descriptors that it speaks for; some of those without any are neutral."""
+    for text, strength in zip(texts, speak([text.text for text in texts]), strict=True):
+        made = cues.descriptors(strength, recipe.words, recipe.cues)
         if not made and stable_hash(recipe.seed, NEUTRAL, text.text) < recipe.cues.neutral_share * 2**31:
             made = [Descriptor(text=NEUTRAL, weight=1.0)]
         yield text, made
+
+
+def _along(
+    others: Sequence[Path], speak: Speak | None, recipe: TextsRecipe, rejected: list[Rejected]
+) -> list[tuple[str, PublishedRow]]:
+    """Rows of other corpora but those of test splits; texts written for a word are judged as our own are."""
+    rows = [(part, row) for part, row in rows_of_others(others, CONFIG) if part != "test"]
+    written = [row.text for _, row in rows if _written(row)]
+    if speak is None or not recipe.cues.requested or not written:
+        return rows
+    strengths = iter(speak(written))
+    judged: list[tuple[str, PublishedRow]] = []
+    for part, row in rows:
+        if _written(row):
+            strength = next(strengths)
+            if row.requested_emotion in recipe.words:
+                strength[recipe.words.index(row.requested_emotion)] += recipe.cues.requested
+            made = cues.descriptors(strength, recipe.words, recipe.cues)
+            if not made:
+                rejected.append(Rejected(id=row.id, stage=CONFIG, reason="unfit", text=row.text[:LONGEST_KEPT]))
+                continue
+            row = row.model_copy(update={"descriptors": made})
+        judged.append((part, row))
+    return judged
+
+
+def _written(row: PublishedRow) -> bool:
+    return isinstance(row, DescriptorsRow) and row.describer == "written"
 
 
 def _text(row: WordsRow) -> Narrative:
@@ -298,18 +365,3 @@ def _rows(recipe: TextsRecipe, work_dir: Path) -> Iterator[tuple[WordsRow, np.nd
 def _held_back(text: str, recipe: TextsRecipe) -> bool:
     """Whether a text is a validation row, by its hash."""
     return stable_hash(recipe.seed, "validation", " ".join(text.split())) < recipe.validation * 2**31
-
-
-def _others(places: Sequence[Path]) -> Iterator[tuple[str, DescriptorsRow]]:
-    """Described rows of other corpora with their splits; their test rows stay where they are."""
-    for place in places:
-        for row in open_corpus(place).rows(CONFIG):
-            split = row.pop("split")
-            if split != "test":
-                yield split, DescriptorsRow.model_validate(row)
-
-
-def _named(place: Path) -> dict[str, Any]:
-    folder = open_corpus(place).folder / MANIFEST
-    said = read_json(folder) if folder.exists() else {}
-    return {"name": said.get("recipe", place.name), "revision": said.get("revision", "unknown")}

@@ -14,7 +14,7 @@ from dataset_builder.ask import stable_hash
 from dataset_builder.inputs import InputError
 from dataset_builder.provenance import digest_of
 from dataset_builder.quality.corpus import Corpus, open_corpus
-from dataset_builder.schema import Narrative
+from dataset_builder.schema import CONFIGS, Narrative
 from dataset_builder.shards import read_json
 
 TRAIN = "train"
@@ -84,10 +84,10 @@ def spoken(source: Source, most: int, seed: int) -> Source:
 def _folder(place: Path) -> Source:
     """The train split of a prepared domain set or of a corpus: its texts without situations, where it has both."""
     corpus = open_corpus(place)
-    config = next((name for name in ("contextless", "contextual") if name in corpus.files), None)
+    config = next((name for name in CONFIGS if name in corpus.files), None)
     if config is None or TRAIN not in corpus.files[config]:
         raise InputError(
-            f"{place}: no train split of 'contextless' or 'contextual' in it (found {_splits(corpus)}). Other splits "
+            f"{place}: no train split of {', '.join(CONFIGS)} in it (found {_splits(corpus)}). Other splits "
             "are held out and not described."
         )
     manifest = corpus.folder / "manifest.json"

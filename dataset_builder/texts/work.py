@@ -1,14 +1,15 @@
 """The work folders of runs on texts: whose they are, and how what they publish gets its name."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from dataset_builder.engine import MANIFEST
 from dataset_builder.inputs import InputError
 from dataset_builder.publish import CORPUS, seal, write_splits
-from dataset_builder.schema import DescriptorsRow, features
+from dataset_builder.quality.corpus import open_corpus
+from dataset_builder.schema import CONFIGS, PublishedRow, features
 from dataset_builder.shards import read_json, write_json
 
 CONFIG = "descriptors"
@@ -35,11 +36,35 @@ def run_before(work_dir: Path, mine: dict[str, Any]) -> dict[str, Any] | None:
     return before
 
 
-def publish_rows(split: Iterable[tuple[str, DescriptorsRow]], work_dir: Path, said: dict[str, Any]) -> None:
+def check_others(others: Sequence[Path], config: str) -> None:
+    """Raises InputError where one of other corpora, whose rows are to be published along, has not this config."""
+    for other in others:
+        if config not in open_corpus(other).files:
+            raise InputError(f"{other}: has no config '{config}'. --with takes corpora that have it.")
+
+
+def rows_of_others(places: Sequence[Path], config: str) -> Iterator[tuple[str, PublishedRow]]:
+    """Rows of other corpora with their splits."""
+    for place in places:
+        for row in open_corpus(place).rows(config):
+            split = row.pop("split")
+            yield split, CONFIGS[config].model_validate(row)
+
+
+def named(place: Path) -> dict[str, Any]:
+    """Another corpus's entry in our manifest: its recipe and revision."""
+    manifest = open_corpus(place).folder / MANIFEST
+    said = read_json(manifest) if manifest.exists() else {}
+    return {"name": said.get("recipe", place.name), "revision": said.get("revision", "unknown")}
+
+
+def publish_rows(
+    split: Iterable[tuple[str, PublishedRow]], work_dir: Path, said: dict[str, Any], config: str = CONFIG
+) -> None:
     """Write `<work>/corpus` from rows with their splits; the folder appears under its name when it is whole."""
     building = work_dir / f"{CORPUS}.part"
     shutil.rmtree(building, ignore_errors=True)
-    counts = {CONFIG: write_splits(iter(split), features(CONFIG).arrow_schema, building / CONFIG)}
+    counts = {config: write_splits(iter(split), features(config).arrow_schema, building / config)}
     write_json(building / MANIFEST, said | {"rows": counts, "revision": seal(building, counts)})
     shutil.rmtree(work_dir / CORPUS, ignore_errors=True)
     building.rename(work_dir / CORPUS)
