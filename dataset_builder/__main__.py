@@ -51,15 +51,15 @@ def main() -> int | None:
     )
     describe.add_argument("--limit", type=int, help="at most so many texts, drawn by hash")
     describe.set_defaults(run=_describe_texts)
-    write = commands.add_parser(
-        "write-texts", help="texts that a teacher writes for emotion words, or situations for remarks"
-    )
+    write = commands.add_parser("write-texts", help="texts that a teacher writes for emotion words, for a bi-encoder")
     write.add_argument("--recipe", required=True, help="as dataset_builder/recipes/writing/smollm2.yaml")
     write.add_argument("--work-dir", required=True, type=Path, help="where to write; what is published is corpus/")
-    write.add_argument(
-        "--with", dest="others", nargs="+", default=[], type=Path, help="corpora whose rows are published along"
-    )
     write.set_defaults(run=_write_texts)
+    situate = commands.add_parser("situate", help="remarks that say nothing by themselves, after what happened")
+    situate.add_argument("--described", required=True, type=Path, help="a corpus of describe-texts with written texts")
+    situate.add_argument("--with", dest="others", nargs="+", default=[], type=Path, help="corpora to publish along")
+    situate.add_argument("--work-dir", required=True, type=Path, help="where to write; what is published is corpus/")
+    situate.set_defaults(run=_situate)
     domain = commands.add_parser("domain", help="another emotion data set, from its official files, in the 28 labels")
     domain.add_argument("name", help=", ".join(DOMAINS))
     domain.add_argument("--source", required=True, type=Path, help="the folder of the set's official files")
@@ -145,11 +145,18 @@ def _write_texts(args: argparse.Namespace) -> None:
     from dataset_builder.texts.write import write
     from dataset_builder.texts.writing_recipe import WritingRecipe
 
-    made = write(read_recipe(args.recipe, WritingRecipe), args.work_dir, args.others)
+    made = write(read_recipe(args.recipe, WritingRecipe), args.work_dir)
     manifest = _say_rows(args.work_dir)
     print(f"rejected: {manifest['rejected'] or 'nothing'}")
     if not made:
         print(f"{args.work_dir} is complete; nothing was changed.")
+
+
+def _situate(args: argparse.Namespace) -> None:
+    from dataset_builder.texts.situate import situate
+
+    situate(args.described, args.work_dir, args.others)
+    _say_rows(args.work_dir)
 
 
 def _domain(args: argparse.Namespace) -> None:

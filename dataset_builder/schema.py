@@ -169,7 +169,7 @@ class ContextlessRow(PublishedRow):
 class ContextualRow(ContextlessRow):
     """A row of the published config `contextual`: `text` in its `context`; `original_text` before rewriting.
 
-    `open` are remarks that say nothing without their situation (dataset_builder/texts/situations.py).
+    `open` are remarks that say nothing without their situation (dataset_builder/texts/situate.py).
     """
 
     context: str

@@ -63,6 +63,9 @@ DESCRIBED = [
     SETS["goemotions"]._replace(part="train texts; no label was read"),
     Source("SmolLM2-135M-Instruct", f"{HUB}/HuggingFaceTB/SmolLM2-135M-Instruct", "Apache-2.0", "what it says of cues"),
     Source("all-mpnet-base-v2", f"{HUB}/sentence-transformers/all-mpnet-base-v2", "Apache-2.0", "similarities"),
+    Source(
+        "Qwen2.5-Coder-1.5B-Instruct", f"{HUB}/Qwen/Qwen2.5-Coder-1.5B-Instruct", "Apache-2.0", "judgements of texts"
+    ),
     Source("short narratives of Project Gutenberg", "https://www.gutenberg.org", "public domain", "sentences"),
     Source("African Storybook, StoryWeaver", "https://github.com/global-asp", "CC BY 4.0", "sentences"),
     Source("FairytaleQA", "https://github.com/uci-soe/FairytaleQAData", "public domain; Apache-2.0", "sentences"),

@@ -329,7 +329,7 @@ def test_a_larger_teacher_may_judge_some_of_the_texts(texts: Path, tmp_path: Pat
     """What it says is taken along where it is known, and a run that is not finished is used as far as it came."""
     judge = recipe(name="judge", prompts=["felt"], seed=4)
     assert describe(judge, [texts], "text", tmp_path / "judged", limit=10)
-    cues = recipe(describer="cues", prompts=["writer"], cues=CUES | {"judged": 5})
+    cues = recipe(describer="cues", prompts=["writer"], cues=CUES | {"judged": 5, "unjudged_share": 1})
     assert run(cues, texts, tmp_path / "work")
     alone = described(tmp_path / "work/corpus")
     assert describe(cues, [texts], "text", tmp_path / "work", judged=[tmp_path / "judged"])
@@ -343,6 +343,9 @@ def test_a_larger_teacher_may_judge_some_of_the_texts(texts: Path, tmp_path: Pat
     shard_path(tmp_path / "judged/words", 1).unlink()
     assert describe(cues, [texts], "text", tmp_path / "work", judged=[tmp_path / "judged"])
     assert read_json(tmp_path / "work/corpus/manifest.json")["judged"][0]["texts"] == 5
+    fewer = recipe(describer="cues", prompts=["writer"], cues=CUES | {"unjudged_share": 0})
+    assert describe(fewer, [texts], "text", tmp_path / "work", judged=[tmp_path / "judged"])
+    assert len(described(tmp_path / "work/corpus")) == 5, "of the others none"
     with pytest.raises(InputError, match="--judged goes with cues alone"):
         describe(judge, [texts], "text", tmp_path / "other", judged=[tmp_path / "judged"])
     with pytest.raises(InputError, match="no work folder of describe-texts"):

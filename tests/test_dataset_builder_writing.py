@@ -12,7 +12,7 @@ from dataset_builder.shards import read_json
 from dataset_builder.stages.writing import first_sentence
 from dataset_builder.status import status as said_by_status
 from dataset_builder.taxonomy import LABELS
-from dataset_builder.texts.situations import open_remarks
+from dataset_builder.texts.situate import open_remarks, situate
 from dataset_builder.texts.write import asked_for, write
 from dataset_builder.texts.writing_recipe import WritingRecipe
 from tests.conftest import ROOT
@@ -94,51 +94,24 @@ def test_unknown_prompts() -> None:
         recipe(prompts=["letter"])
 
 
-SITUATIONS = {
-    "writes": "situations",
-    "prompts": ["situated"],
-    "words": ["joy", "fear", "grief"],
-    "each": 2,
-    "validation": 0.2,
-}
-
-
-def test_situations_for_remarks(tmp_path: Path) -> None:
-    asked = recipe(**SITUATIONS)
-    assert write(asked, tmp_path / "work")
+def test_remarks_after_what_happened(tmp_path: Path, scripted_work: Path) -> None:
+    asked = recipe(words=["joy", "dread", "wanderlust", "alertness"], each=40)
+    assert write(asked, tmp_path / "written")
+    situate(tmp_path / "written/corpus", tmp_path / "work", [scripted_work / "corpus"])
     corpus = load_dataset(str(tmp_path / "work/corpus"), "contextual")
-    remarks = {split: set(rows["text"]) for split, rows in corpus.items()}
-    assert set().union(*remarks.values()) <= set(open_remarks())
-    assert not remarks["train"] & remarks["test"], "a remark has all its situations in one split"
-    for row in corpus["test"]:
-        assert [LABELS[label] for label in row["labels"]] == [row["requested_emotion"]]
-        assert (row["variant"], row["scores"][row["labels"][0]]) == ("open", 1)
-        assert len(row["context"].split()) >= 4
-    assert sum(len(rows) for rows in corpus.values()) > len(open_remarks())
-    again = recipe(**SITUATIONS | {"name": "along"})
-    assert write(again, tmp_path / "along", others=[tmp_path / "work"]), "other corpora's rows keep their splits"
-    along = load_dataset(str(tmp_path / "along/corpus"), "contextual")
-    assert len(along["test"]) == 2 * len(corpus["test"])
-    with pytest.raises(InputError, match="no config 'descriptors'"):
-        write(recipe(), tmp_path / "texts", others=[tmp_path / "work"])
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"words": ["joy", "quiet pride"]}, "quiet pride"),
-        ({"topics": ["work"]}, "remarks stand in their place"),
-        ({"validation": 0.5}, "nothing is left"),
-    ],
-)
-def test_bad_recipes_of_situations(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        recipe(**SITUATIONS | changes)
-
-
-def test_what_was_begun_with_a_topic_is_taken_off() -> None:
-    assert (
-        first_sentence("joy, the sea: We swam out to the boat.", False, "joy", recipe()) == "We swam out to the boat."
-    )
-    begun = '"It is over." with joy: The war had ended that morning.'
-    assert first_sentence(begun, False, "joy", recipe()) == "The war had ended that morning."
+    rows = [row | {"split": split} for split, found in corpus.items() for row in found]
+    ours = [row for row in rows if row["variant"] == "open"]
+    classes = {(row["requested_emotion"], *(LABELS[label] for label in row["labels"])) for row in ours}
+    assert classes == {("joy", "joy"), ("dread", "fear"), ("wanderlust", "desire")}, "alertness has no home"
+    for row in ours:
+        assert (row["text"] in open_remarks(), row["scores"][row["labels"][0]]) == (True, 1)
+    for column in ("text", "context"):
+        of_split = [{row[column] for row in ours if row["split"] == split} for split in ("train", "validation", "test")]
+        assert all(of_split)
+        assert len(set().union(*of_split)) == sum(map(len, of_split)), "no remark, and nothing that happened, in two"
+    theirs = load_dataset(str(scripted_work / "corpus"), "contextual")
+    assert len(rows) - len(ours) == sum(map(len, theirs.values()))
+    with pytest.raises(InputError, match="no text in it was written"):
+        situate(scripted_work / "corpus", tmp_path / "other")
+    with pytest.raises(InputError, match="has no config 'contextual'"):
+        situate(tmp_path / "written/corpus", tmp_path / "other", [tmp_path / "written/corpus"])

@@ -10,7 +10,6 @@ make of the same pass.
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,11 @@ from tqdm import tqdm
 from dataset_builder.ask import Ask, UnitRejected
 from dataset_builder.inputs import InputError
 from dataset_builder.quality.measure_labelers import SAMPLES, Labelled, quality, read_dev
-from dataset_builder.quality.measure_resolve import read_homes
+from dataset_builder.quality.measure_resolve import home_of
 from dataset_builder.schema import Descriptor, Usage
 from dataset_builder.stages import WORDS
 from dataset_builder.stages.words import log_probabilities
-from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS
+from dataset_builder.taxonomy import LABELS
 from dataset_builder.teachers import load_teacher
 from dataset_builder.texts.describe import prepare
 from dataset_builder.texts.recipe import TextsRecipe, Weights
@@ -40,13 +39,6 @@ OTHER_WEIGHTS: dict[str, dict[str, Any]] = {
     "temperature_0.15": {"temperature": 0.15},
     "all_texts": {"clear_at": 0.0},
 }
-
-
-@cache
-def home_of(word: str) -> int | None:
-    """Index of the class whose name the word is, or that is its home; None for neither."""
-    homes = {row.word: row.home for held_out in (True, False) for row in read_homes(held_out)}
-    return LABEL_TO_INDEX.get(word if word in LABEL_TO_INDEX else homes.get(word, ""))
 
 
 def as_classes(described: Sequence[Sequence[Descriptor]]) -> Labelled:

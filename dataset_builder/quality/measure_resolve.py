@@ -4,6 +4,7 @@ The words are halved by hash. The margin may be chosen on one half; what is repo
 """
 
 import csv
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from dataset_builder.ask import stable_hash
 from dataset_builder.inputs import InputError
 from dataset_builder.quality.resolve import class_of
 from dataset_builder.recipe import PaperMap, Resolve, Similarity
-from dataset_builder.taxonomy import LABELS
+from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS
 
 HOMES = Path(__file__).parent.parent / "vocabulary" / "homes.tsv"
 NO_HOME = "none"
@@ -33,6 +34,13 @@ def read_homes(held_out: bool) -> list[Home]:
         if row.home not in (*LABELS, NO_HOME) or row.second not in (*LABELS, ""):
             raise InputError(f"{HOMES}: '{row.word}' has the home '{row.home}', '{row.second}': not of the taxonomy.")
     return [row for row in rows if (stable_hash("homes", row.word) % 2 == 0) is held_out]
+
+
+@cache
+def home_of(word: str) -> int | None:
+    """Index of the class whose name the word is, or that is its home; None for neither."""
+    homes = {row.word: row.home for held_out in (True, False) for row in read_homes(held_out)}
+    return LABEL_TO_INDEX.get(word if word in LABEL_TO_INDEX else homes.get(word, ""))
 
 
 def accuracy(rows: list[Home], method: Resolve) -> dict[str, float]:

@@ -17,7 +17,7 @@ STEM = 5  # letters by which a form of the word is known: disgust, disgusting
 
 
 async def run(asked: Narrative, story: Narrative, ask: Ask, recipe: WritingRecipe) -> list[WrittenRow]:
-    """One row; see texts/write.py for what stands where in `asked`.
+    """One row; the word stands here for a story, its title is the prompt.
 
     Raises:
         UnitRejected: the teacher failed, or wrote nothing that is one whole sentence without the word.
@@ -28,7 +28,6 @@ async def run(asked: Narrative, story: Narrative, ask: Ask, recipe: WritingRecip
         partial(first_sentence, word=asked.text, recipe=recipe),
         stop=("\n",),
         text=asked.text,
-        topic=asked.source,
     )
     return [WrittenRow(id=asked.id, text=made, word=asked.text, prompt=asked.title)]
 
@@ -39,7 +38,7 @@ def first_sentence(reply: str, cut: bool, word: str, recipe: WritingRecipe) -> s
     Raises:
         BadReply: there is none, it was cut off, it names the word, or its form is wrong.
     """
-    begun = rf"^.*?\b{re.escape(word)}\b(?: when| because|(?:, [\w ]+)?:)?[\s\"'“]*"
+    begun = rf"^.*?\b{re.escape(word)}\b(?: when| because|:)?[\s\"'“]*"
     said = re.sub(begun, "", " ".join(reply.split()), count=1, flags=re.IGNORECASE)
     match = re.match(r"(.+?[.!?…])(?=[\s\"'”]|$)", said)
     if not match and cut:

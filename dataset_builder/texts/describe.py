@@ -26,6 +26,7 @@ from dataset_builder.stages.likelihood import CONTENT_FREE
 from dataset_builder.stages.words import log_probabilities
 from dataset_builder.teachers import load_teacher
 from dataset_builder.texts import cues
+from dataset_builder.texts.cues import one_line
 from dataset_builder.texts.embed import embed
 from dataset_builder.texts.judged import Judgements, read_judgements
 from dataset_builder.texts.recipe import FOLDER, TextsRecipe
@@ -101,7 +102,8 @@ def describe(
         done = work_dir / CORPUS / MANIFEST
         if done.exists() and said.items() <= read_json(done).items():
             return False
-        publish(prepared, work_dir, texts, np.asarray(run["usual"]), others, judgements, said, rejected)
+        taken = _judged_and_some(texts, judgements, recipe) if judgements else texts
+        publish(prepared, work_dir, taken, np.asarray(run["usual"]), others, judgements, said, rejected)
         return True
 
 
@@ -127,6 +129,17 @@ def _chosen(sources: list[Source], recipe: TextsRecipe, limit: int | None) -> tu
         raise InputError("all texts are blank or broken. Give others with --texts.")
     kept.sort(key=lambda text: (stable_hash(recipe.seed, "limit", text.text), text.id))
     return kept[:limit], rejected
+
+
+def _judged_and_some(texts: list[Narrative], judgements: Sequence[Judgements], recipe: TextsRecipe) -> list[Narrative]:
+    """The texts that a larger teacher judged, and a share of the others, by hash."""
+    share = recipe.cues.unjudged_share * 2**31
+    return [
+        text
+        for text in texts
+        if any(one_line(text.text) in judged.by_text for judged in judgements)
+        or stable_hash(recipe.seed, "unjudged", text.text) < share
+    ]
 
 
 def _by_length(texts: list[Narrative], shards: int) -> list[Narrative]:
