@@ -58,18 +58,28 @@ SETS = {
         "dialogues and people's labels",
     ),
 }
-# What work/texts/corpus is made from (dataset_builder describe-texts): texts that a language model described.
-DESCRIBED = [
-    SETS["goemotions"]._replace(part="train texts; no label was read"),
-    Source("SmolLM2-135M-Instruct", f"{HUB}/HuggingFaceTB/SmolLM2-135M-Instruct", "Apache-2.0", "what it says of cues"),
+SMOLLM2 = Source(
+    "SmolLM2-135M-Instruct", f"{HUB}/HuggingFaceTB/SmolLM2-135M-Instruct", "Apache-2.0", "texts for emotion words"
+)
+JUDGES = [
+    SMOLLM2._replace(part="what it says of cues"),
     Source("all-mpnet-base-v2", f"{HUB}/sentence-transformers/all-mpnet-base-v2", "Apache-2.0", "similarities"),
     Source(
         "Qwen2.5-Coder-1.5B-Instruct", f"{HUB}/Qwen/Qwen2.5-Coder-1.5B-Instruct", "Apache-2.0", "judgements of texts"
     ),
-    Source("short narratives of Project Gutenberg", "https://www.gutenberg.org", "public domain", "sentences"),
-    Source("African Storybook, StoryWeaver", "https://github.com/global-asp", "CC BY 4.0", "sentences"),
-    Source("FairytaleQA", "https://github.com/uci-soe/FairytaleQAData", "public domain; Apache-2.0", "sentences"),
 ]
+# What is made by describe-texts and by situate, of whose folders a recipe's `dataset` is one.
+OF_FOLDERS = {
+    "/texts/": [
+        SETS["goemotions"]._replace(part="train texts; no label was read"),
+        Source("short narratives of Project Gutenberg", "https://www.gutenberg.org", "public domain", "sentences"),
+        Source("African Storybook, StoryWeaver", "https://github.com/global-asp", "CC BY 4.0", "sentences"),
+        Source("FairytaleQA", "https://github.com/uci-soe/FairytaleQAData", "public domain; Apache-2.0", "sentences"),
+        SMOLLM2,
+        *JUDGES,
+    ],
+    "/situations/": [CORPUS, SMOLLM2, *JUDGES],
+}
 LOSSES = {
     "bce": "binary cross-entropy",
     "asymmetric": "asymmetric loss (Ridnik et al. 2021)",
@@ -146,7 +156,8 @@ def sources(recipe: dict[str, Any]) -> list[Source]:
     base = recipe["base_model"]
     licence = BASES.get(base, "as its card says")
     of_base = Source(base, f"{HUB}/{base}", licence, "weights before training")
-    if "/texts/" in recipe["dataset"]:
-        return [of_base, *DESCRIBED]
+    for folder, made_from in OF_FOLDERS.items():
+        if folder in recipe["dataset"]:
+            return [of_base, *made_from]
     found = [source for key, source in SETS.items() if f"/{key}" in recipe["dataset"]]
     return [of_base, *(found or [CORPUS])]

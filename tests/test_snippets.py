@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from dataset_builder.texts.write import write
+from dataset_builder.texts.writing_recipe import WritingRecipe
 from tests.conftest import ROOT, Command
 from tests.loopback_hub import client_environment, serve
 from tests.test_dataset_builder_domains import goemotions_files, isear_files
@@ -125,6 +127,8 @@ def test_the_commands_of_readme(
     (tmp_path / "sentence-transformers/all-mpnet-base-v2").symlink_to(raw_encoder)  # a folder is taken before the Hub
     shutil.copytree(tiny_models, tmp_path / "work/models")
     (tmp_path / "work/demo").symlink_to(scripted_work)
+    asked = {"name": "w", "teacher": {"kind": "scripted"}, "words": ["joy", "fear"], "each": 40}
+    assert write(WritingRecipe.model_validate(asked), tmp_path / "work/written")
     isear_files(tmp_path / "path/to/isear")
     folder = goemotions_files(tmp_path / "path/to/goemotions")
     rows = [f"Text number {row} of some length\t{row % 28}\ti{row}\n" for row in range(130)]
@@ -147,3 +151,4 @@ def test_the_commands_of_readme(
     assert (tmp_path / "eval/results/emo-pillars-contextless-minilm-goemotions/goemotions.json").exists()
     assert (tmp_path / "eval/results/emo-pillars-contextless-minilm/isear.json").exists()
     assert (tmp_path / "work/texts/corpus/manifest.json").exists()
+    assert (tmp_path / "work/situations/corpus/manifest.json").exists()

@@ -102,8 +102,7 @@ def describe(
         done = work_dir / CORPUS / MANIFEST
         if done.exists() and said.items() <= read_json(done).items():
             return False
-        taken = _judged_and_some(texts, judgements, recipe) if judgements else texts
-        publish(prepared, work_dir, taken, np.asarray(run["usual"]), others, judgements, said, rejected)
+        publish(prepared, work_dir, texts, np.asarray(run["usual"]), others, judgements, said, rejected)
         return True
 
 
@@ -129,17 +128,6 @@ def _chosen(sources: list[Source], recipe: TextsRecipe, limit: int | None) -> tu
         raise InputError("all texts are blank or broken. Give others with --texts.")
     kept.sort(key=lambda text: (stable_hash(recipe.seed, "limit", text.text), text.id))
     return kept[:limit], rejected
-
-
-def _judged_and_some(texts: list[Narrative], judgements: Sequence[Judgements], recipe: TextsRecipe) -> list[Narrative]:
-    """The texts that a larger teacher judged, and a share of the others, by hash."""
-    share = recipe.cues.unjudged_share * 2**31
-    return [
-        text
-        for text in texts
-        if any(one_line(text.text) in judged.by_text for judged in judgements)
-        or stable_hash(recipe.seed, "unjudged", text.text) < share
-    ]
 
 
 def _by_length(texts: list[Narrative], shards: int) -> list[Narrative]:
@@ -230,9 +218,11 @@ def publish(
     """
     if recipe.describer == "cues":
         speak = _speaking(recipe, work_dir, usual, judgements)
-        described, along = _by_cues(texts, speak, recipe), _along(others, speak, recipe, rejected)
+        described = _by_cues(texts, speak, judgements, recipe)
+        along = _along(others, speak, recipe, rejected)
     else:
-        described, along = _described(recipe, work_dir, usual), _along(others, None, recipe, rejected)
+        described = _described(recipe, work_dir, usual)
+        along = _along(others, None, recipe, rejected)
     made = (_row(text, found, recipe, said) for text, found in described if found or _unclear(text, rejected))
     rows = sorted(made, key=lambda row: (stable_hash(recipe.seed, row.text), row.id))
     own = {" ".join(row.text.split()) for row in rows}
@@ -305,13 +295,28 @@ def _similarities(recipe: TextsRecipe, work_dir: Path) -> Speak:
     return similar
 
 
-def _by_cues(texts: list[Narrative], speak: Speak, recipe: TextsRecipe) -> Described:
-    """All texts, each with the descriptors that it speaks for; some of those without any are neutral."""
+def _by_cues(texts: list[Narrative], speak: Speak, judgements: Sequence[Judgements], recipe: TextsRecipe) -> Described:
+    """The texts, each with the descriptors that it speaks for; some of those without any are neutral.
+
+    Where some were judged, all of these and a share of the others.
+    """
+    known = {text for judged in judgements for text in judged.by_text}
     for text, strength in zip(texts, speak([text.text for text in texts]), strict=True):
+        if (
+            known
+            and one_line(text.text) not in known
+            and not _drawn(text, "unjudged", recipe.cues.unjudged_share, recipe)
+        ):
+            continue
         made = cues.descriptors(strength, recipe.words, recipe.cues)
-        if not made and stable_hash(recipe.seed, NEUTRAL, text.text) < recipe.cues.neutral_share * 2**31:
+        if not made and _drawn(text, NEUTRAL, recipe.cues.neutral_share, recipe):
             made = [Descriptor(text=NEUTRAL, weight=1.0)]
         yield text, made
+
+
+def _drawn(text: Narrative, purpose: str, share: float, recipe: TextsRecipe) -> bool:
+    """A draw by hash."""
+    return stable_hash(recipe.seed, purpose, text.text) < share * 2**31
 
 
 def _along(
