@@ -98,9 +98,8 @@ def picture(encoder: Encoder, path: Path) -> None:
     for group, (colour, mark) in MARKS.items():
         rows = [row for row, emotion in enumerate(FELT) if emotion.ekman == group]
         axes.scatter(places[rows, 0], places[rows, 1], c=colour, marker=mark, s=60, label=group)
-        for row in rows:
-            axes.annotate(FELT[row].name, places[row], xytext=(5, 4), textcoords="offset points", fontsize=9)
-    axes.margins(0.1)
+    axes.margins(0.15)
+    _name(axes, places)
     axes.set_xlabel(f"first principal component ({share[0]:.0%} of the variance)")
     axes.set_ylabel(f"second principal component ({share[1]:.0%})")
     axes.set_title(f"27 emotion words in the space of {encoder.name}")
@@ -108,6 +107,22 @@ def picture(encoder: Encoder, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150, metadata={"Software": None})
     plt.close(figure)
+
+
+def _name(axes: Any, places: np.ndarray) -> None:
+    """The words beside their marks, each on the first of four sides where it touches no other word."""
+    taken: list[Any] = []
+    for emotion, place in zip(FELT, places, strict=True):
+        for x, y in ((5, 4), (-5, 4), (5, -12), (-5, -12)):
+            side = "left" if x > 0 else "right"
+            text = axes.annotate(emotion.name, place, (x, y), textcoords="offset points", fontsize=9, ha=side)
+            box = text.get_window_extent()
+            if not any(box.overlaps(other) for other in taken):
+                break
+            text.remove()
+        else:
+            text = axes.annotate(emotion.name, place, (5, 4), textcoords="offset points", fontsize=9)
+        taken.append(text.get_window_extent())
 
 
 def main() -> None:

@@ -130,18 +130,28 @@ def _ablations(benchmark: Benchmark, published: Result, ablations: Sequence[Resu
     )
 
 
+OF_VARIANTS = {
+    "open": "remarks that say nothing by themselves",
+    "original": "utterances as they were made",
+    "rewritten": "utterances rewritten to need it",
+    "needing": "rows marked as needing it",
+    "not_needing": "rows marked as not needing it",
+}
+
+
 def _context(found: Result) -> str:
-    """Whether situations are used: scores with the own one, with none, with another story's."""
-    metrics = found["metrics"]
+    """Whether situations are used: micro-F1 with the own one, with none, with another story's, by kinds of rows."""
+    metrics, groups = found["metrics"], found["groups"]
+    titles = {"all": "all", **{group: title for group, title in OF_VARIANTS.items() if groups.get(group)}}
+    columns = ("own", "none", "other", "gain_over_none")
     rows = [
-        [title, interval(metrics[f"macro_f1_{situation}_all"]), interval(metrics[f"micro_f1_{situation}_all"])]
-        for situation, title in (("own", "its own"), ("none", "none"), ("other", "another story's"))
+        [title, str(groups[group]), *(interval(metrics[f"micro_f1_{column}_{group}"]) for column in columns)]
+        for group, title in titles.items()
     ]
-    gains = [interval(metrics[f"micro_f1_gain_over_{other}_all"]) for other in ("none", "other")]
     return (
-        f"Is the situation used? {found['support']} test rows of the corpus:\n\n"
-        f"{table(['situation', 'macro-F1', 'micro-F1'], rows)}\n\n"
-        f"The own situation's gain in micro-F1: {gains[0]} over none, {gains[1]} over another story's."
+        f"Is the situation used? Micro-F1 on the corpus's {found['support']} test rows, each with its own situation, "
+        "with none, and with another story's:\n\n"
+        f"{table(['rows', 'how many', 'its own', 'none', 'another', 'gain over none'], rows)}"
     )
 
 
@@ -198,7 +208,31 @@ def zero_shot_section(results: dict[str, Result]) -> str:
         f"`{trained['dataset_revision']}`; weights `{about['model_revision']}`; recipe `{about['recipe_hash']}`; "
         f"measured at commit `{about['commit'][:12]}` on {about['hardware']}."
     )
+    if "ablations" in results:
+        parts.append(
+            "Variants, one thing changed at a time (`train/recipes/ablations/`), on the same rows:\n\n"
+            f"{variants_table(results['ablations'])}"
+        )
     return "\n\n".join(parts)
+
+
+def variants_table(found: Result) -> str:
+    """The headline of every variant on every benchmark that has one; our own label sets are too small for that."""
+    metrics = found["metrics"]
+    headlines = {name: ZERO_SHOT[name][1][0] for name in ZERO_SHOT if not name.startswith("labels-")}
+    shown = {
+        name: metric
+        for name, metric in headlines.items()
+        if any(f"{variant}: {name} {metric}" in metrics for variant in found["variants"])
+    }
+    rows = [
+        [
+            variant,
+            *(interval(metrics[key]) if (key := f"{variant}: {n} {m}") in metrics else "" for n, m in shown.items()),
+        ]
+        for variant in found["variants"]
+    ]
+    return table(["variant", *(f"{ZERO_SHOT[name][0]}: {MEASURES[m]}" for name, m in shown.items())], rows)
 
 
 def corpus_section(results: dict[str, Result]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from dataset_builder.inputs import InputError, run_command
 from dataset_builder.provenance import RESULTS, provenance, write_result
-from eval.sections import ZERO_SHOT, interval, table
+from eval.sections import ZERO_SHOT, variants_table
 
 ABOUT = ("trained_on", "recipe_hash", "model_revision", "threshold_source", "data_revision", "seeds", "definitions")
 
@@ -56,14 +56,7 @@ def main() -> None:
     runs = read_runs(args.run)
     content = {"name": args.name, "benchmark": "ablations", **together(runs), **provenance()}
     print(write_result(content, args.out, args.name, "ablations"))
-    columns = [name for name in ZERO_SHOT if any(name in results for results in runs.values())]
-    rows = []
-    for variant, results in runs.items():
-        headlines = [
-            results[name]["metrics"].get(ZERO_SHOT[name][1][0]) if name in results else None for name in columns
-        ]
-        rows.append([variant, *(interval(found) if found else "" for found in headlines)])
-    print(table(["variant", *(f"{name}: {ZERO_SHOT[name][1][0]}" for name in columns)], rows))
+    print(variants_table(content))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from eval.rules import (
     shift_to,
     sigmoid,
 )
-from eval.sections import model_section
+from eval.sections import model_section, variants_table
 from eval.zero_shot import classify, read_labels, valence
 from eval.zero_shot_ablations import read_runs, together
 from eval.zero_shot_benchmarks import Task, descriptors, emobank, find_task
@@ -374,6 +374,12 @@ def test_variants_stand_side_by_side(bi_encoder: Path, tmp_path: Path) -> None:
     found = together(read_runs([f"sigmoid={tmp_path}/a"]))
     assert found["metrics"]["sigmoid: labels-6 macro_f1"] == content["metrics"]["macro_f1"]
     assert found["variants"]["sigmoid"]["labels-6"]["recipe_hash"] == content["recipe_hash"]
+    found["metrics"] |= {"info-nce: isear macro_f1": {"value": 0.5, "low": 0.4, "high": 0.6}}
+    found["variants"]["info-nce"] = {}
+    lines = variants_table(found).splitlines()
+    assert [line.split("|")[1].strip() for line in lines] == ["variant", "---", "sigmoid", "info-nce"]
+    assert lines[0].count("|") == 3, "no column for a set of our own"
+    assert "0.500 [0.400, 0.600]" in lines[3]
     for wrong, says in (("x", "give VARIANT=FOLDER"), (f"x={tmp_path}", "no result of eval.zero_shot_run")):
         with pytest.raises(InputError, match=says):
             read_runs([wrong])
