@@ -53,7 +53,8 @@ def test_a_step_at_real_size(path: Path, stand_ins: dict[str, Path], scripted_wo
     base = tmp_path / "base"
     kind(config).save_pretrained(base)
     AutoTokenizer.from_pretrained(stand_ins[name]).save_pretrained(base)
-    smaller = {"base_model": str(base), "base_model_revision": "main"}
+    # a CPU without bfloat16 emulates it, ten times slower than float32; a few rows are enough for a step
+    smaller = {"base_model": str(base), "base_model_revision": "main", "mixed_precision": "no", "batch_size": 4}
     record = train(chosen.model_copy(update=smaller), str(scripted_work / "corpus"), tmp_path / "x", max_steps=1)
     assert record["steps"] == 1
     assert (tmp_path / "x/model.safetensors").stat().st_size > 400 * 2**20
