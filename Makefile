@@ -32,7 +32,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 test-vllm: $(INSTALLED) .venv-vllm/.installed  ## the endpoint teacher against a real vLLM on this CPU; some minutes
 	TEST_VLLM=.venv-vllm/bin/python $(RUN) -m pytest tests/test_vllm.py
 
-test-large: $(INSTALLED)      ## one step of every large recipe at real size, random weights; 24 GiB and many minutes
+test-large: $(INSTALLED)      ## one step of every large recipe at real size, random weights; 24 GiB and 7 minutes
 	TEST_LARGE=1 $(RUN) -m pytest tests/test_train_large.py
 
 .venv-vllm/.installed: overrides-vllm.txt
