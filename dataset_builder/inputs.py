@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,6 +90,13 @@ def wheel_path(wheel: str | None) -> Path | None:
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     path = Path(spec.origin).parent / inside if spec and spec.origin else None
     return path if path and path.exists() else None
+
+
+@cache
+def read_list(path: Path) -> tuple[str, ...]:
+    """The lines of a vocabulary file, in their order, without blank ones and comments."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return tuple(line for line in lines if line and not line.startswith("#"))
 
 
 def fingerprint(value: Any) -> str:

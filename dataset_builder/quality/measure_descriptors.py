@@ -20,6 +20,7 @@ from dataset_builder.ask import Ask, UnitRejected
 from dataset_builder.inputs import InputError
 from dataset_builder.quality.measure_labelers import SAMPLES, Labelled, quality, read_dev
 from dataset_builder.quality.measure_resolve import home_of
+from dataset_builder.quality.resolve import strongest
 from dataset_builder.schema import Descriptor, Usage
 from dataset_builder.stages import WORDS
 from dataset_builder.stages.words import log_probabilities
@@ -43,11 +44,9 @@ OTHER_WEIGHTS: dict[str, dict[str, Any]] = {
 
 def as_classes(described: Sequence[Sequence[Descriptor]]) -> Labelled:
     """The classes of each text's descriptors; of two for one class the stronger counts, and every one is chosen."""
-    scores = np.zeros((len(described), len(LABELS)))
-    for row, made in zip(scores, described, strict=True):
-        for descriptor in made:
-            if (index := home_of(descriptor.text)) is not None:
-                row[index] = max(row[index], descriptor.weight)
+    scores = np.array([strongest(((one.text, one.weight) for one in made), home_of) for made in described]).reshape(
+        -1, len(LABELS)
+    )
     return Labelled(scores, scores > 0, sum(not made for made in described), Usage())
 
 

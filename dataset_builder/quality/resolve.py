@@ -5,7 +5,7 @@ nearest in meaning, if it is nearest by a margin. Raw words are always kept besi
 class takes are counted in the corpus's manifest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Final
 
@@ -21,11 +21,15 @@ KNOWN_PAIRS: Final[dict[str, str]] = {"anxiety": "nervousness", "hope": "optimis
 
 def resolve(raw: Sequence[RawLabel], method: Resolve) -> list[float]:
     """Scores of the 28 classes, in taxonomy order; of two words for one class the stronger counts."""
+    return strongest(((label.label, label.score) for label in raw), lambda word: class_of(word, method))
+
+
+def strongest(weighted: Iterable[tuple[str, float]], home: Callable[[str], int | None]) -> list[float]:
+    """Scores of the 28 classes from weighted words; `home` gives a word's class, of two words the stronger counts."""
     scores = [0.0] * len(LABELS)
-    for label in raw:
-        index = class_of(label.label, method)
-        if index is not None:
-            scores[index] = max(scores[index], label.score)
+    for word, weight in weighted:
+        if (index := home(word)) is not None:
+            scores[index] = max(scores[index], weight)
     return scores
 
 

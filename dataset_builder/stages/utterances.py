@@ -1,10 +1,11 @@
 """Stage 2: what a character thinks aloud (paper A, Table 15: 8 emotional and 2 neutral utterances in one call)."""
 
 import asyncio
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 from dataset_builder.ask import Ask, UnitRejected, emotion_list, stable_hash
+from dataset_builder.inputs import read_list
 from dataset_builder.quality.validate import check_label_word, check_utterance
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.replies import BadReply, sentence, utterances
@@ -25,11 +26,9 @@ async def run(row: CharacterRow, story: Narrative, ask: Ask, recipe: BuildRecipe
     ]
 
 
-@cache
 def neutral_acts() -> tuple[str, ...]:
     """The speech acts of vocabulary/neutral_acts.txt, in their order."""
-    lines = NEUTRAL_ACTS.read_text(encoding="utf-8").splitlines()
-    return tuple(line for line in lines if line and not line.startswith("#"))
+    return read_list(NEUTRAL_ACTS)
 
 
 def acts_of(row: CharacterRow, recipe: BuildRecipe) -> list[str]:

@@ -7,7 +7,8 @@ published. What changes the weights alone asks the teacher nothing again.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from dataset_builder.texts.work import (
     PLACES,
     RUN,
     check_others,
+    is_written,
     named,
     publish_rows,
     rows_of_others,
@@ -115,7 +117,7 @@ def _chosen(sources: list[Source], recipe: TextsRecipe, limit: int | None) -> tu
     rejected: list[Rejected] = []
     seen: set[str] = set()
     for text in (text for source in sources for text in source.texts):
-        line = " ".join(text.text.split())
+        line = one_line(text.text)
         broken = any("\ud800" <= character <= "\udfff" for character in text.text)  # half a character
         reason = "broken" if broken else "blank" if not line else "twin" if line in seen else None
         if reason:
@@ -216,22 +218,20 @@ def publish(
 
     Rows are in the order of a hash of their texts: the first so many are a sample of all.
     """
-    if recipe.describer == "cues":
-        speak = _speaking(recipe, work_dir, usual, judgements)
-        described = _by_cues(texts, speak, judgements, recipe)
-        along = _along(others, speak, recipe, rejected)
-    else:
-        described = _described(recipe, work_dir, usual)
-        along = _along(others, None, recipe, rejected)
+    by_text = {text: strength for judged in judgements for text, strength in judged.by_text.items()}
+    speak = _speaking(recipe, work_dir, usual, by_text) if recipe.describer == "cues" else None
+    described = _by_cues(texts, speak, by_text, recipe) if speak else _described(recipe, work_dir, usual)
+    along = _along(others, speak, recipe, rejected)
     made = (_row(text, found, recipe, said) for text, found in described if found or _unclear(text, rejected))
     rows = sorted(made, key=lambda row: (stable_hash(recipe.seed, row.text), row.id))
-    own = {" ".join(row.text.split()) for row in rows}
-    along = [(part, row) for part, row in along if " ".join(row.text.split()) not in own]
+    own = {one_line(row.text) for row in rows}
+    along = [(part, row) for part, row in along if one_line(row.text) not in own]
     write_whole(work_dir / REJECTS / "texts.jsonl", (to_line(reject.model_dump()) for reject in rejected))
     if not rows:
         raise InputError(f"no text was described; {work_dir / REJECTS}/*.jsonl say why.")
     split: list[tuple[str, PublishedRow]] = [
-        ("validation" if _held_back(row.text, recipe) else "train", row) for row in rows
+        ("validation" if _drawn(one_line(row.text), "validation", recipe.validation, recipe) else "train", row)
+        for row in rows
     ]
     split += along
     reasons = Counter(reject.reason for reject in rejected)
@@ -261,7 +261,7 @@ def _described(recipe: TextsRecipe, work_dir: Path, usual: np.ndarray) -> Descri
             yield _text(row), descriptors(advantage, recipe.words, recipe.weights)
 
 
-def _speaking(recipe: TextsRecipe, work_dir: Path, usual: np.ndarray, judgements: Sequence[Judgements]) -> Speak:
+def _speaking(recipe: TextsRecipe, work_dir: Path, usual: np.ndarray, judged: Mapping[str, np.ndarray]) -> Speak:
     """What says how strongly texts speak for each word: by their cues, and as a whole to an encoder and a teacher.
 
     Raises:
@@ -272,51 +272,49 @@ def _speaking(recipe: TextsRecipe, work_dir: Path, usual: np.ndarray, judgements
         raise InputError(f"the teacher answered for no cue; {work_dir / REJECTS}/{WORDS.name}.jsonl says why.")
     said = [row.text for row, _ in rows]
     teachers = advantages(np.stack([found for _, found in rows]), said, usual, recipe.weights)
-    by_text = {text: strength for judged in judgements for text, strength in judged.by_text.items()}
     similar = _similarities(recipe, work_dir)
     strength = cues.strengths(teachers, similar(said) if recipe.cues.encoder_share else None, recipe.cues)
 
     def speak(lines: list[str]) -> np.ndarray:
         whole = similar(lines) if recipe.cues.whole else None
         found = cues.of_texts(strength, said, lines, whole, recipe.cues)
-        return cues.with_judgements(found, lines, by_text, recipe.cues)
+        return cues.with_judgements(found, lines, judged, recipe.cues)
 
     return speak
 
 
 def _similarities(recipe: TextsRecipe, work_dir: Path) -> Speak:
     """Gives an encoder's cosines of texts with the words, (texts, words); it is loaded when it is asked first."""
-    name, labels = recipe.cues.encoder, [recipe.cues.label.replace("{word}", word) for word in recipe.words]
+    name, wheel = recipe.cues.encoder, recipe.cues.wheel
+
+    @cache
+    def words() -> np.ndarray:
+        return load_encoder(name, wheel)([recipe.cues.label.replace("{word}", word) for word in recipe.words])
 
     def similar(lines: list[str]) -> np.ndarray:
-        encode = load_encoder(name, recipe.cues.wheel)
-        return np.asarray(embed(lines, name, encode, work_dir / EMBEDDED) @ encode(labels).T)
+        return np.asarray(embed(lines, name, load_encoder(name, wheel), work_dir / EMBEDDED) @ words().T)
 
     return similar
 
 
-def _by_cues(texts: list[Narrative], speak: Speak, judgements: Sequence[Judgements], recipe: TextsRecipe) -> Described:
+def _by_cues(texts: list[Narrative], speak: Speak, judged: Mapping[str, np.ndarray], recipe: TextsRecipe) -> Described:
     """The texts, each with the descriptors that it speaks for; some of those without any are neutral.
 
     Where some were judged, all of these and a share of the others.
     """
-    known = {text for judged in judgements for text in judged.by_text}
+    share = recipe.cues.unjudged_share if judged else 1.0
     for text, strength in zip(texts, speak([text.text for text in texts]), strict=True):
-        if (
-            known
-            and one_line(text.text) not in known
-            and not _drawn(text, "unjudged", recipe.cues.unjudged_share, recipe)
-        ):
+        if one_line(text.text) not in judged and not _drawn(text.text, "unjudged", share, recipe):
             continue
         made = cues.descriptors(strength, recipe.words, recipe.cues)
-        if not made and _drawn(text, NEUTRAL, recipe.cues.neutral_share, recipe):
+        if not made and _drawn(text.text, NEUTRAL, recipe.cues.neutral_share, recipe):
             made = [Descriptor(text=NEUTRAL, weight=1.0)]
         yield text, made
 
 
-def _drawn(text: Narrative, purpose: str, share: float, recipe: TextsRecipe) -> bool:
-    """A draw by hash."""
-    return stable_hash(recipe.seed, purpose, text.text) < share * 2**31
+def _drawn(text: str, purpose: str, share: float, recipe: TextsRecipe) -> bool:
+    """Whether a text is of a share, by its hash."""
+    return stable_hash(recipe.seed, purpose, text) < share * 2**31
 
 
 def _along(
@@ -324,13 +322,13 @@ def _along(
 ) -> list[tuple[str, PublishedRow]]:
     """Rows of other corpora but those of test splits; texts written for a word are judged as our own are."""
     rows = [(part, row) for part, row in rows_of_others(others, CONFIG) if part != "test"]
-    written = [row.text for _, row in rows if _written(row)]
+    written = [row.text for _, row in rows if is_written(row)]
     if speak is None or not recipe.cues.requested or not written:
         return rows
     strengths = iter(speak(written))
     judged: list[tuple[str, PublishedRow]] = []
     for part, row in rows:
-        if _written(row):
+        if is_written(row):
             strength = next(strengths)
             if row.requested_emotion in recipe.words:
                 strength[recipe.words.index(row.requested_emotion)] += recipe.cues.requested
@@ -341,10 +339,6 @@ def _along(
             row = row.model_copy(update={"descriptors": made})
         judged.append((part, row))
     return judged
-
-
-def _written(row: PublishedRow) -> bool:
-    return isinstance(row, DescriptorsRow) and row.describer == "written"
 
 
 def _text(row: WordsRow) -> Narrative:
@@ -378,8 +372,3 @@ def _rows(recipe: TextsRecipe, work_dir: Path) -> Iterator[tuple[WordsRow, np.nd
         for row in rows_of(work_dir / WORDS.name, shard):
             found = np.asarray(row.pop("found"), dtype=np.float32)
             yield WordsRow.model_validate(row), found
-
-
-def _held_back(text: str, recipe: TextsRecipe) -> bool:
-    """Whether a text is a validation row, by its hash."""
-    return stable_hash(recipe.seed, "validation", " ".join(text.split())) < recipe.validation * 2**31

@@ -7,17 +7,15 @@ descriptors, by their homes among the 28 classes, are the labels of the remark. 
 """
 
 from collections.abc import Iterator, Sequence
-from functools import cache
 from pathlib import Path
 
 from dataset_builder.ask import stable_hash
-from dataset_builder.inputs import InputError
-from dataset_builder.quality.corpus import open_corpus
+from dataset_builder.inputs import InputError, read_list
 from dataset_builder.quality.measure_resolve import home_of
+from dataset_builder.quality.resolve import strongest
 from dataset_builder.schema import ContextualRow, DescriptorsRow, PublishedRow, RawLabel
 from dataset_builder.shards import held
-from dataset_builder.taxonomy import LABELS
-from dataset_builder.texts.work import CONFIG, check_others, named, publish_rows, rows_of_others
+from dataset_builder.texts.work import CONFIG, check_others, is_written, named, publish_rows, rows_of_others
 
 REMARKS = Path(__file__).parent.parent / "vocabulary" / "open_remarks.txt"
 VARIANT, SOURCE = "open", "open remarks"
@@ -25,11 +23,9 @@ KEEP_AT = 0.3  # as the labels of a corpus
 SHARES = {"test": 0.15, "validation": 0.1}  # of the remarks, and of what happened
 
 
-@cache
 def open_remarks() -> tuple[str, ...]:
     """The remarks of vocabulary/open_remarks.txt, in their order."""
-    lines = REMARKS.read_text(encoding="utf-8").splitlines()
-    return tuple(line for line in lines if line and not line.startswith("#"))
+    return read_list(REMARKS)
 
 
 def situate(described: Path, work_dir: Path, others: Sequence[Path] = (), seed: int = 13) -> None:
@@ -44,7 +40,8 @@ def situate(described: Path, work_dir: Path, others: Sequence[Path] = (), seed: 
     check_others([described], CONFIG)
     check_others(others, "contextual")
     with held(work_dir / "run.lock", f"{work_dir}: another run is at work in it"):
-        rows: list[tuple[str, PublishedRow]] = list(situated(open_corpus(described).rows(CONFIG), seed))
+        told = [row for _, row in rows_of_others([described], CONFIG) if is_written(row)]
+        rows: list[tuple[str, PublishedRow]] = list(situated(told, seed))
         if not rows:
             raise InputError(f"{described}: no text in it was written for an emotion word and has a class of the 28.")
         rows += rows_of_others(others, "contextual")
@@ -58,18 +55,13 @@ def situate(described: Path, work_dir: Path, others: Sequence[Path] = (), seed: 
         publish_rows(rows, work_dir, said, "contextual")
 
 
-def situated(rows: Iterator[dict[str, object]], seed: int) -> Iterator[tuple[str, ContextualRow]]:
+def situated(told: Sequence[DescriptorsRow], seed: int) -> Iterator[tuple[str, ContextualRow]]:
     """What happened, each time before another remark, in the order of a hash; a split has its own remarks."""
     remarks = {split: [one for one in open_remarks() if _split(one, seed) == split] for split in (*SHARES, "train")}
-    told = [DescriptorsRow.model_validate({k: v for k, v in row.items() if k != "split"}) for row in rows]
     for row in sorted(told, key=lambda row: (stable_hash(seed, row.text), row.id)):
-        raw = [RawLabel(label=one.text, score=one.weight) for one in row.descriptors]
-        scores = [0.0] * len(LABELS)
-        for one in raw:
-            if (index := home_of(one.label)) is not None:
-                scores[index] = max(scores[index], one.score)
+        scores = strongest(((one.text, one.weight) for one in row.descriptors), home_of)
         labels = [index for index, score in enumerate(scores) if score >= KEEP_AT]
-        if row.describer != "written" or not labels:
+        if not labels:
             continue
         split = _split(row.text, seed)
         remark = remarks[split][stable_hash(seed, "remark", row.text) % len(remarks[split])]
@@ -82,7 +74,7 @@ def situated(rows: Iterator[dict[str, object]], seed: int) -> Iterator[tuple[str
                 context=row.text,
                 labels=labels,
                 scores=scores,
-                raw_labels=raw,
+                raw_labels=[RawLabel(label=one.text, score=one.weight) for one in row.descriptors],
                 character="",
                 source=SOURCE,
                 labeler="described situation",

@@ -3,13 +3,13 @@
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from dataset_builder.engine import MANIFEST
 from dataset_builder.inputs import InputError
 from dataset_builder.publish import CORPUS, seal, write_splits
 from dataset_builder.quality.corpus import open_corpus
-from dataset_builder.schema import CONFIGS, PublishedRow, features
+from dataset_builder.schema import CONFIGS, DescriptorsRow, PublishedRow, features
 from dataset_builder.shards import read_json, write_json
 
 CONFIG = "descriptors"
@@ -49,6 +49,11 @@ def rows_of_others(places: Sequence[Path], config: str) -> Iterator[tuple[str, P
         for row in open_corpus(place).rows(config):
             split = row.pop("split")
             yield split, CONFIGS[config].model_validate(row)
+
+
+def is_written(row: PublishedRow) -> TypeGuard[DescriptorsRow]:
+    """Whether a row's text was written for an emotion word (write-texts)."""
+    return isinstance(row, DescriptorsRow) and row.describer == "written"
 
 
 def named(place: Path) -> dict[str, Any]:
