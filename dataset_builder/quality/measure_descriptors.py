@@ -44,9 +44,8 @@ OTHER_WEIGHTS: dict[str, dict[str, Any]] = {
 
 def as_classes(described: Sequence[Sequence[Descriptor]]) -> Labelled:
     """The classes of each text's descriptors; of two for one class the stronger counts, and every one is chosen."""
-    scores = np.array([strongest(((one.text, one.weight) for one in made), home_of) for made in described]).reshape(
-        -1, len(LABELS)
-    )
+    found = [strongest(((one.text, one.weight) for one in made), home_of) for made in described]
+    scores = np.array(found).reshape(-1, len(LABELS))
     return Labelled(scores, scores > 0, sum(not made for made in described), Usage())
 
 
