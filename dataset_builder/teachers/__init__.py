@@ -1,6 +1,7 @@
 """Teachers: the only place that knows an inference engine. One small interface, three kinds."""
 
 import functools
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -107,6 +108,12 @@ class Teacher(Protocol):
 def load_teacher(config: ScriptedTeacher | EmbeddedTeacher | EndpointTeacher, replica: int = 0) -> Teacher:
     """The teacher of a recipe, made once in a process; `replica` is the number of an endpoint's url."""
     return _load(config, config.urls[replica] if isinstance(config, EndpointTeacher) else "")
+
+
+def forget_teachers() -> None:
+    """Free the memory of this process's teachers: the workers that come next load their own."""
+    _load.cache_clear()
+    gc.collect()
 
 
 @functools.cache
