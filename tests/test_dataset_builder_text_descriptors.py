@@ -325,11 +325,24 @@ def described(corpus: Path) -> dict[str, list[dict[str, Any]]]:
     return {row["text"]: row["descriptors"] for split in splits.values() for row in split}
 
 
+def test_what_happens_to_people_names_no_feeling_and_is_no_text_of_a_benchmark() -> None:
+    found = [text.text for text in read_sources([ROOT / "dataset_builder/vocabulary/happenings.tsv"], "text")[0].texts]
+    assert 2000 < len(found) == len(set(map(str.lower, found)))
+    assert all(1 <= len(text.split()) <= 60 and text[-1] in ".!?" and text[0].isupper() for text in found)
+    isear = ROOT.parent / "shared/data/isear"
+    if not isear.exists():
+        pytest.skip("ISEAR's files are not here")
+    own = {text.lower().strip(".") for text in found}
+    for name in ("train.tsv", "dev.tsv"):
+        theirs = (row.split("\t")[2] for row in (isear / name).read_text("utf-8").splitlines()[1:])
+        assert not own & {" ".join(text.lower().split()).strip(".") for text in theirs}
+
+
 def test_a_larger_teacher_may_judge_some_of_the_texts(texts: Path, tmp_path: Path) -> None:
     """What it says is taken along where it is known, and a run that is not finished is used as far as it came."""
     judge = recipe(name="judge", prompts=["felt"], seed=4)
     assert describe(judge, [texts], "text", tmp_path / "judged", limit=10)
-    cues = recipe(describer="cues", prompts=["writer"], cues=CUES | {"judged": 5, "unjudged_share": 1})
+    cues = recipe(describer="cues", prompts=["writer"], cues=CUES | {"judged": 5, "share": 1})
     assert run(cues, texts, tmp_path / "work")
     alone = described(tmp_path / "work/corpus")
     assert describe(cues, [texts], "text", tmp_path / "work", judged=[tmp_path / "judged"])
@@ -343,7 +356,7 @@ def test_a_larger_teacher_may_judge_some_of_the_texts(texts: Path, tmp_path: Pat
     shard_path(tmp_path / "judged/words", 1).unlink()
     assert describe(cues, [texts], "text", tmp_path / "work", judged=[tmp_path / "judged"])
     assert read_json(tmp_path / "work/corpus/manifest.json")["judged"][0]["texts"] == 5
-    fewer = recipe(describer="cues", prompts=["writer"], cues=CUES | {"unjudged_share": 0})
+    fewer = recipe(describer="cues", prompts=["writer"], cues=CUES | {"share": 0})
     assert describe(fewer, [texts], "text", tmp_path / "work", judged=[tmp_path / "judged"])
     assert len(described(tmp_path / "work/corpus")) == 5, "of the others none"
     with pytest.raises(InputError, match="--judged goes with cues alone"):

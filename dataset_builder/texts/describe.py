@@ -300,14 +300,13 @@ def _similarities(recipe: TextsRecipe, work_dir: Path) -> Speak:
 
 
 def _by_cues(texts: list[Narrative], speak: Speak, judged: Mapping[str, np.ndarray], recipe: TextsRecipe) -> Described:
-    """The texts, each with the descriptors that it speaks for; some of those without any are neutral.
+    """The texts that were judged and a share of the others, each with the descriptors that it speaks for.
 
-    Where some were judged, all of these and a share of the others.
+    Some of those without any are neutral.
     """
-    share = recipe.cues.unjudged_share if judged else 1.0
-    for text, strength in zip(texts, speak([text.text for text in texts]), strict=True):
-        if one_line(text.text) not in judged and not _drawn(text.text, "unjudged", share, recipe):
-            continue
+    share = recipe.cues.share
+    taken = [text for text in texts if one_line(text.text) in judged or _drawn(text.text, "unjudged", share, recipe)]
+    for text, strength in zip(taken, speak([text.text for text in taken]), strict=True):
         made = cues.descriptors(strength, recipe.words, recipe.cues)
         if not made and _drawn(text.text, NEUTRAL, recipe.cues.neutral_share, recipe):
             made = [Descriptor(text=NEUTRAL, weight=1.0)]
