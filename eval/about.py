@@ -12,7 +12,7 @@ HUB = "https://huggingface.co"
 
 
 class Source(NamedTuple):
-    """What a model is made from, and on which terms it is had."""
+    """What a model is made from, and on which terms it is had. What is in the project's repository has no link."""
 
     title: str
     link: str
@@ -75,7 +75,7 @@ OF_FOLDERS = {
         Source("short narratives of Project Gutenberg", "https://www.gutenberg.org", "public domain", "sentences"),
         Source("African Storybook, StoryWeaver", "https://github.com/global-asp", "CC BY 4.0", "sentences"),
         Source("FairytaleQA", "https://github.com/uci-soe/FairytaleQAData", "public domain; Apache-2.0", "sentences"),
-        SMOLLM2,
+        Source("`dataset_builder/vocabulary/happenings.tsv`", "", "Apache-2.0", "reports of what happens to people"),
         *JUDGES,
     ],
     "/situations/": [CORPUS, SMOLLM2, *JUDGES],
@@ -85,6 +85,7 @@ LOSSES = {
     "asymmetric": "asymmetric loss (Ridnik et al. 2021)",
     "focal": "focal loss (Lin et al. 2017)",
     "sigmoid": "sigmoid contrastive loss",
+    "distribution": "cross-entropy with the teachers' distributions over words",
     "info_nce": "InfoNCE",
     "cosine": "regression of cosines",
 }
@@ -110,7 +111,7 @@ def about_section(name: str) -> str:
         parts.append((TEMPLATES / "classifier.md").read_text(encoding="utf-8").strip().replace("MODEL", name))
         if recipe["config"] == "contextual":
             parts.append((TEMPLATES / "contextual.md").read_text(encoding="utf-8").strip())
-    rows = [[f"[{s.title}]({s.link})", s.part, s.licence] for s in sources(recipe)]
+    rows = [[f"[{s.title}]({s.link})" if s.link else s.title, s.part, s.licence] for s in sources(recipe)]
     parts += [
         f"## Recipe\n\n{how_made(recipe)}",
         f"## Sources and their terms\n\n{table(['source', 'what of it', 'licence'], rows)}",

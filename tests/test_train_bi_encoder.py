@@ -26,7 +26,7 @@ from train.bi_model import BiEncoder, embed, load_model
 from train.bi_recipe import BiEncoderRecipe
 from train.cached import backward, embed_all
 from train.checkpoint import CHECKPOINT, Progress
-from train.contrastive import cosine_regression, fit_scale, info_nce, loss_of, sigmoid_contrastive
+from train.contrastive import cosine_regression, distribution, fit_scale, info_nce, loss_of, sigmoid_contrastive
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerator")
 
@@ -67,6 +67,17 @@ def test_info_nce_by_hand() -> None:
     weighted = torch.tensor([[0.75, 0.25, 0.0], [0.0, 0.0, 0.0]])
     rows = -(0.75 * np.log(softmax[0]) + 0.25 * np.log(softmax[1]))
     assert info_nce(logits, weighted).item() == pytest.approx((rows + columns) / 2, rel=1e-6)
+
+
+def test_the_distribution_s_cross_entropy_by_hand() -> None:
+    """It is least where a text's softmax is its weights, light ones included; a text without any has no part in it."""
+    logits = torch.tensor([[1.0, 2.0, 0.0], [0.0, 1.0, 5.0]])
+    softmax = np.exp([1, 2, 0]) / np.exp([1, 2, 0]).sum()
+    weighted = torch.tensor([[1.0, 0.5, 0.1], [0.0, 0.0, 0.0]])
+    by_hand = -(1.0 * np.log(softmax[0]) + 0.5 * np.log(softmax[1]) + 0.1 * np.log(softmax[2])) / 1.6
+    assert distribution(logits, weighted).item() == pytest.approx(by_hand, rel=1e-6)
+    right = torch.log(weighted[:1])
+    assert distribution(right, weighted[:1]) < distribution(right + torch.tensor([0.1, 0, 0]), weighted[:1])
 
 
 def test_cosine_regression_by_hand() -> None:
@@ -153,7 +164,7 @@ def _batch(model: BiEncoder, tokenizer: Any) -> Any:
     return CollatePairs(labels, 0, 1)(list(enumerate(as_pairs(rows, ids, words))))
 
 
-@pytest.mark.parametrize("loss", ["sigmoid", "info_nce", "cosine"])
+@pytest.mark.parametrize("loss", ["sigmoid", "distribution", "info_nce", "cosine"])
 def test_cached_gradients_are_those_of_the_whole_batch(tiny_encoder: Path, loss: str) -> None:
     chosen = recipe(tiny_encoder, tiny_encoder, loss=loss, dropout=0.0, bias=-3.0)
     tokenizer, model = load_model(chosen)

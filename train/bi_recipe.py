@@ -38,7 +38,7 @@ class BiEncoderRecipe(Strict):
     dropout: Share | None = None  # None: the base model's own
 
     # the loss
-    loss: Literal["sigmoid", "info_nce", "cosine"] = "sigmoid"
+    loss: Literal["sigmoid", "distribution", "info_nce", "cosine"] = "sigmoid"
     positive_weight: Rate = 1.0  # sigmoid and cosine: of the positive part against the negative
     negatives: Annotated[int, Field(ge=0)] = 0  # descriptors of no text of the batch, drawn from the whole vocabulary
     temperature: Rate = 0.1  # where the learned ones start; SigLIP's (Zhai et al. 2023, arXiv 2303.15343)
@@ -64,6 +64,6 @@ class BiEncoderRecipe(Strict):
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
-        if self.loss == "info_nce" and self.positive_weight != 1.0:
-            raise ValueError("'positive_weight' goes with the losses 'sigmoid' and 'cosine'; 'info_nce' has none")
+        if self.loss in ("distribution", "info_nce") and self.positive_weight != 1.0:
+            raise ValueError(f"'positive_weight' goes with the losses 'sigmoid' and 'cosine'; '{self.loss}' has none")
         return self

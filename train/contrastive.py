@@ -34,6 +34,15 @@ def info_nce(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return (_towards(logits, targets) + _towards(logits.T, targets.T)) / 2
 
 
+def distribution(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of each text's softmax over descriptors with its weights: the first of InfoNCE's two directions.
+
+    With a teacher's weights for all words, the light ones too, it is distillation of a distribution (Hinton et al.
+    2015, arXiv 1503.02531): a word that came second is told from one that is out of the question.
+    """
+    return _towards(logits, targets)
+
+
 def _towards(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     total = targets.sum(dim=1)
     there = total > 0
@@ -56,6 +65,8 @@ def loss_of(recipe: BiEncoderRecipe) -> Contrast:
             return cosine_regression(cosines, targets, recipe.positive_weight) + 0 * (scale + bias)
         if recipe.loss == "info_nce":
             return info_nce(cosines * scale + bias, targets)
+        if recipe.loss == "distribution":
+            return distribution(cosines * scale + bias, targets)
         return sigmoid_contrastive(cosines * scale + bias, targets, recipe.positive_weight)
 
     return contrast
