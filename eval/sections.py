@@ -210,7 +210,8 @@ def zero_shot_section(results: dict[str, Result]) -> str:
     )
     if "ablations" in results:
         parts.append(
-            "Variants, one thing changed at a time (`train/recipes/ablations/`), on the same rows:\n\n"
+            "Variants on the same rows; each one's recipe in `train/recipes/ablations/` says of which other it changes "
+            "one thing:\n\n"
             f"{variants_table(results['ablations'])}"
         )
     return "\n\n".join(parts)
