@@ -162,7 +162,7 @@ def test_a_folder_without_its_train_split_is_refused(tmp_path: Path) -> None:
     ("changes", "says"),
     [
         ({"prompts": ["emotion", "emotion"]}, "there twice"),
-        ({"prompts": ["labels_likelihood"]}, "prompts are emotion, felt, writer"),
+        ({"prompts": ["labels_likelihood"]}, "prompts are emotion, felt, told, writer"),
         ({"weights": {"temperature": 0}}, "temperature"),
         ({"colour": "red"}, "colour"),
         ({"teacher": {"kind": "endpoint", "model": "m", "urls": ["http://x"]}}, "set describer: generated"),
@@ -177,7 +177,7 @@ def test_every_recipe_is_one() -> None:
     for path in (ROOT / "dataset_builder/recipes/texts").glob("*.yaml"):
         made = read_recipe(path, TextsRecipe)
         assert made.name == path.stem
-        assert made.weights == Weights()
+        assert (made.weights == Weights()) == ("smollm2" in path.stem), "the defaults are the small teacher's"
 
 
 # ------------------------------------------------------------------ from texts to the config
