@@ -25,6 +25,7 @@ from dataset_builder.recipe import Run
 from dataset_builder.schema import Narrative, UnitRecord, Usage
 from dataset_builder.shards import read_json, read_lines, shard_path, to_line, write_json, write_whole
 from dataset_builder.stages import STAGES
+from dataset_builder.teachers import forget_teachers
 
 logger.disable("datatrove")  # its INFO lines would bury the progress bars; here, so that workers obey too
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,6 +45,8 @@ def run_stages(recipe: Run, work_dir: Path, stages: tuple[str, ...] = ALL_STAGES
         return
     missing = [rank for rank in range(recipe.executor.shards) if not _shard_done(work_dir, stages, rank)]
     if missing:
+        if recipe.executor.workers > 1:
+            forget_teachers()
         _executor(recipe, work_dir, stages).run()
     missing = [rank for rank in missing if not _shard_done(work_dir, stages, rank)]
     if missing:

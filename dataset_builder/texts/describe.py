@@ -25,7 +25,7 @@ from dataset_builder.stages import WORDS
 from dataset_builder.stages.descriptors import emotion_words
 from dataset_builder.stages.likelihood import CONTENT_FREE
 from dataset_builder.stages.words import log_probabilities
-from dataset_builder.teachers import forget_teachers, load_teacher
+from dataset_builder.teachers import load_teacher
 from dataset_builder.texts import cues
 from dataset_builder.texts.cues import one_line
 from dataset_builder.texts.embed import embed
@@ -173,8 +173,6 @@ def _claim(work_dir: Path, recipe: TextsRecipe, texts: list[Narrative], asked: l
     if (work_dir / WORDS.name).exists():
         raise InputError(f"{work_dir}: holds rows but no {RUN}, so nobody knows of what. Give another --work-dir.")
     words, usual = ((), np.zeros((0, 0))) if recipe.describer == "generated" else asyncio.run(prepare(recipe))
-    if recipe.executor.workers > 1:
-        forget_teachers()
     mine |= {"words": list(words), "usual": usual.round(4).tolist()}
     write_json(work_dir / RUN, mine)
     return mine
