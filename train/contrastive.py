@@ -31,7 +31,7 @@ def info_nce(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     Radford et al. 2021 (CLIP), arXiv 2103.00020, with several soft positives: weights are scaled to a sum of 1, rows
     or columns without any are left out, and the loss is the mean of the two directions.
     """
-    return (_towards(logits, targets) + _towards(logits.T, targets.T)) / 2
+    return (distribution(logits, targets) + distribution(logits.T, targets.T)) / 2
 
 
 def distribution(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -40,10 +40,6 @@ def distribution(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     With a teacher's weights for all words, the light ones too, it is distillation of a distribution (Hinton et al.
     2015, arXiv 1503.02531): a word that came second is told from one that is out of the question.
     """
-    return _towards(logits, targets)
-
-
-def _towards(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     total = targets.sum(dim=1)
     there = total > 0
     wanted = targets[there] / total[there, None]
