@@ -31,6 +31,7 @@ from dataset_builder.taxonomy import LABELS
 from dataset_builder.teachers import Request
 from dataset_builder.teachers.choices import ChoiceTree
 from dataset_builder.teachers.scripted import Scripted
+from dataset_builder.texts.cues import one_line
 from dataset_builder.texts.describe import describe
 from dataset_builder.texts.recipe import TextsRecipe, Weights
 from dataset_builder.texts.sources import read_sources
@@ -325,7 +326,7 @@ def described(corpus: Path) -> dict[str, list[dict[str, Any]]]:
     return {row["text"]: row["descriptors"] for split in splits.values() for row in split}
 
 
-def test_what_happens_to_people_names_no_feeling_and_is_no_text_of_a_benchmark() -> None:
+def test_reports_of_what_happens_are_sentences_and_none_is_a_text_of_isear() -> None:
     found = [text.text for text in read_sources([ROOT / "dataset_builder/vocabulary/happenings.tsv"], "text")[0].texts]
     assert 2000 < len(found) == len(set(map(str.lower, found)))
     assert all(1 <= len(text.split()) <= 60 and text[-1] in ".!?" and text[0].isupper() for text in found)
@@ -335,7 +336,7 @@ def test_what_happens_to_people_names_no_feeling_and_is_no_text_of_a_benchmark()
     own = {text.lower().strip(".") for text in found}
     for name in ("train.tsv", "dev.tsv"):
         theirs = (row.split("\t")[2] for row in (isear / name).read_text("utf-8").splitlines()[1:])
-        assert not own & {" ".join(text.lower().split()).strip(".") for text in theirs}
+        assert not own & {one_line(text.lower()).strip(".") for text in theirs}
 
 
 def test_a_larger_teacher_may_judge_some_of_the_texts(texts: Path, tmp_path: Path) -> None:

@@ -113,8 +113,8 @@ def readme_commands() -> list[str]:
     """
     blocks = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
-    left_out = ("make ", "demo.py", "qwen-coder")
-    return [line for line in lines if line and not any(part in line for part in left_out)]
+    found = [line for line in lines if line and not line.startswith("make ")]
+    return [line for line in found if "demo.py" not in line and "qwen-coder" not in line]
 
 
 @pytest.mark.end_to_end
