@@ -130,7 +130,10 @@ def how_made(recipe: dict[str, Any]) -> str:
         )
         if recipe.get(key)
     ]
-    average = recipe.get("ema_decay")
+    average, others = recipe.get("ema_decay"), recipe.get("averaged_with", {})
+    shares = [f"{share:g} of `{Path(folder).name}`'s" for folder, share in others.items()]
+    if share := recipe.get("base_share"):
+        shares.insert(0, f"{share:g} of the untrained encoder's")
     rows = {
         "base model": f"[`{recipe['base_model']}`]({HUB}/{recipe['base_model']})",
         "data": f"`{recipe['dataset']}`" + (f", config `{recipe['config']}`" if "config" in recipe else ""),
@@ -140,7 +143,8 @@ def how_made(recipe: dict[str, Any]) -> str:
         "steps": f"{recipe['epochs']} epoch{'s'[: recipe['epochs'] - 1]} of batches of {recipe['batch_size']}",
         "learning rate": f"{recipe['learning_rate']:g}",
         "weights kept": (f"a moving average ({average})" if average else "the last ones")
-        + (f", and {share:g} of the untrained encoder's" if (share := recipe.get("base_share")) else ""),
+        + "".join(f", and {share}" for share in shares),
+        "labels": "through a linear map of their own, fitted afterwards" if recipe.get("projection") else "",
         "longest input": f"{recipe['max_length']} tokens",
         "seed": str(recipe["seed"]),
     }

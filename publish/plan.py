@@ -147,7 +147,7 @@ def _model_files(folder: Path) -> dict[str, Content]:
     return {
         path.relative_to(folder).as_posix(): path
         for part in dict.fromkeys((*PARTS, *parts))
-        for path in sorted((folder / part).glob("*"))
+        for path in sorted((folder / part).glob("**/*" if part in parts and part else "*"))
         if path.is_file() and path.name != CARD
     }
 

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sklearn.metrics import ndcg_score
+from torch.nn.functional import normalize
 from transformers import AutoTokenizer, set_seed
 
 from dataset_builder.inputs import InputError, read_recipe
+from dataset_builder.provenance import digest_of
 from dataset_builder.taxonomy import LABELS
 from publish.plan import _model_files
 from tests.conftest import ROOT, Command
@@ -22,11 +24,12 @@ from tests.test_train_runs import LAUNCH, Interrupted, _encoder, _losses
 from train import bi_data, bi_encoder
 from train.bi_data import CollatePairs, Pair, as_pairs, load_pairs, merged, ndcg, tokenise, vocabulary
 from train.bi_encoder import out_of_patience, train
-from train.bi_model import BiEncoder, embed, load_model
-from train.bi_recipe import BiEncoderRecipe
+from train.bi_model import PROJECTION, BiEncoder, embed, load_model
+from train.bi_recipe import BiEncoderRecipe, Projection
 from train.cached import backward, embed_all
 from train.checkpoint import CHECKPOINT, Progress
 from train.contrastive import cosine_regression, distribution, fit_scale, info_nce, loss_of, sigmoid_contrastive
+from train.projection import fit_projection, project
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerator")
 
@@ -306,6 +309,72 @@ def test_a_share_of_the_untrained_encoder_is_given_back(
             assert torch.allclose(mixed[name], 0.75 * value + 0.25 * trained[name], atol=1e-6)
     learned, fitted = (json.loads((tmp_path / str(share) / "training.json").read_text()) for share in (0.0, 0.75))
     assert (learned["temperature"], learned["bias"]) != (fitted["temperature"], fitted["bias"])
+
+
+def test_other_models_have_their_shares(tiny_encoder: Path, scripted_work: Path, tmp_path: Path) -> None:
+    chosen = recipe(tiny_encoder, scripted_work / "corpus")
+    other, alone = tmp_path / "other", tmp_path / "alone"
+    train(chosen.model_copy(update={"seed": 7}), None, other, max_steps=2)
+    train(chosen, None, alone, max_steps=3)
+    averaged = chosen.model_copy(update={"base_share": 0.25, "averaged_with": {str(other): 0.5}})
+    record = train(averaged, None, tmp_path / "m", max_steps=3)
+    before = load_model(chosen)[1].encoder.state_dict()
+    parts = [load_file(folder / "model.safetensors") for folder in (other, alone, tmp_path / "m")]
+    for name, value in parts[2].items():
+        expected = 0.25 * before[name] + 0.5 * parts[0][name] + 0.25 * parts[1][name]
+        assert torch.allclose(value, expected, atol=1e-6), name
+    assert record["averaged_with"] == {str(other): json.loads((other / "training.json").read_text())["weights_sha256"]}
+    absent = chosen.model_copy(update={"averaged_with": {str(tmp_path / "none"): 0.5}})
+    with pytest.raises(InputError, match=r"averaged_with: '.*none' has no trained weights"):
+        train(absent, None, tmp_path / "n")
+    save_file({"embeddings": torch.zeros(2, 2)}, other / "model.safetensors")
+    with pytest.raises(InputError, match=r"is of another base model"):
+        train(averaged, None, tmp_path / "n")
+    with pytest.raises(ValueError, match=r"leave nothing of what is trained"):
+        recipe(tiny_encoder, scripted_work, base_share=0.5, averaged_with={"a": 0.5})
+
+
+def test_labels_take_a_map_of_their_own(tiny_encoder: Path, scripted_work: Path, tmp_path: Path) -> None:
+    chosen = recipe(tiny_encoder, scripted_work / "corpus", loss="distribution", label_prompt="I feel ")
+    plain = train(chosen, None, tmp_path / "plain", max_steps=3)
+    mapped = chosen.model_copy(update={"projection": Projection(steps=60, learning_rate=1e-2)})
+    record = train(mapped, None, tmp_path / "m", max_steps=3)
+    assert (tmp_path / "m/model.safetensors").read_bytes() == (tmp_path / "plain/model.safetensors").read_bytes()
+    assert (record["temperature"], record["bias"]) != (plain["temperature"], plain["bias"])
+    assert record["projection_sha256"] == digest_of(tmp_path / "m" / PROJECTION)
+    map_ = load_file(tmp_path / "m" / PROJECTION)["linear.weight"].numpy()
+    one, two = (SentenceTransformer(str(tmp_path / name), device="cpu") for name in ("plain", "m"))
+    texts, labels = ["river window letter", "garden"], ["harbour", "quiet pride"]
+    assert two.encode_query(texts) == pytest.approx(one.encode_query(texts), abs=1e-6), "texts go as they went"
+    assert two.encode(texts) == pytest.approx(one.encode(texts), abs=1e-6)
+    expected = one.encode_document(labels) @ map_.T
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    assert two.encode_document(labels) == pytest.approx(expected, abs=1e-5)
+    assert {"2_Router/router_config.json", PROJECTION} <= _model_files(tmp_path / "m").keys(), "published with the rest"
+    assert not any(name.startswith("2_Normalize") for name in _model_files(tmp_path / "m"))
+
+
+def test_a_projection_finds_the_map_that_texts_speak_for() -> None:
+    draw = torch.Generator().manual_seed(1)
+    labels = normalize(torch.randn(12, 6, generator=draw), dim=-1)
+    turn = torch.linalg.qr(torch.randn(6, 6, generator=draw))[0]
+    wanted = torch.arange(12).repeat_interleave(20)
+    texts = normalize(labels[wanted] @ turn.T + 0.05 * torch.randn(240, 6, generator=draw), dim=-1)
+    pairs = [Pair([0], {int(label): 1.0}) for label in wanted]
+    chosen = BiEncoderRecipe(
+        name="x",
+        base_model="y",
+        dataset="z",
+        epochs=1,
+        learning_rate=1e-3,
+        loss="distribution",
+        projection=Projection(steps=300, learning_rate=1e-2),
+    )
+    found = fit_projection(texts[:220], labels[:11], pairs[:220], (0.1, 0.0), chosen)  # the last label is not there
+    right = (texts @ project(labels, found).T).argmax(dim=1) == wanted
+    assert right.float().mean() > 0.95
+    assert right[220:].float().mean() > 0.8, "a label that was not there is mapped as the others"
+    assert (texts @ labels.T).argmax(dim=1).eq(wanted).float().mean() < 0.3
 
 
 def test_training_raises_the_right_descriptors(

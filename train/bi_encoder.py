@@ -21,6 +21,8 @@ from tqdm import tqdm
 from transformers import get_scheduler
 
 from dataset_builder.inputs import InputError, fingerprint, run_command
+from dataset_builder.provenance import digest_of
+from train.averaging import average_with, other_weights
 from train.bi_data import (
     CollatePairs,
     Corpus,
@@ -32,13 +34,14 @@ from train.bi_data import (
     tokenise,
     vocabulary,
 )
-from train.bi_model import PROBABILITY, BiEncoder, Ids, load_model, parameter_groups, save_encoder
+from train.bi_model import PROBABILITY, PROJECTION, BiEncoder, Ids, load_model, parameter_groups, save_encoder
 from train.bi_recipe import BiEncoderRecipe
 from train.cached import backward, embed_all
 from train.checkpoint import Progress, forget, go_on, is_kept, keep, moving_average
 from train.command import SHOWN_EVERY, train_by_arguments
 from train.contrastive import fit_scale, loss_of
 from train.data import LengthGroupedBatches
+from train.projection import fit_projection, project
 from train.save import RECORD, libraries, write_record
 
 
@@ -74,8 +77,7 @@ def train(
 
     # --- model
     tokenizer, model = load_model(recipe)
-    kept = model.encoder.named_parameters() if recipe.base_share else ()
-    untrained = {name: value.detach().clone() for name, value in kept}
+    others, averaged = other_weights(model.encoder, recipe)
     contrast = loss_of(recipe)
 
     # --- batches
@@ -163,9 +165,12 @@ def train(
     if not progress.weights:
         raise InputError(f"{recipe.name}: the loss on the validation split is not finite. Lower the learning rates.")
     model.load_state_dict(progress.weights, strict=False)
-    if untrained:
-        give_back(accelerator.unwrap_model(model).encoder, untrained, recipe.base_share)
-    scale = as_probability(model, dev_rows, label_ids, accelerator, recipe)
+    average_with(accelerator.unwrap_model(model).encoder, others)
+    projection = None
+    if recipe.projection:
+        texts, labels = (embed_all(model, ids, accelerator) for ids in (train_ids, label_ids))
+        projection = fit_projection(texts, labels, as_pairs(corpus.train, train_ids, words), model.learned(), recipe)
+    scale = as_probability(model, dev_rows, label_ids, accelerator, recipe, projection)
     chosen = np.random.default_rng(recipe.seed).permutation(len(train_ids))[: recipe.reference_rows]
     reference = embed_all(model, [train_ids[row] for row in chosen], accelerator)
 
@@ -182,6 +187,7 @@ def train(
         "best_epoch": progress.best_epoch,
         f"validation_{recipe.best_by}": progress.scores,
         **scale,
+        **({"averaged_with": averaged} if averaged else {}),
         "reference_texts": len(reference),
         "samples_per_second": round(progress.samples / max(progress.seconds, 1e-9), 1),
         "seconds": round(time.monotonic() - started, 1),
@@ -189,7 +195,9 @@ def train(
     }
     if accelerator.is_main_process:
         (output_dir / RECORD).unlink(missing_ok=True)
-        save_encoder(accelerator.unwrap_model(model), tokenizer, recipe, scale, reference, output_dir)
+        save_encoder(accelerator.unwrap_model(model), tokenizer, recipe, scale, reference, output_dir, projection)
+        if projection is not None:
+            record["projection_sha256"] = digest_of(output_dir / PROJECTION)
         write_record(record, output_dir / "model.safetensors")
         forget(output_dir)
     accelerator.wait_for_everyone()
@@ -202,19 +210,17 @@ def out_of_patience(progress: Progress, recipe: BiEncoderRecipe) -> bool:
     return recipe.patience is not None and progress.epoch - progress.best_epoch >= recipe.patience
 
 
-@torch.no_grad()  # type: ignore[untyped-decorator]
-def give_back(encoder: torch.nn.Module, untrained: dict[str, torch.Tensor], share: float) -> None:
-    """Move an encoder's weights by a share of the way back to those before training."""
-    for name, value in encoder.named_parameters():
-        value.lerp_(untrained[name].to(value), share)
-
-
 def in_blocks(
-    model: BiEncoder, rows: Sequence[Pair], label_ids: Sequence[Ids], accelerator: Accelerator, size: int
+    model: BiEncoder,
+    rows: Sequence[Pair],
+    label_ids: Sequence[Ids],
+    accelerator: Accelerator,
+    size: int,
+    projection: torch.Tensor | None = None,
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Cosines and targets of rows, `size` at a time, against the distinct descriptors of each block."""
     texts = embed_all(model, [row.ids for row in rows], accelerator)
-    labels = embed_all(model, label_ids, accelerator)
+    labels = project(embed_all(model, label_ids, accelerator), projection)
     blocks = []
     for start in range(0, len(rows), size):
         block = rows[start : start + size]
@@ -240,15 +246,20 @@ def evaluate(
 
 
 def as_probability(
-    model: BiEncoder, rows: Sequence[Pair], label_ids: Sequence[Ids], accelerator: Accelerator, recipe: BiEncoderRecipe
+    model: BiEncoder,
+    rows: Sequence[Pair],
+    label_ids: Sequence[Ids],
+    accelerator: Accelerator,
+    recipe: BiEncoderRecipe,
+    projection: torch.Tensor | None,
 ) -> dict[str, Any]:
     """How a cosine becomes a probability: as learned, or fitted to validation descriptors.
 
     Fitted where the loss learns none, or where what it learned belongs to other weights.
     """
     temperature, bias = model.learned()
-    if recipe.loss != "sigmoid" or recipe.base_share:
-        blocks = in_blocks(model, rows, label_ids, accelerator, recipe.batch_size)
+    if recipe.loss != "sigmoid" or recipe.base_share or recipe.averaged_with or recipe.projection:
+        blocks = in_blocks(model, rows, label_ids, accelerator, recipe.batch_size, projection)
         cosines, targets = (torch.cat([block[part].flatten() for block in blocks]) for part in (0, 1))
         temperature, bias = fit_scale(cosines, targets)
     return {"temperature": round(temperature, 6), "bias": round(bias, 5), "probability": PROBABILITY}

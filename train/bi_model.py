@@ -1,6 +1,7 @@
 """One encoder for texts and descriptors: token states pooled to a vector of length 1, with temperature and bias."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ Ids = list[int]
 MOST_SCALE = 100.0  # CLIP's: a lower temperature than 0.01 is of no use and unstable
 REFERENCE = "reference.safetensors"
 PROBABILITY = "sigmoid(cosine / temperature + bias)"
+MODULES = "sentence_transformers.models"
+PROJECTED = "document_0_Dense"  # in the router's folder
+PROJECTION = f"2_Router/{PROJECTED}/model.safetensors"
 
 
 class BiEncoder(nn.Module):  # type: ignore[misc]
@@ -87,21 +91,24 @@ def save_encoder(
     scale: dict[str, Any],
     reference: torch.Tensor,
     output_dir: Path,
+    projection: torch.Tensor | None = None,
 ) -> None:
     """Write a folder that `SentenceTransformer` loads, in the layout that its versions before 6 load as well.
 
     Args:
         scale: how a cosine becomes a probability; kept in `config.json` as `zero_shot`.
         reference: embeddings (texts, size) of unlabelled texts, for thresholds; kept with 16 bits a number.
+        projection: the map (size, size) that labels' embeddings take and texts' do not: `encode_document` goes by it.
     """
     model.encoder.config.name_or_path = ""
     model.encoder.config.zero_shot = scale
     model.encoder.save_pretrained(output_dir)
     tokenizer.save_pretrained(output_dir)
     save_file({"embeddings": reference.half().contiguous()}, output_dir / REFERENCE)
-    kinds = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
+    last = {"2_Router": "Router"} if projection is not None else {"2_Normalize": "Normalize"}
+    kinds = {"": "Transformer", "1_Pooling": "Pooling"} | last
     modules = [
-        {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        {"idx": index, "name": str(index), "path": path, "type": f"{MODULES}.{kind}"}
         for index, (path, kind) in enumerate(kinds.items())
     ]
     pooling = {
@@ -122,6 +129,30 @@ def save_encoder(
         "config_sentence_transformers.json": about,
         "1_Pooling/config.json": pooling,
     }
+    for path in ("2_Router", "2_Normalize"):  # of a former training
+        shutil.rmtree(output_dir / path, ignore_errors=True)
+    if projection is not None:
+        files |= _router(projection, output_dir / "2_Router")
     for name, content in files.items():
-        (output_dir / name).parent.mkdir(exist_ok=True)
+        (output_dir / name).parent.mkdir(parents=True, exist_ok=True)
         (output_dir / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _router(projection: torch.Tensor, folder: Path) -> dict[str, Any]:
+    """Write the projection's weights; the files of a router by which texts go on as they are and labels through it."""
+    routes = {"query": ["query_0_Normalize"], "document": [PROJECTED, "document_1_Normalize"]}
+    types = {name: f"{MODULES}.{name.split('_')[-1]}" for names in routes.values() for name in names}
+    dense = {
+        "in_features": projection.shape[1],
+        "out_features": projection.shape[0],
+        "bias": False,
+        "activation_function": "torch.nn.modules.linear.Identity",
+    }
+    (folder / PROJECTED).mkdir(parents=True)
+    save_file({"linear.weight": projection.cpu().contiguous()}, folder / PROJECTED / "model.safetensors")
+    about = {"default_route": "query", "allow_empty_key": True, "route_mappings": {}}
+    return {
+        f"{folder.name}/router_config.json": {"types": types, "structure": routes, "parameters": about},
+        f"{folder.name}/{PROJECTED}/config.json": dense,
+        **{f"{folder.name}/{name}/config.json": {} for name in types if name != PROJECTED},
+    }

@@ -8,6 +8,14 @@ from dataset_builder.inputs import Strict
 from train.recipe import NotNegative, Positive, Rate, Share
 
 
+class Projection(Strict):
+    """How the linear map of labels' embeddings is fitted (train/projection.py)."""
+
+    steps: Positive = 600
+    batch_size: Positive = 512
+    learning_rate: Rate = 1e-3  # falls to 0
+
+
 class BiEncoderRecipe(Strict):
     """One encoder for texts and for descriptors of their emotions (paper B), published for sentence-transformers.
 
@@ -58,6 +66,10 @@ class BiEncoderRecipe(Strict):
     # share of the untrained encoder in the published weights: it keeps what few texts could not teach (WiSE-FT,
     # Wortsman et al. 2022, arXiv 2109.01903); temperature and bias are then fitted to validation descriptors
     base_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    # share of other models in them, by their folders: the average of models with one start is often better than each
+    # (Wortsman et al. 2022, arXiv 2203.05482)
+    averaged_with: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(default={})
+    projection: Projection | None = None  # None: labels and texts go the same way
     best_by: Literal["ndcg", "loss"] = "ndcg"  # on the validation split's descriptors, after every epoch
     patience: Positive | None = None  # stop after so many epochs that were no better; None: never
     mixed_precision: Literal["no", "bf16"] = "no"
@@ -66,4 +78,8 @@ class BiEncoderRecipe(Strict):
     def _goes_together(self) -> Self:
         if self.loss in ("distribution", "info_nce") and self.positive_weight != 1.0:
             raise ValueError(f"'positive_weight' goes with the losses 'sigmoid' and 'cosine'; '{self.loss}' has none")
+        if (others := self.base_share + sum(self.averaged_with.values())) >= 1:
+            raise ValueError(
+                f"'base_share' and 'averaged_with' leave nothing of what is trained: they sum to {others:g}"
+            )
         return self
