@@ -3,7 +3,7 @@
 Paper B: texts and free descriptors of their emotions in one space, M = T Lᵀ / τ + b. No human label has a part in it:
 the corpus's descriptors are a teacher's, and so are those of the validation split that the best weights are chosen by.
 
-Top to bottom: seed, data, model, batches, optimiser, prepare, steps, evaluate, save.
+Top to bottom: seed, data, model, batches, optimiser, prepare, steps, evaluate, average and project, save.
 """
 
 import time
@@ -165,6 +165,8 @@ def train(
     if not progress.weights:
         raise InputError(f"{recipe.name}: the loss on the validation split is not finite. Lower the learning rates.")
     model.load_state_dict(progress.weights, strict=False)
+
+    # --- average and project
     average_with(accelerator.unwrap_model(model).encoder, others)
     projection = None
     if recipe.projection:
