@@ -469,5 +469,13 @@ RECIPES = sorted((ROOT / "train/recipes").rglob("*zeroshot*.yaml"))
 def test_every_recipe_takes_a_step(path: Path, stand_ins: dict[str, Path], scripted_work: Path, tmp_path: Path) -> None:
     chosen = read_recipe(path, BiEncoderRecipe)
     smaller = {"base_model": str(stand_ins[_encoder(chosen.name)]), "base_model_wheel": None, "batch_size": 8}
-    train(chosen.model_copy(update=smaller), str(scripted_work / "corpus"), tmp_path, max_steps=2)
-    assert SentenceTransformer(str(tmp_path), device="cpu").encode_query("river window").shape == (32,)
+    chosen, corpus = chosen.model_copy(update=smaller), str(scripted_work / "corpus")
+    for number, (folder, share) in enumerate(chosen.averaged_with.items()):
+        assert (ROOT / f"train/recipes/ablations/{Path(folder).name.removesuffix('-7')}.yaml").exists(), folder
+        stands_in = tmp_path / f"other-{number}"
+        other = chosen.model_copy(update={"averaged_with": {}, "projection": None, "seed": number})
+        train(other, corpus, stands_in, max_steps=1)
+        rest = {name: kept for name, kept in chosen.averaged_with.items() if name != folder}
+        chosen = chosen.model_copy(update={"averaged_with": rest | {str(stands_in): share}})
+    train(chosen, corpus, tmp_path / "m", max_steps=2)
+    assert SentenceTransformer(str(tmp_path / "m"), device="cpu").encode_query("river window").shape == (32,)
