@@ -21,8 +21,9 @@ def other_weights(untrained: nn.Module, recipe: BiEncoderRecipe) -> tuple[list[t
     Raises:
         InputError: a model of the recipe's `averaged_with` is not there, or is of another base model.
     """
-    own = {name: value.detach().clone() for name, value in untrained.named_parameters()}
-    found = [(own, recipe.base_share)] if recipe.base_share else []
+    own = dict(untrained.named_parameters())
+    kept = {name: value.detach().clone() for name, value in own.items()} if recipe.base_share else {}
+    found = [(kept, recipe.base_share)] if kept else []
     hashes = {}
     for folder, share in recipe.averaged_with.items():
         where = f"{recipe.name}, averaged_with: '{folder}'"

@@ -87,12 +87,12 @@ def train(
     train_ids, dev_ids = (
         read([text for text, _ in rows], recipe.text_prompt) for rows in (corpus.train, corpus.validation)
     )
-    dev_rows = as_pairs(corpus.validation, dev_ids, words)
+    train_rows, dev_rows = as_pairs(corpus.train, train_ids, words), as_pairs(corpus.validation, dev_ids, words)
     batches = LengthGroupedBatches(list(map(len, train_ids)), recipe.batch_size, recipe.seed)
     # Every process reads the whole batch and embeds its part of it. The loader draws from a generator of its own, so
     # that the global one is dropout's alone and runs go on alike.
     train_loader = DataLoader(
-        list(enumerate(as_pairs(corpus.train, train_ids, words))),
+        list(enumerate(train_rows)),
         batch_sampler=batches,
         collate_fn=CollatePairs(label_ids, recipe.negatives, recipe.seed),
         generator=torch.Generator(),
@@ -171,7 +171,7 @@ def train(
     projection = None
     if recipe.projection:
         texts, labels = (embed_all(model, ids, accelerator) for ids in (train_ids, label_ids))
-        projection = fit_projection(texts, labels, as_pairs(corpus.train, train_ids, words), model.learned(), recipe)
+        projection = fit_projection(texts, labels, train_rows, model.learned(), recipe)
     scale = as_probability(model, dev_rows, label_ids, accelerator, recipe, projection)
     chosen = np.random.default_rng(recipe.seed).permutation(len(train_ids))[: recipe.reference_rows]
     reference = embed_all(model, [train_ids[row] for row in chosen], accelerator)

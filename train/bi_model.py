@@ -20,8 +20,9 @@ MOST_SCALE = 100.0  # CLIP's: a lower temperature than 0.01 is of no use and uns
 REFERENCE = "reference.safetensors"
 PROBABILITY = "sigmoid(cosine / temperature + bias)"
 MODULES = "sentence_transformers.models"
+NORMALIZE, ROUTER = "2_Normalize", "2_Router"  # what comes last: one or the other
 PROJECTED = "document_0_Dense"  # in the router's folder
-PROJECTION = f"2_Router/{PROJECTED}/model.safetensors"
+PROJECTION = f"{ROUTER}/{PROJECTED}/model.safetensors"
 
 
 class BiEncoder(nn.Module):  # type: ignore[misc]
@@ -105,7 +106,7 @@ def save_encoder(
     model.encoder.save_pretrained(output_dir)
     tokenizer.save_pretrained(output_dir)
     save_file({"embeddings": reference.half().contiguous()}, output_dir / REFERENCE)
-    last = {"2_Router": "Router"} if projection is not None else {"2_Normalize": "Normalize"}
+    last = {NORMALIZE: "Normalize"} if projection is None else {ROUTER: "Router"}
     kinds = {"": "Transformer", "1_Pooling": "Pooling"} | last
     modules = [
         {"idx": index, "name": str(index), "path": path, "type": f"{MODULES}.{kind}"}
@@ -129,10 +130,10 @@ def save_encoder(
         "config_sentence_transformers.json": about,
         "1_Pooling/config.json": pooling,
     }
-    for path in ("2_Router", "2_Normalize"):  # of a former training
+    for path in (NORMALIZE, ROUTER):  # of a former training
         shutil.rmtree(output_dir / path, ignore_errors=True)
     if projection is not None:
-        files |= _router(projection, output_dir / "2_Router")
+        files |= _router(projection, output_dir / ROUTER)
     for name, content in files.items():
         (output_dir / name).parent.mkdir(parents=True, exist_ok=True)
         (output_dir / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -149,7 +150,7 @@ def _router(projection: torch.Tensor, folder: Path) -> dict[str, Any]:
         "activation_function": "torch.nn.modules.linear.Identity",
     }
     (folder / PROJECTED).mkdir(parents=True)
-    save_file({"linear.weight": projection.cpu().contiguous()}, folder / PROJECTED / "model.safetensors")
+    save_file({"linear.weight": projection.contiguous()}, folder / PROJECTED / "model.safetensors")
     about = {"default_route": "query", "allow_empty_key": True, "route_mappings": {}}
     return {
         f"{folder.name}/router_config.json": {"types": types, "structure": routes, "parameters": about},

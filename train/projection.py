@@ -31,14 +31,14 @@ def fit_projection(
     """The map (size, size) with the lowest loss, from the identity on; temperature and bias are learned beside it.
 
     Args:
-        texts: embeddings (texts, size); labels: embeddings (labels, size) of the whole vocabulary. Rows of length 1.
+        texts: embeddings (texts, size); labels: embeddings (labels, size) of the whole vocabulary. Rows of length 1, on
+            the CPU, as `embed_all` gives them.
         pairs: the texts' descriptors.
         start: temperature and bias to begin with.
     """
     assert recipe.projection is not None
     how, contrast, draw = recipe.projection, loss_of(recipe), np.random.default_rng(recipe.seed)
     targets = target_matrix(pairs, range(len(labels)))
-    texts, labels = texts.cpu(), labels.cpu()
     projection = torch.eye(texts.shape[1]).requires_grad_()
     log_scale = torch.tensor(1 / start[0]).log().requires_grad_()
     bias = torch.tensor(start[1], requires_grad=True)
