@@ -16,7 +16,7 @@ from huggingface_hub import RepoCard
 from publish.contents import is_unsafe, secrets
 from publish.plan import CARD, RECORD, Content, Places, Plan, Repository, read
 
-WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
+WEIGHTS = ".safetensors"
 NUMBER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 SHOWN = 5  # names in a line
 
@@ -121,12 +121,12 @@ def _same(given: Any, made: Any) -> bool:
 def _weights(repository: Repository, record: dict[str, Any]) -> list[str]:
     """Whether the folder's weights are those that were trained, and its ONNX files were made from them."""
     trained, folder = record.get("weights_sha256"), repository.folder
-    weights = next((folder / name for name in WEIGHTS if (folder / name).exists()), None)
-    if weights is None:
-        return [f"{folder}: has none of {', '.join(WEIGHTS)}. Train it again."]
+    weights = sorted(name for name in repository.files if name.endswith(WEIGHTS))
+    if not weights:
+        return [f"{folder}: has no *{WEIGHTS}. Train it again."]
     problems = []
-    if sha256(weights) != trained:
-        problems.append(f"{weights}: other weights than those of {RECORD} beside it. Train it again.")
+    if sha256(*(repository.files[name] for name in weights)) != trained:
+        problems.append(f"{folder}: other weights ({_some(weights)}) than those of its {RECORD}. Train it again.")
     if (folder / "onnx/export.json").exists():
         made = read(folder / "onnx/export.json", problems)
         if made and made.get("weights_sha256") != trained:
@@ -178,12 +178,16 @@ def space(plan: Plan) -> list[str]:
     ]
 
 
-def sha256(content: Content) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    if isinstance(content, bytes):
-        return hashlib.sha256(content).hexdigest()
-    with content.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def sha256(*contents: Content) -> str:
+    """The SHA-256 of a file, or of several one after the other, in hexadecimal."""
+    digest = hashlib.sha256()
+    for content in contents:
+        if isinstance(content, bytes):
+            digest.update(content)
+        else:
+            with content.open("rb") as file:
+                hashlib.file_digest(file, lambda: digest)
+    return digest.hexdigest()
 
 
 def _some(names: list[str]) -> str:

@@ -157,7 +157,7 @@ def test_results_are_of_these_weights(places: Places) -> None:
     edit(result, weights_sha256=...)
     weights = places.models / NAME / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-    assert "other weights than those of training.json" in refusals(places)[0]
+    assert "other weights (model.safetensors) than those of its training.json" in refusals(places)[0]
 
 
 def test_the_data_set_s_numbers_are_of_this_corpus(places: Places) -> None:

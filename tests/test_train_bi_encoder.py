@@ -1,5 +1,6 @@
 """The bi-encoder: losses by hand, batches, cached gradients, and the loop as it is run."""
 
+import hashlib
 import json
 from itertools import count
 from pathlib import Path
@@ -16,7 +17,6 @@ from torch.nn.functional import normalize
 from transformers import AutoTokenizer, set_seed
 
 from dataset_builder.inputs import InputError, read_recipe
-from dataset_builder.provenance import digest_of
 from dataset_builder.taxonomy import LABELS
 from publish.plan import _model_files
 from tests.conftest import ROOT, Command
@@ -340,8 +340,10 @@ def test_labels_take_a_map_of_their_own(tiny_encoder: Path, scripted_work: Path,
     mapped = chosen.model_copy(update={"projection": Projection(steps=60, learning_rate=1e-2)})
     record = train(mapped, None, tmp_path / "m", max_steps=3)
     assert (tmp_path / "m/model.safetensors").read_bytes() == (tmp_path / "plain/model.safetensors").read_bytes()
+    kept = json.loads((tmp_path / "m/training.json").read_text())
     assert (record["temperature"], record["bias"]) != (plain["temperature"], plain["bias"])
-    assert record["projection_sha256"] == digest_of(tmp_path / "m" / PROJECTION)
+    weights = [tmp_path / "m" / name for name in (PROJECTION, "model.safetensors", "reference.safetensors")]
+    assert kept["weights_sha256"] == hashlib.sha256(b"".join(path.read_bytes() for path in weights)).hexdigest()
     map_ = load_file(tmp_path / "m" / PROJECTION)["linear.weight"].numpy()
     one, two = (SentenceTransformer(str(tmp_path / name), device="cpu") for name in ("plain", "m"))
     texts, labels = ["river window letter", "garden"], ["harbour", "quiet pride"]

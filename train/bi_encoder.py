@@ -21,7 +21,6 @@ from tqdm import tqdm
 from transformers import get_scheduler
 
 from dataset_builder.inputs import InputError, fingerprint, run_command
-from dataset_builder.provenance import digest_of
 from train.averaging import average_with, other_weights
 from train.bi_data import (
     CollatePairs,
@@ -34,7 +33,7 @@ from train.bi_data import (
     tokenise,
     vocabulary,
 )
-from train.bi_model import PROBABILITY, PROJECTION, BiEncoder, Ids, load_model, parameter_groups, save_encoder
+from train.bi_model import PROBABILITY, BiEncoder, Ids, load_model, parameter_groups, save_encoder
 from train.bi_recipe import BiEncoderRecipe
 from train.cached import backward, embed_all
 from train.checkpoint import Progress, forget, go_on, is_kept, keep, moving_average
@@ -198,9 +197,7 @@ def train(
     if accelerator.is_main_process:
         (output_dir / RECORD).unlink(missing_ok=True)
         save_encoder(accelerator.unwrap_model(model), tokenizer, recipe, scale, reference, output_dir, projection)
-        if projection is not None:
-            record["projection_sha256"] = digest_of(output_dir / PROJECTION)
-        write_record(record, output_dir / "model.safetensors")
+        write_record(record, output_dir)
         forget(output_dir)
     accelerator.wait_for_everyone()
     accelerator.end_training()

@@ -8,7 +8,6 @@ it, in standard operators, for any runtime. The int8 file is made from the lean 
 
 import argparse
 import contextlib
-import hashlib
 import importlib.metadata
 import json
 import logging
@@ -29,6 +28,8 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from dataset_builder.inputs import InputError, first_line, run_command
+from dataset_builder.provenance import weights_digest
+from train.checkpoint import CHECKPOINT
 from train.lean_graph import ARCHITECTURES, LeanClassifier
 
 FOLDER = "onnx"
@@ -258,12 +259,9 @@ def _quiet() -> Iterator[None]:
 
 def _about(folder: Path) -> dict[str, Any]:
     """Which weights and which libraries."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
-        digest.update(path.read_bytes())
     names = ("onnx", "onnxruntime", "torch", "transformers")
     return {
-        "weights_sha256": digest.hexdigest(),
+        "weights_sha256": weights_digest(folder, CHECKPOINT),
         "libraries": {name: importlib.metadata.version(name) for name in names},
     }
 

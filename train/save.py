@@ -10,8 +10,9 @@ import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from dataset_builder.provenance import digest_of, write_result
+from dataset_builder.provenance import weights_digest, write_result
 from dataset_builder.taxonomy import LABELS
+from train.checkpoint import CHECKPOINT
 from train.model import last_linear
 from train.recipe import ClassifierRecipe
 from train.thresholds import Calibration
@@ -55,13 +56,13 @@ def save(
         "dataset": record["dataset_revision"],
     }
     (output_dir / "thresholds.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    write_record(record, output_dir / ("adapter_model.safetensors" if alone else "model.safetensors"))
+    write_record(record, output_dir)
 
 
-def write_record(record: dict[str, Any], weights: Path) -> None:
+def write_record(record: dict[str, Any], folder: Path) -> None:
     """Write the training record beside the weights that it is of; its presence says that the folder is whole."""
-    folder = weights.parent
-    write_result(record | {"weights_sha256": digest_of(weights)}, folder.parent, folder.name, Path(RECORD).stem)
+    about = record | {"weights_sha256": weights_digest(folder, CHECKPOINT)}
+    write_result(about, folder.parent, folder.name, Path(RECORD).stem)
 
 
 def as_thresholds(values: Any) -> dict[str, float]:
