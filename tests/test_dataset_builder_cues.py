@@ -64,8 +64,10 @@ def test_texts_are_embedded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         embed(["a", "bb", "ccc", "bad"], "an encoder", encode, tmp_path)
     assert embed(["a", "bb", "ccc", "dddd", "e"], "an encoder", encode, tmp_path)[:, 0].tolist() == [1, 2, 3, 4, 1]
     assert asked == [["a", "bb"], ["ccc", "dddd"], ["e"]], "what a run that broke off has encoded is kept"
+    assert embed(["new", "e", "new", "a"], "an encoder", encode, tmp_path)[:, 0].tolist() == [3, 1, 3, 1]
+    assert asked[3:] == [["new"]], "of another list only what is new"
     embed(["a", "bb"], "another encoder", encode, tmp_path)
-    assert len(asked) == 4
+    assert len(asked) == 5
 
 
 def test_the_encoder_has_its_share() -> None:

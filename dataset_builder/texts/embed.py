@@ -1,31 +1,33 @@
-"""Embeddings of many texts, kept in pieces: what a former run has encoded, or half of it, is not encoded again."""
+"""Embeddings of many texts, kept text by text: what a former run has encoded is not encoded again."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from dataset_builder.inputs import fingerprint
-
-PIECE = 1024  # texts
+PIECE = 1024  # texts that are encoded, then kept, together
+DATABASE = "embeddings.sqlite"
 
 
 def embed(texts: list[str], encoder: str, encode: Callable[[list[str]], np.ndarray], folder: Path) -> np.ndarray:
-    """Embeddings (texts, size) as float16, from the files of `folder` where they are there.
+    """Embeddings (texts, size) as float16, those that `folder` has of this encoder from there.
 
     Args:
-        encoder: the Hub id of what `encode` is; with the texts of a piece it names the piece's file.
+        encoder: the Hub id of what `encode` is.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pieces = []
-    for start in tqdm(range(0, len(texts), PIECE), desc="embeddings", unit_scale=PIECE, unit=" texts", disable=None):
-        piece = texts[start : start + PIECE]
-        path = folder / f"{fingerprint([encoder, piece])}.npy"
-        if not path.exists():
-            part = path.with_suffix(".part")
-            with part.open("wb") as file:
-                np.save(file, encode(piece).astype(np.float16))
-            part.rename(path)
-        pieces.append(np.load(path))
-    return np.concatenate(pieces)
+    with closing(sqlite3.connect(folder / DATABASE)) as kept:
+        kept.execute("CREATE TABLE IF NOT EXISTS embeddings (encoder, text, vector, PRIMARY KEY (encoder, text))")
+        known = dict(kept.execute("SELECT text, vector FROM embeddings WHERE encoder = ?", (encoder,)))
+        missing = [text for text in dict.fromkeys(texts) if text not in known]
+        for start in tqdm(range(0, len(missing), PIECE), "embeddings", unit_scale=PIECE, unit=" texts", disable=None):
+            piece = missing[start : start + PIECE]
+            vectors = [vector.tobytes() for vector in encode(piece).astype(np.float16)]
+            with kept:
+                rows = ((encoder, text, vector) for text, vector in zip(piece, vectors, strict=True))
+                kept.executemany("INSERT INTO embeddings VALUES (?, ?, ?)", rows)
+            known.update(zip(piece, vectors, strict=True))
+    return np.stack([np.frombuffer(known[text], np.float16) for text in texts])
