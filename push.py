@@ -1,4 +1,4 @@
-"""Publishes the corpus, the models, the Space and their cards: python push.py --namespace NS [--execute]
+"""Publishes the data sets, the models, the Space and their cards: python push.py --namespace NS [--execute]
 
 Prints its plan and checks it; sends only with --execute, to the Hub that HF_ENDPOINT names: one commit and one tag for
 each repository, then one collection of them. Run twice it changes nothing; killed anywhere, the next run finishes.
@@ -8,6 +8,7 @@ Repositories are private unless --public is given. It reads files and imports no
 import argparse
 import sys
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlparse
@@ -96,7 +97,7 @@ def act(api: HfApi, plan: Plan, release: hub.Release) -> None:
 def main() -> None:
     """Parse the command line, print the plan, check it, send it if asked."""
     args = _arguments()
-    places = Places(args.corpus, args.models, args.cards, args.results, args.recipes, args.space)
+    places = Places(**{part.name: getattr(args, part.name) for part in fields(Places)})
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     commit, uncommitted = checks.source_tree(ROOT)
     release = hub.Release(args.namespace, args.tag or f"v{version}", commit, not args.public)
@@ -127,9 +128,11 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python push.py", description="Publishes data set, models, Space and cards.")
+    parser = argparse.ArgumentParser(prog="python push.py", description="Publishes data sets, models, Space and cards.")
     parser.add_argument("--namespace", required=True, help="user or organisation")
     parser.add_argument("--corpus", type=Path, default=Path("work/demo/corpus"))
+    texts = "texts with emotion words, sent where there is such a folder"
+    parser.add_argument("--descriptors", type=Path, default=Path("work/texts/corpus"), help=texts)
     parser.add_argument("--models", type=Path, default=Path("work/models"))
     parser.add_argument("--cards", type=Path, default=Path("model_cards"))
     parser.add_argument("--results", type=Path, default=Path("eval/results"), help="what the cards' numbers are from")

@@ -71,6 +71,12 @@ JUDGES = [
 # What is made by describe-texts and by situate, of whose folders a recipe's `dataset` is one.
 OF_FOLDERS = {
     "/texts/": [
+        Source(
+            "emo-pillars-descriptors",
+            f"{HUB}/datasets/NAMESPACE/emo-pillars-descriptors",
+            "CC BY 4.0",
+            "what it is trained on: texts with emotion words, made from all that follows",
+        ),
         SETS["goemotions"]._replace(part="train texts; no label was read"),
         Source("short narratives of Project Gutenberg", "https://www.gutenberg.org", "public domain", "sentences"),
         Source("African Storybook, StoryWeaver", "https://github.com/global-asp", "CC BY 4.0", "sentences"),

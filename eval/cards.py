@@ -20,7 +20,7 @@ from eval.sections import Result, corpus_section, main_result, model_section, re
 
 CARDS = Path("model_cards")
 README = Path("README.md")
-CORPUS = "emo-pillars"
+CORPORA = ("emo-pillars", "emo-pillars-descriptors")
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 ABOUT = ("<!-- recipe:begin -->", "<!-- recipe:end -->")
 FRONT = ("# results:begin", "# results:end")
@@ -57,7 +57,7 @@ def render(results: dict[str, dict[str, Result]], folder: Path) -> dict[Path, st
     rendered = {README: fill(README.read_text(encoding="utf-8"), readme_section(results), README)}
     for path in sorted(CARDS.glob("*.md")):
         text, found = path.read_text(encoding="utf-8"), results.get(path.stem, {})
-        if path.stem == CORPUS:
+        if path.stem in CORPORA:
             rendered[path] = fill(text, corpus_section(found), path)
             continue
         text = fill(text, model_index(path.stem, found), path, *FRONT)
@@ -68,7 +68,7 @@ def render(results: dict[str, dict[str, Result]], folder: Path) -> dict[Path, st
 
 def plots(results: dict[str, dict[str, Result]], folder: Path) -> dict[Path, Result]:
     """Where the plots of every model's main result belong, and what each is drawn from."""
-    found = {name: main_result(name, of_model) for name, of_model in results.items() if name != CORPUS}
+    found = {name: main_result(name, of_model) for name, of_model in results.items() if name not in CORPORA}
     return {folder / name / file: result for name, result in found.items() if result for file in plot_names(result)}
 
 

@@ -1,6 +1,7 @@
 """python -m eval.corpus --data DIR_OR_ID [--out DIR]
 
-Describes a published corpus as `load_dataset` gives it and writes <out>/emo-pillars/corpus.json for its card.
+Describes a published corpus as `load_dataset` gives it and writes <out>/<name>/corpus.json for its card. One with
+labels is the data set `emo-pillars`, one of texts with descriptors alone `emo-pillars-descriptors`.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from dataset_builder.taxonomy import LABELS, NEUTRAL
 from eval.benchmarks import load_splits
 
 NAME = "emo-pillars"
+OF_DESCRIPTORS = f"{NAME}-descriptors"
 
 
 def describe(configs: dict[str, DatasetDict]) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, int]]]:
@@ -51,32 +53,38 @@ def main() -> None:
     except (DatasetNotFoundError, FileNotFoundError, ValueError, ConnectionError, HfHubHTTPError) as error:
         raise InputError(f"{args.data}: no data set ({first_line(error)}). Give a built corpus or a Hub id.") from None
     configs = {config: load_splits(args.data, config, None) for config in CONFIGS if config in published}
+    if not configs:
+        raise InputError(f"{args.data}: has no config {', '.join(CONFIGS)}. Give a corpus of dataset_builder.")
     labelled = next((splits for config, splits in configs.items() if config != "descriptors"), None)
-    if labelled is None:
-        raise InputError(f"{args.data}: has none of the configs with labels. Give a corpus of dataset_builder.")
+    splits, by = (configs["descriptors"], "describer") if labelled is None else (labelled, "labeler")
     metrics, per_label = describe(configs)
     manifest = Path(args.data) / "manifest.json"
     made: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
     if Path(args.data).exists() and not made:
         raise InputError(f"{args.data}: has no manifest.json, so it was not built to the end. Build it again.")
-    first = next(iter(labelled.values()))[0]
+    name = OF_DESCRIPTORS if labelled is None else NAME
+    made_by = {
+        column: list(dict.fromkeys(value for found in splits.values() for value in found[column]))
+        for column in ("teacher", by, "prompt_version", "seed")
+    }
     content = {
-        "name": NAME,
+        "name": name,
         "benchmark": "corpus",
         "configs": list(configs),
         "metrics": metrics,
         "per_label": per_label,
-        "teacher": first["teacher"],
-        "labeler": first["labeler"],
-        "prompt_version": first["prompt_version"],
-        "seeds": [first["seed"]],
-        "narratives": len({row for splits in labelled.values() for row in splits["narrative_id"]}),
+        "teacher": " and ".join(made_by["teacher"]),
+        by: ", ".join(made_by[by]),
+        "prompt_version": ", ".join(made_by["prompt_version"]),
+        "seeds": made_by["seed"],
+        "narratives": len({row for found in splits.values() for row in found["narrative_id"]}),
+        "sources": Counter(source for found in splits.values() for source in found["source"]),
         "data_revision": made.get("revision", "unknown"),
         "recipe": made.get("recipe", "unknown"),
         "recipe_hash": made.get("recipe_hash", "unknown"),
         **provenance(),
     }
-    print(write_result(content, args.out, NAME, "corpus"))
+    print(write_result(content, args.out, name, "corpus"))
 
 
 if __name__ == "__main__":

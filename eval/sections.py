@@ -237,7 +237,7 @@ def variants_table(found: Result) -> str:
 
 
 def corpus_section(results: dict[str, Result]) -> str:
-    """The results part of the data set's card."""
+    """The results part of a data set's card."""
     if "corpus" not in results:
         return "Not built yet."
     found = results["corpus"]
@@ -249,19 +249,21 @@ def corpus_section(results: dict[str, Result]) -> str:
         neutral = f"{metrics[f'{config}_neutral_share']:.1%}" if what == "labels" else ""
         rows.append([f"`{config}`", *sizes, f"{metrics[f'{config}_{what}_per_text']:.2f} {what}", neutral])
     titles = ["config", "train", "validation", "test", "a text", "with neutral"]
-    counts = [
-        [label, *(f"{found['per_label'][config][label]:,}" for config in found["per_label"])]
-        for label in next(iter(found["per_label"].values()))
-    ]
-    return "\n\n".join(
-        [
-            table(titles, rows),
-            folded("Rows per label", table(["label", *found["per_label"]], counts)),
-            f"Recipe `{found['recipe']}` (`{found['recipe_hash']}`) on {found['narratives']} stories; teacher "
-            f"{found['teacher']}; labeler: {found['labeler']}; prompts `{found['prompt_version']}`; seed "
-            f"{found['seeds'][0]}; corpus revision `{found['data_revision']}`.",
-        ]
+    parts = [table(titles, rows)]
+    if labelled := found["per_label"]:
+        labels = next(iter(labelled.values()))
+        counts = [[label, *(f"{labelled[config][label]:,}" for config in labelled)] for label in labels]
+        parts.append(folded("Rows per label", table(["label", *labelled], counts)))
+        what = f" on {found['narratives']} stories; teacher {found['teacher']}; labeler: {found['labeler']}"
+    else:
+        counts = [[f"`{source}`", f"{count:,}"] for source, count in found["sources"].items()]
+        parts.append(table(["source", "texts"], counts))
+        what = f"; teachers {found['teacher']}; describers: {found['describer']}"
+    parts.append(
+        f"Recipe `{found['recipe']}` (`{found['recipe_hash']}`){what}; prompts `{found['prompt_version']}`; seed "
+        f"{found['seeds'][0]}; corpus revision `{found['data_revision']}`."
     )
+    return "\n\n".join(parts)
 
 
 def readme_section(results: dict[str, dict[str, Result]]) -> str:

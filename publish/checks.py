@@ -154,7 +154,7 @@ def _results(repository: Repository, record: dict[str, Any], places: Places) -> 
 
 
 def corpus(plan: Plan, places: Places) -> list[str]:
-    """Whether the numbers of the data set's card are of this corpus."""
+    """Whether the numbers of a data set's card are of this corpus."""
     problems: list[str] = []
     for repository in plan.repositories:
         path = places.results / repository.name / "corpus.json"

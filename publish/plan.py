@@ -1,4 +1,4 @@
-"""What is to be sent and where it lies: the data set, the models and the Space, with every file of theirs."""
+"""What is to be sent and where it lies: the data sets, the models and the Space, with every file of theirs."""
 
 import json
 import re
@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 from huggingface_hub import DatasetCard, EvalResultEntry, RepoCard, eval_result_entries_to_yaml
 
-DATASET = "emo-pillars"  # the name of the data set's repository and of the Space's
+DATASET = "emo-pillars"  # the name of the corpus's repository and of the Space's
+DESCRIPTORS = f"{DATASET}-descriptors"  # of the texts with emotion words that zero-shot models are trained on
 NAMESPACE = re.compile(r"\bNAMESPACE\b")  # what cards and the Space write in its place
 CARD = "README.md"
 RECORD = "training.json"
@@ -26,6 +27,7 @@ class Places:
     """The folders that are read."""
 
     corpus: Path
+    descriptors: Path
     models: Path
     cards: Path
     results: Path
@@ -81,9 +83,11 @@ def read(path: Path, problems: list[str], parse: Callable[[str], Any] = json.loa
 
 
 def make(namespace: str, places: Places) -> Plan:
-    """The data set, then every model folder, then the Space where there is one."""
+    """The corpus, texts with descriptors where there are some, every model folder, the Space where there is one."""
     plan = Plan()
-    _dataset(plan, namespace, places)
+    _dataset(plan, namespace, DATASET, places.corpus, places)
+    if places.descriptors.is_dir():
+        _dataset(plan, namespace, DESCRIPTORS, places.descriptors, places)
     _models(plan, namespace, places)
     if places.space.is_dir():
         files = {
@@ -99,23 +103,23 @@ def _is_sent(path: Path) -> bool:
     return "__pycache__" not in path.parts and not any(part.startswith(".") for part in path.parts)
 
 
-def _dataset(plan: Plan, namespace: str, places: Places) -> None:
-    corpus = places.corpus
+def _dataset(plan: Plan, namespace: str, name: str, corpus: Path, places: Places) -> None:
     missing = [str(path) for path in (corpus / "manifest.json", corpus / CARD) if not path.exists()]
     if missing:
+        command, option = ("build", "corpus") if name == DATASET else ("describe-texts", "descriptors")
         plan.problems.append(
-            f"{', '.join(missing)}: no such file; the corpus was not built to the end. Run dataset_builder build, or "
-            "give --corpus."
+            f"{', '.join(missing)}: no such file; it was not built to the end. Run dataset_builder {command}, or give "
+            f"--{option}."
         )
         return
-    files: dict[str, Content] = _card(plan, places.cards / f"{DATASET}.md", namespace)
+    files: dict[str, Content] = _card(plan, places.cards / f"{name}.md", namespace)
     if CARD in files:  # the loader reads its configuration from the card
         card, built = DatasetCard(_text(files[CARD])), DatasetCard.load(corpus / CARD).data
         card.data.configs, card.data.dataset_info = built.configs, built.dataset_info
         files[CARD] = str(card).encode()
     files |= {path.relative_to(corpus).as_posix(): path for path in sorted(corpus.rglob("*.parquet"))}
     files["manifest.json"] = corpus / "manifest.json"
-    plan.repositories.append(Repository(DATASET, "dataset", corpus, files))
+    plan.repositories.append(Repository(name, "dataset", corpus, files))
 
 
 def _models(plan: Plan, namespace: str, places: Places) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import string
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,18 @@ def tiny_encoder(folder: Path) -> Path:
         max_position_embeddings=512,
     )
     BertModel(config).save_pretrained(folder)
+    return folder
+
+
+def descriptors_alone(corpus: Path, folder: Path) -> Path:
+    """Copy of a built corpus that has no other config than `descriptors`, as describe-texts makes it."""
+    from huggingface_hub import DatasetCard
+
+    shutil.copytree(corpus, folder, ignore=shutil.ignore_patterns("contextless", "contextual"))
+    card = DatasetCard.load(folder / "README.md")
+    card.data.configs = [config for config in card.data.configs if config["config_name"] == "descriptors"]
+    card.data.dataset_info = [one for one in card.data.dataset_info if one["config_name"] == "descriptors"]
+    card.save(folder / "README.md")
     return folder
 
 
@@ -129,6 +142,6 @@ def _result(about: dict[str, Any]) -> dict[str, Any]:
 
 def arguments(work: Path, models: Path, folder: Path) -> list[str]:
     """What push.py is told of these places."""
-    places = {"corpus": work / "corpus", "models": models}
+    places = {"corpus": work / "corpus", "descriptors": folder / "texts", "models": models}
     places |= {part: folder / part for part in ("recipes", "results", "cards", "space")}
     return [str(word) for part, place in places.items() for word in (f"--{part}", place)]

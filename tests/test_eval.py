@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from datasets import load_dataset
 
 from dataset_builder.bridges import BRIDGES
 from dataset_builder.domains.prepare import prepare
@@ -21,8 +22,9 @@ from eval.measure import decide, measure
 from eval.metrics import largest
 from eval.plots import draw, is_fresh
 from eval.predict import load_model, probabilities
-from eval.sections import model_section, readme_section, table
+from eval.sections import corpus_section, model_section, readme_section, table
 from tests.conftest import Command
+from tests.publishable import descriptors_alone
 from tests.test_dataset_builder_domains import emocontext_files, goemotions_files, iemocap_files, isear_files
 
 pytestmark = pytest.mark.usefixtures("few_samples")
@@ -216,6 +218,19 @@ def test_the_repository_s_cards_are_fresh_and_stale_ones_are_found() -> None:
     for path, found in plots(results, RESULTS).items():
         assert is_fresh(path, found), f"{path} is stale: run python -m eval.cards"
     assert render({}, Path("nowhere"))[Path("model_cards/emo-pillars.md")].count("Not built yet.") == 1
+
+
+def test_a_corpus_of_texts_with_descriptors_is_described(scripted_work: Path, tmp_path: Path, command: Command) -> None:
+    folder = descriptors_alone(scripted_work / "corpus", tmp_path / "texts")
+    done = command("-m", "eval.corpus", "--data", folder, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "emo-pillars-descriptors/corpus.json").read_text())
+    rows = load_dataset(str(folder), "descriptors")
+    assert sum(found["sources"].values()) == sum(map(len, rows.values()))
+    assert found["metrics"]["descriptors_train_rows"]["value"] == len(rows["train"])
+    shown = corpus_section({"corpus": found})
+    assert f"| `descriptors` | {len(rows['train'])} |" in shown
+    assert "Rows per label" not in shown
 
 
 def test_seeds_are_averaged_and_kept() -> None:

@@ -16,12 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from huggingface_hub import HfApi, close_session, parse_eval_result_entries
+from huggingface_hub import DatasetCard, HfApi, close_session, parse_eval_result_entries
 from huggingface_hub.errors import HfHubHTTPError
 
 from publish import checks, contents, hub
 from publish.plan import Places, Plan, Repository, make
 from tests.loopback_hub import LoopbackHub, serve
+from tests.publishable import descriptors_alone
 
 NAME = "emo-pillars-contextless-minilm"
 RANDOM = "aBcD3fGh1jKlMn0pQrStUvWxYzAbCdEfGhIjKlMn"
@@ -51,7 +52,7 @@ def places(scripted_work: Path, tiny_models: Path, evidence: Path, tmp_path: Pat
     for part in ("recipes", "results", "cards", "space"):
         shutil.copytree(evidence / part, tmp_path / part)
     parts = {part: tmp_path / part for part in ("models", "recipes", "results", "cards", "space")}
-    return Places(corpus=scripted_work / "corpus", **parts)
+    return Places(corpus=scripted_work / "corpus", descriptors=tmp_path / "texts", **parts)
 
 
 def refusals(places: Places) -> list[str]:
@@ -170,6 +171,21 @@ def test_the_data_set_s_numbers_are_of_this_corpus(places: Places) -> None:
     assert "describes revision before" in refusals(places)[0]
     described.write_text("{")
     assert "corpus.json: cannot be read" in refusals(places)[0]
+
+
+def test_texts_with_descriptors_are_a_data_set_of_their_own(places: Places) -> None:
+    descriptors_alone(places.corpus, places.descriptors)
+    card = places.cards / "emo-pillars-descriptors.md"
+    card.unlink()
+    assert "emo-pillars-descriptors.md: no card of that name" in refusals(places)[0]
+    card.write_text("---\npretty_name: Texts\n---\n\nOf NAMESPACE.\n")
+    assert refusals(places) == []
+    [one] = [repository for repository in make("tester", places).repositories if repository.name == card.stem]
+    assert (one.kind, one.note) == ("dataset", "Of tester.")
+    assert {name.split("/")[0] for name in one.files} == {"README.md", "manifest.json", "descriptors"}
+    assert [config["config_name"] for config in DatasetCard(one.card).data.configs] == ["descriptors"]
+    (places.descriptors / "manifest.json").unlink()
+    assert "Run dataset_builder describe-texts, or give --descriptors." in refusals(places)[0]
 
 
 def test_plots_and_results_in_the_hub_s_form(places: Places) -> None:
