@@ -144,6 +144,9 @@ def how_made(recipe: dict[str, Any]) -> str:
         "base model": f"[`{recipe['base_model']}`]({HUB}/{recipe['base_model']})",
         "data": f"`{recipe['dataset']}`" + (f", config `{recipe['config']}`" if "config" in recipe else ""),
         "start": "; ".join(started),
+        "not trained": f"the embeddings and the lowest {lowest} layers"
+        if (lowest := recipe.get("frozen_layers"))
+        else "",
         "targets": {"soft": "soft, from 0 to 1", "hard": "hard, 0 or 1"}.get(recipe.get("targets", ""), ""),
         "loss": LOSSES[recipe.get("loss", "bce")],
         "steps": f"{recipe['epochs']} epoch{'s'[: recipe['epochs'] - 1]} of batches of {recipe['batch_size']}",

@@ -334,6 +334,17 @@ def test_other_models_have_their_shares(tiny_encoder: Path, scripted_work: Path,
         recipe(tiny_encoder, scripted_work, base_share=0.5, averaged_with={"a": 0.5})
 
 
+def test_layers_below_may_stay_as_they_are(tiny_encoder: Path, scripted_work: Path, tmp_path: Path) -> None:
+    chosen = recipe(tiny_encoder, scripted_work / "corpus", frozen_layers=1, ema_decay=0.5)
+    train(chosen, None, tmp_path / "m", max_steps=3)
+    before = load_model(chosen)[1].encoder.state_dict()
+    after = load_file(tmp_path / "m/model.safetensors")
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert changed == {name for name in after if name.startswith("encoder.layer.1.")}
+    with pytest.raises(InputError, match=r"leaves none of the base model's 2 layers"):
+        load_model(chosen.model_copy(update={"frozen_layers": 2}))
+
+
 def test_labels_take_a_map_of_their_own(tiny_encoder: Path, scripted_work: Path, tmp_path: Path) -> None:
     chosen = recipe(tiny_encoder, scripted_work / "corpus", loss="distribution", label_prompt="I feel ")
     plain = train(chosen, None, tmp_path / "plain", max_steps=3)
@@ -471,6 +482,7 @@ RECIPES = sorted((ROOT / "train/recipes").rglob("*zeroshot*.yaml"))
 def test_every_recipe_takes_a_step(path: Path, stand_ins: dict[str, Path], scripted_work: Path, tmp_path: Path) -> None:
     chosen = read_recipe(path, BiEncoderRecipe)
     smaller = {"base_model": str(stand_ins[_encoder(chosen.name)]), "base_model_wheel": None, "batch_size": 8}
+    smaller["frozen_layers"] = min(chosen.frozen_layers, 1)  # of two
     chosen, corpus = chosen.model_copy(update=smaller), str(scripted_work / "corpus")
     for number, (folder, share) in enumerate(chosen.averaged_with.items()):
         assert (ROOT / f"train/recipes/ablations/{Path(folder).name.removesuffix('-7')}.yaml").exists(), folder

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.functional import normalize
 from transformers import AutoModel, PreTrainedTokenizerBase
 
+from dataset_builder.inputs import InputError
 from train.bi_recipe import BiEncoderRecipe
 from train.model import load_base
 
@@ -68,15 +69,30 @@ def load_model(recipe: BiEncoderRecipe) -> tuple[PreTrainedTokenizerBase, BiEnco
     """Tokenizer and bi-encoder of a recipe, before training.
 
     Raises:
-        InputError: the base model does not load, or is too short for the recipe.
+        InputError: the base model does not load, is too short for the recipe, or has no layer left to train.
     """
     tokenizer, encoder = load_base(recipe, AutoModel, {})
+    if recipe.frozen_layers:
+        freeze(encoder, recipe)
     return tokenizer, BiEncoder(encoder, recipe, tokenizer.pad_token_id)
+
+
+def freeze(encoder: nn.Module, recipe: BiEncoderRecipe) -> None:
+    """Leave nothing to be trained but the encoder's upper layers: what is below costs no pass backwards."""
+    try:
+        layers = encoder.get_submodule("encoder.layer")
+    except AttributeError:
+        raise InputError(f"{recipe.name}: 'frozen_layers' is for encoders like BERT's, RoBERTa's or MPNet's.") from None
+    if recipe.frozen_layers >= len(layers):
+        raise InputError(f"{recipe.name}: 'frozen_layers' leaves none of the base model's {len(layers)} layers.")
+    encoder.requires_grad_(False)
+    for layer in list(layers)[recipe.frozen_layers :]:
+        layer.requires_grad_(True)
 
 
 def parameter_groups(model: BiEncoder, recipe: BiEncoderRecipe) -> list[dict[str, Any]]:
     """What the optimiser trains: the encoder, its biases and norms without weight decay; temperature and bias."""
-    encoder = list(model.encoder.parameters())
+    encoder = [one for one in model.encoder.parameters() if one.requires_grad]
     groups = [
         {"params": [one for one in encoder if one.ndim > 1], "weight_decay": recipe.weight_decay},
         {"params": [one for one in encoder if one.ndim <= 1], "weight_decay": 0.0},

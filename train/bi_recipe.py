@@ -44,6 +44,7 @@ class BiEncoderRecipe(Strict):
     label_prompt: str = ""
     pooling: Literal["mean", "cls"] = "mean"
     dropout: Share | None = None  # None: the base model's own
+    frozen_layers: Annotated[int, Field(ge=0)] = 0  # so many of the encoder, from below, stay as they are, cheaply
 
     # the loss
     loss: Literal["sigmoid", "distribution", "info_nce", "cosine"] = "sigmoid"
