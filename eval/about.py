@@ -136,7 +136,7 @@ def how_made(recipe: dict[str, Any]) -> str:
         )
         if recipe.get(key)
     ]
-    average, others = recipe.get("ema_decay"), recipe.get("averaged_with", {})
+    average, others, frozen = recipe.get("ema_decay"), recipe.get("averaged_with", {}), recipe.get("frozen_layers")
     shares = [f"{share:g} of `{Path(folder).name}`'s" for folder, share in others.items()]
     if share := recipe.get("base_share"):
         shares.insert(0, f"{share:g} of the untrained encoder's")
@@ -144,9 +144,7 @@ def how_made(recipe: dict[str, Any]) -> str:
         "base model": f"[`{recipe['base_model']}`]({HUB}/{recipe['base_model']})",
         "data": f"`{recipe['dataset']}`" + (f", config `{recipe['config']}`" if "config" in recipe else ""),
         "start": "; ".join(started),
-        "not trained": f"the embeddings and the lowest {lowest} layers"
-        if (lowest := recipe.get("frozen_layers"))
-        else "",
+        "left as it was": f"the embeddings and the lowest {frozen} layers" if frozen else "",
         "targets": {"soft": "soft, from 0 to 1", "hard": "hard, 0 or 1"}.get(recipe.get("targets", ""), ""),
         "loss": LOSSES[recipe.get("loss", "bce")],
         "steps": f"{recipe['epochs']} epoch{'s'[: recipe['epochs'] - 1]} of batches of {recipe['batch_size']}",
