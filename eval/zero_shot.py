@@ -62,7 +62,12 @@ def classify(
 
 def valence(encoder: Encoder, texts: Sequence[str], anchors: Anchors = TAXONOMY) -> np.ndarray:
     """Values (texts,) in [-1, 1] by anchor words: those of valence, or others of the same form."""
-    cosines = embed_texts(encoder, texts) @ embed_labels(encoder, list(anchors)).T
+    return by_anchors(encoder, embed_texts(encoder, texts), anchors)
+
+
+def by_anchors(encoder: Encoder, embedded: np.ndarray, anchors: Anchors) -> np.ndarray:
+    """Values (texts,) in [-1, 1] of texts that are embedded already, (texts, size)."""
+    cosines = embedded @ embed_labels(encoder, list(anchors)).T
     return weighted_mean(cosines, np.array(list(anchors.values())), encoder.temperature)
 
 

@@ -18,7 +18,7 @@ from dataset_builder.inputs import run_command
 from dataset_builder.provenance import RESULTS, provenance, write_result
 from eval.affect import CIRCLE_AROUSAL, CIRCLE_VALENCE, TAXONOMY
 from eval.classifiers import check_seeds
-from eval.encoder import Encoder, Scores, load_encoder, score
+from eval.encoder import Encoder, Scores, embed_texts, load_encoder, score
 from eval.measure import Metrics, by_class, of_seeds, over_seeds
 from eval.metrics import (
     accuracy,
@@ -33,7 +33,7 @@ from eval.metrics import (
     weighted_f1,
 )
 from eval.rules import DEFAULT, RULES, decide, sigmoid
-from eval.zero_shot import valence
+from eval.zero_shot import by_anchors
 from eval.zero_shot_benchmarks import Task, find_task
 
 HEADLINES = {"several": "macro_f1", "single": "macro_f1", "affect": "pearson_valence"}
@@ -90,8 +90,9 @@ def affect(task: Task, models: Sequence[Encoder]) -> Metrics:
         "pearson_arousal_circle": (CIRCLE_AROUSAL, 1),
     }
     metrics: Metrics = {}
+    embedded = [embed_texts(model, task.texts) for model in models]
     for name, (anchors, column) in wanted.items():
-        found = np.stack([valence(model, task.texts, anchors) for model in models], axis=1)
+        found = np.stack([by_anchors(*of, anchors) for of in zip(models, embedded, strict=True)], axis=1)
         metrics[name] = over_seeds(pearson, task.gold[:, column], found)
     return metrics
 

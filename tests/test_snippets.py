@@ -14,8 +14,10 @@ import pytest
 
 from dataset_builder.texts.write import write
 from dataset_builder.texts.writing_recipe import WritingRecipe
+from eval.cards import CORPORA
 from tests.conftest import ROOT, Command
 from tests.loopback_hub import client_environment, serve
+from tests.publishable import descriptors_alone
 from tests.test_dataset_builder_domains import goemotions_files, isear_files
 
 CARDS = sorted((ROOT / "model_cards").glob("*.md"))
@@ -25,13 +27,13 @@ PUBLISH = """
 import sys
 from pathlib import Path
 from huggingface_hub import DatasetCard, HfApi
-api, (models, corpus, cards) = HfApi(), map(Path, sys.argv[1:])
-for folder in (corpus, *models.iterdir()):
-    kind, name = ("dataset", "emo-pillars") if folder == corpus else ("model", folder.name)
+api, (models, corpora, cards) = HfApi(), map(Path, sys.argv[1:])
+for folder in (*corpora.iterdir(), *models.iterdir()):
+    kind, name = "dataset" if folder.parent == corpora else "model", folder.name
     api.create_repo(f"tester/{name}", repo_type=kind)
     api.upload_folder(repo_id=f"tester/{name}", repo_type=kind, folder_path=folder)
     card = DatasetCard((cards / f"{name}.md").read_text().replace("NAMESPACE", "tester"))
-    if folder == corpus:
+    if kind == "dataset":
         built = DatasetCard.load(folder / "README.md").data
         card.data.configs, card.data.dataset_info = built.configs, built.dataset_info
     api.upload_file(
@@ -59,7 +61,7 @@ def published(
     from train.export import export
 
     models = tmp_path_factory.mktemp("every-model")
-    for name in (path.stem for path in CARDS if path.stem != "emo-pillars"):
+    for name in (path.stem for path in CARDS if path.stem not in CORPORA):
         kind = "contextual" if "contextual" in name else "contextless"
         source = bi_encoder if "zeroshot" in name else tiny_models / f"emo-pillars-{kind}-minilm"
         shutil.copytree(source, models / name)
@@ -67,13 +69,15 @@ def published(
             export(models / name)
     if not (models / bi_encoder.name).exists():  # README's
         shutil.copytree(bi_encoder, models / bi_encoder.name)
-    cards = tmp_path_factory.mktemp("cards")
+    corpora, cards = (tmp_path_factory.mktemp(name) for name in ("corpora", "cards"))
+    shutil.copytree(scripted_work / "corpus", corpora / CORPORA[0])
+    descriptors_alone(scripted_work / "corpus", corpora / CORPORA[1])
     for path in CARDS:
         shutil.copy(path, cards)
     (cards / f"{bi_encoder.name}.md").touch()
     with serve() as (_, url):
         environment = client_environment(url, tmp_path_factory.mktemp("sender"))
-        done = command("-c", PUBLISH, models, scripted_work / "corpus", cards, environment=environment)
+        done = command("-c", PUBLISH, models, corpora, cards, environment=environment)
         assert done.returncode == 0, done.stderr
         yield url
 
