@@ -249,6 +249,9 @@ def corpus_section(results: dict[str, Result]) -> str:
         neutral = f"{metrics[f'{config}_neutral_share']:.1%}" if what == "labels" else ""
         rows.append([f"`{config}`", *sizes, f"{metrics[f'{config}_{what}_per_text']:.2f} {what}", neutral])
     titles = ["config", "train", "validation", "test", "a text", "with neutral"]
+    # columns that say nothing are left out
+    said = [number for number in range(len(titles)) if {row[number] for row in rows} - {"", "0"}]
+    titles, *rows = [[row[number] for number in said] for row in (titles, *rows)]
     parts = [table(titles, rows)]
     if labelled := found["per_label"]:
         labels = next(iter(labelled.values()))
