@@ -37,20 +37,6 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def weights_digest(folder: Path, apart: str) -> str:
-    """The SHA-256 of all weights of a model folder, in hexadecimal: its safetensors one after the other, by path.
-
-    Args:
-        apart: the folder within it that does not count, a checkpoint's.
-    """
-    digest = hashlib.sha256()
-    for name, path in sorted((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*.safetensors")):
-        if not name.startswith(apart):
-            with path.open("rb") as file:
-                hashlib.file_digest(file, lambda: digest)
-    return digest.hexdigest()
-
-
 def without_place(argument: str) -> str:
     """An argument as others can use it: of a path outside the repository the last part."""
     name, equals, place = argument.partition("=")  # NAME=PLACE

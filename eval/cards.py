@@ -16,11 +16,10 @@ from eval.about import about_section
 from eval.metadata import model_index
 from eval.plots import draw, is_fresh
 from eval.plots import names as plot_names
-from eval.sections import Result, corpus_section, main_result, model_section, readme_section
+from eval.sections import CORPORA, Result, corpus_section, main_result, model_section, readme_section
 
 CARDS = Path("model_cards")
 README = Path("README.md")
-CORPORA = ("emo-pillars", "emo-pillars-descriptors")
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 ABOUT = ("<!-- recipe:begin -->", "<!-- recipe:end -->")
 FRONT = ("# results:begin", "# results:end")

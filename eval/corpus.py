@@ -19,9 +19,7 @@ from dataset_builder.provenance import RESULTS, provenance, write_result
 from dataset_builder.schema import CONFIGS
 from dataset_builder.taxonomy import LABELS, NEUTRAL
 from eval.benchmarks import load_splits
-
-NAME = "emo-pillars"
-OF_DESCRIPTORS = f"{NAME}-descriptors"
+from eval.sections import CORPORA
 
 
 def describe(configs: dict[str, DatasetDict]) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, int]]]:
@@ -62,7 +60,8 @@ def main() -> None:
     made: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
     if Path(args.data).exists() and not made:
         raise InputError(f"{args.data}: has no manifest.json, so it was not built to the end. Build it again.")
-    name = OF_DESCRIPTORS if labelled is None else NAME
+    corpus, of_descriptors = CORPORA
+    name = of_descriptors if labelled is None else corpus
     made_by = {
         column: list(dict.fromkeys(value for found in splits.values() for value in found[column]))
         for column in ("teacher", by, "prompt_version", "seed")

@@ -9,6 +9,7 @@ from eval.plots import names as plot_names
 from eval.reported import REPORTED
 
 Result = dict[str, Any]
+CORPORA = ("emo-pillars", "emo-pillars-descriptors")  # data sets with a card: the corpus, texts with descriptors
 RECIPES = Path("train/recipes")
 # What is shown of each kind of benchmark.
 COLUMNS = {

@@ -14,7 +14,7 @@ import pytest
 
 from dataset_builder.texts.write import write
 from dataset_builder.texts.writing_recipe import WritingRecipe
-from eval.cards import CORPORA
+from eval.sections import CORPORA
 from tests.conftest import ROOT, Command
 from tests.loopback_hub import client_environment, serve
 from tests.publishable import descriptors_alone

@@ -28,9 +28,8 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from dataset_builder.inputs import InputError, first_line, run_command
-from dataset_builder.provenance import weights_digest
-from train.checkpoint import CHECKPOINT
 from train.lean_graph import ARCHITECTURES, LeanClassifier
+from train.save import weights_digest
 
 FOLDER = "onnx"
 FP32, INT8, RECORD = "model.onnx", "model_quantized.onnx", "export.json"
@@ -261,7 +260,7 @@ def _about(folder: Path) -> dict[str, Any]:
     """Which weights and which libraries."""
     names = ("onnx", "onnxruntime", "torch", "transformers")
     return {
-        "weights_sha256": weights_digest(folder, CHECKPOINT),
+        "weights_sha256": weights_digest(folder),
         "libraries": {name: importlib.metadata.version(name) for name in names},
     }
 
