@@ -23,6 +23,7 @@ from dataset_builder.recipe import PaperMap
 from dataset_builder.schema import SPLITS, ContextlessRow, ContextualRow, RawLabel, Rejected
 from dataset_builder.shards import to_line, write_json, write_whole
 from dataset_builder.taxonomy import LABELS
+from dataset_builder.text_hygiene import cleaned, damage_of
 
 SOURCE = "alex-shvets/EmoPillars"
 TEACHER = "mistralai/Mistral-7B-Instruct-v0.2"
@@ -164,8 +165,8 @@ def _text(found: dict[str, Any], field: str, place: str) -> str:
     value = found.get(field)
     if not isinstance(value, str) or not value.strip():
         raise InputError(f"{place}: field '{field}' must be text, found {value!r}; the row has {', '.join(found)}.")
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise InputError(f"{place}: field '{field}' holds half a character (a lone surrogate). Mend the file.")
+    if damage := damage_of(value := cleaned(value)):
+        raise InputError(f"{place}: field '{field}' holds {damage}. Mend the file.")
     return value.strip()
 
 

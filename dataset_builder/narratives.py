@@ -11,6 +11,7 @@ from typing import Any
 from dataset_builder.inputs import InputError, first_line
 from dataset_builder.recipe import Narratives
 from dataset_builder.schema import Narrative
+from dataset_builder.text_hygiene import cleaned, damage_of
 
 TALES = Path(__file__).parent / "tales"
 FIELDS = ("id", "title", "text")
@@ -115,8 +116,9 @@ def _checked(places: Iterable[tuple[str, Any]], source: str) -> Iterator[Narrati
                 raise InputError(f"{place}: field '{field}' is missing. Every story needs {', '.join(FIELDS)}.")
             if not isinstance(row[field], str):
                 raise InputError(f"{place}: field '{field}' must be text, found {type(row[field]).__name__}.")
-            if any("\ud800" <= character <= "\udfff" for character in row[field]):
-                raise InputError(f"{place}: field '{field}' holds half a character (a lone surrogate). Mend the file.")
+            row[field] = cleaned(row[field])
+            if damage := damage_of(row[field], one_line=field != "text"):
+                raise InputError(f"{place}: field '{field}' holds {damage}. Mend the file.")
             if not row[field].strip():
                 raise InputError(f"{place}: field '{field}' is empty. Fill it or delete the story.")
         if "/" in row["id"]:

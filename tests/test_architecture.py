@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SHARED = {f"dataset_builder.{name}" for name in ("taxonomy", "schema", "inputs", "provenance", "bridges", "figures")}
+SHARED = {
+    f"dataset_builder.{name}"
+    for name in ("taxonomy", "schema", "inputs", "provenance", "bridges", "figures", "text_hygiene")
+}
 SHARED_WITH_EVAL = {"dataset_builder.domains.goemotions"}
 FOLDERS = ("dataset_builder", "train", "eval", "publish", "space")
 OURS = (*FOLDERS, "push", "demo", "tests")

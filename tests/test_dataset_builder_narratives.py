@@ -41,6 +41,9 @@ def test_the_tales_are_as_promised() -> None:
         ([GOOD, GOOD], "line 2: id 'a' was used at .*line 1"),
         ([GOOD | {"id": "a/b"}], "line 1: id 'a/b' contains '/'"),
         (["[1, 2]"], "line 1: a story is an object"),
+        ([GOOD | {"text": "Ana met \ud83d Ben."}], r"line 1: field 'text' holds half a character \(a lone surrogate\)"),
+        ([*good(1), GOOD | {"text": "Ana met \x00 Ben."}], r"line 2: field 'text' holds the control character U\+0000"),
+        ([GOOD | {"title": "A\nB"}], r"line 1: field 'title' holds the control character U\+000A"),
         ([], "no story in it"),
     ],
 )
@@ -49,6 +52,12 @@ def test_bad_stories_name_file_and_line(tmp_path: Path, rows: list[object], says
     with pytest.raises(InputError, match=says) as error:
         read_narratives(Narratives(source=str(path)))
     assert str(path) in str(error.value)
+
+
+def test_marks_that_nobody_sees_are_taken_off(tmp_path: Path) -> None:
+    path = lines(tmp_path, [{"id": "\ufeffa", "title": "\ufeffA", "text": "\ufeffAna met\u200b Ben.\r\n\x0cPage 2."}])
+    story = read_narratives(Narratives(source=str(path)))[0]
+    assert (story.id, story.title, story.text) == ("a", "A", "Ana met Ben.\n\nPage 2.")
 
 
 def test_gzip_and_limit(tmp_path: Path) -> None:

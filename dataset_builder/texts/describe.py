@@ -26,6 +26,7 @@ from dataset_builder.stages.descriptors import emotion_words
 from dataset_builder.stages.likelihood import CONTENT_FREE
 from dataset_builder.stages.words import log_probabilities
 from dataset_builder.teachers import load_teacher
+from dataset_builder.text_hygiene import cleaned, damage_of, fault_of, shown
 from dataset_builder.texts import cues
 from dataset_builder.texts.cues import one_line
 from dataset_builder.texts.embed import embed
@@ -112,17 +113,19 @@ def describe(
 
 
 def _chosen(sources: list[Source], recipe: TextsRecipe, limit: int | None) -> tuple[list[Narrative], list[Rejected]]:
-    """The texts to describe, and those that are left out: blank ones, broken ones, and every text but once."""
+    """The texts to describe, and those that are left out: blank ones, those with a fault, and every text but once."""
     kept: list[Narrative] = []
     rejected: list[Rejected] = []
     seen: set[str] = set()
     for text in (text for source in sources for text in source.texts):
+        text = text.model_copy(update={"text": cleaned(text.text)})
         line = one_line(text.text)
-        broken = any("\ud800" <= character <= "\udfff" for character in text.text)  # half a character
-        reason = "broken" if broken else "blank" if not line else "twin" if line in seen else None
+        broken = damage_of(text.text) or damage_of(text.id, one_line=True)
+        reason = "broken" if broken else fault_of(text.text)
+        reason = reason or ("blank" if not line else "twin" if line in seen else None)
         if reason:
-            shown = text.text.encode("utf-8", "replace").decode()
-            rejected.append(Rejected(id=text.id, stage="texts", reason=reason, text=shown[:LONGEST_KEPT]))
+            beginning = shown(text.text[:LONGEST_KEPT])
+            rejected.append(Rejected(id=shown(text.id), stage="texts", reason=reason, text=beginning))
         else:
             seen.add(line)
             kept.append(text)
