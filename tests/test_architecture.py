@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SHARED = {
     f"dataset_builder.{name}"
-    for name in ("taxonomy", "schema", "inputs", "provenance", "bridges", "figures", "text_hygiene")
+    for name in ("taxonomy", "schema", "inputs", "provenance", "bridges", "figures", "text_hygiene", "statistics")
 }
 SHARED_WITH_EVAL = {"dataset_builder.domains.goemotions"}
 FOLDERS = ("dataset_builder", "train", "eval", "publish", "space")

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from transformers import get_scheduler
 
 from dataset_builder.inputs import InputError, fingerprint, run_command
+from dataset_builder.statistics import classwise_calibration_error
 from train.checkpoint import Progress, forget, go_on, is_kept, keep, moving_average
 from train.command import SHOWN_EVERY, train_by_arguments
 from train.data import Collate, LengthGroupedBatches, load_corpus, tokenise
@@ -220,6 +221,8 @@ def decide(logits: np.ndarray, gold: np.ndarray, recipe: ClassifierRecipe) -> tu
         "dev_macro_f1": round(macro_f1(probabilities >= thresholds, gold), 4),
         "dev_ece_before": round(calibration_error(sigmoid(logits), gold), 5),
         "dev_ece": round(calibration_error(probabilities, gold), 5),
+        "dev_classwise_ece_before": round(classwise_calibration_error(gold, sigmoid(logits)), 5),
+        "dev_classwise_ece": round(classwise_calibration_error(gold, probabilities), 5),
         "temperatures": as_thresholds(calibration.temperature),
         "thresholds": as_thresholds(thresholds),
         "threshold_source": source,
@@ -237,8 +240,8 @@ def main() -> None:
     _, output_dir, record = train_by_arguments("train.classifier", ClassifierRecipe, train)
     print(
         f"{output_dir}: {record['steps']} steps, {record['samples_per_second']} samples/s, best after epoch "
-        f"{record['best_epoch']}, validation macro-F1 {record['dev_macro_f1']}, calibration error "
-        f"{record['dev_ece_before']} before and {record['dev_ece']} after calibration"
+        f"{record['best_epoch']}, validation macro-F1 {record['dev_macro_f1']}, class-wise calibration "
+        f"error {record['dev_classwise_ece_before']} before and {record['dev_classwise_ece']} after calibration"
     )
 
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from dataset_builder import statistics
+
 GRID = np.round(np.arange(0.05, 0.951, 0.01), 2)  # the paper's sweep
 SHRINK = 30  # a label with so many development positives gets half of its own threshold, half of the global one
 FOLDS = 5
 PRIOR = 10.0  # weight of a label's agreement with the other labels, in nats; a label without positives follows them
-BINS = 15
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,8 @@ def calibrate(logits: np.ndarray, gold: np.ndarray) -> Calibration:
 
 
 def calibration_error(probabilities: np.ndarray, gold: np.ndarray) -> float:
-    """Expected calibration error of all decisions: 15 bins of equal width, weighted by size (Naeini et al. 2015)."""
-    flat, truth = probabilities.ravel(), gold.ravel()
-    which = np.minimum((flat * BINS).astype(int), BINS - 1)
-    confidence = np.bincount(which, weights=flat, minlength=BINS)
-    frequency = np.bincount(which, weights=truth, minlength=BINS)
-    return float(np.abs(confidence - frequency).sum() / max(len(flat), 1))
+    """Calibration error of all decisions together, as evaluation has it; both (rows, labels)."""
+    return statistics.expected_calibration_error(gold, probabilities)
 
 
 def global_threshold(probabilities: np.ndarray, gold: np.ndarray) -> tuple[float, float]:
@@ -110,19 +107,16 @@ def choose_thresholds(probabilities: np.ndarray, gold: np.ndarray, seed: int) ->
 
 
 def macro_f1(predicted: np.ndarray, gold: np.ndarray) -> float:
-    """Mean F1 of the labels that occur in `gold`; both (rows, labels), 0 or 1."""
-    present = gold.sum(axis=0) > 0
-    predicted, gold = predicted[:, present].astype(bool), gold[:, present].astype(bool)
-    total = np.maximum(predicted.sum(axis=0) + gold.sum(axis=0), 1)
-    return float((2 * (predicted & gold).sum(axis=0) / total).mean())
+    """Macro-F1 as evaluation has it, the mean over the labels that occur in `gold`; both (rows, labels), 0 or 1."""
+    return statistics.macro_f1(gold, predicted)
 
 
 def _f1_of_grid(probabilities: np.ndarray, gold: np.ndarray) -> np.ndarray:
-    """F1 of each label at each threshold, (thresholds, labels)."""
+    """F1 of each label at each threshold, (thresholds, labels); 0 for a label without a gold row."""
     gold = gold.astype(bool)
     f1 = np.empty((len(GRID), gold.shape[1]))
     for row, threshold in enumerate(GRID):
         predicted = probabilities >= threshold
-        hits = (predicted & gold).sum(axis=0)
-        f1[row] = 2 * hits / np.maximum(predicted.sum(axis=0) + gold.sum(axis=0), 1)
+        hits, found = (predicted & gold).sum(axis=0), predicted.sum(axis=0)
+        f1[row] = np.nan_to_num(statistics.f1_of(hits, gold.sum(axis=0), found))
     return f1

@@ -1,0 +1,258 @@
+"""The project's statistics: F1 from counts, intervals, ranking, calibration; builder, training and evaluation use them.
+
+A `Measure` follows from sums over rows: F1 from hits, gold and predicted labels, a correlation from moments. So a
+resample needs no row again: its sums are one matrix product of weights and rows, for all resamples at once.
+
+Macro-F1 is the mean over the classes that have a gold row: on development splits, test splits and resamples alike. A
+class without one has no recall. scikit-learn counts it as 0, so that a model scores lower the fewer classes a sample
+happens to hold. False positives of such a class still count in micro-F1. Where all classes occur, as in GoEmotions'
+test split, both definitions are the same.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+Array = NDArray[np.float64]
+RESAMPLES = 2000
+SEED = 13
+FEW = 5  # gold rows; a class with fewer has no interval of its own F1
+BINS = 15  # of a calibration error
+NORMAL = 1.959964  # 97.5 % quantile of the normal distribution
+AT_ONCE = 4_000_000  # weights that are in memory at once
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure of (gold, predicted) that follows from sums over rows.
+
+    `rows(gold, predicted)` gives what is summed, (rows, sums); `of(sums)` gives the measure from (…, sums), in whatever
+    shape; `least` and `most` are its bounds.
+    """
+
+    rows: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    of: Callable[[np.ndarray], np.ndarray]
+    least: float = 0.0
+    most: float = 1.0
+
+    def __call__(self, gold: np.ndarray, predicted: np.ndarray) -> float:
+        """The measure of all rows."""
+        return float(self.of(self.rows(gold, predicted).sum(axis=0)))
+
+    def mean_of(self, seeds: int) -> "Measure":
+        """The mean over several seeds, whose predictions are (rows, seeds, …)."""
+
+        def rows(gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+            return np.concatenate([self.rows(gold, predicted[:, seed]) for seed in range(seeds)], axis=1)
+
+        def of(sums: np.ndarray) -> np.ndarray:
+            apart = sums.reshape(*sums.shape[:-1], seeds, -1)
+            return np.asarray(self.of(apart).mean(axis=sums.ndim - 1))
+
+        return Measure(rows, of, self.least, self.most)
+
+
+def label_counts(gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Hits, gold and predicted labels of every row: (rows, 3 x classes), 0 or 1, from two (rows, classes)."""
+    true, found = np.asarray(gold) != 0, np.asarray(predicted) != 0
+    return np.concatenate([true & found, true, found], axis=1).astype(np.float32)
+
+
+def f1_of(hits: np.ndarray, gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """F1 from counts, elementwise; NaN where there is no gold row: recall is not defined then, and F1 says nothing."""
+    total = np.maximum(gold + predicted, 1)
+    return np.asarray(np.where(gold > 0, 2 * hits / total, np.nan))
+
+
+def class_f1(sums: np.ndarray) -> np.ndarray:
+    """F1 of every class, (…, classes), from sums of `label_counts`; NaN where a class has no gold row."""
+    hits, gold, predicted = np.split(sums, 3, axis=-1)
+    return f1_of(hits, gold, predicted)
+
+
+def mean_defined(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis of what is defined; 0 where nothing is."""
+    defined = np.isfinite(values)
+    return np.asarray(np.where(defined, values, 0.0).sum(axis=-1) / np.maximum(defined.sum(axis=-1), 1))
+
+
+def _micro(sums: np.ndarray) -> np.ndarray:
+    hits, gold, predicted = (part.sum(axis=-1) for part in np.split(sums, 3, axis=-1))
+    return np.asarray(2 * hits / np.maximum(gold + predicted, 1))
+
+
+def _weighted(sums: np.ndarray) -> np.ndarray:
+    gold = np.split(sums, 3, axis=-1)[1]
+    return np.asarray((gold * np.nan_to_num(class_f1(sums))).sum(axis=-1) / np.maximum(gold.sum(axis=-1), 1))
+
+
+# Mean F1 of the classes that have a gold row, see above; 0 where none has.
+macro_f1 = Measure(label_counts, lambda sums: mean_defined(class_f1(sums)))
+# F1 over all decisions together; 0 where nothing is gold or predicted.
+micro_f1 = Measure(label_counts, _micro)
+# Mean of the classes' F1, weighted by their gold rows.
+weighted_f1 = Measure(label_counts, _weighted)
+# F1 of each class, for `intervals`.
+f1_by_class = Measure(label_counts, class_f1)
+
+
+def bootstrap(
+    measure: Measure,
+    gold: np.ndarray,
+    predicted: np.ndarray,
+    samples: int | None = None,
+    seed: int = SEED,
+    clusters: Sequence[object] | None = None,
+) -> tuple[float, float]:
+    """95 % interval of a measure(gold, predicted), see `intervals`; two NaN where there is none."""
+    bounds, samples = (measure.least, measure.most), RESAMPLES if samples is None else samples
+    found = intervals(measure.rows(gold, predicted), measure.of, clusters, bounds, samples, seed)
+    return float(found[0]), float(found[1])
+
+
+def intervals(
+    rows: np.ndarray,
+    of: Callable[[np.ndarray], np.ndarray],
+    clusters: Sequence[object] | None = None,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    samples: int = RESAMPLES,
+    seed: int = SEED,
+) -> Array:
+    """95 % bootstrap intervals of what `of` makes of sums of rows: a first axis of 2 (low, high), then its shape.
+
+    Rows, or whole `clusters` of them (an id for each row: a story, a person, a dialogue), are drawn with replacement.
+    The bootstrap's deviations from its mean are put around the estimate, stretched to the jackknife's standard error
+    where that is larger, and by Student's t for few clusters. Plain percentiles of macro-F1 are too narrow and too low:
+    a class with a row or two hardly varies in resamples, and F1, which is concave, is biased down twice.
+
+    Coverage of the nominal 95 % of macro-F1, simulated (1,000 sets; 333 of the largest): GoEmotions' frequencies with
+    28 labels, 5,427 rows: .92 to .96 (percentiles .90 to .94); 300 rows: .94 (.86 to .87), but .89 (.82) where F1 is
+    about .2; 64 rows of 32 classes, two each: .94 (.78); ISEAR's 794 rows of 7 classes: .95 (.95).
+
+    Limits: a class that the test set lacks is not in the interval either; errors lie on one side, the truth is more
+    often above than below; rows that hang together and are not named as clusters make it too narrow; a seed's own
+    chance is not in it, only the rows'.
+
+    NaN: fewer than two rows or clusters; the value is not defined; or all resamples are alike, as where everything is
+    right, where an interval of no width would boast. Resamples for which a value is NaN are left out of it.
+    """
+    units = _by_cluster(rows, clusters)
+    total = units.sum(axis=0, dtype=np.float64)
+    point = np.asarray(of(total))
+    if len(units) < 2:
+        return np.full((2, *point.shape), np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        resampled = np.asarray(of(_resampled(units, samples, seed)))
+        left_out = np.asarray(of(total - units))
+    low, high, mean, spread = _summary(resampled)
+    jackknife = np.sqrt((len(units) - 1) * _variance(left_out))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        stretch = np.fmax(jackknife / spread, 1.0) * stdtrit(len(units) - 1, 0.975) / NORMAL
+        found = point + (np.stack([low, high]) - mean) * stretch
+    found = np.clip(found, *bounds)
+    return np.where((spread > 1e-9) & np.isfinite(point), found, np.nan)
+
+
+def _by_cluster(rows: np.ndarray, clusters: Sequence[object] | None) -> np.ndarray:
+    """Rows, or the sums of each cluster's rows."""
+    if clusters is None:
+        return rows
+    names, which = np.unique(np.asarray([str(name) for name in clusters]), return_inverse=True)
+    if len(which) != len(rows):
+        raise ValueError(f"{len(which)} cluster ids for {len(rows)} rows")
+    order = np.argsort(which, kind="stable")
+    starts = np.searchsorted(which[order], np.arange(len(names)))
+    return np.asarray(np.add.reduceat(rows[order], starts, axis=0))
+
+
+def _resampled(units: np.ndarray, samples: int, seed: int) -> Array:
+    """Sums of every resample, (samples, sums): each is as many units as there are, drawn with replacement."""
+    draw, size = np.random.default_rng(seed), len(units)
+    sums = np.empty((samples, units.shape[1]))
+    step = max(1, AT_ONCE // size)
+    for start in range(0, samples, step):
+        here = min(step, samples - start)
+        drawn = draw.integers(0, size, (here, size)) + size * np.arange(here)[:, None]
+        weights = np.bincount(drawn.ravel(), minlength=here * size).reshape(here, size)
+        sums[start : start + here] = weights.astype(units.dtype) @ units
+    return sums
+
+
+def _summary(resampled: Array) -> tuple[Array, Array, Array, Array]:
+    """2.5 % and 97.5 % quantile, mean and standard deviation over the first axis of what is defined."""
+    defined = np.isfinite(resampled)
+    if defined.all():
+        low, high = np.quantile(resampled, (0.025, 0.975), axis=0)
+        return low, high, resampled.mean(axis=0), resampled.std(axis=0)
+    some = defined.any(axis=0)
+    values = np.where(defined, resampled, np.nan)
+    values = np.where(some, values, 0.0)
+    low, high = np.nanquantile(values, (0.025, 0.975), axis=0)
+    mean, spread = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+    return low, high, mean, np.where(some, spread, 0.0)
+
+
+def _variance(values: Array) -> Array:
+    """Sum of squared deviations over the first axis of what is defined, over how many are, as the jackknife has it."""
+    defined = np.isfinite(values)
+    number = np.maximum(defined.sum(axis=0), 1)
+    mean = np.where(defined, values, 0.0).sum(axis=0) / number
+    return np.asarray((np.where(defined, values - mean, 0.0) ** 2).sum(axis=0) / number)
+
+
+def average_precision(gold: np.ndarray, scores: np.ndarray) -> float:
+    """Mean average precision of the classes that have a gold row, from (rows, classes) twice; 0 where none has.
+
+    It knows no threshold. Equal scores are one step of the ranking, so the order of the rows has no part in it.
+    """
+    classes = np.flatnonzero(np.any(gold, axis=0))
+    return float(np.mean([average_precision_score(gold[:, c], scores[:, c]) for c in classes])) if len(classes) else 0.0
+
+
+def roc_auc(gold: np.ndarray, scores: np.ndarray) -> float:
+    """Mean area under the ROC curve of the classes that have rows with and without them; 0.5 where there are none."""
+    classes = np.flatnonzero(np.any(gold, axis=0) & ~np.all(gold, axis=0))
+    return float(np.mean([roc_auc_score(gold[:, c], scores[:, c]) for c in classes])) if len(classes) else 0.5
+
+
+def calibration_bins(gold: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> tuple[Array, Array, Array]:
+    """Decisions, sum of their probabilities and sum of their truths in each bin of equal width, (bins,) each."""
+    flat, truth = np.ravel(probabilities).astype(float), np.ravel(gold).astype(float)
+    which = np.clip((flat * bins).astype(int), 0, bins - 1)
+    sizes, confidence, frequency = (
+        np.bincount(which, weights=weights, minlength=bins) for weights in (np.ones_like(flat), flat, truth)
+    )
+    return sizes, confidence, frequency
+
+
+def expected_calibration_error(gold: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> float:
+    """Mean |probability - frequency| over bins of all decisions together, weighted by size (Naeini et al. 2015).
+
+    Pooled over many rare classes it is small for a model that knows nothing but how rare labels are, since errors of
+    different classes cancel out and most decisions are easy. See `classwise_calibration_error`.
+    """
+    sizes, confidence, frequency = calibration_bins(gold, probabilities, bins)
+    return float(np.abs(confidence - frequency).sum() / max(sizes.sum(), 1))
+
+
+def classwise_calibration_error(gold: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> float:
+    """Mean of the classes' own calibration errors (Kull et al. 2019), from (rows, classes) twice.
+
+    A finite sample has some error even where probabilities are perfect: its frequencies are off by chance.
+    """
+    columns = zip(np.transpose(gold), np.transpose(probabilities), strict=True)
+    return float(np.mean([expected_calibration_error(truth, given, bins) for truth, given in columns]))
+
+
+def brier_skill(gold: np.ndarray, probabilities: np.ndarray) -> float:
+    """1 less the squared error over that of each class's share of the rows: 1 is perfect, 0 no better than the shares.
+
+    From (rows, classes) twice. 0 where no class varies.
+    """
+    truth = np.asarray(gold, dtype=float)
+    usual = ((truth - truth.mean(axis=0)) ** 2).sum()
+    return float(1 - ((truth - probabilities) ** 2).sum() / usual) if usual else 0.0
