@@ -102,7 +102,8 @@ def sum_up(work: Path, seconds: dict[str, float]) -> None:
         result = json.loads(path.read_text(encoding="utf-8"))
         if "macro_f1" in result["metrics"]:
             found = result["metrics"]["macro_f1"]
-            score = f"macro-F1 {found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+            interval = f" [{found['low']:.3f}, {found['high']:.3f}]" if "low" in found else ""
+            score = f"macro-F1 {found['value']:.3f}{interval}"
             print(f"{result['name']}, {result['benchmark']}: {score} on {result['support']} rows")
     print(", ".join(f"{title} {spent:.0f} s" for title, spent in seconds.items()))
     print(f"in all {sum(seconds.values()):.0f} s. Corpus, models, results and cards are in {work}.")

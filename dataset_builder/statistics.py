@@ -45,15 +45,23 @@ class Measure:
 
     def mean_of(self, seeds: int) -> "Measure":
         """The mean over several seeds, whose predictions are (rows, seeds, …)."""
+        return Measure(self._side_by_side, lambda sums: self._apart(sums, seeds).mean(axis=0), self.least, self.most)
 
-        def rows(gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-            return np.concatenate([self.rows(gold, predicted[:, seed]) for seed in range(seeds)], axis=1)
+    def gain(self) -> "Measure":
+        """What the first of two predictions, (rows, 2, …), scores more than the second on the same rows."""
 
         def of(sums: np.ndarray) -> np.ndarray:
-            apart = sums.reshape(*sums.shape[:-1], seeds, -1)
-            return np.asarray(self.of(apart).mean(axis=sums.ndim - 1))
+            first, second = self._apart(sums, 2)
+            return np.asarray(first - second)
 
-        return Measure(rows, of, self.least, self.most)
+        return Measure(self._side_by_side, of, self.least - self.most, self.most - self.least)
+
+    def _side_by_side(self, gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        return np.concatenate([self.rows(gold, predicted[:, one]) for one in range(predicted.shape[1])], axis=1)
+
+    def _apart(self, sums: np.ndarray, parts: int) -> np.ndarray:
+        """The measure of each part of sums side by side, the parts first."""
+        return np.stack([self.of(part) for part in np.split(sums, parts, axis=-1)])
 
 
 def label_counts(gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -157,6 +165,22 @@ def intervals(
     return np.where((spread > 1e-9) & np.isfinite(point), found, np.nan)
 
 
+def between(low: float, high: float) -> dict[str, float]:
+    """An interval as result files have it, rounded to 4 digits; nothing where it is NaN."""
+    return {"low": round(float(low), 4), "high": round(float(high), 4)} if np.isfinite(low) else {}
+
+
+def mean_of(values: np.ndarray, clusters: Sequence[object] | None = None) -> dict[str, float]:
+    """Mean of (rows,) values from 0 to 1 with its interval, as result files have it."""
+    rows = np.stack([values, np.ones(len(values))], axis=1)
+    return {"value": round(float(np.mean(values)), 4), **between(*intervals(rows, ratio_of, clusters))}
+
+
+def ratio_of(sums: np.ndarray) -> np.ndarray:
+    """The first of two sums over the second, from (…, 2)."""
+    return np.asarray(sums[..., 0] / sums[..., 1])
+
+
 def _by_cluster(rows: np.ndarray, clusters: Sequence[object] | None) -> np.ndarray:
     """Rows, or the sums of each cluster's rows."""
     if clusters is None:
@@ -223,9 +247,8 @@ def calibration_bins(gold: np.ndarray, probabilities: np.ndarray, bins: int = BI
     """Decisions, sum of their probabilities and sum of their truths in each bin of equal width, (bins,) each."""
     flat, truth = np.ravel(probabilities).astype(float), np.ravel(gold).astype(float)
     which = np.clip((flat * bins).astype(int), 0, bins - 1)
-    sizes, confidence, frequency = (
-        np.bincount(which, weights=weights, minlength=bins) for weights in (np.ones_like(flat), flat, truth)
-    )
+    weights = (np.ones(len(flat)), flat, truth)
+    sizes, confidence, frequency = (np.asarray(np.bincount(which, of, bins), dtype=float) for of in weights)
     return sizes, confidence, frequency
 
 

@@ -7,8 +7,9 @@ gold) rows and an entry of the table; `eval.zero_shot_benchmarks` asks about the
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -46,7 +47,8 @@ class Rows:
     """What a model is measured on. `gold` is (rows, the benchmark's classes), 0 or 1; of `affect` ratings (rows, 2).
 
     `contexts` is None where there are no situations, or where the model reads none. `protocol` says which rows of the
-    set these are.
+    set these are. `clusters` has an id for each row, the same for rows that hang together: of one story, person,
+    dialogue; None where every row stands alone. `units` says what is drawn again for intervals.
     """
 
     texts: list[str]
@@ -54,6 +56,17 @@ class Rows:
     gold: np.ndarray
     revision: str
     protocol: str
+    clusters: list[str] | None = None
+    units: str = "rows"
+
+
+# What rows of a prepared set hang together by, and what their ids have beyond it: ISEAR's last digit is the emotion's,
+# the rest is the person; IEMOCAP's turns are numbered within their dialogue.
+HANG_TOGETHER = {
+    "isear": ("persons", re.compile(r"\d$")),
+    "iemocap-4": ("dialogues", re.compile(r"_[^_]*$")),
+    "iemocap-6": ("dialogues", re.compile(r"_[^_]*$")),
+}
 
 
 @dataclass(frozen=True)
@@ -102,7 +115,7 @@ def grouped(bridge: str, place: str | None, config: str) -> Rows:
     """GoEmotions' test split in groups of its labels; a text has the groups that its labels are in."""
     rows = goemotions(place, config)
     gold = native_scores(bridge, rows.gold)
-    return Rows(rows.texts, rows.contexts, gold, rows.revision, f"{rows.protocol}; labels in groups")
+    return replace(rows, gold=gold, protocol=f"{rows.protocol}; labels in groups")
 
 
 def official(
@@ -130,7 +143,10 @@ def prepared(domain: str, place: str | None, config: str) -> Rows:
     gold = np.zeros((len(rows), len(index)), dtype=np.int8)
     for row, names in enumerate(rows["own_label"]):
         gold[row, [index[name] for name in names]] = 1
-    return Rows(list(rows["text"]), contexts, gold, str(manifest["revision"]), str(manifest["protocol"]))
+    units, own_part = HANG_TOGETHER.get(domain, ("rows", None))
+    clusters = [own_part.sub("", row_id) for row_id in rows["id"]] if own_part else None
+    revision, protocol = str(manifest["revision"]), str(manifest["protocol"])
+    return Rows(list(rows["text"]), contexts, gold, revision, protocol, clusters, units)
 
 
 def own(place: str | None, config: str) -> Rows:
@@ -143,7 +159,10 @@ def own(place: str | None, config: str) -> Rows:
     rows = corpus["test"]
     contexts = list(rows["context"]) if config == "contextual" else None
     revision = str(_manifest(Path(place)).get("revision", place))
-    return Rows(list(rows["text"]), contexts, multi_hot(rows["labels"]), revision, "the corpus's own test split")
+    protocol, labels = "the corpus's own test split", multi_hot(rows["labels"])
+    if "narrative_id" not in rows.column_names:
+        return Rows(list(rows["text"]), contexts, labels, revision, protocol)
+    return Rows(list(rows["text"]), contexts, labels, revision, protocol, list(rows["narrative_id"]), "stories")
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dataset_builder.inputs import InputError
 from dataset_builder.provenance import digest_of, provenance
 from dataset_builder.taxonomy import LABELS
 from eval.benchmarks import Benchmark, Rows
-from eval.measure import details, measure
+from eval.measure import about_intervals, details, measure
 from eval.predict import Model, load_model
 
 MANY = 500  # rows; of fewer, columns agree by chance
@@ -69,9 +69,10 @@ def numbers(
     content = {
         "benchmark": benchmark.name,
         "headline": benchmark.headline,
-        "metrics": measure(benchmark, rows.gold, scores, thresholds),
-        **details(benchmark, rows.gold, scores, thresholds),
+        "metrics": measure(benchmark, rows.gold, scores, thresholds, rows.clusters),
+        **details(benchmark, rows.gold, scores, thresholds, rows.clusters),
         "support": len(rows.texts),
+        "intervals": about_intervals(len(rows.texts), rows.clusters, rows.units),
         "threshold_source": sources[benchmark.kind],
         "data_revision": rows.revision,
         "protocol": rows.protocol,

@@ -7,6 +7,7 @@ whose label cannot be told without the situation.
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ import numpy as np
 
 from dataset_builder.inputs import InputError, run_command
 from dataset_builder.provenance import RESULTS, provenance, write_result
+from dataset_builder.statistics import between
 from eval.benchmarks import load_splits, multi_hot
-from eval.metrics import Measure, macro_f1, micro_f1
+from eval.measure import about_intervals, over_seeds
+from eval.metrics import Measure, bootstrap, macro_f1, micro_f1
 from eval.predict import load_model, probabilities
 
 SITUATIONS = ("own", "none", "other")
-SAMPLES = 1000
 
 
 def strangers(narratives: list[str], seed: int) -> list[int]:
@@ -35,7 +37,10 @@ def strangers(narratives: list[str], seed: int) -> list[int]:
 
 
 def compare(
-    gold: np.ndarray, predicted: dict[str, np.ndarray], groups: dict[str, np.ndarray]
+    gold: np.ndarray,
+    predicted: dict[str, np.ndarray],
+    groups: dict[str, np.ndarray],
+    clusters: Sequence[str] | None = None,
 ) -> dict[str, dict[str, float]]:
     """F1 of each situation in each group of rows, and what the own situation gains, with paired bootstrap intervals.
 
@@ -43,32 +48,30 @@ def compare(
         gold: (rows, 28), 0 or 1.
         predicted: by situation, alike.
         groups: masks (rows,) by name.
+        clusters: each row's story.
     """
     metrics: dict[str, dict[str, float]] = {}
-    measures: tuple[tuple[str, Measure], ...] = (("macro_f1", macro_f1), ("micro_f1", micro_f1))
     for group, mask in groups.items():
         if not mask.any():
             continue
-        here = {situation: found[mask] for situation, found in predicted.items()}
-        for name, function in measures:
-            values = {situation: function(gold[mask], found) for situation, found in here.items()}
-            draw = np.random.default_rng(13)
-            resampled: dict[str, list[float]] = {situation: [] for situation in SITUATIONS}
-            for _ in range(SAMPLES if name == "micro_f1" else SAMPLES // 5):
-                rows = draw.integers(0, int(mask.sum()), int(mask.sum()))
-                for situation, found in here.items():
-                    resampled[situation].append(function(gold[mask][rows], found[rows]))
+        stories = None if clusters is None else [clusters[row] for row in np.flatnonzero(mask).tolist()]
+        for name, measure in (("macro_f1", macro_f1), ("micro_f1", micro_f1)):
+            of = {situation: found[mask] for situation, found in predicted.items()}
             for situation in SITUATIONS:
-                metrics[f"{name}_{situation}_{group}"] = _between(values[situation], resampled[situation])
+                metrics[f"{name}_{situation}_{group}"] = over_seeds(
+                    measure, gold[mask], of[situation][:, None], stories
+                )
             for other in ("none", "other"):
-                gained = np.subtract(resampled["own"], resampled[other]).tolist()
-                metrics[f"{name}_gain_over_{other}_{group}"] = _between(values["own"] - values[other], gained)
+                both = np.stack([of["own"], of[other]], axis=1)
+                metrics[f"{name}_gain_over_{other}_{group}"] = _gain(measure, gold[mask], both, stories)
     return metrics
 
 
-def _between(value: float, resampled: list[float]) -> dict[str, float]:
-    low, high = np.percentile(resampled, [2.5, 97.5])
-    return {"value": round(value, 4), "low": round(float(low), 4), "high": round(float(high), 4)}
+def _gain(measure: Measure, gold: np.ndarray, both: np.ndarray, clusters: Sequence[str] | None) -> dict[str, float]:
+    """How much more the first of two predictions, (rows, 2, classes), scores than the second on the same rows."""
+    gain = measure.gain()
+    low, high = bootstrap(gain, gold, both, clusters=clusters)
+    return {"value": round(gain(gold, both), 4), **between(low, high)}
 
 
 def read_needs(path: Path) -> dict[str, bool]:
@@ -96,7 +99,8 @@ def main() -> None:
     rows = splits[args.split]
     model = load_model(args.model)
     texts, contexts = list(rows["text"]), list(rows["context"])
-    others = strangers(list(rows["narrative_id"]), seed=13)
+    stories = list(rows["narrative_id"])
+    others = strangers(stories, seed=13)
     gold = multi_hot(rows["labels"])
     asked = {"own": contexts, "none": None, "other": [contexts[row] for row in others]}
     predicted = {
@@ -113,8 +117,9 @@ def main() -> None:
     content: dict[str, Any] = {
         "name": model.name,
         "benchmark": "context",
-        "metrics": compare(gold, predicted, groups),
+        "metrics": compare(gold, predicted, groups, stories),
         "support": len(texts),
+        "intervals": about_intervals(len(texts), stories, "stories"),
         "split": args.split,
         "groups": {name: int(mask.sum()) for name, mask in groups.items()},
         "threshold_source": model.record.get("threshold_source", "the model's config"),

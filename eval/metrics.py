@@ -17,6 +17,7 @@ from dataset_builder.statistics import (
     label_counts,
     macro_f1,
     micro_f1,
+    ratio_of,
     roc_auc,
     weighted_f1,
 )
@@ -52,10 +53,6 @@ def per_class(gold: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
 def _mean_of_rows(values: np.ndarray) -> np.ndarray:
     """Rows whose sums are the values' sum and how many there are."""
     return np.stack([values, np.ones(len(values))], axis=1)
-
-
-def _mean(sums: np.ndarray) -> np.ndarray:
-    return np.asarray(sums[..., 0] / sums[..., 1])
 
 
 def _right(gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -95,9 +92,9 @@ def _concordance(sums: np.ndarray) -> np.ndarray:
 
 TINY = 1e-12  # variances below are rounding
 # Share of rows with all their classes right and no other.
-accuracy = Measure(_right, _mean)
+accuracy = Measure(_right, ratio_of)
 # Mean over the rows of shared classes by classes of either; 1 where both have none (SemEval-2018's accuracy).
-jaccard = Measure(_shared, _mean)
+jaccard = Measure(_shared, ratio_of)
 # Correlation of two (rows,) arrays; 0 where one of them is constant.
 pearson = Measure(_moments, _correlation, least=-1.0)
 # Lin's concordance of two (rows,) arrays of one scale: correlation less what mean and spread differ by.

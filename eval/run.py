@@ -21,6 +21,7 @@ from dataset_builder.inputs import InputError, run_command
 from dataset_builder.provenance import RESULTS, write_result
 from eval.benchmarks import BENCHMARKS, TOLERANCE, Benchmark, Rows, find
 from eval.classifiers import load_seeds, read_scores, result, result_of_scores
+from eval.measure import shown
 from eval.predict import Model, probabilities
 
 MODELS = Path("work/models")
@@ -50,10 +51,7 @@ def measure_scores(path: Path, name: str, names: Sequence[str], data: str | None
 def show(benchmark: Benchmark, content: dict[str, Any], path: Path) -> None:
     """Print a result's headline and, where a value is expected, whether it is that."""
     headline = content["metrics"][benchmark.headline]
-    print(
-        f"{path}: {benchmark.headline} {headline['value']:.4f} [{headline['low']:.4f}, {headline['high']:.4f}] on "
-        f"{content['support']} rows"
-    )
+    print(f"{path}: {benchmark.headline} {shown(headline)} on {content['support']} rows")
     expected = benchmark.expected.get(content["name"])
     if expected is not None:
         near = abs(headline["value"] - expected) <= TOLERANCE

@@ -25,7 +25,7 @@ HARD_AT = 0.3  # weight from which on the teacher's descriptor counts as given
 class Task:
     """Rows to be scored. `gold` is (rows, labels), 0 or 1; of kind `affect` (rows, 2), valence and arousal.
 
-    None: the texts are a user's, and nothing is known of them.
+    None: the texts are a user's, and nothing is known of them. `clusters` and `units` as of `eval.benchmarks.Rows`.
     """
 
     kind: Kind
@@ -35,6 +35,8 @@ class Task:
     gold: np.ndarray | None
     revision: str
     protocol: str
+    clusters: list[str] | None = None
+    units: str = "rows"
 
 
 Load = Callable[[str | None], Task]
@@ -45,13 +47,14 @@ def domain(name: str, place: str | None) -> Task:
     benchmark = find_benchmark(name)
     rows = benchmark.load(place, "contextless")
     defined = {emotion.name: emotion.definition for emotion in EMOTIONS if emotion.name in benchmark.classes}
-    return Task(benchmark.kind, rows.texts, benchmark.classes, defined, rows.gold, rows.revision, rows.protocol)
+    about = (rows.revision, rows.protocol, rows.clusters, rows.units)
+    return Task(benchmark.kind, rows.texts, benchmark.classes, defined, rows.gold, *about)
 
 
 def emobank(place: str | None) -> Task:
     """EmoBank's official test split: what `eval.run` measures valence on, with the ratings of arousal too."""
     rows = find_benchmark("emobank").load(place, "contextless")
-    return Task("affect", rows.texts, (), {}, rows.gold, rows.revision, rows.protocol)
+    return Task("affect", rows.texts, (), {}, rows.gold, rows.revision, rows.protocol, rows.clusters, rows.units)
 
 
 def descriptors(place: str | None) -> Task:
@@ -75,8 +78,11 @@ def descriptors(place: str | None) -> Task:
     texts, labels = list(rows["text"]), tuple(LABELS[column] for column in columns)
     defined = {emotion.name: emotion.definition for emotion in EMOTIONS if emotion.name in labels}
     protocol = f"validation texts with one of {len(labels)} labels among the teacher's descriptors, weight ≥ {HARD_AT}"
-    chosen = [texts[row] for row in kept]
-    return Task("several", chosen, labels, defined, gold[np.ix_(kept, columns)], str(place), protocol)
+    chosen, sources = [texts[row] for row in kept], list(rows["narrative_id"])
+    clusters = [sources[row] for row in kept]
+    return Task(
+        "several", chosen, labels, defined, gold[np.ix_(kept, columns)], str(place), protocol, clusters, "sources"
+    )
 
 
 def own_set(name: str, place: str | None) -> Task:

@@ -19,11 +19,10 @@ from dataset_builder.provenance import RESULTS, provenance, write_result
 from eval.affect import CIRCLE_AROUSAL, CIRCLE_VALENCE, TAXONOMY
 from eval.classifiers import check_seeds
 from eval.encoder import Encoder, Scores, embed_texts, load_encoder, score
-from eval.measure import Metrics, by_class, of_seeds, over_seeds
+from eval.measure import Metrics, about_intervals, by_class, calibration, of_seeds, over_seeds, shown
 from eval.metrics import (
     accuracy,
     average_precision,
-    expected_calibration_error,
     jaccard,
     largest,
     macro_f1,
@@ -48,15 +47,14 @@ def several(task: Task, scores: Sequence[Scores], rule: str) -> tuple[Metrics, n
         name: np.stack([decide(name, one.logits, one.reference_logits, exhaustive) for one in scores], axis=1)
         for name in RULES
     }
-    probabilities = np.stack([sigmoid(one.logits) for one in scores], axis=1)
-    metrics = {
-        "macro_f1": over_seeds(macro_f1, gold, decided[rule]),
-        "micro_f1": over_seeds(micro_f1, gold, decided[rule]),
-        "jaccard": over_seeds(jaccard, gold, decided[rule]),
-        "average_precision": over_seeds(average_precision, gold, probabilities),
-        "roc_auc": over_seeds(roc_auc, gold, probabilities),
+    probabilities = [sigmoid(one.logits) for one in scores]
+    measures = {"macro_f1": macro_f1, "micro_f1": micro_f1, "jaccard": jaccard}
+    metrics = {name: over_seeds(one, gold, decided[rule], task.clusters) for name, one in measures.items()}
+    metrics |= {
+        "average_precision": of_seeds([average_precision(gold, of_seed) for of_seed in probabilities]),
+        "roc_auc": of_seeds([roc_auc(gold, of_seed) for of_seed in probabilities]),
         "labels_per_text": of_seeds(decided[rule].sum(axis=2).mean(axis=0).tolist()),
-        "ece": of_seeds([expected_calibration_error(gold, sigmoid(one.logits)) for one in scores]),
+        **calibration(gold, probabilities),
     }
     for name, found in decided.items():
         metrics[f"macro_f1_{name}"] = of_seeds([macro_f1(gold, found[:, seed]) for seed in range(len(scores))])
@@ -73,12 +71,9 @@ def single(task: Task, scores: Sequence[Scores]) -> tuple[Metrics, np.ndarray]:
         shares = decided.mean(axis=0)
         return {f"share_{name}": of_seeds(shares[:, i].tolist()) for i, name in enumerate(task.labels)}, decided
     centred = [largest(one.cosines - one.reference_cosines.mean(axis=0)) for one in scores]
-    return {
-        "accuracy": over_seeds(accuracy, task.gold, decided),
-        "macro_f1": over_seeds(macro_f1, task.gold, decided),
-        "weighted_f1": over_seeds(weighted_f1, task.gold, decided),
-        "macro_f1_centred": of_seeds([macro_f1(task.gold, found) for found in centred]),
-    }, decided
+    measures = {"accuracy": accuracy, "macro_f1": macro_f1, "weighted_f1": weighted_f1}
+    metrics = {name: over_seeds(one, task.gold, decided, task.clusters) for name, one in measures.items()}
+    return metrics | {"macro_f1_centred": of_seeds([macro_f1(task.gold, found) for found in centred])}, decided
 
 
 def affect(task: Task, models: Sequence[Encoder]) -> Metrics:
@@ -93,7 +88,7 @@ def affect(task: Task, models: Sequence[Encoder]) -> Metrics:
     embedded = [embed_texts(model, task.texts) for model in models]
     for name, (anchors, column) in wanted.items():
         found = np.stack([by_anchors(*of, anchors) for of in zip(models, embedded, strict=True)], axis=1)
-        metrics[name] = over_seeds(pearson, task.gold[:, column], found)
+        metrics[name] = over_seeds(pearson, task.gold[:, column], found, task.clusters)
     return metrics
 
 
@@ -116,7 +111,7 @@ def measure(
     else:
         metrics, decided = single(task, scores)
         source = "argmax over the set's own names"
-    per_label = {} if task.gold is None else by_class(task.labels, task.gold, decided)
+    per_label = {} if task.gold is None else by_class(task.labels, task.gold, decided, clusters=task.clusters)
     return {"metrics": metrics, "per_label": per_label, "threshold_source": source}
 
 
@@ -129,6 +124,7 @@ def result(task: Task, benchmark: str, models: Sequence[Encoder], beside: Encode
         "headline": HEADLINES[task.kind],
         **measure(task, models, **how),
         "support": len(task.texts),
+        "intervals": about_intervals(len(task.texts), task.clusters, task.units),
         "labels": list(task.labels),
         "definitions": bool(how.get("defined")),
         "prompts": {name: model.model.prompts.get(name, "") for name in ("query", "document")},
@@ -165,8 +161,7 @@ def measure_encoders(
     for of in (content, content.get("beside")):
         if of:
             headline = of["metrics"].get(HEADLINES[task.kind])
-            about = f"{headline['value']:.4f} [{headline['low']:.4f}, {headline['high']:.4f}]" if headline else ""
-            print(f"  {of['name']}: {HEADLINES[task.kind] if headline else 'shares alone'} {about}".rstrip())
+            print(f"  {of['name']}: {f'{HEADLINES[task.kind]} {shown(headline)}' if headline else 'shares alone'}")
 
 
 def main() -> None:

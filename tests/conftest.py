@@ -258,13 +258,6 @@ def fresh_accelerator() -> Iterator[None]:
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
-@pytest.fixture
-def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Intervals from a few samples: on random models they mean nothing, and take most of a measure's time."""
-    monkeypatch.setattr("eval.metrics.SAMPLES", 10)
-    monkeypatch.setattr("eval.context_use.SAMPLES", 50)
-
-
 def contrast(one: str, two: str) -> float:
     """WCAG's contrast ratio of two CSS colours `rgb(r, g, b)`."""
     lights = []

@@ -29,6 +29,7 @@ def rows(*published: int) -> list[dict[str, object]]:
         {
             "id": f"s/c/u{number}/original",
             "variant": "original",
+            "narrative_id": "s",
             "scores": [float(label == index) for label in range(28)],
         }
         for number, index in enumerate(published)

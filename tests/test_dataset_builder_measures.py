@@ -137,7 +137,7 @@ def test_labelers_are_compared_as_said() -> None:
     assert metrics["likelihood_top1_dev"] == 1.0
     assert (metrics["verbalised_top1_dev"], metrics["verbalised_top3_dev"]) == (0.5, 1.0)
     assert metrics["likelihood_labels_per_text"] == 1.5
-    assert metrics["likelihood_macro_f1_dev"] == round((1 + 2 / 3) / 28, 4)
+    assert metrics["likelihood_macro_f1_dev"] == round((1 + 2 / 3) / 2, 4)
     assert metrics["token_share"] == 0.25
     assert metrics["agreement_top1"] == 0.5
     assert metrics["agreement_labels_jaccard"] == 0.5

@@ -19,8 +19,6 @@ from eval.official_files import SEMEVAL, SEMEVAL_TEST
 from tests.conftest import ROOT, Command
 from tests.test_dataset_builder_domains import goemotions_files, isear_files
 
-pytestmark = pytest.mark.usefixtures("few_samples")
-
 HALF = np.full(28, 0.5)
 EKMAN = {label: group for group, labels in BRIDGES["goemotions-ekman"].items() for label in labels}
 

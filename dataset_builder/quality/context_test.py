@@ -19,12 +19,12 @@ from dataset_builder.quality.deduplicate import utterance_of
 from dataset_builder.quality.measure_labelers import label
 from dataset_builder.quality.validate_corpus import column_faults
 from dataset_builder.recipe import BuildRecipe
+from dataset_builder.statistics import RESAMPLES, mean_of
 from dataset_builder.taxonomy import LABELS
 from dataset_builder.teachers import load_teacher
 
 CONFIG = "contextual"
 LEAST_MOVE = 0.05  # Jensen-Shannon divergence in bits under which another strongest label is a tie's accident
-SAMPLES = 1000  # of the bootstrap
 TINY = 1e-12
 SITUATIONS = ("own", "none", "other")
 
@@ -93,6 +93,7 @@ def context_test(
         "name": "context-test",
         "metrics": metrics(found),
         "support": len(found.rows),
+        "intervals": f"95 %, bootstrap, {RESAMPLES:,} resamples of the stories",
         "failed": {situation: made.failed for situation, made in labelled.items()},
         "split": split,
         "variants": dict(Counter(row["variant"] for row in drawn)),
@@ -103,7 +104,7 @@ def context_test(
 
 
 def metrics(found: Moves) -> dict[str, dict[str, float]]:
-    """How often and how far labels move, and how often they are the corpus' own; with bootstrap intervals by rows."""
+    """How often and how far labels move, and how often they are the corpus' own; with intervals by stories."""
     variants = np.array([row["variant"] for row in found.rows])
     published = np.array([int(np.argmax(row["scores"])) for row in found.rows])
     of_rows: dict[str, np.ndarray] = {"needs_context": found.needs_context().astype(float)}
@@ -112,10 +113,12 @@ def metrics(found: Moves) -> dict[str, dict[str, float]]:
         of_rows[f"moved_{one}_{two}"] = found.moved(one, two)
     for situation in SITUATIONS:
         of_rows[f"as_published_{situation}"] = (found.strongest(situation) == published).astype(float)
-    whole = {name: _with_interval(values) for name, values in of_rows.items()}
+    stories = [row["narrative_id"] for row in found.rows]
+    whole = {name: mean_of(values, stories) for name, values in of_rows.items()}
     for variant in sorted(set(variants)):
         mine = variants == variant
-        whole |= {f"{name}_{variant}": _with_interval(values[mine]) for name, values in of_rows.items()}
+        there = [story for story, kept in zip(stories, mine, strict=True) if kept]
+        whole |= {f"{name}_{variant}": mean_of(values[mine], there) for name, values in of_rows.items()}
     return whole
 
 
@@ -170,10 +173,3 @@ def _entropy(distributions: np.ndarray) -> np.ndarray:
     """Entropy of each row in bits."""
     found: np.ndarray = -(distributions * np.log2(np.maximum(distributions, TINY))).sum(axis=1)
     return found
-
-
-def _with_interval(values: np.ndarray) -> dict[str, float]:
-    draw = np.random.default_rng(13)
-    means = [values[draw.integers(0, len(values), len(values))].mean() for _ in range(SAMPLES)]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return {"value": round(float(values.mean()), 4), "low": round(float(low), 4), "high": round(float(high), 4)}

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from dataset_builder.ask import Ask, UnitRejected
 from dataset_builder.inputs import InputError
-from dataset_builder.quality.measure_labelers import SAMPLES, Labelled, quality, read_dev
+from dataset_builder.quality.measure_labelers import Labelled, quality, read_dev
 from dataset_builder.quality.measure_resolve import home_of
 from dataset_builder.quality.resolve import strongest
 from dataset_builder.schema import Descriptor, Usage
@@ -69,7 +69,7 @@ def measure(recipes: Sequence[TextsRecipe], data: Path, rows: int) -> dict[str, 
             metrics[f"{recipe.name}_prompts_agree"] = {"value": round(value, 4)}
         for name, prompts, weights in _variants(recipe):
             left = advantages(found[:, prompts], gold.texts, without_content[prompts], weights)
-            made = quality(gold, as_classes([descriptors(row, kept, weights) for row in left]), 0 if name else SAMPLES)
+            made = quality(gold, as_classes([descriptors(row, kept, weights) for row in left]), with_interval=not name)
             metrics |= {f"{recipe.name}{name}_{metric}": made[metric] for metric in KEPT}
     return {
         "name": "descriptors",

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import f1_score
 from tqdm import tqdm
 
 from dataset_builder.ask import Ask, UnitRejected, stable_hash
@@ -22,11 +21,11 @@ from dataset_builder.quality.resolve import class_of, resolve
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.schema import Usage
 from dataset_builder.stages.labels import raw_labels
+from dataset_builder.statistics import RESAMPLES, between, bootstrap, macro_f1
 from dataset_builder.taxonomy import LABELS
 from dataset_builder.teachers import load_teacher
 
 LABELERS = ("likelihood", "verbalised")
-SAMPLES = 1000  # of the bootstrap
 TIE = 1e-6
 
 
@@ -140,24 +139,15 @@ async def _label(texts: list[str], recipe: BuildRecipe) -> Labelled:
     return Labelled(scores, chosen, failed, usage)
 
 
-def quality(gold: Gold, found: Labelled, samples: int = SAMPLES) -> dict[str, dict[str, float]]:
-    """Macro-F1 with its interval, top-1 and top-3 (a gold label is the best, is among the best three), cost.
-
-    `samples` are those of the bootstrap; without any there is no interval.
-    """
-    draw = np.random.default_rng(13)
+def quality(gold: Gold, found: Labelled, with_interval: bool = True) -> dict[str, dict[str, float]]:
+    """Macro-F1, top-1 and top-3 (a gold label is the best, is among the best three), cost."""
     count = len(gold.texts)
-    drawn = (draw.integers(0, count, count) for _ in range(samples))
-    resampled = [_macro_f1(gold.labels[rows], found.chosen[rows]) for rows in drawn]
-    interval: dict[str, float] = {}
-    if resampled:
-        low, high = np.percentile(resampled, [2.5, 97.5])
-        interval = {"low": round(float(low), 4), "high": round(float(high), 4)}
+    interval = between(*bootstrap(macro_f1, gold.labels, found.chosen)) if with_interval else {}
     order = np.argsort(-found.scores, axis=1, kind="stable")
     hits = np.take_along_axis(gold.labels, order, axis=1) & (np.take_along_axis(found.scores, order, axis=1) > 0)
     usage = found.usage
     return {
-        "macro_f1_dev": _value(_macro_f1(gold.labels, found.chosen), **interval),
+        "macro_f1_dev": _value(macro_f1(gold.labels, found.chosen), **interval),
         "top1_dev": _value(hits[:, 0].mean()),
         "top3_dev": _value(hits[:, :3].any(axis=1).mean()),
         "labels_per_text": _value(found.chosen.sum(axis=1).mean()),
@@ -217,13 +207,10 @@ def measure(recipes: Sequence[BuildRecipe], data: Path, rows: Sequence[int]) -> 
         "metrics": metrics,
         "support": support[recipes[0].name],
         "rows": support,
+        "intervals": f"95 %, bootstrap, {RESAMPLES:,} resamples of the texts",
         "teachers": {recipe.name: load_teacher(recipe.teacher).name for recipe in recipes},
         "rule": {recipe.name: recipe.labels.model_dump(mode="json", exclude={"labeler"}) for recipe in recipes},
     }
-
-
-def _macro_f1(gold: np.ndarray, chosen: np.ndarray) -> float:
-    return float(f1_score(gold, chosen, average="macro", zero_division=0))
 
 
 def _value(value: float, **interval: float) -> dict[str, float]:

@@ -10,40 +10,57 @@ Alpha over whole sets (distance MASI) is left out: its chance comes from pairs o
 options differ. Annotators who pick at random from the options of a task would not get 0 (simulated: .09).
 """
 
-import krippendorff
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
 
-def cohen_kappa(first: Array, second: Array, counts: Array | None = None) -> Array:
-    """Cohen's kappa of two annotators' yes-or-no decisions, for each column.
+def kappa_counts(first: Array, second: Array) -> Array:
+    """What Cohen's kappa follows from, summed over tasks: decisions of both, each one's yes, and those they share.
 
     Args:
         first, second: (tasks, columns) of 1, 0, or NaN where it was not asked or not answered.
-        counts: (resamples, tasks), how often each task is in a resample; None: once each, one resample.
 
     Returns:
-        (resamples, columns); NaN where both always say the same, or nothing is shared: chance agreement is then whole.
+        (tasks, 4 x columns).
     """
-    counts = np.ones((1, len(first))) if counts is None else counts
     shared = ~np.isnan(first) & ~np.isnan(second)
     one, two = np.where(shared, first, 0.0), np.where(shared, second, 0.0)
+    return np.concatenate([shared, one, two, shared & (one == two)], axis=1).astype(float)
+
+
+def kappa_of(sums: Array) -> Array:
+    """Cohen's kappa of each column, (…, columns), from sums of `kappa_counts`.
+
+    NaN where both always say the same, or nothing is shared: chance agreement is then whole.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
-        size = counts @ shared
-        yes_one, yes_two = counts @ one / size, counts @ two / size
-        seen = counts @ (shared & (one == two)) / size
-        chance = yes_one * yes_two + (1 - yes_one) * (1 - yes_two)
-        kappa = (seen - chance) / (1 - chance)
+        size, yes_one, yes_two, same = np.split(sums, 4, axis=-1)
+        chance = (yes_one * yes_two + (size - yes_one) * (size - yes_two)) / size**2
+        kappa = (same / size - chance) / (1 - chance)
     return np.asarray(np.where(np.isclose(chance, 1), np.nan, kappa))
 
 
-def nominal_alpha(data: Array) -> float:
-    """Krippendorff's alpha (nominal) of (annotators, units) values, NaN where missing; NaN where nothing varies."""
-    values = np.unique(data[~np.isnan(data)])
-    counts = np.stack([(data == value).sum(axis=0) for value in values], axis=1) if len(values) else np.zeros((0, 0))
-    paired = counts[counts.sum(axis=1) > 1]
-    if (paired.sum(axis=0) > 0).sum() < 2:
-        return float("nan")
-    return float(krippendorff.alpha(value_counts=paired, level_of_measurement="nominal"))
+def alpha_counts(picks: Array) -> Array:
+    """What Krippendorff's alpha of yes-or-no decisions follows from, summed over tasks: (tasks, 3).
+
+    Args:
+        picks: (annotators, tasks, columns) of 1, 0, or NaN.
+
+    Returns:
+        of each task's decisions that two or more made: yes, no, and pairs that differ.
+    """
+    yes, no = np.nansum(picks, axis=0), np.nansum(1 - picks, axis=0)
+    paired = yes + no > 1
+    apart = np.where(paired, 2 * yes * no / np.maximum(yes + no - 1, 1), 0.0)
+    return np.stack(
+        [np.where(paired, yes, 0.0).sum(axis=1), np.where(paired, no, 0.0).sum(axis=1), apart.sum(axis=1)], 1
+    )
+
+
+def alpha_of(sums: Array) -> Array:
+    """Krippendorff's alpha, (…), from sums of `alpha_counts`; NaN where nothing varies."""
+    yes, no, apart = np.moveaxis(sums, -1, 0)
+    chance = 2 * yes * no / np.maximum(yes + no - 1, 1)
+    return np.asarray(np.where(chance > 0, 1 - apart / np.where(chance > 0, chance, 1.0), np.nan))

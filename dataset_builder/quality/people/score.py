@@ -1,24 +1,21 @@
 """What annotators' answers say about the teacher and about each other (paper A, human evaluation).
 
-Intervals are 95 % bootstrap intervals: tasks are drawn again, not answers, as the answers to one task hang together.
-Of shares they hold the true value as often as they say (tested). The mean of the labels' kappas is not linear in the
-tasks, and a label has few: its interval held the true value in 91 % of 80 simulations.
+Intervals are those of `dataset_builder.statistics`: tasks are drawn again, not answers, as the answers to one task hang
+together. Of shares they hold the true value as often as they say (tested).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
 
-from dataset_builder.quality.people.agreement import Array, cohen_kappa, nominal_alpha
+from dataset_builder.quality.people.agreement import Array, alpha_counts, alpha_of, kappa_counts, kappa_of
 from dataset_builder.quality.people.answers import Answers
 from dataset_builder.quality.people.sample import NONE, Key
+from dataset_builder.statistics import FEW, RESAMPLES, SEED, between, intervals, ratio_of
 from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS, NEUTRAL
 
-RESAMPLES = 1000
-SEED = 13
-FEW = 5
 COLUMNS: Final[dict[str, int]] = {**LABEL_TO_INDEX, NONE: len(LABELS)}
 DEFINITIONS: Final[dict[str, str]] = {
     "kappa": "Cohen's kappa of yes-or-no decisions, mean over the labels, then over the pairs of annotators",
@@ -66,7 +63,6 @@ class Panel:
         self.raters = (~np.isnan(self.picks[:, :, COLUMNS[NONE]])).sum(axis=0).astype(float)
         self.strongest = np.array([COLUMNS[task.strongest] for task in key.tasks])
         self.distractor = np.array([COLUMNS[task.distractor] for task in key.tasks])
-        self.counts = resamples_of(len(key.tasks))
 
     def of(self, columns: np.ndarray) -> Array:
         """Votes for one column of each task, (tasks,)."""
@@ -75,27 +71,21 @@ class Panel:
     def ratio(self, ratio: Ratio, only: np.ndarray | None = None) -> Estimate | None:
         """Sum over sum of two (tasks,) arrays, with its interval and the denominator as support; None without any."""
         above, below = (np.where(only, part, 0.0) if only is not None else part for part in ratio)
-        return share_of(above, below, self.counts)
+        return share_of(above, below)
 
 
-def resamples_of(size: int) -> Array:
-    """How often each of so many things is in each resample, (RESAMPLES, size); the same at each call."""
-    return np.random.default_rng(SEED).multinomial(size, np.full(size, 1 / size), size=RESAMPLES).astype(float)
-
-
-def share_of(above: Array, below: Array, counts: Array) -> Estimate | None:
+def share_of(above: Array, below: Array) -> Estimate | None:
     """The sum of one array over that of another, with its interval and the latter as support; None where that is 0.
 
     No interval where it comes from fewer than five tasks: drawing three tasks again says nothing about others.
     """
     if not below.sum():
         return None
-    with np.errstate(divide="ignore", invalid="ignore"):
-        resampled = (counts @ above) / (counts @ below)
     support = {"support": round(float(below.sum()), 3)}
     if (below > 0).sum() < FEW:
         return {"value": _rounded(above.sum() / below.sum())} | support
-    return _estimate(above.sum() / below.sum(), resampled) | support
+    most = 1.0 if (above <= below).all() else np.inf
+    return _estimate(np.stack([above, below], axis=1), ratio_of, 0.0, most) | support
 
 
 def score(key: Key, answers: Sequence[Answers], name: str) -> dict[str, Any]:
@@ -128,7 +118,7 @@ def score(key: Key, answers: Sequence[Answers], name: str) -> dict[str, Any]:
         "teacher": ", ".join(key.teachers),
         "sample": key.sample,
         "seeds": [key.seed, SEED],
-        "intervals": f"95 %, {RESAMPLES} resamples of the tasks",
+        "intervals": f"95 %, bootstrap, {RESAMPLES:,} resamples of the tasks",
     }
 
 
@@ -165,34 +155,28 @@ def _agreement(panel: Panel) -> dict[str, Estimate]:
     found: dict[str, Estimate] = {}
     per_label, pooled = [], []
     for one, two in combinations(range(len(panel.answers)), 2):
-        first, second = panel.picks[one], panel.picks[two]
-        labels = [_mean(cohen_kappa(first, second, counts)[:, : len(LABELS)]) for counts in (None, panel.counts)]
-        wide = [_pooled(first, second, counts) for counts in (None, panel.counts)]
-        per_label.append(labels)
-        pooled.append(wide)
+        counts = kappa_counts(panel.picks[one], panel.picks[two])
+        per_label.append(counts)
+        pooled.append(counts.reshape(len(counts), 4, -1).sum(axis=2))
         names = f"{panel.answers[one].annotator}_{panel.answers[two].annotator}"
-        found[f"kappa_{names}"] = _estimate(float(labels[0][0]), labels[1])
-        found[f"kappa_decisions_{names}"] = _estimate(float(wide[0][0]), wide[1])
+        found[f"kappa_{names}"] = _estimate(per_label[-1], _mean_kappa, -1.0)
+        found[f"kappa_decisions_{names}"] = _estimate(pooled[-1], _mean_kappa, -1.0)
     for metric, parts in (("kappa", per_label), ("kappa_decisions", pooled)):
         if parts:
-            point, resampled = (_mean(np.stack([part[which] for part in parts], axis=1)) for which in (0, 1))
-            found[metric] = _estimate(float(point[0]), resampled)
-    shared = panel.raters >= 2
-    decisions = panel.picks[:, shared]
-    if shared.any():
-        flat = decisions.reshape(len(decisions), -1)
-        draws = np.random.default_rng(SEED)
-        again = [draws.integers(0, int(shared.sum()), int(shared.sum())) for _ in range(RESAMPLES)]
-        resampled = np.array([nominal_alpha(decisions[:, rows].reshape(len(decisions), -1)) for rows in again])
-        found["alpha"] = _estimate(nominal_alpha(flat), resampled)
+            found[metric] = _estimate(np.concatenate(parts, axis=1), _over(len(parts)), -1.0)
+    if (panel.raters >= 2).any():
+        found["alpha"] = _estimate(alpha_counts(panel.picks[:, panel.raters >= 2]), alpha_of, -1.0)
     return {metric: estimate for metric, estimate in found.items() if np.isfinite(estimate["value"])}
 
 
-def _pooled(first: Array, second: Array, counts: Array | None) -> Array:
-    """Kappa over all decisions together, (resamples,)."""
-    tasks, columns = first.shape
-    wide = np.repeat(np.ones((1, tasks)) if counts is None else counts, columns, axis=1)
-    return cohen_kappa(first.reshape(-1, 1), second.reshape(-1, 1), wide)[:, 0]
+def _mean_kappa(sums: Array) -> Array:
+    """Mean of the labels' kappas of one pair of annotators, or the one of all their decisions, (…)."""
+    return _mean(kappa_of(sums)[..., : len(LABELS)])
+
+
+def _over(pairs: int) -> Callable[[Array], Array]:
+    """The mean over pairs of annotators, whose sums are side by side."""
+    return lambda sums: _mean(np.stack([_mean_kappa(part) for part in np.split(sums, pairs, axis=-1)], axis=-1))
 
 
 def _pairs(key: Key, answers: Sequence[Answers]) -> dict[str, Estimate]:
@@ -201,10 +185,9 @@ def _pairs(key: Key, answers: Sequence[Answers]) -> dict[str, Estimate]:
         return {}
     given = np.array([[pair.id in one.pairs for pair in key.pairs] for one in answers], dtype=float)
     weaker = np.array([[one.pairs.get(pair.id) == pair.rewritten for pair in key.pairs] for one in answers], float)
-    counts = resamples_of(len(key.pairs))
-    found = {"rewritten_weaker": share_of(weaker.sum(axis=0), given.sum(axis=0), counts)}
+    found = {"rewritten_weaker": share_of(weaker.sum(axis=0), given.sum(axis=0))}
     for row, one in enumerate(answers):
-        found[f"rewritten_weaker_{one.annotator}"] = share_of(weaker[row], given[row], counts)
+        found[f"rewritten_weaker_{one.annotator}"] = share_of(weaker[row], given[row])
     return {name: estimate for name, estimate in found.items() if estimate}
 
 
@@ -227,8 +210,9 @@ def _annotator(key: Key, one: Answers) -> dict[str, Any]:
 
 def _per_label(panel: Panel, ratios: Mapping[str, Ratio]) -> dict[str, dict[str, Any]]:
     """Of each label: tasks in which it is the strongest or is offered, what people say of it, and their kappa."""
-    pairs = [cohen_kappa(panel.picks[a], panel.picks[b]) for a, b in combinations(range(len(panel.answers)), 2)]
-    kappa = _mean(np.concatenate(pairs).T) if pairs else np.full(len(COLUMNS), np.nan)
+    both = [kappa_counts(panel.picks[a], panel.picks[b]) for a, b in combinations(range(len(panel.answers)), 2)]
+    kappas = [kappa_of(counts.sum(axis=0)) for counts in both]
+    kappa = _mean(np.stack(kappas, axis=1)) if kappas else np.full(len(COLUMNS), np.nan)
     found: dict[str, dict[str, Any]] = {}
     for column, label in enumerate(LABELS):
         strongest = panel.strongest == column
@@ -265,14 +249,9 @@ def _mean(values: Array) -> Array:
         return np.asarray(np.where(defined, values, 0.0).sum(axis=-1) / defined.sum(axis=-1))
 
 
-def _estimate(value: float, resampled: Array) -> Estimate:
-    defined = resampled[np.isfinite(resampled)]
-    if not len(defined):
-        return {"value": _rounded(value)}
-    low, high = np.percentile(defined, [2.5, 97.5])
-    if low == high:  # everybody right, or nobody: resamples cannot vary, and an interval of no width would boast
-        return {"value": _rounded(value)}
-    return {"value": _rounded(value), "low": _rounded(low), "high": _rounded(high)}
+def _estimate(rows: Array, of: Callable[[Array], Array], least: float = 0.0, most: float = 1.0) -> Estimate:
+    """What `of` makes of the sums of (tasks, sums), with its interval where it has one."""
+    return {"value": _rounded(float(of(rows.sum(axis=0)))), **between(*intervals(rows, of, bounds=(least, most)))}
 
 
 def _rounded(value: float) -> float:
