@@ -6,7 +6,6 @@ become `scores` over the 28 classes, and labels from 0.3 on. The names of the fi
 in the context-aware files are given on the command line: with `--context-field` the config is `contextual`.
 """
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from dataset_builder.inputs import InputError, fingerprint
 from dataset_builder.provenance import digest_of
 from dataset_builder.publish import CORPUS, seal, write_parquet
 from dataset_builder.quality.resolve import class_of
+from dataset_builder.reading import json_lines
 from dataset_builder.recipe import PaperMap
 from dataset_builder.schema import SPLITS, ContextlessRow, ContextualRow, RawLabel, Rejected
 from dataset_builder.shards import to_line, write_json, write_whole
@@ -96,36 +96,15 @@ def _split_of(path: Path) -> str:
 def _rows(
     path: Path, split: str, fields: Fields, rejected: list[Rejected], unresolved: Counter[str]
 ) -> Iterator[ContextlessRow]:
-    try:
-        with open(path, encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                place = f"{path}, line {number}"
-                row = _row(
-                    _parsed(line, place),
-                    place,
-                    f"{path.absolute().parent.name}-{path.stem}/{number}",
-                    split,
-                    fields,
-                    unresolved,
-                )
-                if row.labels:
-                    yield row
-                else:
-                    rejected.append(Rejected(id=row.id, stage="adopt", reason="no_label", text=row.text))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}). Give the released JSONL files.") from None
-
-
-def _parsed(line: str, place: str) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{place}: broken JSON ({error.msg}). Mend or delete it.") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{place}: a row is an object with {TEXT}, {RAW}, {MAPPED}.")
-    return value
+    for place, found in json_lines(path, "Give the released JSONL files."):
+        if not isinstance(found, dict):
+            raise InputError(f"{place}: a row is an object with {TEXT}, {RAW}, {MAPPED}.")
+        number = place.rpartition(" ")[2]
+        row = _row(found, place, f"{path.absolute().parent.name}-{path.stem}/{number}", split, fields, unresolved)
+        if row.labels:
+            yield row
+        else:
+            rejected.append(Rejected(id=row.id, stage="adopt", reason="no_label", text=row.text))
 
 
 def _row(
@@ -164,7 +143,8 @@ def _row(
 def _text(found: dict[str, Any], field: str, place: str) -> str:
     value = found.get(field)
     if not isinstance(value, str) or not value.strip():
-        raise InputError(f"{place}: field '{field}' must be text, found {value!r}; the row has {', '.join(found)}.")
+        found_fields = ", ".join(found)[:200]
+        raise InputError(f"{place}: field '{field}' must be text, found {str(value)[:80]}; the row has {found_fields}.")
     if damage := damage_of(value := cleaned(value)):
         raise InputError(f"{place}: field '{field}' holds {damage}. Mend the file.")
     return value.strip()
@@ -174,14 +154,14 @@ def _pairs(found: dict[str, Any], field: str, place: str) -> Pairs:
     """Pairs of label and score; the score may be a number or its text."""
     value = found.get(field)
     if not isinstance(value, list):
-        raise InputError(f"{place}: field '{field}' must be a list of [label, score], found {value!r}.")
+        raise InputError(f"{place}: field '{field}' must be a list of [label, score], found {str(value)[:80]}.")
     pairs: Pairs = []
     for pair in value:
         try:
             label, score = pair
             pairs.append((label.strip().lower(), float(score)))
         except (TypeError, ValueError, AttributeError):
-            raise InputError(f"{place}: field '{field}': expected [label, score], found {pair!r}.") from None
+            raise InputError(f"{place}: field '{field}': expected [label, score], found {str(pair)[:80]}.") from None
         if not 0 <= pairs[-1][1] <= 1:
             raise InputError(f"{place}: field '{field}': the score of {pair!r} is not within 0 and 1.")
     return pairs

@@ -4,7 +4,6 @@ Each has its character, its situation and its labels. `scored` (4 a label) is wh
 `exemplar` (2 a label) is what a base model, which follows no instructions, is shown, and what defaults are chosen on.
 """
 
-import json
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -13,6 +12,7 @@ import jinja2
 from pydantic import ValidationError
 
 from dataset_builder.inputs import InputError, describe
+from dataset_builder.reading import json_lines
 from dataset_builder.schema import RawLabel, Row
 from dataset_builder.taxonomy import EMOTIONS, LABEL_TO_INDEX, LABELS
 
@@ -35,16 +35,14 @@ class GoldenRow(Row):
 def read_golden(part: Literal["scored", "exemplar"]) -> tuple[GoldenRow, ...]:
     """One part of the golden set. Raises InputError naming the line that is not of this form."""
     rows = []
-    for number, line in enumerate(GOLDEN.read_text(encoding="utf-8").splitlines(), start=1):
+    for place, found in json_lines(GOLDEN):
         try:
-            row = GoldenRow.model_validate(json.loads(line))
+            row = GoldenRow.model_validate(found)
         except ValidationError as error:
-            raise InputError(f"{GOLDEN}, line {number}: {describe(error)}") from None
-        except json.JSONDecodeError as error:
-            raise InputError(f"{GOLDEN}, line {number}: broken JSON ({error.msg}).") from None
+            raise InputError(f"{place}: {describe(error)}") from None
         for label in row.labels:
             if label.label not in LABELS:
-                raise InputError(f"{GOLDEN}, line {number}: '{label.label}' is not of the taxonomy.")
+                raise InputError(f"{place}: '{label.label}' is not of the taxonomy.")
         rows.append(row)
     return tuple(row for row in rows if row.part == part)
 

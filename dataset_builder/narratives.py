@@ -1,20 +1,22 @@
 """Where stories come from: the built-in tales, a JSONL file, or a Hub data set. All of it is checked before any use."""
 
-import gzip
-import json
-import zlib
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from dataset_builder.inputs import InputError, first_line
+from dataset_builder.reading import json_lines
+from dataset_builder.reading_texts import HELD_OUT, no_text, words_of_name
 from dataset_builder.recipe import Narratives
 from dataset_builder.schema import Narrative
 from dataset_builder.text_hygiene import cleaned, damage_of
 
 TALES = Path(__file__).parent / "tales"
 FIELDS = ("id", "title", "text")
+ENDINGS = (".jsonl", ".jsonl.gz", ".parquet")
+LOOKED_AT = 1000  # stories of a source, for whether they are stories
+LONGEST = 1_000_000  # characters of a story: about 170,000 words, more than any teacher reads
 
 
 def read_narratives(source: Narratives) -> list[Narrative]:
@@ -31,7 +33,14 @@ def read_narratives(source: Narratives) -> list[Narrative]:
             lengths = f" of {source.min_words} to {source.max_words or 'any number of'} words"
             words = lengths if source.min_words or source.max_words else ""
             raise InputError(f"{name}: no story{words} in it. Give at least one with the fields {', '.join(FIELDS)}.")
+        if kind := no_text([story.text for story in stories[:LOOKED_AT]]):
+            raise InputError(f"{name}: the field 'text' holds {kind} ({stories[0].text[:40]}, …) and no stories.")
         for story in stories:
+            if len(story.text) > LONGEST:
+                raise InputError(
+                    f"{name}: story '{story.id}' has {len(story.text):,} characters, more than {LONGEST:,}. Split it, "
+                    "or set 'max_words' in the recipe's narratives to pass over such stories."
+                )
             if story.id in places:
                 raise InputError(f"{name}: the id '{story.id}' was used in {places[story.id]}. Ids must be unique.")
             places[story.id] = name
@@ -42,7 +51,14 @@ def read_narratives(source: Narratives) -> list[Narrative]:
 def _of_source(name: str, revision: str | None) -> Iterator[Narrative]:
     if name == "tales":
         return _tales()
-    return _jsonl(Path(name)) if name.endswith((".jsonl", ".jsonl.gz")) else _hub(name, revision)
+    path = Path(name)
+    if name.endswith(ENDINGS):
+        return _checked(_rows(path), _name(path))
+    if path.is_dir() and not (path / "README.md").exists():
+        return _folder(path)
+    if path.is_file():
+        raise InputError(f"narratives '{name}': not one of {', '.join(ENDINGS)}, or a folder of them.")
+    return _hub(name, revision)
 
 
 def _fitting(stories: Iterable[Narrative], source: Narratives) -> Iterator[Narrative]:
@@ -58,16 +74,28 @@ def _tales() -> Iterator[Narrative]:
         yield Narrative(id=path.stem, title=title.strip(), text=text.strip(), source="tales")
 
 
-def _jsonl(path: Path) -> Iterator[Narrative]:
-    """Stories of a JSONL file, gzipped or not, read as they are asked for."""
-    opened = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opened(path, "rt", encoding="utf-8") as lines:
-            yield from _checked(_parsed(lines, path), _name(path))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file. Give a .jsonl or .jsonl.gz with {', '.join(FIELDS)}.") from None
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read ({error}). Is it whole, UTF-8, and gzip only if .gz?") from None
+def _folder(folder: Path) -> Iterator[Narrative]:
+    """Stories of all train files of a folder: `.jsonl[.gz]` or `.parquet`, below it at any depth."""
+    files = [path for path in sorted(folder.rglob("*")) if path.name.endswith(ENDINGS) and path.is_file()]
+    kinds = {path.name.endswith(".parquet") for path in files}
+    if len(kinds) != 1:
+        found = "both .jsonl and .parquet files" if kinds else f"neither {', '.join(ENDINGS[:2])} nor .parquet files"
+        raise InputError(f"narratives '{folder}': holds {found}. Give stories as JSON lines with {', '.join(FIELDS)}.")
+    words = {path: words_of_name(path.relative_to(folder)) for path in files}
+    of_train = [path for path in files if "train" in words[path]]
+    of_train = of_train or [path for path in files if not HELD_OUT & words[path]]
+    if not of_train:
+        raise InputError(f"narratives '{folder}': all files are of held-out splits by their names. Give train files.")
+    yield from _checked((row for path in of_train for row in _rows(path)), str(folder))
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Any]]:
+    if not path.name.endswith(".parquet"):
+        return json_lines(path, f"Give a .jsonl or .jsonl.gz with {', '.join(FIELDS)}.")
+
+    from dataset_builder.quality.corpus import read_rows
+
+    return ((f"{path}, row {number}", row) for number, row in enumerate(read_rows(path)))
 
 
 def _name(path: Path) -> str:
@@ -76,29 +104,14 @@ def _name(path: Path) -> str:
     return f"{folder}/{path.name.split('.')[0]}" if folder else path.name.split(".")[0]
 
 
-def _parsed(lines: Iterable[str], path: Path) -> Iterator[tuple[str, Any]]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        place = f"{path}, line {number}"
-        try:
-            yield place, json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(
-                f"{place}: broken JSON ({error.msg} at column {error.colno}). Mend or delete it."
-            ) from None
-
-
 def _hub(name: str, revision: str | None) -> Iterator[Narrative]:
     from datasets import load_dataset
-    from datasets.exceptions import DatasetNotFoundError
-    from huggingface_hub.errors import HfHubHTTPError
 
     try:
         rows = load_dataset(name, split="train", revision=revision)
-    except (DatasetNotFoundError, FileNotFoundError, ValueError, ConnectionError, HfHubHTTPError) as error:
+    except Exception as error:  # of datasets, pyarrow, huggingface_hub or fsspec: they have no base in common
         raise InputError(
-            f"narratives '{name}': neither 'tales', nor a .jsonl[.gz] file, nor a data set that loads "
+            f"narratives '{name}': neither 'tales', nor a .jsonl[.gz] file or folder, nor a data set that loads "
             f"({first_line(error)})."
         ) from None
     places = ((f"{name}, row {number}", row) for number, row in enumerate(rows))

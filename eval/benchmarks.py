@@ -6,7 +6,6 @@ own classes sit among the 28 (`dataset_builder.bridges`). Adding a benchmark is 
 gold) rows and an entry of the table; `eval.zero_shot_benchmarks` asks about the same rows by the classes' names.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,9 +19,10 @@ from datasets.exceptions import DatasetNotFoundError
 from huggingface_hub.errors import HfHubHTTPError
 
 from dataset_builder.bridges import BRIDGES, native_scores
-from dataset_builder.domains.goemotions import FILES, PROTOCOL, comments
-from dataset_builder.inputs import InputError, first_line
+from dataset_builder.domains.goemotions import PROTOCOL, comments, split_files
+from dataset_builder.inputs import InputError, fingerprint, first_line
 from dataset_builder.provenance import digest_of
+from dataset_builder.reading import json_file
 from dataset_builder.taxonomy import LABELS
 from eval import official_files
 
@@ -106,9 +106,10 @@ def goemotions(place: str | None, config: str) -> Rows:
     if (Path(place) / "manifest.json").exists():
         return prepared("goemotions", place, config)
     found = list(comments(Path(place), "test"))
-    digest = digest_of(Path(place) / FILES["test"])
+    files = split_files(Path(place), "test")
+    digest = digest_of(files[0]) if len(files) == 1 else fingerprint([digest_of(path) for path in files])
     gold = multi_hot([comment.labels for comment in found])
-    return Rows([comment.text for comment in found], None, gold, f"test.tsv sha256 {digest[:16]}", PROTOCOL)
+    return Rows([comment.text for comment in found], None, gold, f"{files[0].name} sha256 {digest[:16]}", PROTOCOL)
 
 
 def grouped(bridge: str, place: str | None, config: str) -> Rows:
@@ -168,10 +169,9 @@ def own(place: str | None, config: str) -> Rows:
 def _manifest(folder: Path) -> dict[str, Any]:
     """What a folder's manifest says; nothing where there is none."""
     path = folder / "manifest.json"
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except ValueError as error:
-        raise InputError(f"{path}: broken JSON ({error}). Make the folder again.") from None
+    content = json_file(path) if path.exists() else {}
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds {type(content).__name__} and no object. Make the folder again.")
     return content
 
 

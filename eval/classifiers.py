@@ -10,6 +10,7 @@ from scipy.optimize import linear_sum_assignment
 
 from dataset_builder.inputs import InputError
 from dataset_builder.provenance import digest_of, provenance
+from dataset_builder.reading import json_lines
 from dataset_builder.taxonomy import LABELS
 from eval.benchmarks import Benchmark, Rows
 from eval.measure import about_intervals, details, measure
@@ -121,29 +122,25 @@ def read_scores(path: Path, rows: Rows) -> tuple[np.ndarray, str]:
     Raises:
         InputError: a line is broken or another text's, or names a label that is none of ours.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}).") from None
-    if len(lines) != len(rows.texts):
-        raise InputError(f"{path}: {len(lines)} lines for {len(rows.texts)} texts. Give one for each, in order.")
-    scores = np.zeros((len(lines), len(LABELS)))
-    for number, (line, text) in enumerate(zip(lines, rows.texts, strict=True)):
-        where = f"{path}, line {number + 1}"
+    form = 'not {"text": …, "scores": {label: score}}'
+    found_lines = list(json_lines(path, "Give a line for each text of the benchmark.", form))
+    if len(found_lines) != len(rows.texts):
+        raise InputError(f"{path}: {len(found_lines)} lines for {len(rows.texts)} texts. Give one for each, in order.")
+    scores = np.zeros((len(found_lines), len(LABELS)))
+    for number, ((where, found), text) in enumerate(zip(found_lines, rows.texts, strict=True)):
         try:
-            found = json.loads(line)
             given, by_label = found["text"], found["scores"].items()
             named = {label: float(score) for label, score in by_label}
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise InputError(f'{where}: not {{"text": …, "scores": {{label: score}}}}.') from None
+        except (ValueError, OverflowError, KeyError, TypeError, AttributeError):
+            raise InputError(f"{where}: {form}.") from None
         if given != text:
             raise InputError(f"{where}: has another text than the benchmark's row, {text[:60]!r}.")
         unknown = sorted(named.keys() - set(LABELS))
         if unknown:
-            raise InputError(f"{where}: '{unknown[0]}' is none of the 28 labels.")
+            raise InputError(f"{where}: '{unknown[0][:80]}' is none of the 28 labels.")
         scores[number] = [named.get(label, 0.0) for label in LABELS]
-    if not np.isfinite(scores).all():
-        raise InputError(f"{path}: has scores that are no finite numbers.")
+        if not np.isfinite(scores[number]).all():
+            raise InputError(f"{where}: has scores that are no finite numbers.")
     return scores, f"sha256 {digest_of(path)[:16]}"
 
 

@@ -6,7 +6,6 @@ whose label cannot be told without the situation.
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 
 from dataset_builder.inputs import InputError, run_command
 from dataset_builder.provenance import RESULTS, provenance, write_result
+from dataset_builder.reading import json_lines
 from dataset_builder.statistics import between
 from eval.benchmarks import load_splits, multi_hot
 from eval.measure import about_intervals, over_seeds
@@ -76,11 +76,12 @@ def _gain(measure: Measure, gold: np.ndarray, both: np.ndarray, clusters: Sequen
 
 def read_needs(path: Path) -> dict[str, bool]:
     """Marks by row id. Raises InputError for a line that is not a mark."""
-    try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return {str(line["id"]): bool(line["needs_context"]) for line in lines}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not the marks of `dataset_builder context-test` ({error!r}).") from None
+    marks = {}
+    for place, mark in json_lines(path, "Give the marks of `dataset_builder context-test`."):
+        if not isinstance(mark, dict) or "id" not in mark or not isinstance(mark.get("needs_context"), bool):
+            raise InputError(f'{place}: not the marks of `dataset_builder context-test`: {{"id", "needs_context"}}.')
+        marks[str(mark["id"])] = mark["needs_context"]
+    return marks
 
 
 def main() -> None:

@@ -1,12 +1,15 @@
 """Test sets in the files that their makers distribute, each read with the line named where it is another form."""
 
-import csv
 from pathlib import Path
 
 import numpy as np
 
 from dataset_builder.inputs import InputError
+from dataset_builder.known_files import missing
+from dataset_builder.reading import named
+from dataset_builder.reading_texts import Once
 
+EMOBANK_FILE = "emobank.csv"
 EMOBANK = ("id", "split", "V", "A", "D", "text")
 SEMEVAL = (  # the classes of SemEval-2018 Task 1 E-c, in the columns' order
     "anger",
@@ -22,30 +25,36 @@ SEMEVAL = (  # the classes of SemEval-2018 Task 1 E-c, in the columns' order
     "trust",
 )
 SEMEVAL_TEST = "2018-E-c-En-test-gold.txt"
+GIVEN = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 
 
 def emobank(folder: Path) -> tuple[Path, list[str], np.ndarray]:
     """EmoBank's test split (Buechel and Hahn 2017): its file, texts, and valence and arousal (rows, 2) from 1 to 5.
 
     Raises:
-        InputError: the file is missing or of another form.
+        InputError: the file is missing or of another form, or a row's text is empty or its id is there twice.
     """
-    path = folder / "emobank.csv"
-    texts, ratings, line = [], [], 1
-    try:
-        with open(path, encoding="utf-8", newline="") as lines:
-            rows = csv.DictReader(lines)
-            if tuple(rows.fieldnames or ()) != EMOBANK:
-                raise InputError(f"{path}: its header is not {','.join(EMOBANK)}. Give the file with the split.")
-            for row in rows:
-                line = rows.line_num
-                if row["split"] == "test":
-                    texts.append(row["text"])
-                    ratings.append((float(row["V"]), float(row["A"])))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file. Give the folder of emobank.csv.") from None
-    except (OSError, UnicodeDecodeError, ValueError, TypeError, csv.Error) as error:
-        raise InputError(f"{path}, line {line}: cannot be read ({error}). Give the official file.") from None
+    path = folder / EMOBANK_FILE
+    if not path.exists():
+        raise missing(path, f"Give the folder of {EMOBANK_FILE}.")
+    columns = {name: (name.lower(), *(["valence"] if name == "V" else [])) for name in EMOBANK}
+    columns |= {"A": ("a", "arousal"), "D": ("d", "dominance"), "id": ("id", "")}
+    what = f"(its header is not {','.join(EMOBANK)}). Give JULIELab/EmoBank's corpus/{path.name}, which has the split."
+    texts, ratings = [], []
+    once = Once()
+    for place, row in named(path, columns, what):
+        if row["split"].strip().lower() != "test":
+            continue
+        try:
+            rating = float(row["V"]), float(row["A"])
+        except ValueError:
+            rating = (0.0, 0.0)
+        if not all(1 <= value <= 5 for value in rating):
+            found = f"V {row['V'][:20]!r}, A {row['A'][:20]!r}"
+            raise InputError(f"{place}: cannot be read ({found}: expected numbers from 1 to 5).")
+        once.check(row["id"].strip(), row["text"], place)
+        texts.append(row["text"])
+        ratings.append(rating)
     if not texts:
         raise InputError(f"{path}: has no test rows. Give the file with the official split.")
     return path, texts, np.array(ratings)
@@ -55,22 +64,29 @@ def semeval2018(folder: Path) -> tuple[Path, list[str], np.ndarray]:
     """SemEval-2018 Task 1 E-c, English test with gold: its file, texts, and labels (rows, 11), 0 or 1.
 
     Raises:
-        InputError: the file is missing or of another form.
+        InputError: the file is missing or of another form, or a row's text is empty or its id is there twice.
     """
-    path = folder / SEMEVAL_TEST
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file. Give the folder of the task's files.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}). Give the official file.") from None
-    if not lines or tuple(lines[0].split("\t")) != ("ID", "Tweet", *SEMEVAL):
-        raise InputError(f"{path}: its header is not ID, Tweet and the {len(SEMEVAL)} classes. Give the E-c file.")
+    path = next((place for place in _semeval_places(folder) if place.exists()), folder / SEMEVAL_TEST)
+    if not path.exists():
+        raise missing(path, "Give the folder of the task's files, E-c, English, with the gold labels.")
+    columns = {"ID": ("id",), "Tweet": ("tweet", "text"), **{name: (name,) for name in SEMEVAL}}
+    form = f"not an id, a text and {len(SEMEVAL)} times 0 or 1"
+    what = f"Its header is not ID, Tweet and the {len(SEMEVAL)} classes. Give the E-c file."
     texts, labels = [], []
-    for number, line in enumerate(lines[1:], start=2):
-        fields = line.split("\t")
-        if len(fields) != 2 + len(SEMEVAL) or not set(fields[2:]) <= {"0", "1"}:
-            raise InputError(f"{path}, line {number}: not an id, a text and {len(SEMEVAL)} times 0 or 1.")
-        texts.append(fields[1])
-        labels.append([int(field) for field in fields[2:]])
+    once = Once()
+    for place, row in named(path, columns, what, form):
+        given = [GIVEN.get(row[name].strip().lower()) for name in SEMEVAL]
+        if None in given:
+            wrong = next(row[name] for name, value in zip(SEMEVAL, given, strict=True) if value is None)
+            gold = " This is the file without the gold labels." if wrong.strip() == "NONE" else ""
+            raise InputError(f"{place}: {form}, found {wrong[:20]!r}.{gold}")
+        once.check(row["ID"].strip(), row["Tweet"], place)
+        texts.append(row["Tweet"])
+        labels.append(given)
     return path, texts, np.array(labels, dtype=np.int8).reshape(-1, len(SEMEVAL))
+
+
+def _semeval_places(folder: Path) -> list[Path]:
+    """Where the test file is in the archives of the task, above all as it is called there."""
+    below = ("", "E-c", "English/E-c", "SemEval2018-Task1-all-data/English/E-c")
+    return [folder / part / SEMEVAL_TEST for part in below]

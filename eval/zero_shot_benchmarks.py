@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset_builder.inputs import InputError
+from dataset_builder.reading import lines
 from dataset_builder.taxonomy import EMOTIONS, LABELS
 from eval.benchmarks import Kind, load_splits
 from eval.benchmarks import find as find_benchmark
@@ -101,10 +102,7 @@ def own_set(name: str, place: str | None) -> Task:
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        texts = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}). Give a text file with one text a line.") from None
+    texts = [line.strip() for _, line in lines(path, "Give a text file with one text a line.")]
     if not texts:
         raise InputError(f"{path}: has no text. Give a text file with one text a line.")
     return texts

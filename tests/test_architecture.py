@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SHARED = {
-    f"dataset_builder.{name}"
-    for name in ("taxonomy", "schema", "inputs", "provenance", "bridges", "figures", "text_hygiene", "statistics")
-}
-SHARED_WITH_EVAL = {"dataset_builder.domains.goemotions"}
+GROUND = "taxonomy schema inputs provenance bridges figures text_hygiene statistics reading"
+SHARED = {f"dataset_builder.{name}" for name in GROUND.split()}
+SHARED_WITH_EVAL = {f"dataset_builder.{name}" for name in ("domains.goemotions", "reading_texts", "known_files")}
 FOLDERS = ("dataset_builder", "train", "eval", "publish", "space")
 OURS = (*FOLDERS, "push", "demo", "tests")
 LIBRARY_NAMES = {

@@ -330,8 +330,12 @@ def test_benchmarks_of_several_forms(tmp_path: Path, name: str, content: str, te
     [
         ("a.jsonl", '{"text": "One"}\n{"say": 1}\n', r"a\.jsonl, line 2: .*'text'"),
         ("a.txt", "One", "not a .jsonl"),
-        ("a.csv", "id,sentence\n1,hello\n", r"no column 'text' in its head \(id, sentence\)"),
-        ("a.tsv", "key\ttext\n1\tone\n2\n", r"a\.tsv, line 3: no text in column 2"),
+        ("a.csv", "id,sentence\n1,hello\n", r"no column 'text' in its header \(id, sentence\)"),
+        (
+            "a.tsv",
+            "key\ttext\n1\tone\n2\n",
+            r"a\.tsv, line 3: expected 2 fields as in the first line",
+        ),
         ("a.csv.gz", "not gzip", "cannot be read"),
     ],
 )

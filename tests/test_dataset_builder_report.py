@@ -224,7 +224,7 @@ def test_human_text_measures_as_it_did() -> None:
     outside = [name for name in content["outside_tolerance"] if not name.startswith("isear")]
     assert outside == []
     assert content["metrics"]["goemotions_near_duplicates"]["value"] == 0.0065
-    assert "2.33 (2.33)" in page
+    assert "2.334 (2.33)" in page
 
 
 def test_data_that_are_not_there(tmp_path: Path) -> None:

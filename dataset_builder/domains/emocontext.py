@@ -7,11 +7,13 @@ shares of classes: half of train is `others`, of dev and test six in seven.
 from pathlib import Path
 
 from dataset_builder.bridges import BRIDGES
-from dataset_builder.domains.reading import Example, Fold, Source, class_in, table
+from dataset_builder.domains.reading import Example, Fold, Source, class_in
 from dataset_builder.inputs import InputError
+from dataset_builder.known_files import missing
+from dataset_builder.reading import named
 
 FILES = {"train": "train.txt", "validation": "dev.txt", "test": "test.txt"}
-HEADER = ("id", "turn1", "turn2", "turn3", "label")
+COLUMNS = {name: (name,) for name in ("id", "turn1", "turn2", "turn3", "label")}
 WHAT = "Give the folder of the task's train.txt, dev.txt and test.txt, all with labels."
 
 
@@ -29,7 +31,10 @@ def read(folder: Path, fold: Fold | None) -> Source:
 def _examples(path: Path, split: str) -> list[Example]:
     classes = tuple(BRIDGES["emocontext"])
     examples = []
-    for place, (key, first, second, third, label) in table(path, HEADER, WHAT):
+    if not path.exists():
+        raise missing(path, WHAT)
+    for place, row in named(path, COLUMNS, WHAT):
+        key, first, second, third, label = (row[name].strip() for name in COLUMNS)
         if not third:
             raise InputError(f"{place}: turn3 is empty. Mend or delete it.")
         examples.append(
@@ -39,6 +44,7 @@ def _examples(path: Path, split: str) -> list[Example]:
                 classes=(class_in(label, classes, place),),
                 context=f"A: {first}\nB: {second}",
                 speaker="A",
+                place=place,
             )
         )
     return examples

@@ -1,53 +1,155 @@
-"""GoEmotions' official TSV files (Demszky et al. 2020): text, comma-separated label numbers, comment id.
+"""GoEmotions (Demszky et al. 2020): the simplified split in the forms in which it circulates, by one reader.
 
-Texts with quotes are CSV-quoted there; the quotes are taken off, as the Hub's copy has them.
+The official TSV files have no header: text, comma-separated label numbers, comment id. Texts with a quote in them are
+CSV-quoted there (1,097 of 43,410 in train); the quotes are taken off, as in the Hub's copy. Files with a header (text,
+labels, id in any order and case, labels as `2,14` or `[2, 14]`) and the Hub's Parquet files are read too. The raw set,
+a row for each rater, is refused by its columns.
 """
 
-import csv
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dataset_builder.domains.reading import Example, Fold, Source
 from dataset_builder.inputs import InputError
+from dataset_builder.known_files import missing
+from dataset_builder.reading import header, lines, named, table
+from dataset_builder.reading_texts import Once
 from dataset_builder.taxonomy import LABELS
 
 FILES = {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"}
+NAMES = "emotions.txt"
 PROTOCOL = "official splits"
 WHAT = "Give the folder of GoEmotions' official TSV files."
+RAW = (
+    "these are the raw annotations, one row for each rater. Take the simplified split: the official train.tsv, dev.tsv "
+    "and test.tsv, or the Hub's config 'simplified'"
+)
+ONE_HOT = "a column of 0 and 1 for each emotion. Write one column 'labels': label numbers 0-27 with commas between them"
+COLUMNS = {
+    "text": ("text", "comment", "comment_text"),
+    "labels": ("labels", "label", "label_ids", "emotion_ids", "emotions", "emotion"),
+    "id": ("id", "comment_id", "comment_ids"),
+}
+FOLDERS = ("", "simplified", "data", "original")  # below the one that is given
+STEMS = {"train": ("train",), "validation": ("dev", "validation", "valid", "val"), "test": ("test",)}
 
 
 @dataclass(frozen=True)
 class Comment:
-    """A comment with its label indices."""
+    """A comment with its label indices, and where it stands."""
 
     id: str
     text: str
     labels: list[int]
+    place: str = ""
 
 
 def comments(folder: Path, split: str) -> Iterator[Comment]:
     """The rows of an official split (`train`, `validation` or `test`).
 
     Raises:
-        InputError: a file is missing, the labels are in another order, or a line is malformed.
+        InputError: a file is missing or of another form, the labels are in another order, a line is malformed, a text
+            is empty, or an id is there twice.
     """
-    path, names = folder / FILES[split], folder / "emotions.txt"
-    for file in (path, names):
-        if not file.exists():
-            raise InputError(f"{file}: no such file. {WHAT}")
-    try:
-        if tuple(names.read_text(encoding="utf-8").split()) != LABELS:
-            raise InputError(f"{names}: not the 28 labels in GoEmotions' order. Take the official file.")
-        with open(path, encoding="utf-8", newline="") as lines:
-            for number, fields in enumerate(csv.reader(lines, delimiter="\t"), start=1):
-                if len(fields) != 3 or not all(part.isdecimal() and int(part) < 28 for part in fields[1].split(",")):
-                    raise InputError(
-                        f"{path}, line {number}: expected text, label numbers 0-27 and an id, tab-separated."
-                    )
-                yield Comment(fields[2], fields[0], sorted({int(part) for part in fields[1].split(",")}))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read ({error}). {WHAT}") from None
+    files = split_files(folder, split)
+    if files[0].suffix != ".parquet":
+        _check_names(files[0].parent / NAMES)
+    once = Once()
+    for path in files:
+        for found in file_comments(path):
+            once.check(found.id, found.text, found.place)
+            yield found
+
+
+def split_files(folder: Path, split: str) -> list[Path]:
+    """The files of a split: one table, or Parquet files. Raises InputError where there is none."""
+    for place in (folder / name for name in FOLDERS):
+        for stem in STEMS[split]:
+            tables = [place / f"{stem}{ending}" for ending in (".tsv", ".csv")]
+            shards = sorted([*place.glob(f"{stem}.parquet"), *place.glob(f"{stem}-*.parquet")])
+            if found := [path for path in tables if path.exists()][:1] or shards:
+                return found
+    raise missing(folder / FILES[split], WHAT)
+
+
+def source_files(folder: Path) -> list[Path]:
+    """All files that are read of a folder."""
+    files = [path for split in FILES for path in split_files(folder, split)]
+    return files + [path for path in dict.fromkeys(file.parent / NAMES for file in files) if path.exists()]
+
+
+def file_comments(path: Path) -> Iterator[Comment]:
+    """The rows of one file, of whichever form. Raises InputError as `comments`, but for what concerns other files."""
+    if path.suffix == ".parquet":
+        return _of_parquet(path)
+    place, line = next(lines(path, WHAT), (f"{path}, line 1", ""))
+    names = {name.strip(' "').casefold() for name in re.split(r"[\t,;|]", line)}
+    _refuse_other_forms(names, place)
+    if names & set(COLUMNS["text"]) and names & set(COLUMNS["labels"]):
+        return _with_header(path)
+    return _official(path)
+
+
+def _official(path: Path) -> Iterator[Comment]:
+    form = "expected text, label numbers 0-27 and an id, tab-separated"
+    for place, fields in table(path, "\t", WHAT, form):
+        if len(fields) != 3 or (labels := _numbers(fields[1])) is None:
+            if len(fields) == 3 and _numbers(fields[2]) is not None and " " not in fields[0].strip():
+                form += ", found the id first. Put the columns in that order, or add a header: id, text, labels"
+            raise InputError(f"{place}: {form}.")
+        yield Comment(fields[2], fields[0], labels, place)
+
+
+def _with_header(path: Path) -> Iterator[Comment]:
+    header(path, COLUMNS, WHAT)  # here, so that a missing column is told before any row
+    for place, row in named(path, COLUMNS, WHAT):
+        labels = _numbers(row["labels"])
+        if labels is None:
+            raise InputError(f"{place}: labels {row['labels'][:80]!r}: expected label numbers 0-27, as in 2,14.")
+        yield Comment(row["id"].strip(), row["text"], labels, place)
+
+
+def _of_parquet(path: Path) -> Iterator[Comment]:
+    from dataset_builder.quality.corpus import open_parquet, read_rows
+
+    names = set(open_parquet(path).schema_arrow.names)
+    _refuse_other_forms(names, str(path))
+    if not {"text", "labels", "id"} <= names:
+        raise InputError(f"{path}: expected the columns text, labels and id, found {', '.join(sorted(names)[:5])}.")
+    for number, row in enumerate(read_rows(path, ["text", "labels", "id"])):
+        place, labels = f"{path}, row {number}", row["labels"]
+        if not isinstance(labels, list) or not labels or not all(_is_label(label) for label in labels):
+            raise InputError(f"{place}: labels {str(labels)[:80]}: expected a list of label numbers 0-27.")
+        if not isinstance(row["text"], str) or not isinstance(row["id"], str):
+            raise InputError(f"{place}: text and id must be texts, found {str(row['text'])[:40]}.")
+        yield Comment(row["id"], row["text"], sorted(set(labels)), place)
+
+
+def _refuse_other_forms(names: set[str], place: str) -> None:
+    if names & {"rater_id", "example_very_unclear"}:
+        raise InputError(f"{place}: {RAW}.")
+    if len(names & set(LABELS)) > len(LABELS) // 2:
+        raise InputError(f"{place}: {ONE_HOT}.")
+
+
+def _check_names(path: Path) -> None:
+    names = [name for _, line in lines(path, f"{WHAT} It says which label each number is.") for name in line.split()]
+    if tuple(names) != LABELS:
+        raise InputError(f"{path}: not the 28 labels in GoEmotions' order. Take the official file.")
+
+
+def _numbers(field: str) -> list[int] | None:
+    """Sorted label indices of a field as `2,14`, `[2, 14]`, `[ 2 14]`; None for anything else."""
+    parts = re.sub(r"[\[\]'\",]", " ", field).split()
+    found = {int(part) if part.isdecimal() and len(part) < 3 else -1 for part in parts}
+    return sorted(found) if found and all(map(_is_label, found)) else None
+
+
+def _is_label(value: Any) -> bool:
+    return isinstance(value, int) and 0 <= value < len(LABELS)
 
 
 def read(folder: Path, fold: Fold | None) -> Source:
@@ -55,9 +157,14 @@ def read(folder: Path, fold: Fold | None) -> Source:
     del fold
     splits = {
         split: [
-            Example(f"goemotions/{found.id}", found.text, tuple(LABELS[label] for label in found.labels))
+            Example(
+                f"goemotions/{found.id}",
+                found.text,
+                tuple(LABELS[label] for label in found.labels),
+                place=found.place,
+            )
             for found in comments(folder, split)
         ]
         for split in FILES
     }
-    return Source(splits, [folder / name for name in (*FILES.values(), "emotions.txt")], PROTOCOL)
+    return Source(splits, source_files(folder), PROTOCOL)

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from dataset_builder.domains.reading import Example, Fold, Source, class_in, drawn, lines
+from dataset_builder.domains.reading import Example, Fold, Source, class_in, drawn
 from dataset_builder.inputs import InputError
+from dataset_builder.known_files import whose
+from dataset_builder.reading import lines
 
 CONTEXT_TURNS = 10
 TEST_SESSION = 5
@@ -73,7 +75,8 @@ def _labels_files(folder: Path, session: int) -> list[Path]:
     labels = folder / f"Session{session}" / "dialog" / "EmoEvaluation"
     found = sorted(path for path in labels.glob("Ses*.txt"))  # beside them lie `._Ses*` of the archive's maker
     if not found:
-        raise InputError(f"{labels}: no Ses*.txt there. {WHAT}")
+        other = f" The folder holds {known}." if (known := whose(folder)) else ""
+        raise InputError(f"{labels}: no Ses*.txt there. {WHAT}{other}")
     return found
 
 
@@ -101,6 +104,7 @@ def _examples(path: Path, transcript: Path, classes: Mapping[str, str], counts: 
                 classes=(classes[emotion],),
                 context=_context(turns, position[name]),
                 speaker=turn.speaker,
+                place=place,
             )
         )
     return examples

@@ -13,11 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from dataset_builder.bridges import BRIDGES
-from dataset_builder.domains.reading import SEED, Example, Fold, Source, class_in, drawn, table
+from dataset_builder.domains.reading import SEED, Example, Fold, Source, class_in, drawn
 from dataset_builder.inputs import InputError
+from dataset_builder.known_files import missing
+from dataset_builder.reading import named
 
-HEADER = ("key", "emotion", "text")
+# The second names are those of the original data base, whose export has `|` between its 42 columns.
+COLUMNS = {"key": ("key", "mykey"), "emotion": ("emotion", "field1"), "text": ("text", "sit")}
 TRAIN, DEV, WHOLE = "train.tsv", "dev.tsv", "isear.tsv"
+WHOLES = (WHOLE, "isear.csv", "ISEAR.csv")
 VALIDATION_SHARE = 0.1
 WHAT = f"Give a folder with {TRAIN} and {DEV}, or with the whole set as {WHOLE} (header: key, emotion, text)."
 # Bytes of the original's line breaks and of letters outside ASCII, as they come out of its conversions.
@@ -46,16 +50,17 @@ def read(folder: Path, fold: Fold | None) -> Source:
         InputError: files are missing, a line is malformed, or a person is in both files (file and line are named).
     """
     counts: Counter[str] = Counter()
+    whole = next((folder / name for name in WHOLES if (folder / name).exists()), None)
+    if whole is None and not (folder / TRAIN).exists():
+        raise missing(folder / TRAIN, WHAT)
     if fold is None:
-        if (folder / WHOLE).exists() and not (folder / TRAIN).exists():
-            raise InputError(
-                f"{folder / WHOLE}: the whole set is measured in folds. Add --fold 1 (to 5, or --folds N)."
-            )
+        if whole and not (folder / TRAIN).exists():
+            raise InputError(f"{whole}: the whole set is measured in folds. Add --fold 1 (to 5, or --folds N).")
         files = [folder / TRAIN, folder / DEV]
         splits = _by_person(*(_examples(path, counts) for path in files))
         protocol = f"by person: {DEV} is test; of {TRAIN}'s persons {VALIDATION_SHARE:.0%} are validation"
     else:
-        files = [folder / WHOLE] if (folder / WHOLE).exists() else [folder / TRAIN, folder / DEV]
+        files = [whole] if whole else [folder / TRAIN, folder / DEV]
         splits = _by_fold([example for path in files for example in _examples(path, counts)], fold, counts)
         protocol = (
             f"random folds over all rows of {', '.join(path.name for path in files)}: fold {fold.number} of {fold.of} "
@@ -84,7 +89,8 @@ def _examples(path: Path, counts: Counter[str]) -> list[Example]:
     examples: list[Example] = []
     keys: set[str] = set()
     classes = tuple(BRIDGES["isear"])
-    for place, (key, emotion, text) in table(path, HEADER, WHAT):
+    for place, row in named(path, COLUMNS, WHAT):
+        key, emotion, text = row["key"].strip(), row["emotion"].strip().lower(), row["text"]
         if len(key) < 2 or not key.isdecimal() or key in keys:
             raise InputError(f"{place}: key {key!r} must be a number of its own: the person, then the emotion's digit.")
         keys.add(key)
@@ -94,7 +100,7 @@ def _examples(path: Path, counts: Counter[str]) -> list[Example]:
         if is_non_answer(mended):
             counts["non_answers"] += 1
         else:
-            examples.append(Example(f"isear/{key}", mended, (emotion,)))
+            examples.append(Example(f"isear/{key}", mended, (emotion,), place=place))
     return examples
 
 

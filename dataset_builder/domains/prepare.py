@@ -15,8 +15,10 @@ from dataset_builder.domains import emocontext, goemotions, iemocap, isear
 from dataset_builder.domains.reading import SEED, Example, Fold, Source
 from dataset_builder.engine import MANIFEST
 from dataset_builder.inputs import InputError
+from dataset_builder.known_files import OTHERS
 from dataset_builder.provenance import digest_of
 from dataset_builder.publish import seal, write_splits
+from dataset_builder.reading_texts import Once
 from dataset_builder.schema import DOMAIN_CONFIGS, DomainDialogueRow, DomainRow, features
 from dataset_builder.shards import write_json
 from dataset_builder.taxonomy import LABELS
@@ -77,10 +79,11 @@ def prepare(name: str, source: Path, out: Path, fold: Fold | None = None) -> dic
 
     Raises:
         InputError: an unknown set, files that are not of its form (file and line are named), a split without rows, a
-            fold that cannot be, or a folder `out` that exists.
+            text that is empty, an id that is there twice, a fold that cannot be, or a folder `out` that exists.
     """
     if name not in DOMAINS:
-        raise InputError(f"unknown domain set '{name}'. Known: {', '.join(DOMAINS)}.")
+        other = f" {OTHERS[name]}." if name in OTHERS else ""
+        raise InputError(f"unknown domain set '{name}'. Known: {', '.join(DOMAINS)}.{other}")
     domain = DOMAINS[name]
     _check_fold(name, domain, fold)
     if not source.is_dir():
@@ -88,9 +91,12 @@ def prepare(name: str, source: Path, out: Path, fold: Fold | None = None) -> dic
     if out.exists():
         raise InputError(f"{out}: exists already. Give another --out, or delete it.")
     found = domain.read(source, fold)
+    once = Once()
     for split, examples in found.splits.items():
         if not examples:
             raise InputError(f"{source}: no rows are left for {split} ({found.protocol}). Are the files whole?")
+        for example in examples:
+            once.check(example.id, example.text, example.place)
     building = out.with_name(f"{out.name}.part")
     shutil.rmtree(building, ignore_errors=True)
     counts = write_splits(

@@ -1,6 +1,5 @@
-"""What the readers of domain sets share: examples in the set's own terms, and tables read strictly."""
+"""What the readers of domain sets share: examples in the set's own terms."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +19,7 @@ class Example:
     classes: tuple[str, ...]
     context: str = ""
     speaker: str = ""
+    place: str = ""  # file and line, for messages
 
 
 @dataclass(frozen=True)
@@ -38,41 +38,6 @@ class Source:
     files: list[Path]
     protocol: str
     counts: dict[str, int] = field(default_factory=dict)
-
-
-def lines(path: Path, what: str) -> Iterator[tuple[str, str]]:
-    """Lines that are not blank, each with its place (`file, line N`).
-
-    Raises:
-        InputError: the file cannot be read; the message ends with `what` to give.
-    """
-    try:
-        with open(path, encoding="utf-8", newline="\n") as found:
-            for number, line in enumerate(found, start=1):
-                if line.strip():
-                    yield f"{path}, line {number}", line.rstrip("\r\n")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file. {what}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}). {what}") from None
-
-
-def table(path: Path, header: tuple[str, ...], what: str) -> Iterator[tuple[str, list[str]]]:
-    """Rows of a tab-separated file with this header, each with its place; quotes are text.
-
-    Raises:
-        InputError: another header, or a row with more or fewer fields (file and line are named).
-    """
-    form = f"expected {', '.join(header)}, tab-separated"
-    rows = lines(path, what)
-    place, first = next(rows, (f"{path}, line 1", ""))
-    if tuple(name.strip().lower() for name in first.removeprefix("\ufeff").split("\t")) != header:
-        raise InputError(f"{place}: {form}, found {first[:80]!r}. {what}")
-    for place, line in rows:
-        fields = [part.strip() for part in line.split("\t")]
-        if len(fields) != len(header):
-            raise InputError(f"{place}: {form}, found {len(fields)} fields. Mend or delete it.")
-        yield place, fields
 
 
 def class_in(name: str, classes: tuple[str, ...], place: str) -> str:

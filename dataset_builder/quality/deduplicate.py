@@ -1,10 +1,6 @@
 """Exact and near duplicates, within a corpus and of benchmarks' texts. Of a group of twins the first is kept."""
 
-import csv
-import gzip
 import hashlib
-import json
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +9,7 @@ from datasketch import LeanMinHash, MinHash, MinHashLSH
 
 from dataset_builder.inputs import InputError
 from dataset_builder.quality.validate import words
+from dataset_builder.reading_texts import texts_of
 
 PERMUTATIONS = 128
 ORIGINAL, REWRITTEN = "original", "rewritten"
@@ -100,56 +97,23 @@ def utterance_of(row: Mapping[str, Any]) -> str:
 def benchmark_texts(place: str | Path) -> Iterator[tuple[str, str]]:
     """The texts of a benchmark, each with the key `<name>:<number>`, to be kept out of a corpus.
 
-    A file of JSON lines (`.jsonl`), a table (`.csv`, `.tsv`) with a column `text`, or a `.tsv` without a head and the
-    text first, each also gzipped, or a Hub data set's test split (`owner/name` or `owner/name:config`, column `text`).
+    A file of JSON lines (`.jsonl`), a table (`.csv`, `.tsv`) with a column `text`, or a `.tsv` without a header and
+    the text first, each also gzipped, or a Hub data set's test split (`owner/name` or `owner/name:config`, column
+    `text`).
 
     Raises:
         InputError: nothing of that kind there, or a row without a text; file and line are named.
     """
     path = Path(place)
-    kind = path.name.removesuffix(".gz").rpartition(".")[2]
     if not path.exists():
         yield from _from_hub(str(place))
         return
-    if kind not in ("jsonl", "csv", "tsv"):
-        raise InputError(f"{path}: not a .jsonl, .csv or .tsv file. Give the benchmark's texts as one of them.")
+    if path.is_dir():
+        raise InputError(f"{path}: a folder. Give the benchmark's texts as a .jsonl, .csv or .tsv file.")
     name = f"{path.parent.name}/{path.name}"
-    opened = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="") as lines:
-            texts = _from_json(path, lines) if kind == "jsonl" else _from_table(path, lines, kind)
-            for number, text in enumerate(texts):
-                yield f"{name}:{number}", text
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read ({error}).") from None
-
-
-def _from_json(path: Path, lines: Iterable[str]) -> Iterator[str]:
-    for number, line in enumerate(lines, start=1):
-        try:
-            text = json.loads(line)["text"]
-        except (ValueError, KeyError, TypeError):
-            text = None
-        if not isinstance(text, str):
-            raise InputError(f"{path}, line {number}: not an object with a 'text'.")
-        yield text
-
-
-def _from_table(path: Path, lines: Iterable[str], kind: str) -> Iterator[str]:
-    # Tab-separated benchmarks are not quoted: a quote in a text is a quote.
-    tabs = kind == "tsv"
-    rows = csv.reader(lines, delimiter="\t" if tabs else ",", quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL)
-    first = next(rows, [])
-    if "text" not in first and not tabs:
-        raise InputError(f"{path}: no column 'text' in its head ({', '.join(first)}).")
-    place = first.index("text") if "text" in first else 0
-    if first and "text" not in first:
-        yield first[0]
-    for row in rows:
-        if row and len(row) <= place:
-            raise InputError(f"{path}, line {rows.line_num}: no text in column {place + 1}.")
-        if row:
-            yield row[place]
+    what = "Give the benchmark's texts as .jsonl, .csv or .tsv, in a field or column that is called 'text'."
+    for number, (_, _, text) in enumerate(texts_of(path, "text", what)):
+        yield f"{name}:{number}", text
 
 
 def _from_hub(place: str) -> Iterator[tuple[str, str]]:

@@ -4,15 +4,16 @@ A folder of data holds `goemotions/train.tsv` (text, label numbers, id), `emoban
 text) and `isear/train.tsv` and `dev.tsv` (key, emotion, text); what is not there is left out.
 """
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.inputs import InputError, first_line
+from dataset_builder.domains.goemotions import file_comments
+from dataset_builder.inputs import InputError
 from dataset_builder.quality.corpus import open_corpus
 from dataset_builder.quality.describe import Described, Encode, describe
 from dataset_builder.quality.survey import COLUMNS, Survey, survey
+from dataset_builder.reading import named, own_table
 from dataset_builder.taxonomy import LABEL_TO_INDEX
 
 REFERENCE = Path(__file__).parent / "reference_values.tsv"
@@ -34,9 +35,8 @@ NOTES = {
 
 def read_reference() -> dict[str, dict[str, float]]:
     """Reference values of human text: {set: {measure: value}}; what was not measured is left out."""
-    with open(REFERENCE, encoding="utf-8", newline="") as lines:
-        rows = csv.DictReader((line for line in lines if not line.startswith("#")), delimiter="\t")
-        return {row["set"]: {key: float(row[key]) for key in row if key != "set" and row[key]} for row in rows}
+    rows = own_table(REFERENCE)
+    return {row["set"]: {key: float(row[key]) for key in row if key != "set" and row[key]} for row in rows}
 
 
 def human_rows(data: Path) -> dict[str, list[dict[str, Any]]]:
@@ -52,10 +52,10 @@ def human_rows(data: Path) -> dict[str, list[dict[str, Any]]]:
             label = LABEL_TO_INDEX[part]
             found[f"goemotions-{part}"] = [row for row in found["goemotions"] if label in row["labels"]]
     if (data / "emobank/emobank.csv").exists():
-        found["emobank"] = list(_table(data / "emobank/emobank.csv", ",", "id"))
+        found["emobank"] = list(_table(data / "emobank/emobank.csv", "id"))
     files = [path for path in (data / "isear/train.tsv", data / "isear/dev.tsv") if path.exists()]
     if files:
-        found[ISEAR] = [row for path in files for row in _table(path, "\t", "key")]
+        found[ISEAR] = [row for path in files for row in _table(path, "key")]
     if not found:
         raise InputError(f"{data}: neither goemotions/train.tsv nor emobank/emobank.csv nor isear/train.tsv is there.")
     return found
@@ -63,22 +63,15 @@ def human_rows(data: Path) -> dict[str, list[dict[str, Any]]]:
 
 def goemotions(data: Path) -> Iterator[dict[str, Any]]:
     """The rows of GoEmotions' official train split. Raises InputError where a line is not in its format."""
-    path = data / "goemotions/train.tsv"
-    with open(path, encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                text, labels, key = line.rstrip("\n").split("\t")
-                yield {"id": key, "text": text, "labels": [int(label) for label in labels.split(",")]}
-            except ValueError as error:
-                raise InputError(f"{path}, line {number}: not 'text, labels, id' ({first_line(error)}).") from None
+    for found in file_comments(data / "goemotions/train.tsv"):
+        yield {"id": found.id, "text": found.text, "labels": found.labels}
 
 
-def _table(path: Path, delimiter: str, key: str) -> Iterator[dict[str, Any]]:
-    with open(path, encoding="utf-8", newline="") as lines:
-        for number, row in enumerate(csv.DictReader(lines, delimiter=delimiter), 2):
-            if not row.get("text") or not row.get(key):
-                raise InputError(f"{path}, line {number}: no '{key}' or no 'text'.")
-            yield {"id": row[key], "text": row["text"]}
+def _table(path: Path, key: str) -> Iterator[dict[str, Any]]:
+    for place, row in named(path, {key: (key,), "text": ("text",)}):
+        if not row[key] or not row["text"]:
+            raise InputError(f"{place}: no '{key}' or no 'text'.")
+        yield {"id": row[key], "text": row["text"]}
 
 
 def measure(data: Path | None, corpora: dict[str, str], encode: Encode | None) -> tuple[dict[str, Any], str]:

@@ -5,7 +5,6 @@ recipe, were set so that a text has about as many labels as the paper's, and are
 """
 
 import asyncio
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +15,11 @@ import numpy as np
 from tqdm import tqdm
 
 from dataset_builder.ask import Ask, UnitRejected, stable_hash
+from dataset_builder.domains.goemotions import file_comments
 from dataset_builder.inputs import InputError
 from dataset_builder.quality.resolve import class_of, resolve
+from dataset_builder.reading import json_lines
+from dataset_builder.reading_texts import words_of_name
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.schema import Usage
 from dataset_builder.stages.labels import raw_labels
@@ -56,23 +58,16 @@ def read_dev(path: Path, rows: int) -> Gold:
     Raises:
         InputError: no such file, a malformed line, or the test split.
     """
-    if path.name == "test.tsv":
+    if "test" in words_of_name(Path(path.name)):
         raise InputError(f"{path}: the test split is not for choosing labelers. Give dev.tsv.")
-    try:
-        with open(path, encoding="utf-8", newline="") as lines:
-            found = [*csv.reader(lines, delimiter="\t")]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}). Give GoEmotions' official dev.tsv.") from None
+    found = list(file_comments(path))
     if rows < 1 or not found:
         raise InputError(f"{path}: {len(found)} rows, of which {rows} are asked for. Ask for one or more.")
-    for number, fields in enumerate(found, start=1):
-        if len(fields) != 3 or not all(part.isdigit() and int(part) < len(LABELS) for part in fields[1].split(",")):
-            raise InputError(f"{path}, line {number}: expected text, label numbers 0-27 and an id, tab-separated.")
-    drawn = sorted(found, key=lambda fields: stable_hash("labelers", fields[2]))[:rows]
+    drawn = sorted(found, key=lambda comment: stable_hash("labelers", comment.id))[:rows]
     gold = np.zeros((len(drawn), len(LABELS)), dtype=bool)
-    for row, fields in zip(gold, drawn, strict=True):
-        row[[int(part) for part in fields[1].split(",")]] = True
-    return Gold([fields[0] for fields in drawn], gold)
+    for row, comment in zip(gold, drawn, strict=True):
+        row[comment.labels] = True
+    return Gold([comment.text for comment in drawn], gold)
 
 
 def label(texts: list[str], recipe: BuildRecipe) -> Labelled:
@@ -90,15 +85,10 @@ def label_file(path: Path, recipe: BuildRecipe, out: Path) -> tuple[int, int]:
         InputError: no such file, or a line is of another form (named).
     """
     texts: list[str] = []
-    try:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            texts.append(json.loads(line)["text"])
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}). Write one with `eval.run --texts`.") from None
-    except (ValueError, KeyError, TypeError):
-        raise InputError(
-            f'{path}, line {len(texts) + 1}: not {{"text": …}}. Write one with `eval.run --texts`.'
-        ) from None
+    for place, row in json_lines(path, "Write one with `eval.run --texts`."):
+        if not isinstance(row, dict) or not isinstance(row.get("text"), str):
+            raise InputError(f'{place}: not {{"text": …}}. Write one with `eval.run --texts`.')
+        texts.append(row["text"])
     found = label(texts, recipe)
     lines = []
     for text, row in zip(texts, found.scores, strict=True):

@@ -3,7 +3,6 @@
 The words are halved by hash. The margin may be chosen on one half; what is reported comes from the other.
 """
 
-import csv
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 from dataset_builder.ask import stable_hash
 from dataset_builder.inputs import InputError
 from dataset_builder.quality.resolve import class_of
+from dataset_builder.reading import own_table
 from dataset_builder.recipe import PaperMap, Resolve, Similarity
 from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS
 
@@ -28,8 +28,7 @@ class Home(NamedTuple):
 
 def read_homes(held_out: bool) -> list[Home]:
     """One half of the words: the one that is reported on, or the one that parameters may be chosen on."""
-    with open(HOMES, encoding="utf-8", newline="") as lines:
-        rows = [Home(**row) for row in csv.DictReader(lines, delimiter="\t")]
+    rows = [Home(**row) for row in own_table(HOMES)]
     for row in rows:
         if row.home not in (*LABELS, NO_HOME) or row.second not in (*LABELS, ""):
             raise InputError(f"{HOMES}: '{row.word}' has the home '{row.home}', '{row.second}': not of the taxonomy.")

@@ -5,11 +5,11 @@
 so that every descriptor has a weight and none is made up.
 """
 
-import csv
 from functools import cache
 from pathlib import Path
 
 from dataset_builder.ask import Ask, stable_hash
+from dataset_builder.reading import own_table
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.replies import descriptors
 from dataset_builder.schema import DescribedRow, Descriptor, Narrative, UtteranceRow
@@ -21,9 +21,8 @@ VOCABULARY = Path(__file__).parent.parent / "vocabulary" / "emotion_words.tsv"
 @cache
 def emotion_words() -> tuple[str, ...]:
     """The open vocabulary, `neutral` last."""
-    with open(VOCABULARY, encoding="utf-8", newline="") as lines:
-        rows = csv.DictReader((line for line in lines if not line.startswith("#")), delimiter="\t")
-        return (*(row["word"] for row in rows if row["word"] != "neutral"), "neutral")
+    rows = own_table(VOCABULARY)
+    return (*(row["word"] for row in rows if row["word"] != "neutral"), "neutral")
 
 
 def selects(row: UtteranceRow, recipe: BuildRecipe) -> bool:

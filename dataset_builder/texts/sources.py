@@ -1,11 +1,6 @@
 """Texts without their labels. Of a file or folder nothing but ids and texts is read, and no split that is held out."""
 
-import csv
-import gzip
-import json
 import re
-import zlib
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +9,13 @@ from dataset_builder.ask import stable_hash
 from dataset_builder.inputs import InputError
 from dataset_builder.provenance import digest_of
 from dataset_builder.quality.corpus import Corpus, open_corpus
+from dataset_builder.reading_texts import HELD_OUT, texts_of, words_of_name
 from dataset_builder.schema import CONFIGS, Narrative
 from dataset_builder.shards import read_json
 
 TRAIN = "train"
-HELD_OUT = {"test", "dev", "devel", "development", "eval", "evaluation", "val", "valid", "validation", "heldout"}
 TERMS = ("domain", "licence", "terms", "citation", "recipe", "revision")  # of a folder's manifest, kept in ours
-ENDINGS = (".jsonl", ".jsonl.gz", ".tsv")
+ENDINGS = (".jsonl", ".jsonl.gz", ".tsv", ".tsv.gz")
 
 
 _BETWEEN = re.compile(r"(?<=[.!?…][\"”’'])\s+|(?<=[.!?…])\s+(?=[\"“‘'A-Z])")
@@ -110,46 +105,16 @@ def _file(place: Path, column: str) -> Source:
             f"{place}: texts come from {', '.join(ENDINGS)} files and from folders with <config>/train-*.parquet."
         )
     stem = place.name.removesuffix(ending)
-    if held_out := HELD_OUT & set(re.split(r"[^a-z]+", stem.lower())):
+    if held_out := HELD_OUT & words_of_name(Path(stem)):
         raise InputError(
             f"{place}: '{held_out.pop()}' in its name says that this split is held out; it is not described. Give "
             "train texts."
         )
     folder = place.absolute().parent.name
     name = f"{folder}/{stem}" if folder else stem
-    opened = gzip.open if ending.endswith(".gz") else open
-    try:
-        with opened(place, "rt", encoding="utf-8", newline="") as lines:
-            rows = _table(lines, column) if ending == ".tsv" else _json_lines(lines, column, place)
-            texts = [
-                Narrative(id=id_ or f"{name}/{number:07d}", title="", text=text, source=name)
-                for number, id_, text in rows
-            ]
-    except FileNotFoundError:
-        raise InputError(f"{place}: no such file or folder. Give texts with --texts.") from None
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
-        raise InputError(f"{place}: cannot be read ({error}). Is it whole, UTF-8, and gzip only if .gz?") from None
+    what = "Name the field with --column, or give other texts with --texts."
+    texts = [
+        Narrative(id=id_ or f"{name}/{int(row.rpartition(' ')[2]):07d}", title="", text=text, source=name)
+        for row, id_, text in texts_of(place, column, what)
+    ]
     return Source(name, texts, {place.name: digest_of(place)}, {})
-
-
-def _table(lines: Iterable[str], column: str) -> Iterator[tuple[int, str, str]]:
-    """Number, no id, and text of each row of a tab-separated table, whose first field is the text."""
-    for number, fields in enumerate(csv.reader(lines, delimiter="\t"), start=1):
-        if fields and not (number == 1 and fields[0].strip().lower() == column.lower()):
-            yield number, "", fields[0]
-
-
-def _json_lines(lines: Iterable[str], column: str, place: Path) -> Iterator[tuple[int, str, str]]:
-    """Number, id ("" where there is none) and text of each line that is not blank."""
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{place}, line {number}: broken JSON ({error.msg}). Mend or delete it.") from None
-        text = row.get(column) if isinstance(row, dict) else None
-        if not isinstance(text, str):
-            has = f"has {', '.join(row)}" if isinstance(row, dict) else f"is {type(row).__name__}"
-            raise InputError(f"{place}, line {number}: no text in '{column}' (it {has}). Name the field with --column.")
-        yield number, str(row.get("id") or ""), text

@@ -1,6 +1,5 @@
 """What annotators sent back, read strictly against the key of the sample."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +7,10 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from dataset_builder.inputs import InputError, Strict, describe, first_line
+from dataset_builder.inputs import InputError, Strict, describe
 from dataset_builder.quality.people.label_studio import read_studio
 from dataset_builder.quality.people.sample import FORMAT, NONE, Key
+from dataset_builder.reading import json_file
 
 SAME = "same"
 
@@ -68,10 +68,7 @@ def read_answers(key: Key, paths: Iterable[Path]) -> list[Answers]:
 
 
 def _contents(path: Path) -> list[Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as JSON ({first_line(error)}). Export it again.") from None
+    content = json_file(path, "Export it again.", "cannot be read as JSON")
     if isinstance(content, list):
         return [{"format": FORMAT} | found for found in read_studio(content, str(path)).values()]
     return [content]

@@ -4,7 +4,6 @@ Everything is drawn by hash of the seed and the row's id: the same corpus and se
 whatever the order of the files.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from dataset_builder.ask import stable_hash
-from dataset_builder.inputs import InputError, Strict, describe, fingerprint, first_line
+from dataset_builder.inputs import InputError, Strict, describe, fingerprint
 from dataset_builder.quality.corpus import Corpus
 from dataset_builder.quality.deduplicate import REWRITTEN, utterance_of
+from dataset_builder.reading import json_file
 from dataset_builder.taxonomy import EMOTIONS, LABELS, NEUTRAL
 
 FORMAT = "emo-pillars-people/1"
@@ -121,11 +121,9 @@ def draw(corpus: Corpus, wanted: Wanted) -> Key:
 def read_key(path: Path) -> Key:
     """Read a `key.json`. Raises InputError, which names the file, where it is not one."""
     try:
-        return Key.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return Key.model_validate(json_file(path, "Give a key.json.", "cannot be read as JSON"))
     except ValidationError as error:
         raise InputError(f"{path}: not the key of a sample: {describe(error)}") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as JSON ({first_line(error)}). Give a key.json.") from None
 
 
 def allocate(counts: Mapping[int, int], rows: int) -> dict[int, int]:
@@ -249,7 +247,7 @@ def _revision(corpus: Corpus) -> str:
     manifest = corpus.folder / "manifest.json"
     if manifest.exists():
         try:
-            return str(json.loads(manifest.read_text(encoding="utf-8"))["revision"])
-        except (OSError, ValueError, KeyError, TypeError):
+            return str(json_file(manifest)["revision"])
+        except (InputError, KeyError, TypeError):
             return "unknown"
     return corpus.folder.name if corpus.folder.parent.name == "snapshots" else "unknown"

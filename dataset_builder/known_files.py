@@ -1,0 +1,41 @@
+"""Sets known by the names of their files: whoever points a reader at another set's folder is told whose it is."""
+
+from pathlib import Path
+
+from dataset_builder.inputs import InputError
+
+_RAW = "GoEmotions' raw annotations, one row for each rater. Take the simplified split: train.tsv, dev.tsv, test.tsv"
+# Files by which a set is known, which set it is, and what to do with it.
+_SETS = (
+    (("train_sent_emo.csv", "dev_sent_emo.csv", "test_sent_emo.csv"), "MELD, which has no reader yet"),
+    (("emobank.csv", "meta.tsv"), "EmoBank; measure on it with eval.run --benchmark emobank --data FOLDER"),
+    (
+        ("2018-E-c-En-train.txt", "2018-E-c-En-dev.txt", "2018-E-c-En-test-gold.txt"),
+        "SemEval-2018 E-c; measure on it with eval.run --benchmark semeval2018-ec --data FOLDER",
+    ),
+    (("goemotions_1.csv", "goemotions_2.csv", "goemotions_3.csv", "go_emotions_dataset.csv", "goemotions.csv"), _RAW),
+    (("full_dataset", "raw"), _RAW),
+    (("emotions.txt", "ekman_mapping.json", "sentiment_mapping.json", "sentiment_dict.json"), "GoEmotions"),
+    (("Session1", "Session5"), "IEMOCAP"),
+    (("isear.tsv", "isear.csv", "ISEAR.csv"), "ISEAR as a whole"),
+    (
+        ("isear.mdb", "ISEAR.mdb", "ISEAR.sav", "isear.sav", "ISEAR.xls", "isear.xls", "ISEAR.xlsx", "isear.xlsx"),
+        "ISEAR's database; export it as isear.csv, UTF-8, with the columns MYKEY, Field1 and SIT",
+    ),
+)
+OTHERS = {
+    "meld": "MELD has no reader yet",
+    "emobank": "EmoBank is only measured on: eval.run --benchmark emobank",
+    "semeval2018-ec": "SemEval-2018 E-c is only measured on: eval.run --benchmark semeval2018-ec",
+}
+
+
+def whose(folder: Path) -> str | None:
+    """Which known set a folder holds, and what to do with it; None where no file is known."""
+    return next((says for names, says in _SETS if any((folder / name).exists() for name in names)), None)
+
+
+def missing(path: Path, what: str) -> InputError:
+    """The error for a file that is not there, with what its folder holds instead."""
+    found = whose(path.parent)
+    return InputError(f"{path}: no such file. {what}" + (f" The folder holds {found}." if found else ""))
