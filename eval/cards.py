@@ -14,9 +14,10 @@ from dataset_builder.inputs import InputError, run_command
 from dataset_builder.provenance import RESULTS
 from eval.about import about_section
 from eval.metadata import model_index
+from eval.notes import Result
 from eval.plots import draw, is_fresh
 from eval.plots import names as plot_names
-from eval.sections import CORPORA, Result, corpus_section, main_result, model_section, readme_section
+from eval.sections import CORPORA, corpus_section, main_result, model_section, readme_section
 
 CARDS = Path("model_cards")
 README = Path("README.md")

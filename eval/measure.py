@@ -146,7 +146,7 @@ def of_seeds(values: list[float]) -> dict[str, Any]:
 def about_intervals(rows: int, clusters: Clusters = None, units: str = "rows") -> str:
     """What a result file says of its intervals: how many resamples, and of what."""
     drawn = rows if clusters is None else len(set(clusters))
-    return f"95 %, bootstrap, {RESAMPLES:,} resamples of {drawn:,} {units}"
+    return f"95 % bootstrap intervals, {RESAMPLES:,} resamples of {drawn:,} {units}"
 
 
 def by_class(

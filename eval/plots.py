@@ -72,8 +72,8 @@ def _reliability(result: dict[str, Any]) -> bytes:
     _diagonal(above)
     told, seen = [one["probability"] for one in bins], [one["frequency"] for one in bins]
     above.plot(told, seen, marker="o", color=FIRST)
-    error = result["metrics"]["ece"]["value"]
-    above.set_title(f"Calibration error {error:.3f}", fontsize=10)
+    by_class, pooled = (result["metrics"][name]["value"] for name in ("classwise_ece", "ece"))
+    above.set_title(f"Calibration error: class-wise {by_class:.3f}, of all decisions {pooled:.3f}", fontsize=10)
     above.set_ylabel("share of labels that are there")
     below.bar(told, [one["decisions"] for one in bins], width=0.04, color=FIRST)
     below.set_yscale("log")

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from eval.benchmarks import BENCHMARKS, Benchmark
+from eval.measure import shown as with_interval
+from eval.notes import Result, about_labels, before, how_certain, how_measured, where_from
 from eval.plots import names as plot_names
 from eval.reported import REPORTED
 
-Result = dict[str, Any]
 CORPORA = ("emo-pillars", "emo-pillars-descriptors")  # data sets with a card: the corpus, texts with descriptors
 RECIPES = Path("train/recipes")
 # What is shown of each kind of benchmark.
@@ -18,7 +18,9 @@ COLUMNS = {
         "micro_f1": "micro-F1",
         "macro_f1_at_05": "macro-F1 at 0.5",
         "average_precision": "mean average precision",
-        "ece": "calibration error",
+        "classwise_ece": "class-wise calibration error",
+        "ece": "pooled calibration error",
+        "brier_skill": "Brier skill",
     },
     "single": {
         "macro_f1": "macro-F1",
@@ -45,8 +47,7 @@ ZERO_SHOT = {
 
 def interval(metric: dict[str, float]) -> str:
     """`0.123 [0.110, 0.135]`, without the bracket where there is no interval."""
-    text = f"{metric['value']:.3f}"
-    return f"{text} [{metric['low']:.3f}, {metric['high']:.3f}]" if "low" in metric else text
+    return with_interval(metric, 3)
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
@@ -85,11 +86,15 @@ def model_section(name: str, results: dict[str, Result], ablations: Sequence[Res
         parts.append(f"Others on the same rows, as they report it (not measured here):\n\n{table(titles, rows)}")
     if of_same := [found for found in ablations if found["benchmark"] == first.name]:
         parts.append(_ablations(first, main, of_same))
-    parts += _notes([(first, main), *others])
+    parts += how_measured([(first, main), *others])
     if "context" in results:
         parts.append(_context(results["context"]))
-    parts += [folded(f"Label by label: {first.title}", _by_label(main)), _where_from(main)]
-    return "\n\n".join(parts)
+    parts += [folded(f"Label by label: {first.title}", _by_label(main)), where_from(main)]
+    return "\n\n".join([*parts, *before([main, *(found for _, found in others), *of_same, *_of(results, "context")])])
+
+
+def _of(results: dict[str, Result], benchmark: str) -> list[Result]:
+    return [results[benchmark]] if benchmark in results else []
 
 
 def _scores(measured: Sequence[tuple[Benchmark, Result]], kind: str) -> str:
@@ -105,16 +110,6 @@ def _scores(measured: Sequence[tuple[Benchmark, Result]], kind: str) -> str:
 def _plots(result: Result) -> list[str]:
     """The plots, where `push.py` puts them in the repository."""
     return [f"![{title}](plots/{file})" for file, title in plot_names(result).items()]
-
-
-def _notes(measured: Sequence[tuple[Benchmark, Result]]) -> list[str]:
-    single = [f"{b.title}: {r['protocol']}" for b, r in measured if b.kind == "single"]
-    notes = []
-    if single:
-        notes.append(f"Of several classes the one whose labels score highest is predicted. {'; '.join(single)}.")
-    if any(b.kind == "affect" for b, _ in measured):
-        notes.append("Valence is told by the labels: 3 + 2 (scores of positive labels - scores of negative ones).")
-    return notes
 
 
 def _ablations(benchmark: Benchmark, published: Result, ablations: Sequence[Result]) -> str:
@@ -157,29 +152,20 @@ def _context(found: Result) -> str:
 
 
 def _by_label(result: Result) -> str:
-    titles = {"f1": "F1", "precision": "precision", "recall": "recall", "threshold": "threshold"}
-    titles = {name: title for name, title in titles.items() if name in next(iter(result["per_label"].values()), {})}
+    labels: dict[str, dict[str, float]] = result["per_label"]
+    titles = {"precision": "precision", "recall": "recall", "threshold": "threshold"}
+    titles = {name: title for name, title in titles.items() if name in next(iter(labels.values()), {})}
     rows = [
-        [label, *(f"{row[name]:.3f}" for name in titles), str(row["support"])]
-        for label, row in result["per_label"].items()
+        [label, _f1(row), *(f"{row[name]:.3f}" for name in titles), str(row["support"])]
+        for label, row in labels.items()
     ]
-    return table(["label", *titles.values(), "rows"], rows)
+    return "\n\n".join([table(["label", "F1", *titles.values(), "rows"], rows), *about_labels(result)])
 
 
-def _where_from(result: Result) -> str:
-    trained = result["trained_on"]
-    weights = " The published weights are the first seed's." if len(result["seeds"]) > 1 else ""
-    return (
-        f"Brackets are 95 % bootstrap intervals over the rows; {_seeds(result)}.{weights} Thresholds: "
-        f"{result['threshold_source']}. Trained for {trained['steps']} steps on {trained['train_rows']} rows of corpus "
-        f"revision `{trained['dataset_revision']}`; weights `{result['model_revision']}`; recipe "
-        f"`{result['recipe_hash']}`; measured at commit `{result['commit'][:12]}` on {result['hardware']}."
-    )
-
-
-def _seeds(result: Result) -> str:
-    seeds = result["seeds"]
-    return f"mean of {len(seeds)} seeds ({', '.join(map(str, seeds))})" if len(seeds) > 1 else f"seed {seeds[0]}"
+def _f1(row: dict[str, float]) -> str:
+    """F1 of a class with its interval; nothing where it has no row, and so no recall."""
+    ends = {end: row[end] for end in ("low", "high") if end in row}
+    return interval({"value": row["f1"]} | ends) if row["support"] else ""
 
 
 def zero_shot_section(results: dict[str, Result]) -> str:
@@ -204,7 +190,7 @@ def zero_shot_section(results: dict[str, Result]) -> str:
     decided = "; ".join(f"{', '.join(titles)}: {how}" for how, titles in by.items())
     trained = about["trained_on"]
     parts.append(
-        f"Brackets are 95 % bootstrap intervals over the rows; {_seeds(about)}. Decided by: {decided}. Trained for "
+        f"{how_certain(about)}. Decided by: {decided}. Trained for "
         f"{trained['steps']} steps on {trained['train_rows']} texts of corpus revision "
         f"`{trained['dataset_revision']}`; weights `{about['model_revision']}`; recipe `{about['recipe_hash']}`; "
         f"measured at commit `{about['commit'][:12]}` on {about['hardware']}."
@@ -215,7 +201,7 @@ def zero_shot_section(results: dict[str, Result]) -> str:
             "one thing:\n\n"
             f"{variants_table(results['ablations'])}"
         )
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *before([*(found for _, found in shown), *_of(results, "ablations")])])
 
 
 def variants_table(found: Result) -> str:
@@ -282,7 +268,8 @@ def readme_section(results: dict[str, dict[str, Result]]) -> str:
         rows.append([f"[`{name}`](model_cards/{name}.md)", *cells])
     left = ", ".join(f"`{name.removeprefix('emo-pillars-')}`" for name in names if name not in measured)
     unseen = ", ".join(f"{b.title} ({b.licence})" for b in BENCHMARKS.values() if b not in columns)
-    parts = [table(["model", *(f"{b.title}: {b.headline}" for b in columns)], rows)]
+    parts = [table(["model", *(f"{b.title}: {MEASURES[b.headline]}" for b in columns)], rows)]
+    parts += before([found for name in measured for of, found in results[name].items() if of in BENCHMARKS])
     if left:
         parts.append(f"With a recipe and without a result (they need a GPU, a corpus or a licence): {left}.")
     if unseen:

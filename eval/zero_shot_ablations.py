@@ -43,7 +43,8 @@ def together(runs: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:
                 if metric in found["metrics"]:
                     metrics[f"{variant}: {benchmark} {metric}"] = found["metrics"][metric]
         variants[variant] = {benchmark: {key: found.get(key) for key in ABOUT} for benchmark, found in results.items()}
-    return {"metrics": metrics, "variants": variants}
+    older = [found["measured_before"] for of in runs.values() for found in of.values() if "measured_before" in found]
+    return {"metrics": metrics, "variants": variants} | ({"measured_before": older[0]} if older else {})
 
 
 def main() -> None:

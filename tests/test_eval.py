@@ -16,7 +16,7 @@ from dataset_builder.taxonomy import LABELS
 from eval import context_use
 from eval.benchmarks import Rows, find, goemotions, own
 from eval.cards import fill, plots, read_ablations, read_results, render
-from eval.classifiers import load_seeds, result
+from eval.classifiers import load_seeds, numbers, result
 from eval.context_use import compare, strangers
 from eval.measure import decide, measure
 from eval.metrics import largest
@@ -98,7 +98,7 @@ def test_a_model_is_measured_as_a_user_loads_it(tiny_models: Path, scripted_work
     read = json.loads(path.read_text())
     assert read["support"] == len(rows.texts)
     found = read["metrics"]["macro_f1"]
-    assert read["intervals"] == "95 %, bootstrap, 2,000 resamples of 1 stories"
+    assert read["intervals"] == "95 % bootstrap intervals, 2,000 resamples of 1 stories"
     assert "low" not in found, "one story says nothing about others"
     assert read["trained_on"]["dataset_revision"] == read["data_revision"]
     assert "macro_f1_at_05" in measure(find("own"), rows.gold, [scores], [model.thresholds])
@@ -157,12 +157,13 @@ def test_both_kinds_are_measured_by_the_command_and_have_their_tables(
     assert list(isear["per_label"]) == list(BRIDGES["isear"])
     assert sum(found["support"] for found in isear["per_label"].values()) == isear["support"] == 28
     assert "micro_f1_emotions" not in isear["metrics"]
-    assert isear["intervals"] == "95 %, bootstrap, 2,000 resamples of 4 persons"
-    assert chat["intervals"] == "95 %, bootstrap, 2,000 resamples of 2 rows"
+    assert isear["intervals"] == "95 % bootstrap intervals, 2,000 resamples of 4 persons"
+    assert chat["intervals"] == "95 % bootstrap intervals, 2,000 resamples of 2 rows"
     assert 0 <= chat["metrics"]["micro_f1_emotions"]["value"] <= 1
     section = model_section(name, results[name])
-    columns = "macro-F1 | micro-F1 | macro-F1 at 0.5 | mean average precision | calibration error"
-    assert f"| benchmark | rows | {columns} |" in section
+    columns = "macro-F1 | micro-F1 | macro-F1 at 0.5 | mean average precision"
+    calibration = "class-wise calibration error | pooled calibration error | Brier skill"
+    assert f"| benchmark | rows | {columns} | {calibration} |" in section
     assert "| benchmark | rows | macro-F1 | accuracy | weighted F1 | micro-F1 of the emotions |" in section
     assert "ISEAR, 7 classes: by person" in section
     assert "| admiration |" in section
@@ -328,13 +329,45 @@ def test_ablations_stand_beside_the_published_model(tmp_path: Path) -> None:
     assert "| `goemotions-frozen` | 1 | 0.300 | 0.200 |" in section
 
 
+def test_a_card_says_what_its_figures_are() -> None:
+    draw = np.random.default_rng(0)
+    gold = np.zeros((120, 28), dtype=np.int8)
+    gold[np.arange(120), draw.integers(0, 3, 120)] = 1
+    gold[:4, 5] = 1
+    scores = np.clip(gold * 0.3 + draw.random(gold.shape) * 0.6, 0, 1)
+    stories = [f"story {row // 6}" for row in range(120)]
+    rows = Rows(["x"] * 120, None, gold, "r", "p", stories, "stories")
+    content = numbers(find("own"), rows, [scores], [np.full(28, 0.5)], "t") | {
+        "name": "m", "seeds": [1], "model_revision": "m", "recipe_hash": "h", "commit": "c", "hardware": "x",
+        "trained_on": {"steps": 1, "train_rows": 1, "dataset_revision": "r"},
+    }  # fmt: skip
+    section = model_section("m", {"own": content})
+    found = {name: content["metrics"][name] for name in ("macro_f1", "classwise_ece")}
+    assert f"{found['macro_f1']['value']:.3f} [{found['macro_f1']['low']:.3f}, " in section
+    assert f"| {found['classwise_ece']['value']:.3f} |" in section
+    assert "Brackets are 95 % bootstrap intervals, 2,000 resamples of 20 stories; seed 1." in section
+    first = content["per_label"][LABELS[0]]
+    assert f"| {LABELS[0]} | {first['f1']:.3f} [{first['low']:.3f}, {first['high']:.3f}] |" in section
+    assert f"no interval of its own: {LABELS[3]} (0), {LABELS[4]} (0), {LABELS[5]} (4), " in section
+    assert f"| {LABELS[5]} | {content['per_label'][LABELS[5]]['f1']:.3f} |" in section
+    assert f"| {LABELS[3]} |  |" in section, "without a row there is no recall, and so no F1"
+    assert f"without {LABELS[3]}, {LABELS[4]}, {LABELS[6]}" in section
+    assert "were measured before" not in section
+    older = {name: {"value": one["value"]} for name, one in content["metrics"].items() if "ece" not in name}
+    content |= {"metrics": older, "measured_before": "today's intervals", "reliability": []}
+    del content["intervals"]
+    section = model_section("m", {"own": content})
+    assert "Rows without brackets were measured before today's intervals" in section
+    assert "Brackets are" not in section
+
+
 def test_plots_are_known_by_what_they_were_drawn_from(tmp_path: Path) -> None:
     classes = {name: {"f1": 0.1 * place, "support": 20 * place} for place, name in enumerate(LABELS[:5])}
     bins = [
         {"probability": 0.1, "frequency": 0.2, "decisions": 90},
         {"probability": 0.9, "frequency": 0.8, "decisions": 9},
     ]
-    metrics = {"macro_f1": {"value": 0.2}, "ece": {"value": 0.1}}
+    metrics = {name: {"value": 0.2} for name in ("macro_f1", "ece", "classwise_ece")}
     result = {"benchmark": "own", "per_label": classes, "reliability": bins, "metrics": metrics, "support": 99}
     found = plots({"m": {"own": result}}, tmp_path)
     assert [path.name for path in found] == ["own-per-label.png", "own-reliability.png"]

@@ -9,6 +9,7 @@ import sklearn.metrics
 from eval.metrics import (
     accuracy,
     average_precision,
+    classwise_calibration_error,
     concordance,
     expected_calibration_error,
     jaccard,
@@ -122,6 +123,8 @@ def test_the_modules_of_evaluate() -> None:
     assert found["macro_f1_at_05"] == pytest.approx(macro_f1(gold, (scores >= 0.5).astype(int)))
     assert found["jaccard"] == pytest.approx(jaccard(gold, decided))
     assert found["ece"] == pytest.approx(expected_calibration_error(gold, scores), abs=1e-6)
+    assert found["classwise_ece"] == pytest.approx(classwise_calibration_error(gold, scores), abs=1e-6)
+    assert found["brier_skill"] < 0
     assert len(found["per_label"]["recall"]) == 4
     at_half = labels.compute(predictions=scores.tolist(), references=gold.tolist())
     assert at_half["macro_f1"] == at_half["macro_f1_at_05"]

@@ -256,7 +256,7 @@ def test_results_have_the_shape_of_the_others(bi_encoder: Path, raw_encoder: Pat
     assert set(content["metrics"]) == {"accuracy", "macro_f1", "weighted_f1", "macro_f1_centred"}
     assert content["beside"]["name"] == "raw"
     assert set(content["beside"]["metrics"]) == set(content["metrics"])
-    assert content["intervals"] == "95 %, bootstrap, 2,000 resamples of 4 persons"
+    assert content["intervals"] == "95 % bootstrap intervals, 2,000 resamples of 4 persons"
     assert content["prompts"] == {"query": "", "document": "emotion: "}
     assert content["seeds"] == [13]
     assert sum(found["support"] for found in content["per_label"].values()) == content["support"]

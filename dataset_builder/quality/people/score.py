@@ -118,7 +118,7 @@ def score(key: Key, answers: Sequence[Answers], name: str) -> dict[str, Any]:
         "teacher": ", ".join(key.teachers),
         "sample": key.sample,
         "seeds": [key.seed, SEED],
-        "intervals": f"95 %, bootstrap, {RESAMPLES:,} resamples of the tasks",
+        "intervals": f"95 % bootstrap intervals, {RESAMPLES:,} resamples of the tasks",
     }
 
 

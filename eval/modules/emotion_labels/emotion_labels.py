@@ -14,7 +14,8 @@ Args:
     thresholds: a threshold for each label, chosen on a development split; default: 0.5 for all.
 Returns:
     macro_f1, micro_f1, weighted_f1, jaccard, subset_accuracy (at the thresholds), macro_f1_at_05, micro_f1_at_05,
-    weighted_f1_at_05, average_precision, roc_auc, ece, and per_label: f1, precision, recall of each, in order.
+    weighted_f1_at_05, average_precision, roc_auc, classwise_ece, ece (all decisions together), brier_skill, and
+    per_label: f1, precision, recall of each, in order. Macro-F1 is over the labels that have a row.
 """
 
 
@@ -44,6 +45,8 @@ class EmotionLabels(evaluate.Metric):  # type: ignore[misc]
             "subset_accuracy": metrics.accuracy(gold, decided),
             "average_precision": metrics.average_precision(gold, scores),
             "roc_auc": metrics.roc_auc(gold, scores),
+            "classwise_ece": metrics.classwise_calibration_error(gold, scores),
+            "brier_skill": metrics.brier_skill(gold, scores),
             "ece": metrics.expected_calibration_error(gold, scores),
             "per_label": {name: values.tolist() for name, values in metrics.per_class(gold, decided).items()},
         }
