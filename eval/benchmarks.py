@@ -120,13 +120,18 @@ def grouped(bridge: str, place: str | None, config: str) -> Rows:
 
 
 def official(
-    name: str, read: Callable[[Path], tuple[Path, list[str], np.ndarray]], place: str | None, config: str
+    name: str,
+    read: Callable[[Path], tuple[Path, list[str], np.ndarray, list[str] | None]],
+    place: str | None,
+    config: str,
 ) -> Rows:
     """A test split in its makers' file."""
     if place is None:
         raise InputError(f"benchmark '{name}': give the folder of its files with --data.")
-    path, texts, gold = read(Path(place))
-    return Rows(texts, None, gold, f"{path.name} sha256 {digest_of(path)[:16]}", "official test split")
+    path, texts, gold, documents = read(Path(place))
+    units = "documents" if documents else "rows"
+    revision = f"{path.name} sha256 {digest_of(path)[:16]}"
+    return Rows(texts, None, gold, revision, "official test split", documents, units)
 
 
 def prepared(domain: str, place: str | None, config: str) -> Rows:

@@ -1,5 +1,6 @@
 """Test sets in the files that their makers distribute, each read with the line named where it is another form."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from dataset_builder.reading import named
 from dataset_builder.reading_texts import Once
 
 EMOBANK_FILE = "emobank.csv"
+OFFSETS = re.compile(r"_\d+_\d+$")  # of a sentence in its document, at the end of its id
 EMOBANK = ("id", "split", "V", "A", "D", "text")
 SEMEVAL = (  # the classes of SemEval-2018 Task 1 E-c, in the columns' order
     "anger",
@@ -28,8 +30,10 @@ SEMEVAL_TEST = "2018-E-c-En-test-gold.txt"
 GIVEN = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 
 
-def emobank(folder: Path) -> tuple[Path, list[str], np.ndarray]:
+def emobank(folder: Path) -> tuple[Path, list[str], np.ndarray, list[str]]:
     """EmoBank's test split (Buechel and Hahn 2017): its file, texts, and valence and arousal (rows, 2) from 1 to 5.
+
+    The last is the document of each sentence; headlines are documents of their own.
 
     Raises:
         InputError: the file is missing or of another form, or a row's text is empty or its id is there twice.
@@ -40,7 +44,7 @@ def emobank(folder: Path) -> tuple[Path, list[str], np.ndarray]:
     columns = {name: (name.lower(), *(["valence"] if name == "V" else [])) for name in EMOBANK}
     columns |= {"A": ("a", "arousal"), "D": ("d", "dominance"), "id": ("id", "")}
     what = f"(its header is not {','.join(EMOBANK)}). Give JULIELab/EmoBank's corpus/{path.name}, which has the split."
-    texts, ratings = [], []
+    texts, ratings, documents = [], [], []
     once = Once()
     for place, row in named(path, columns, what):
         if row["split"].strip().lower() != "test":
@@ -55,13 +59,14 @@ def emobank(folder: Path) -> tuple[Path, list[str], np.ndarray]:
         once.check(row["id"].strip(), row["text"], place)
         texts.append(row["text"])
         ratings.append(rating)
+        documents.append(OFFSETS.sub("", row["id"].strip()))
     if not texts:
         raise InputError(f"{path}: has no test rows. Give the file with the official split.")
-    return path, texts, np.array(ratings)
+    return path, texts, np.array(ratings), documents
 
 
-def semeval2018(folder: Path) -> tuple[Path, list[str], np.ndarray]:
-    """SemEval-2018 Task 1 E-c, English test with gold: its file, texts, and labels (rows, 11), 0 or 1.
+def semeval2018(folder: Path) -> tuple[Path, list[str], np.ndarray, None]:
+    """SemEval-2018 Task 1 E-c, English test with gold: its file, texts, and labels (rows, 11), 0 or 1; no documents.
 
     Raises:
         InputError: the file is missing or of another form, or a row's text is empty or its id is there twice.
@@ -83,7 +88,7 @@ def semeval2018(folder: Path) -> tuple[Path, list[str], np.ndarray]:
         once.check(row["ID"].strip(), row["Tweet"], place)
         texts.append(row["Tweet"])
         labels.append(given)
-    return path, texts, np.array(labels, dtype=np.int8).reshape(-1, len(SEMEVAL))
+    return path, texts, np.array(labels, dtype=np.int8).reshape(-1, len(SEMEVAL)), None
 
 
 def _semeval_places(folder: Path) -> list[Path]:

@@ -122,7 +122,10 @@ def test_prepared_folders_are_benchmarks(tmp_path: Path) -> None:
     assert rows.gold.tolist() == [[0, 0, 0, 1], [1, 0, 0, 0]]
     assert find("emocontext").load(str(tmp_path / "emocontext"), "contextless").contexts is None
     prepare("iemocap-6", iemocap_files(tmp_path / "i"), tmp_path / "iemocap-6")
-    assert find("iemocap-6").load(str(tmp_path / "iemocap-6"), "contextual").gold.shape == (6, 6)
+    turns = find("iemocap-6").load(str(tmp_path / "iemocap-6"), "contextual")
+    assert turns.gold.shape == (6, 6)
+    assert set(turns.clusters or ()) == {"iemocap/Ses05F_impro01", "iemocap/Ses05F_impro02"}
+    assert turns.units == "dialogues"
 
 
 def test_folders_of_another_set_are_refused(tmp_path: Path, scripted_work: Path) -> None:

@@ -35,7 +35,7 @@ def emobank_files(folder: Path) -> Path:
     rows = [
         "id,split,V,A,D,text",
         "a,train,3,3,3,left out",
-        'b,test,4.2,3.1,3,"so glad, so very"',
+        'b_1_20_37,test,4.2,3.1,3,"so glad, so very"',
         "c,test,2,3,3,awful",
     ]
     (folder / "emobank.csv").write_text("\n".join(rows) + "\n")
@@ -89,6 +89,8 @@ def test_valence_by_hand(tmp_path: Path) -> None:
     rows = find("emobank").load(str(emobank_files(tmp_path)), "contextless")
     assert rows.texts == ["so glad, so very", "awful"]
     assert rows.gold.tolist() == [[4.2, 3.1], [2.0, 3.0]]
+    assert rows.clusters == ["b_1", "c"]
+    assert rows.units == "documents"
     told = np.concatenate([scores_of("joy"), scores_of("anger")])
     assert measure(find("emobank"), rows.gold, [told], [HALF])["pearson_valence"]["value"] == pytest.approx(1)
 

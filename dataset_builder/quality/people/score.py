@@ -1,7 +1,8 @@
 """What annotators' answers say about the teacher and about each other (paper A, human evaluation).
 
 Intervals are those of `dataset_builder.statistics`: tasks are drawn again, not answers, as the answers to one task hang
-together. Of shares they hold the true value as often as they say (tested).
+together. Of shares they hold the true value as often as they say (tested); of the mean of the labels' kappas, which is
+not linear in the tasks, in .91 and .92 of 300 simulations of 200 and 500 tasks, of alpha in .93 and .94.
 """
 
 from collections.abc import Callable, Mapping, Sequence
