@@ -20,9 +20,9 @@ class InputError(Exception):
 
 
 class Strict(BaseModel):
-    """Base of every recipe: frozen, and an unknown key is an error."""
+    """Base of every recipe: frozen; an unknown key or a number that is not finite is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
 
 class _RecipeLoader(yaml.SafeLoader):

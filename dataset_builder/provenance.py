@@ -38,7 +38,9 @@ def digest_of(path: Path) -> str:
 
 
 def without_place(argument: str) -> str:
-    """An argument as others can use it: of a path outside the repository the last part."""
+    """An argument as others can use it: a path from the repository on, and of one outside it the last part."""
+    if Path(argument).is_absolute() and Path(argument).is_relative_to(Path.cwd()):
+        return Path(argument).relative_to(Path.cwd()).as_posix()
     name, equals, place = argument.partition("=")  # NAME=PLACE
     if not (equals and place.startswith(("/", "~", ".."))):
         name, equals, place = "", "", argument
@@ -51,6 +53,6 @@ def write_result(content: dict[str, Any], out: Path, name: str, benchmark: str) 
     path = out / name / f"{benchmark}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     temporary.replace(path)
     return path

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from datasets import DatasetDict, load_dataset
-from datasets.exceptions import DatasetNotFoundError
-from huggingface_hub.errors import HfHubHTTPError
+from datasets import DatasetDict
 
 from dataset_builder.bridges import BRIDGES, native_scores
+from dataset_builder.data_sets import check_label_numbers, checked_rows, read_data_set, row_name
 from dataset_builder.domains.goemotions import PROTOCOL, comments, split_files
-from dataset_builder.inputs import InputError, fingerprint, first_line
+from dataset_builder.inputs import InputError, fingerprint
 from dataset_builder.provenance import digest_of
 from dataset_builder.reading import json_file
 from dataset_builder.taxonomy import LABELS
@@ -143,32 +142,36 @@ def prepared(domain: str, place: str | None, config: str) -> Rows:
     if manifest.get("domain") != domain:
         raise InputError(f"{place}: holds {manifest.get('domain', 'no domain set')}. Give a folder of `{command}`.")
     own_config = next(iter(manifest["rows"]))
-    rows = load_splits(place, own_config, None)["test"]
-    contexts = list(rows["context"]) if own_config == config == "contextual" else None
+    data = read_data_set(place, own_config)
+    contextual = own_config == config == "contextual"
+    rows = checked_rows(data, "test", contextual=contextual, labels="own_label")
     index = {name: position for position, name in enumerate(BRIDGES[domain])}
     gold = np.zeros((len(rows), len(index)), dtype=np.int8)
     for row, names in enumerate(rows["own_label"]):
+        if names is None or any(name not in index for name in names):
+            raise InputError(
+                f"{data}: test {row_name(rows, row)} has the classes {names}; those of {domain} are "
+                f"{', '.join(index)}. Make the folder again."
+            )
         gold[row, [index[name] for name in names]] = 1
+    contexts = list(rows["context"]) if contextual else None
     units, own_part = HANG_TOGETHER.get(domain, ("rows", None))
     clusters = [own_part.sub("", row_id) for row_id in rows["id"]] if own_part else None
-    revision, protocol = str(manifest["revision"]), str(manifest["protocol"])
-    return Rows(list(rows["text"]), contexts, gold, revision, protocol, clusters, units)
+    return Rows(list(rows["text"]), contexts, gold, data.revision, str(manifest["protocol"]), clusters, units)
 
 
 def own(place: str | None, config: str) -> Rows:
     """The test split of the corpus that a model was trained on, in the model's own config."""
     if place is None:
         raise InputError("benchmark 'own': give the corpus, a folder or Hub id, with --data.")
-    corpus = load_splits(place, config, None)
-    if "test" not in corpus:
-        raise InputError(f"data set '{place}', config '{config}': has no test rows. Build it from more stories.")
-    rows = corpus["test"]
+    data = read_data_set(place, config)
+    rows = checked_rows(data, "test", contextual=config == "contextual")
+    check_label_numbers(data, "test")
     contexts = list(rows["context"]) if config == "contextual" else None
-    revision = str(_manifest(Path(place)).get("revision", place))
     protocol, labels = "the corpus's own test split", multi_hot(rows["labels"])
     if "narrative_id" not in rows.column_names:
-        return Rows(list(rows["text"]), contexts, labels, revision, protocol)
-    return Rows(list(rows["text"]), contexts, labels, revision, protocol, list(rows["narrative_id"]), "stories")
+        return Rows(list(rows["text"]), contexts, labels, data.revision, protocol)
+    return Rows(list(rows["text"]), contexts, labels, data.revision, protocol, list(rows["narrative_id"]), "stories")
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -181,14 +184,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def load_splits(place: str, config: str, revision: str | None) -> DatasetDict:
-    """`load_dataset` with a clear error. Raises InputError when nothing there loads."""
-    try:
-        return load_dataset(place, config, revision=revision)
-    except (DatasetNotFoundError, FileNotFoundError, ValueError, ConnectionError, HfHubHTTPError) as error:
-        raise InputError(
-            f"data set '{place}', config '{config}': does not load ({first_line(error)}). Give a folder with "
-            "--data, or check the network and HF_ENDPOINT."
-        ) from None
+    """The splits of a config of a folder or Hub data set. Raises InputError when nothing there loads."""
+    return read_data_set(place, config, revision).splits
 
 
 def multi_hot(labels: list[list[int]]) -> np.ndarray:

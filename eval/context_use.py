@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from dataset_builder.data_sets import check_label_numbers, checked_rows, read_data_set
 from dataset_builder.inputs import InputError, run_command
 from dataset_builder.provenance import RESULTS, provenance, write_result
 from dataset_builder.reading import json_lines
 from dataset_builder.statistics import between
-from eval.benchmarks import load_splits, multi_hot
+from eval.benchmarks import multi_hot
 from eval.measure import about_intervals, over_seeds
 from eval.metrics import Measure, bootstrap, macro_f1, micro_f1
 from eval.predict import load_model, probabilities
@@ -94,10 +95,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
     needs = read_needs(args.needs) if args.needs else {}
-    splits = load_splits(args.data, "contextual", None)
-    if args.split not in splits:
-        raise InputError(f"data set '{args.data}': has no split '{args.split}', but {', '.join(splits)}.")
-    rows = splits[args.split]
+    data = read_data_set(args.data, "contextual")
+    rows = checked_rows(data, args.split, contextual=True)
+    check_label_numbers(data, args.split)
     model = load_model(args.model)
     texts, contexts = list(rows["text"]), list(rows["context"])
     stories = list(rows["narrative_id"])

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from dataset_builder.data_sets import checked_rows, read_data_set
 from dataset_builder.inputs import InputError
 from dataset_builder.reading import lines
 from dataset_builder.taxonomy import EMOTIONS, LABELS
-from eval.benchmarks import Kind, load_splits
+from eval.benchmarks import Kind
 from eval.benchmarks import find as find_benchmark
 from eval.label_sets import find_set, label_sets
 
@@ -65,7 +66,8 @@ def descriptors(place: str | None) -> Task:
     """
     if place is None:
         raise InputError("benchmark 'descriptors': give the corpus, a folder or Hub id, with --data.")
-    rows = load_splits(place, "descriptors", None)["validation"]
+    data = read_data_set(place, "descriptors")
+    rows = checked_rows(data, "validation", contextual=False, labels="descriptors")
     index = {name: column for column, name in enumerate(LABELS)}
     gold = np.zeros((len(rows), len(LABELS)), dtype=np.int8)
     for row, found in enumerate(rows["descriptors"]):
@@ -82,7 +84,7 @@ def descriptors(place: str | None) -> Task:
     chosen, sources = [texts[row] for row in kept], list(rows["narrative_id"])
     clusters = [sources[row] for row in kept]
     return Task(
-        "several", chosen, labels, defined, gold[np.ix_(kept, columns)], str(place), protocol, clusters, "sources"
+        "several", chosen, labels, defined, gold[np.ix_(kept, columns)], data.revision, protocol, clusters, "sources"
     )
 
 

@@ -6,16 +6,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import DatasetDict
 from transformers import PreTrainedTokenizerBase
 
+from dataset_builder.data_sets import DataSet, check_columns, check_scores, check_texts, read_data_set, row_name
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
 from train.bi_model import Ids
 from train.bi_recipe import BiEncoderRecipe
-from train.data import check_labels, load_splits
+from train.data import COLUMNS, SPLITS, check_labels
 
 Weighted = dict[str, float]
+DESCRIPTORS = {"text": COLUMNS["text"], "descriptors": "a list of {text, weight from 0 to 1}"}
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,17 @@ class Batch:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Texts of both splits with their descriptors, none without any; how many had none; the data's revision."""
+    """Texts of both splits with their descriptors, none without any; how many had none; what was read."""
 
     train: list[tuple[str, Weighted]]
     validation: list[tuple[str, Weighted]]
     without_descriptors: int
-    revision: str
+    data: DataSet
+
+    @property
+    def revision(self) -> str:
+        """The data's."""
+        return self.data.revision
 
 
 def load_pairs(recipe: BiEncoderRecipe, place: str | None) -> Corpus:
@@ -54,34 +60,53 @@ def load_pairs(recipe: BiEncoderRecipe, place: str | None) -> Corpus:
     Raises:
         InputError: nothing there that loads, a split is missing, or no text has descriptors of enough weight.
     """
-    where = place or recipe.dataset
-    config = "descriptors" if recipe.targets == "descriptors" else "contextless"
-    splits, revision = load_splits(where, config, recipe.dataset_revision)
-    if recipe.targets == "labels":
-        check_labels(splits, where)
-    found = {split: _weighted(splits, split, recipe) for split in ("train", "validation")}
+    labels = recipe.targets == "labels"
+    data = read_data_set(place or recipe.dataset, "contextless" if labels else "descriptors", recipe.dataset_revision)
+    wanted = {name: COLUMNS[name] for name in ("text", "scores", "labels")} if labels else DESCRIPTORS
+    for split in SPLITS:
+        check_columns(data, split, wanted)
+        check_texts(data, split, "text")
+        if labels:
+            check_scores(data, split)
+    if labels:
+        check_labels(data)
+    found = {split: _weighted(data, split, recipe) for split in SPLITS}
     kept = {split: [pair for pair in pairs if pair[1]] for split, pairs in found.items()}
     for split, pairs in kept.items():
         if not pairs:
             raise InputError(
-                f"data set '{where}', config '{config}': no {split} text has a descriptor of weight "
-                f"{recipe.keep_at} or more. Lower 'keep_at'."
+                f"{data}: no {split} text has a descriptor of weight {recipe.keep_at} or more. Lower 'keep_at'."
             )
     return Corpus(
         _drawn(kept["train"], recipe.rows, recipe.seed),
         _drawn(kept["validation"], recipe.validation_rows, recipe.seed),
         len(found["train"]) - len(kept["train"]),
-        revision,
+        data,
     )
 
 
-def _weighted(splits: DatasetDict, split: str, recipe: BiEncoderRecipe) -> list[tuple[str, Weighted]]:
-    rows = splits[split]
+def _weighted(data: DataSet, split: str, recipe: BiEncoderRecipe) -> list[tuple[str, Weighted]]:
+    rows = data.rows(split)
     if recipe.targets == "labels":
         lists = [[(LABELS[i], float(score)) for i, score in enumerate(scores)] for scores in rows["scores"]]
     else:
-        lists = [[(one["text"], float(one["weight"])) for one in found] for found in rows["descriptors"]]
+        lists = [_descriptors(data, split, row, found) for row, found in enumerate(rows["descriptors"])]
     return [(text, merged(found, recipe.keep_at)) for text, found in zip(rows["text"], lists, strict=True)]
+
+
+def _descriptors(data: DataSet, split: str, row: int, found: Any) -> list[tuple[str, float]]:
+    """The texts and weights of a row's descriptors. Raises InputError where one is not a text with a weight."""
+    try:
+        pairs = [(one["text"], float(one["weight"])) for one in found]
+    except (TypeError, KeyError, ValueError):
+        pairs = [("", -1.0)]
+    for text, weight in pairs:
+        if not isinstance(text, str) or not 0 <= weight <= 1:  # NaN is neither
+            raise InputError(
+                f"{data}: {split} {row_name(data.rows(split), row)} has a descriptor that is not a text with a weight "
+                "from 0 to 1. Mend or delete the row."
+            )
+    return pairs
 
 
 def merged(found: Sequence[tuple[str, float]], keep_at: float) -> Weighted:

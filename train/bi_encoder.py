@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import get_scheduler
 
-from dataset_builder.inputs import InputError, fingerprint, run_command
+from dataset_builder.inputs import run_command
 from train.averaging import average_with, other_weights
 from train.bi_data import (
     CollatePairs,
@@ -36,12 +35,13 @@ from train.bi_data import (
 from train.bi_model import PROBABILITY, BiEncoder, Ids, load_model, parameter_groups, save_encoder
 from train.bi_recipe import BiEncoderRecipe
 from train.cached import backward, embed_all
-from train.checkpoint import Progress, forget, go_on, is_kept, keep, moving_average
+from train.checkpoint import Checkpoints, Progress, finite, forget, found_checkpoint, moving_average
 from train.command import SHOWN_EVERY, train_by_arguments
 from train.contrastive import fit_scale, loss_of
 from train.data import LengthGroupedBatches
+from train.launch import start_process
 from train.projection import fit_projection, project
-from train.save import RECORD, libraries, write_record
+from train.save import RECORD, identity, libraries, read_by, write_record
 
 
 def train(
@@ -53,6 +53,7 @@ def train(
     resume: bool = False,
     keep_every: int | None = None,
     tracker: str | None = None,
+    base_model: str | None = None,
 ) -> dict[str, Any]:
     """Train by a recipe and save a folder that `SentenceTransformer` loads.
 
@@ -62,20 +63,21 @@ def train(
         resume: go on from the checkpoint in `output_dir`, if there is one.
         keep_every: updates from one checkpoint to the next, besides those after every epoch.
         tracker: one of `train.command.TRACKERS`; TensorBoard writes to `output_dir`, trackio to its own local folder.
+        base_model: a folder or Hub id, instead of the recipe's.
 
     Returns:
         The training record that is saved beside the weights (`training.json`).
     """
     # --- seed
-    accelerator = Accelerator(mixed_precision=recipe.mixed_precision, log_with=tracker, project_dir=str(output_dir))
-    set_seed(recipe.seed)
-    started, recipe_hash = time.monotonic(), fingerprint(recipe.model_dump(mode="json"))
+    accelerator, threads = start_process(recipe, tracker, output_dir)
+    started = time.monotonic()
 
     # --- data
     corpus = load_pairs(recipe, data)
 
     # --- model
-    tokenizer, model = load_model(recipe)
+    tokenizer, model = load_model(recipe, base_model)
+    of_inputs = read_by(recipe, base_model, corpus.data)
     others, averaged = other_weights(model.encoder, recipe)
     contrast = loss_of(recipe)
 
@@ -108,11 +110,12 @@ def train(
     average = moving_average(model, recipe.ema_decay)
     measured: Any = average.module if average else model
     progress = Progress()
-    accelerator.register_for_checkpointing(progress, schedule, *([average] if average else []))
-    if resume and is_kept(output_dir):
-        go_on(accelerator, output_dir, recipe_hash)
+    of = identity(recipe, base_model, corpus.data)
+    checkpoints = Checkpoints(accelerator, output_dir, of, progress, schedule, average)
+    if found_checkpoint(output_dir, resume=resume, shown=accelerator.is_main_process):
+        checkpoints.go_on()
     if tracker:
-        accelerator.init_trackers(recipe.name, config={"recipe_hash": recipe_hash})
+        accelerator.init_trackers(recipe.name, config={"recipe_hash": of_inputs["recipe_hash"]})
 
     # --- steps
     shown = accelerator.is_main_process
@@ -148,7 +151,7 @@ def train(
                 accelerator.log(logged | {"temperature": temperature, "bias": bias}, step=progress.updates)
             if keep_every and progress.updates % keep_every == 0:
                 since = progress.spend(since)
-                keep(accelerator, output_dir, recipe_hash)
+                checkpoints.keep()
             if progress.updates == updates:
                 break
         progress.spend(since)
@@ -156,14 +159,12 @@ def train(
         # --- evaluate
         progress.epoch, progress.batch = progress.epoch + 1, 0
         score = evaluate(measured, dev_rows, label_ids, accelerator, recipe)
-        progress.offer(score, measured)
+        progress.offer(finite(score, f"epoch {progress.epoch}: the loss on the validation split"), measured)
         accelerator.log({f"validation {recipe.best_by}": score}, step=progress.updates)
         if progress.updates < updates:
-            keep(accelerator, output_dir, recipe_hash)
+            checkpoints.keep()
     bar.close()
-    if not progress.weights:
-        raise InputError(f"{recipe.name}: the loss on the validation split is not finite. Lower the learning rates.")
-    model.load_state_dict(progress.weights, strict=False)
+    progress.restore(model)
 
     # --- average and project
     average_with(accelerator.unwrap_model(model).encoder, others)
@@ -177,11 +178,7 @@ def train(
 
     # --- save
     record = {
-        "name": recipe.name,
-        "recipe_hash": recipe_hash,
-        "recipe": recipe.model_dump(mode="json"),
-        "dataset": data or recipe.dataset,
-        "dataset_revision": corpus.revision,
+        **of_inputs,
         **counts(corpus, words),
         "steps": progress.updates,
         "epochs": progress.epoch,
@@ -192,6 +189,8 @@ def train(
         "reference_texts": len(reference),
         "samples_per_second": round(progress.samples / max(progress.seconds, 1e-9), 1),
         "seconds": round(time.monotonic() - started, 1),
+        "processes": accelerator.num_processes,
+        "threads": threads,
         "libraries": libraries(),
     }
     if accelerator.is_main_process:

@@ -65,13 +65,16 @@ def embed(model: BiEncoder, rows: Sequence[Ids]) -> torch.Tensor:
     return embedded
 
 
-def load_model(recipe: BiEncoderRecipe) -> tuple[PreTrainedTokenizerBase, BiEncoder]:
+def load_model(recipe: BiEncoderRecipe, place: str | None = None) -> tuple[PreTrainedTokenizerBase, BiEncoder]:
     """Tokenizer and bi-encoder of a recipe, before training.
+
+    Args:
+        place: the base model, a folder or Hub id, instead of the recipe's.
 
     Raises:
         InputError: the base model does not load, is too short for the recipe, or has no layer left to train.
     """
-    tokenizer, encoder = load_base(recipe, AutoModel, {})
+    tokenizer, encoder = load_base(recipe, AutoModel, {}, place)
     if recipe.frozen_layers:
         freeze(encoder, recipe)
     return tokenizer, BiEncoder(encoder, recipe, tokenizer.pad_token_id)

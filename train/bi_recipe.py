@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from dataset_builder.inputs import Strict
-from train.recipe import NotNegative, Positive, Rate, Share
+from train.recipe import NotNegative, Positive, Rate, Seed, Share
 
 
 class Projection(Strict):
@@ -30,7 +30,7 @@ class BiEncoderRecipe(Strict):
     dataset: str
     dataset_revision: str | None = None
     max_length: Positive = 128
-    seed: int = 13
+    seed: Seed = 13
 
     # the data
     targets: Literal["descriptors", "labels"] = "descriptors"  # labels: the 28 of config `contextless`, an ablation

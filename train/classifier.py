@@ -10,20 +10,21 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DataLoaderConfiguration, set_seed
+from accelerate.utils import DataLoaderConfiguration
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import get_scheduler
 
-from dataset_builder.inputs import InputError, fingerprint, run_command
+from dataset_builder.inputs import InputError, run_command
 from dataset_builder.statistics import classwise_calibration_error
-from train.checkpoint import Progress, forget, go_on, is_kept, keep, moving_average
+from train.checkpoint import Checkpoints, Progress, finite, forget, found_checkpoint, moving_average, plain
 from train.command import SHOWN_EVERY, train_by_arguments
-from train.data import Collate, LengthGroupedBatches, load_corpus, tokenise
+from train.data import SPLITS, Collate, LengthGroupedBatches, read_corpus, tokenise
+from train.launch import start_process
 from train.losses import loss_of
 from train.model import fit_head, load_model, parameter_groups, with_lora
 from train.recipe import ClassifierRecipe
-from train.save import as_thresholds, libraries, save, take_up
+from train.save import as_thresholds, identity, libraries, read_by, save, take_up
 from train.thresholds import Calibration, calibrate, calibration_error, choose_thresholds, global_threshold, macro_f1
 
 
@@ -36,6 +37,7 @@ def train(
     resume: bool = False,
     keep_every: int | None = None,
     tracker: str | None = None,
+    base_model: str | None = None,
 ) -> dict[str, Any]:
     """Train by a recipe and save a folder that `pipeline("text-classification")` loads.
 
@@ -45,41 +47,42 @@ def train(
         resume: go on from the checkpoint in `output_dir`, if there is one.
         keep_every: updates from one checkpoint to the next, besides those after every epoch.
         tracker: one of `train.command.TRACKERS`; TensorBoard writes to `output_dir`, trackio to its own local folder.
+        base_model: a folder or Hub id, instead of the recipe's.
 
     Returns:
         The training record that is saved beside the weights (`training.json`).
     """
     # --- seed
-    accelerator = Accelerator(
+    accelerator, threads = start_process(
+        recipe,
+        tracker,
+        output_dir,
         gradient_accumulation_steps=recipe.gradient_accumulation_steps,
-        mixed_precision=recipe.mixed_precision,
         dataloader_config=DataLoaderConfiguration(split_batches=True),
-        log_with=tracker,
-        project_dir=str(output_dir),
     )
     if recipe.batch_size % accelerator.num_processes:
         raise InputError(
             f"{recipe.name}: 'batch_size' {recipe.batch_size} does not divide by {accelerator.num_processes} processes."
         )
-    set_seed(recipe.seed)
-    started, recipe_hash = time.monotonic(), fingerprint(recipe.model_dump(mode="json"))
+    started = time.monotonic()
 
     # --- data
-    corpus, data_revision = load_corpus(recipe, data)
+    corpus = read_corpus(recipe, data)
 
     # --- model
-    tokenizer, model = load_model(recipe)
+    tokenizer, model = load_model(recipe, base_model)
+    read = read_by(recipe, base_model, corpus)
     loss_function = loss_of(recipe)
 
     # --- batches
-    train_rows, dev_rows = (tokenise(corpus[split], tokenizer, recipe) for split in ("train", "validation"))
+    train_rows, dev_rows = (tokenise(corpus.rows(split), tokenizer, recipe) for split in SPLITS)
     lengths = [len(row["input_ids"]) for row in train_rows]
     batches = LengthGroupedBatches(lengths, recipe.batch_size, recipe.seed)
     # A loader draws from its generator whenever it starts; the global one is dropout's alone, so that runs go on alike.
     common: dict[str, Any] = {"collate_fn": Collate(tokenizer), "generator": torch.Generator()}
     train_loader = DataLoader(train_rows, batch_sampler=batches, **common)
     dev_loader = DataLoader(dev_rows, batch_size=recipe.batch_size * 4, **common)
-    going_on = resume and is_kept(output_dir)
+    going_on = found_checkpoint(output_dir, resume=resume, shown=accelerator.is_main_process)
     if recipe.fit_head and not going_on:
         by_length = [train_rows[row] for row in np.argsort(lengths, kind="stable")]
         model.to(accelerator.device)
@@ -99,16 +102,17 @@ def train(
     updates = recipe.epochs * -(-len(train_loader) // recipe.gradient_accumulation_steps) * recipe.train_encoder
     updates = min(updates, max_steps or updates)
     schedule = get_scheduler(recipe.schedule, optimiser, round(recipe.warmup_share * updates), updates)
-    average = moving_average(accelerator.unwrap_model(model), recipe.ema_decay)
+    average = moving_average(model, recipe.ema_decay)
     measured = average.module if average else model
     progress = Progress()
-    accelerator.register_for_checkpointing(progress, schedule, *([average] if average else []))
+    of = identity(recipe, base_model, corpus)
+    checkpoints = Checkpoints(accelerator, output_dir, of, progress, schedule, average)
     if going_on:
-        go_on(accelerator, output_dir, recipe_hash)
+        checkpoints.go_on()
     if tracker:
-        accelerator.init_trackers(recipe.name, config={"recipe_hash": recipe_hash})
+        accelerator.init_trackers(recipe.name, config={"recipe_hash": read["recipe_hash"]})
     if recipe.fit_head and not going_on:
-        progress.offer(evaluate(measured, dev_loader, accelerator, recipe), accelerator.unwrap_model(measured))
+        progress.offer(evaluate(measured, dev_loader, accelerator, recipe), measured)
 
     # --- steps
     shown = accelerator.is_main_process
@@ -134,7 +138,7 @@ def train(
             schedule.step()
             progress.updates += 1
             if average:
-                average.update_parameters(accelerator.unwrap_model(model))
+                average.update_parameters(plain(model))
             bar.update()
             if progress.updates % SHOWN_EVERY == 0 or progress.updates == updates:
                 mean = progress.mean_loss(accelerator)
@@ -142,7 +146,7 @@ def train(
                 accelerator.log({"loss": mean, "learning_rate": schedule.get_last_lr()[0]}, step=progress.updates)
             if keep_every and progress.updates % keep_every == 0:
                 since = progress.spend(since)
-                keep(accelerator, output_dir, recipe_hash)
+                checkpoints.keep()
             if progress.updates == updates:
                 break
         progress.spend(since)
@@ -150,25 +154,19 @@ def train(
         # --- evaluate
         progress.epoch, progress.batch = progress.epoch + 1, 0
         score = evaluate(measured, dev_loader, accelerator, recipe)
-        progress.offer(score, accelerator.unwrap_model(measured))
+        progress.offer(finite(score, f"epoch {progress.epoch}: the loss on the validation split"), measured)
         accelerator.log({f"validation {recipe.best_by}": score}, step=progress.updates)
         if progress.updates < updates:
-            keep(accelerator, output_dir, recipe_hash)
+            checkpoints.keep()
     bar.close()
-    if not progress.weights:
-        raise InputError(f"{recipe.name}: the loss on the validation split is not finite. Lower the learning rates.")
     best = accelerator.unwrap_model(model, keep_torch_compile=False)
-    best.load_state_dict(progress.weights, strict=False)
+    progress.restore(best)
     logits, gold = predict(best, dev_loader, accelerator)
     calibrated, found = decide(logits, gold >= recipe.hard_at, recipe)
 
     # --- save
     record = {
-        "name": recipe.name,
-        "recipe_hash": recipe_hash,
-        "recipe": recipe.model_dump(mode="json"),
-        "dataset": data or recipe.dataset,
-        "dataset_revision": data_revision,
+        **read,
         "train_rows": len(train_rows),
         "validation_rows": len(dev_rows),
         "steps": progress.updates,
@@ -178,6 +176,8 @@ def train(
         **found,
         "samples_per_second": round(progress.samples / max(progress.seconds, 1e-9), 1),
         "seconds": round(time.monotonic() - started, 1),
+        "processes": accelerator.num_processes,
+        "threads": threads,
         "libraries": libraries(),
     }
     if accelerator.is_main_process:

@@ -22,6 +22,7 @@ def train_by_arguments(
     parser = argparse.ArgumentParser(prog=f"accelerate launch -m {module}", description="Trains a model by a recipe.")
     parser.add_argument("--recipe", required=True, help="a file of train/recipes/")
     parser.add_argument("--data", help="the corpus: a folder or Hub id, instead of the recipe's")
+    parser.add_argument("--base-model", help="a folder or Hub id, instead of the recipe's")
     parser.add_argument("--output-dir", type=Path, help="default: work/models/<name of the recipe>")
     parser.add_argument("--seed", type=int, help="another seed than the recipe's, for a repetition")
     parser.add_argument("--max-steps", type=int, help="stop after so many optimiser steps (smoke runs)")
@@ -34,7 +35,10 @@ def train_by_arguments(
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}: give 1 or more.")
     if args.seed is not None:
+        if not 0 <= args.seed < 2**32:
+            raise InputError(f"--seed {args.seed}: give one from 0 to {2**32 - 1}.")
         recipe = recipe.model_copy(update={"seed": args.seed})
     output_dir = args.output_dir or Path("work/models") / recipe.name
     switches = {"resume": args.resume, "keep_every": args.keep_every, "tracker": args.tracker}
+    switches["base_model"] = args.base_model
     return recipe, output_dir, train(recipe, args.data, output_dir, args.max_steps, **switches)

@@ -1,24 +1,34 @@
 """From a published corpus to batches of token ids with targets."""
 
-import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import torch
-from datasets import DatasetDict, load_dataset
-from datasets.exceptions import DatasetNotFoundError
-from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError
+from datasets import DatasetDict
 from torch.utils.data import BatchSampler
 from transformers import PreTrainedTokenizerBase
 
-from dataset_builder.inputs import InputError, first_line
+from dataset_builder.data_sets import (
+    DataSet,
+    check_columns,
+    check_label_numbers,
+    check_scores,
+    check_texts,
+    read_data_set,
+)
+from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
 from train.recipe import ClassifierRecipe
 
 POOL = 50  # batches that are sorted by length together
+SPLITS = ("train", "validation")
+COLUMNS = {
+    "text": "what is classified",
+    "context": "the situation that the text is said in",
+    "scores": f"{len(LABELS)} numbers from 0 to 1, one for each label in the order of dataset_builder/taxonomy.py",
+    "labels": "the numbers of the labels, with their names (ClassLabel)",
+}
 
 
 class Example(TypedDict):
@@ -30,53 +40,53 @@ class Example(TypedDict):
 
 
 def load_corpus(recipe: ClassifierRecipe, place: str | None) -> tuple[DatasetDict, str]:
-    """The corpus's splits, and its revision: the Hub's commit, or a built folder's hash.
+    """The splits of `read_corpus`, and the data's revision."""
+    data = read_corpus(recipe, place)
+    return data.splits, data.revision
+
+
+def read_corpus(recipe: ClassifierRecipe, place: str | None) -> DataSet:
+    """The corpus of a recipe, whose train and validation rows are whole.
 
     Args:
         place: a folder or Hub id instead of the recipe's.
 
     Raises:
-        InputError: nothing there that loads, a split is missing, or the labels are in another order than ours.
+        InputError: nothing there that loads, a split or column is missing, the labels are in another order than ours,
+            a row has no text, no label or a wrong score, or no validation row has a label.
     """
-    where = place or recipe.dataset
-    corpus, revision = load_splits(where, recipe.config, recipe.dataset_revision)
-    check_labels(corpus, where)
-    return corpus, revision
+    data = read_data_set(place or recipe.dataset, recipe.config, recipe.dataset_revision)
+    wanted = {name: words for name, words in COLUMNS.items() if name != "context" or recipe.config == "contextual"}
+    for split in SPLITS:
+        check_columns(data, split, wanted)
+        for column in {"text", "context"} & set(wanted):
+            check_texts(data, split, column)
+        check_scores(data, split)
+    check_labels(data)
+    for split in SPLITS:
+        check_label_numbers(data, split)
+    _check_positives(data, recipe)
+    return data
 
 
-def load_splits(where: str, config: str, revision: str | None) -> tuple[DatasetDict, str]:
-    """A config's splits, of which train and validation have rows, and its revision.
-
-    Raises:
-        InputError: nothing there that loads, or a split is missing.
-    """
-    try:
-        corpus = load_dataset(where, config, revision=revision)
-    except (DatasetNotFoundError, FileNotFoundError, ValueError, ConnectionError, HfHubHTTPError) as error:
+def check_labels(data: DataSet) -> None:
+    """Raises InputError where a corpus has its labels in another order than ours, or does not name them."""
+    names = getattr(getattr(data.rows("train").features.get("labels"), "feature", None), "names", None)
+    if names is None or tuple(names) != LABELS:
+        why = "have no names" if names is None else "are not the 28 in their order"
         raise InputError(
-            f"data set '{where}', config '{config}': does not load ({first_line(error)}). Build one "
-            "with `make demo`, or give a folder or Hub id with --data."
-        ) from None
-    for split in ("train", "validation"):
-        if split not in corpus or not len(corpus[split]):
-            raise InputError(f"data set '{where}', config '{config}': has no {split} rows. Use more stories.")
-    return corpus, _revision(where, revision)
-
-
-def check_labels(corpus: DatasetDict, where: str) -> None:
-    """Raises InputError where a corpus has its labels in another order than ours."""
-    names = tuple(corpus["train"].features["labels"].feature.names)
-    if names != LABELS:
-        raise InputError(
-            f"data set '{where}': its labels are not the 28 of dataset_builder/taxonomy.py in their order."
+            f"{data}: its labels {why}. Name those of dataset_builder/taxonomy.py in the README's dataset_info."
         )
 
 
-def _revision(where: str, revision: str | None) -> str:
-    manifest = Path(where) / "manifest.json"
-    if manifest.exists():
-        return str(json.loads(manifest.read_text(encoding="utf-8"))["revision"])
-    return "unknown" if Path(where).exists() else str(HfApi().dataset_info(where, revision=revision).sha)
+def _check_positives(data: DataSet, recipe: ClassifierRecipe) -> None:
+    """Raises InputError where no validation row has a label, or no train row has one and targets are hard."""
+    for split in SPLITS if recipe.targets == "hard" else SPLITS[1:]:
+        if not (np.asarray(data.rows(split)["scores"], dtype=np.float32) >= recipe.hard_at).any():
+            raise InputError(
+                f"{data}: no {split} row has a label: none of its scores is {recipe.hard_at:g} ('hard_at') or more. "
+                "Thresholds are fitted to such rows. Use more stories, or lower 'hard_at'."
+            )
 
 
 def tokenise(rows: Any, tokenizer: PreTrainedTokenizerBase, recipe: ClassifierRecipe) -> list[Example]:
@@ -150,14 +160,16 @@ class Collate:
     """Pads a batch to its longest row: ids, mask and token types (batch, length), targets (batch, 28)."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        self._pad = tokenizer.pad_token_id
+        self._pad, self._pad_type = tokenizer.pad_token_id, tokenizer.pad_token_type_id
+        self._left = tokenizer.padding_side == "left"
 
     def __call__(self, examples: list[Example]) -> dict[str, torch.Tensor]:
         """Stack the examples of a batch."""
         longest = max(len(example["input_ids"]) for example in examples)
 
         def padded(rows: list[list[int]], value: int) -> torch.Tensor:
-            return torch.tensor([row + [value] * (longest - len(row)) for row in rows])
+            filled = ((row, [value] * (longest - len(row))) for row in rows)
+            return torch.tensor([fill + row if self._left else row + fill for row, fill in filled])
 
         ids = [example["input_ids"] for example in examples]
         batch = {
@@ -166,5 +178,5 @@ class Collate:
             "targets": torch.tensor([example["targets"] for example in examples]),
         }
         if "token_type_ids" in examples[0]:
-            batch["token_type_ids"] = padded([example["token_type_ids"] for example in examples], 0)
+            batch["token_type_ids"] = padded([example["token_type_ids"] for example in examples], self._pad_type)
         return batch

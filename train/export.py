@@ -29,6 +29,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from dataset_builder.inputs import InputError, first_line, run_command
 from train.lean_graph import ARCHITECTURES, LeanClassifier
+from train.model import positions
 from train.save import weights_digest
 
 FOLDER = "onnx"
@@ -105,9 +106,9 @@ def load(folder: Path) -> tuple[Any, Any]:
     if not (folder / "config.json").exists():
         raise InputError(f"model folder '{folder}': has no config.json. Train a model into it, or check --model.")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         model, found = AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype=torch.float32, output_loading_info=True
+            folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise InputError(f"model folder '{folder}': does not load ({first_line(error)}). Train it again.") from None
@@ -179,8 +180,7 @@ def _lean(
 
 
 def _batches(tokenizer: Any, model: Any) -> list[Any]:
-    positions = model.config.max_position_embeddings - 2  # roberta and mpnet count them from 2
-    longest = min(tokenizer.model_max_length, LONGEST, positions)
+    longest = min(tokenizer.model_max_length, LONGEST, positions(model) or LONGEST)
     return [
         tokenizer(texts, pairs, padding=True, truncation=True, max_length=longest, return_tensors="pt")
         for texts, pairs in CHECKED

@@ -1,7 +1,7 @@
 """Losses over sigmoid outputs: pure functions of logits and targets, both (batch, labels), targets in [0, 1].
 
-Each is a mean over all decisions, a scalar. Soft targets are allowed: a target t counts as t of a positive and 1 - t
-of a negative.
+Each is a mean over all decisions, a scalar. A soft target t counts as t of a positive and 1 - t of a negative. Only
+cross-entropy is proper for soft targets: the others are least for another probability than t, and recipes refuse them.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,8 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from train.recipe import ClassifierRecipe
+
+LEAST = 1e-6  # of what is raised to a power: below 1, an exponent has no finite gradient at 0
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -37,10 +39,10 @@ def asymmetric(
     """
     positive = torch.sigmoid(logits)
     # log(1 - p) is taken from the logits where nothing is clipped: it stays finite for any logit
-    clipped = (positive - clip).clamp(min=0)
+    clipped = (positive - clip).clamp(min=0, max=1 - LEAST)
     log_negative = torch.log1p(-clipped) if clip else logsigmoid(-logits)
-    of_positives = targets * (1 - positive) ** gamma_positive * logsigmoid(logits)
-    of_negatives = (1 - targets) * clipped**gamma_negative * log_negative
+    of_positives = targets * (1 - positive).clamp(min=LEAST) ** gamma_positive * logsigmoid(logits)
+    of_negatives = (1 - targets) * clipped.clamp(min=LEAST) ** gamma_negative * log_negative
     return -(of_positives + of_negatives).mean()
 
 

@@ -22,17 +22,22 @@ DROPOUTS = (  # the names that the architectures give them
     "mlp_dropout",
 )
 HEAD = {"classifier", "pooler", "head", "score"}  # what stands between the encoder's states and the outputs
+POSITIONS = {"position_embeddings", "wpe", "embed_positions"}  # what the architectures call their table of positions
+OURS = "NAMESPACE/"  # stands for whoever publishes the models
 MEAN_WEIGHT = 4.0  # of the other tokens against the first one's own state, where the pooling layer starts
 LINEAR_PART = 0.25  # where tanh is nearly linear, for states of unit variance
 RIDGE = 1e-4
 
 
-def load_model(recipe: ClassifierRecipe) -> tuple[PreTrainedTokenizerBase, nn.Module]:
+def load_model(recipe: ClassifierRecipe, place: str | None = None) -> tuple[PreTrainedTokenizerBase, nn.Module]:
     """Tokenizer and classifier of a recipe, before training.
 
     A pair is `text` and `text_pair`. Where the backbone has two token types (BERT), they tell the two apart; where it
     has one (RoBERTa, MPNet, ModernBERT), the separators between them do, as in its own pre-training or fine-tuning
     on pairs: a second type would be lost in a stock `pipeline`, whose tokenizer does not give it.
+
+    Args:
+        place: the base model, a folder or Hub id, instead of the recipe's.
 
     Raises:
         InputError: the base model does not load, or cannot take the recipe's pooling layer.
@@ -43,45 +48,106 @@ def load_model(recipe: ClassifierRecipe) -> tuple[PreTrainedTokenizerBase, nn.Mo
         "label2id": LABEL_TO_INDEX,
         "problem_type": "multi_label_classification",
     }
-    tokenizer, model = load_base(recipe, AutoModelForSequenceClassification, outputs, truncation_side="left")
+    kind = AutoModelForSequenceClassification
+    tokenizer, model = load_base(recipe, kind, outputs, place, truncation_side="left")
     if recipe.pooling_layer:
         model = with_pooling_layer(model, recipe)
     return tokenizer, model
 
 
 def load_base(
-    recipe: ClassifierRecipe | BiEncoderRecipe, kind: Any, outputs: dict[str, Any], **of_tokenizer: Any
+    recipe: ClassifierRecipe | BiEncoderRecipe,
+    kind: Any,
+    outputs: dict[str, Any],
+    place: str | None = None,
+    **of_tokenizer: Any,
 ) -> tuple[PreTrainedTokenizerBase, nn.Module]:
     """Tokenizer and stock model of a recipe's base, with the recipe's length and dropout.
 
     Args:
         kind: the library's class of models to load.
         outputs: what its configuration says besides.
+        place: a folder or Hub id instead of the recipe's.
 
     Raises:
-        InputError: the base model does not load, or is too short for the recipe.
+        InputError: the base model does not load, has no padding token, or is too short for the recipe.
     """
-    base = base_model_source(recipe)
+    base, named = base_model_source(recipe, place), f"base model '{place or recipe.base_model}'"
     try:
         tokenizer = AutoTokenizer.from_pretrained(**base, model_max_length=recipe.max_length, **of_tokenizer)
         config = AutoConfig.from_pretrained(**base, **outputs)
         if recipe.dropout is not None:
             config.update({name: recipe.dropout for name in DROPOUTS if hasattr(config, name)})
         model = kind.from_pretrained(**base, config=config)
-    except (OSError, ValueError) as error:
-        reason = first_line(error)
-        raise InputError(f"base model '{recipe.base_model}': does not load ({reason}). Check 'base_model'.") from None
-    room = getattr(config, "max_position_embeddings", recipe.max_length)
-    if recipe.max_length > room:
-        raise InputError(f"{recipe.name}: 'max_length' {recipe.max_length} is more than the base model's {room}.")
+    except Exception as error:  # of the Hub, torn files, unknown architectures: the library promises no kinds
+        raise InputError(f"{named}: does not load ({first_line(error)}). Check 'base_model' and the network.") from None
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise InputError(f"{named}: its tokenizer has no vocabulary. Give a folder with the tokenizer's files.")
+    if tokenizer.pad_token_id is None:
+        raise InputError(f"{named}: its tokenizer has no padding token. Take an encoder, like BERT or RoBERTa.")
+    if config.pad_token_id is None:
+        model.config.pad_token_id = tokenizer.pad_token_id
+    embeddings = model.get_input_embeddings()
+    if len(tokenizer) > (known := getattr(embeddings, "num_embeddings", len(tokenizer))):
+        raise InputError(
+            f"{named}: its tokenizer has {len(tokenizer)} tokens and the model {known}, so they do not "
+            "go together. Give a folder with both."
+        )
+    check_length(recipe, model, tokenizer)
     return tokenizer, model
 
 
-def base_model_source(recipe: ClassifierRecipe | BiEncoderRecipe) -> dict[str, Any]:
-    """Arguments of `from_pretrained`: the folder in the installed package that the recipe names, else the Hub's."""
+def check_length(
+    recipe: ClassifierRecipe | BiEncoderRecipe, model: nn.Module, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    """Raises InputError where `max_length` holds no text, or is more than the model's table of positions holds."""
+    if recipe.max_length <= (special := tokenizer.num_special_tokens_to_add()):
+        raise InputError(f"{recipe.name}: 'max_length' {recipe.max_length} holds the {special} special tokens alone.")
+    if recipe.max_length > (room := positions(model) or recipe.max_length):
+        table = getattr(model.config, "max_position_embeddings", room)
+        raise InputError(
+            f"{recipe.name}: 'max_length' {recipe.max_length} is more than the base model's {room}: its {table} "
+            f"positions hold {room} tokens."
+        )
+
+
+def positions(model: nn.Module) -> int | None:
+    """How many tokens a model's table of positions holds; None where it has relative or rotary ones, and no limit.
+
+    RoBERTa and its kin count positions from behind the padding token's, BART from 2.
+    """
+    for name, part in model.named_modules():
+        if name.rpartition(".")[2] in POSITIONS and isinstance(part, nn.Embedding):
+            before = getattr(part, "offset", 0 if part.padding_idx is None else part.padding_idx + 1)
+            room = int(part.num_embeddings) - before
+            return min(room, getattr(model.config, "max_position_embeddings", room))
+    return None
+
+
+def base_model_source(recipe: ClassifierRecipe | BiEncoderRecipe, place: str | None = None) -> dict[str, Any]:
+    """Arguments of `from_pretrained`: the folder in the installed package that the recipe names, else the Hub's.
+
+    Args:
+        place: a folder or Hub id instead of both.
+
+    Raises:
+        InputError: the base model is one of ours, of whose namespace the recipe knows nothing.
+    """
+    if place is not None:
+        return {"pretrained_model_name_or_path": place, "trust_remote_code": False}
     if folder := wheel_path(recipe.base_model_wheel):
-        return {"pretrained_model_name_or_path": str(folder)}
-    return {"pretrained_model_name_or_path": recipe.base_model, "revision": recipe.base_model_revision}
+        return {"pretrained_model_name_or_path": str(folder), "trust_remote_code": False}
+    if recipe.base_model.startswith(OURS):
+        name = recipe.base_model.removeprefix(OURS)
+        raise InputError(
+            f"{recipe.name}: starts from our '{name}'. Give where it is with --base-model: the folder that it was "
+            f"trained into (work/models/{name}), or its Hub id."
+        )
+    return {
+        "pretrained_model_name_or_path": recipe.base_model,
+        "revision": recipe.base_model_revision,
+        "trust_remote_code": False,
+    }
 
 
 def with_pooling_layer(model: nn.Module, recipe: ClassifierRecipe) -> nn.Module:

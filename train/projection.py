@@ -38,15 +38,16 @@ def fit_projection(
     """
     assert recipe.projection is not None
     how, contrast, draw = recipe.projection, loss_of(recipe), np.random.default_rng(recipe.seed)
-    targets = target_matrix(pairs, range(len(labels)))
     projection = torch.eye(texts.shape[1]).requires_grad_()
     log_scale = torch.tensor(1 / start[0]).log().requires_grad_()
     bias = torch.tensor(start[1], requires_grad=True)
     optimiser = torch.optim.Adam([projection, log_scale, bias], lr=how.learning_rate)
     schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, how.steps)
     for _ in range(how.steps):
-        rows = torch.from_numpy(draw.integers(len(texts), size=min(how.batch_size, len(texts))))
-        value = contrast(texts[rows] @ project(labels, projection).T, log_scale.exp(), bias, targets[rows])
+        rows = draw.integers(len(texts), size=min(how.batch_size, len(texts)))
+        targets = target_matrix([pairs[row] for row in rows], range(len(labels)))
+        cosines = texts[torch.from_numpy(rows)] @ project(labels, projection).T
+        value = contrast(cosines, log_scale.exp(), bias, targets)
         optimiser.zero_grad()
         value.backward()
         optimiser.step()

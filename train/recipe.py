@@ -10,6 +10,7 @@ Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Lora(Strict):
@@ -41,7 +42,7 @@ class ClassifierRecipe(Strict):
     dataset_revision: str | None = None
     config: Literal["contextless", "contextual"]
     max_length: Positive = 128
-    seed: int = 13
+    seed: Seed = 13
 
     # the model before the first step
     pooling_layer: bool = False  # one more layer that starts as mean pooling (train/model.py)
@@ -52,7 +53,7 @@ class ClassifierRecipe(Strict):
 
     # the loss
     targets: Literal["soft", "hard"] = "soft"
-    hard_at: Share = 0.3
+    hard_at: Annotated[float, Field(gt=0, le=1)] = 0.3
     loss: Literal["bce", "asymmetric", "focal"] = "bce"
     gamma_positive: NotNegative = 0.0  # focal: its gamma
     gamma_negative: NotNegative = 4.0
@@ -78,6 +79,8 @@ class ClassifierRecipe(Strict):
     def _goes_together(self) -> Self:
         if self.loss == "focal" and not self.gamma_positive:
             raise ValueError("loss 'focal' needs a 'gamma_positive' above 0; with 0 it is 'bce'")
+        if self.loss != "bce" and self.targets == "soft":
+            raise ValueError(f"loss '{self.loss}' needs 'targets: hard': it is not proper for soft ones")
         if not self.train_encoder and (not self.fit_head or self.lora):
             raise ValueError("'train_encoder: false' goes with 'fit_head: true' and without 'lora'")
         return self

@@ -11,10 +11,13 @@ import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from dataset_builder.provenance import write_result
+from dataset_builder.data_sets import DataSet
+from dataset_builder.inputs import fingerprint
+from dataset_builder.provenance import without_place, write_result
 from dataset_builder.taxonomy import LABELS
+from train.bi_recipe import BiEncoderRecipe
 from train.checkpoint import CHECKPOINT
-from train.model import last_linear
+from train.model import base_model_source, last_linear
 from train.recipe import ClassifierRecipe
 from train.thresholds import Calibration
 
@@ -30,6 +33,35 @@ def take_up(model: nn.Module, calibration: Calibration) -> None:
     with torch.no_grad():
         head.weight.mul_(scale[:, None])
         head.bias.mul_(scale).add_(shift)
+
+
+def read_by(recipe: ClassifierRecipe | BiEncoderRecipe, base_model: str | None, data: DataSet) -> dict[str, Any]:
+    """What the record says of what a training read: recipe, base model and data, without paths of this machine.
+
+    Args:
+        base_model: a folder or Hub id instead of the recipe's.
+    """
+    values = recipe.model_dump(mode="json")
+    values |= {name: without_place(values[name]) for name in ("base_model", "dataset")}
+    if "averaged_with" in values:
+        values["averaged_with"] = {without_place(name): share for name, share in values["averaged_with"].items()}
+    base = Path(base_model_source(recipe, base_model)["pretrained_model_name_or_path"])
+    return {
+        "name": recipe.name,
+        "recipe_hash": fingerprint(values),
+        "recipe": values,
+        "base_model": without_place(base_model or recipe.base_model),
+        **({"base_weights_sha256": weights_digest(base)} if base.is_dir() else {}),
+        "dataset": without_place(data.where),
+        "dataset_revision": data.revision,
+        "data": data.about(),
+    }
+
+
+def identity(recipe: ClassifierRecipe | BiEncoderRecipe, base_model: str | None, data: DataSet) -> str:
+    """A hash of what a checkpoint is of: recipe, base model and data."""
+    about = [recipe.model_dump(mode="json"), base_model, data.where, data.revision, data.files]
+    return fingerprint(about)
 
 
 def save(
@@ -56,7 +88,7 @@ def save(
         "source": record["threshold_source"],
         "dataset": record["dataset_revision"],
     }
-    (output_dir / "thresholds.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    (output_dir / "thresholds.json").write_text(json.dumps(about, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     write_record(record, output_dir)
 
 

@@ -1,0 +1,247 @@
+"""Reads published data sets and data of one's own: a folder by what its files hold, the Hub at one commit.
+
+`datasets` knows a local folder by its name and README alone, so that its cache would give the rows of a folder that
+was edited since, or of another one of the same name. Here the cache's place is named by the content of the files.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from datasets import Dataset, DatasetDict, load_dataset_builder
+
+from dataset_builder.inputs import InputError, first_line
+from dataset_builder.provenance import digest_of
+from dataset_builder.taxonomy import LABELS
+
+_COMMIT = re.compile(r"@([0-9a-f]{40})/")
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One config of a data set. `files` are the SHA-256 of a folder's files by relative path; {} for the Hub's.
+
+    `revision` is the Hub's commit, a built folder's own revision while its files are those that it was built with, or
+    a hash of the files.
+    """
+
+    where: str
+    config: str
+    splits: DatasetDict
+    revision: str
+    files: dict[str, str]
+
+    def __str__(self) -> str:
+        return f"data set '{self.where}', config '{self.config}'"
+
+    def rows(self, split: str) -> Dataset:
+        """The rows of a split. Raises InputError where there are none."""
+        if split not in self.splits or not len(self.splits[split]):
+            raise InputError(f"{self}: has no {split} rows. Use more stories.")
+        return self.splits[split]
+
+    def about(self) -> dict[str, Any]:
+        """What was read, for a record: config, rows of each split, the folder's files with their SHA-256."""
+        return {
+            "config": self.config,
+            "rows": {split: len(rows) for split, rows in self.splits.items()},
+            "files": self.files,
+        }
+
+
+def read_data_set(where: str, config: str, revision: str | None = None) -> DataSet:
+    """All splits of a config of a folder or Hub data set.
+
+    Raises:
+        InputError: nothing there that loads; the file at fault is named where one is.
+    """
+    folder = Path(where)
+    if folder.is_dir():
+        return _from_folder(folder, where, config)
+    if folder.exists():
+        raise InputError(f"data set '{where}': is a file. Give the folder that it is in, or a Hub id.")
+    try:
+        builder = load_dataset_builder(where, config, revision=revision)
+        builder.download_and_prepare()
+        splits = builder.as_dataset()
+    except Exception as error:  # of the Hub, the network, a format: their kinds are no promise of the library's
+        raise InputError(_does_not_load(where, config, error)) from None
+    named = [
+        found[1]
+        for paths in (builder.config.data_files or {}).values()
+        for found in map(_COMMIT.search, paths)
+        if found
+    ]
+    return DataSet(where, config, splits, named[0] if named else str(builder.hash or "unknown"), {})
+
+
+def _from_folder(folder: Path, where: str, config: str) -> DataSet:
+    try:
+        found = load_dataset_builder(where, config).config.data_files or {}
+    except Exception as error:
+        raise InputError(_does_not_load(where, config, error)) from None
+    paths = [Path(path) for of_split in found.values() for path in of_split if Path(path).is_file()]
+    _check_parquet(paths)
+    files = {_relative(path, folder): digest_of(path) for path in sorted(paths)}
+    content = hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
+    cache = Path(datasets.config.HF_DATASETS_CACHE) / "by-content" / content
+    try:
+        builder = load_dataset_builder(where, config, cache_dir=str(cache))
+        builder.download_and_prepare()
+        splits = builder.as_dataset()
+    except Exception as error:
+        _check_parquet(paths, whole=True)
+        raise InputError(_does_not_load(where, config, error)) from None
+    return DataSet(where, config, splits, _revision(folder, files) or content, files)
+
+
+def _does_not_load(where: str, config: str, error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (
+        f"data set '{where}', config '{config}': does not load ({first_line(error)}). Build one with `make demo`, or "
+        "give a folder or Hub id with --data; for the Hub's, check the network and HF_ENDPOINT."
+    )
+
+
+def _relative(path: Path, folder: Path) -> str:
+    path, folder = path.resolve(), folder.resolve()
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+
+
+def _check_parquet(paths: Sequence[Path], *, whole: bool = False) -> None:
+    """Raises InputError for a broken Parquet file, and for one with other columns than the first. `whole` reads all."""
+    first: tuple[Path, set[str]] | None = None
+    for path in (path for path in paths if path.suffix == ".parquet"):
+        try:
+            table = pq.read_table(path) if whole else None
+            columns = set((pq.read_schema(path) if table is None else table.schema).names)
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(
+                f"{path}: not a whole Parquet file ({first_line(error)}). Make or copy it again."
+            ) from None
+        if table is not None:
+            _check_labels_of(path, table)
+        first = first or (path, columns)
+        if differing := sorted(columns ^ first[1]):
+            raise InputError(
+                f"{path}: has other columns than {first[0].name}: they differ in {', '.join(differing)}. Give all "
+                "files of a config the same columns."
+            )
+
+
+def _check_labels_of(path: Path, table: pa.Table) -> None:
+    """Raises InputError where a file has a label that `datasets` refuses without a word on its row."""
+    labels = table.column("labels") if "labels" in table.column_names else None
+    if labels is not None and _holds_integers(labels) and (fault := _wrong_label(labels)):
+        raise InputError(f"{path}: {row_name(Dataset(table), fault[0])} has {fault[1]} in 'labels'. Mend or delete it.")
+
+
+def _revision(folder: Path, files: Mapping[str, str]) -> str | None:
+    """What the manifest of a built folder says, as long as each file is the one that its name says."""
+    path = folder / "manifest.json"
+    if not path.exists() or any(digest[:16] not in name for name, digest in files.items()):
+        return None
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["revision"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a manifest ({first_line(error)}). Make the folder again.") from None
+
+
+def check_columns(data: DataSet, split: str, wanted: Mapping[str, str]) -> None:
+    """Raises InputError where a split lacks one of the wanted columns, which are described by words."""
+    found = data.rows(split).column_names
+    if missing := [name for name in wanted if name not in found]:
+        raise InputError(
+            f"{data}: its {split} rows have no {', '.join(map(repr, missing))}, but {', '.join(found)}. Wanted are "
+            + "; ".join(f"'{name}': {words}" for name, words in wanted.items())
+            + ". `python -m dataset_builder domain` makes them of known sets."
+        )
+
+
+def check_texts(data: DataSet, split: str, column: str) -> None:
+    """Raises InputError where a row of a column of texts has none."""
+    values = data.rows(split).data.column(column)
+    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+        raise InputError(f"{data}: column '{column}' of its {split} rows holds {values.type}, not texts.")
+    empty = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(values), ""), True)
+    _refuse(data, split, empty, f"has no '{column}'. Fill it or delete the row.")
+
+
+def check_scores(data: DataSet, split: str, column: str = "scores") -> None:
+    """Raises InputError where a row has not 28 numbers from 0 to 1."""
+    values = data.rows(split).data.column(column)
+    numbers = getattr(values.type, "value_type", None)
+    if numbers is None or not (pa.types.is_floating(numbers) or pa.types.is_integer(numbers)):
+        raise InputError(f"{data}: column '{column}' of its {split} rows holds {values.type}, not lists of numbers.")
+    lengths = pc.fill_null(pc.list_value_length(values), -1).to_numpy()
+    _refuse(data, split, lengths != len(LABELS), f"has not {len(LABELS)} values in '{column}'. Mend or delete it.")
+    flat = pc.list_flatten(values).to_numpy().astype(np.float64).reshape(-1, len(LABELS))
+    bad = ~((flat >= 0) & (flat <= 1)).all(axis=1)  # NaN is neither
+    row = int(bad.argmax()) if bad.any() else 0
+    worst = (
+        next((f" ({LABELS[at]} {value:g})" for at, value in enumerate(flat[row]) if not 0 <= value <= 1), "")
+        if bad.any()
+        else ""
+    )
+    _refuse(data, split, bad, f"has a value in '{column}' that is not from 0 to 1{worst}. Mend or delete it.")
+
+
+def check_label_numbers(data: DataSet, split: str, column: str = "labels") -> None:
+    """Raises InputError where a row's labels are missing or not numbers of the 28; -1 stands for an unlabelled row."""
+    rows = data.rows(split)
+    values = rows.data.column(column)
+    if not _holds_integers(values):
+        raise InputError(f"{data}: column '{column}' of its {split} rows holds {values.type}, not lists of numbers.")
+    missing = pc.is_null(values)
+    _refuse(data, split, missing, f"has no '{column}'. Label it or delete it.")
+    if fault := _wrong_label(values):
+        row, why = fault
+        raise InputError(f"{data}: {split} {row_name(rows, row)} has {why} in '{column}'. Mend or delete it.")
+
+
+def _holds_integers(values: pa.ChunkedArray) -> bool:
+    return pa.types.is_integer(getattr(values.type, "value_type", pa.null()))
+
+
+def _wrong_label(values: pa.ChunkedArray) -> tuple[int, str] | None:
+    """The first row with a label that is none of the 28, and what it has; None where there is none."""
+    flat = pc.fill_null(pc.list_flatten(values), -1).to_numpy()
+    bad = (flat < 0) | (flat >= len(LABELS))
+    if not bad.any():
+        return None
+    lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy()
+    number = int(flat[bad.argmax()])
+    why = "unlabelled rows cannot be used" if number == -1 else f"labels are 0 to {len(LABELS) - 1}"
+    return int(np.repeat(np.arange(len(lengths)), lengths)[bad.argmax()]), f"the label {number} ({why})"
+
+
+def checked_rows(data: DataSet, split: str, *, contextual: bool, labels: str = "labels") -> Dataset:
+    """The rows of a split, each with a text and, where asked for, a situation. Raises InputError where one has none."""
+    texts = {"text": "what is classified"} | ({"context": "its situation"} if contextual else {})
+    check_columns(data, split, texts | {labels: "what it is measured against"})
+    for column in texts:
+        check_texts(data, split, column)
+    return data.rows(split)
+
+
+def row_name(rows: Dataset, row: int) -> str:
+    """How a message names a row: by its id, else by its number from 0."""
+    return f"row '{rows[row]['id']}'" if "id" in rows.column_names else f"row {row}, counted from 0,"
+
+
+def _refuse(data: DataSet, split: str, bad: Any, why: str) -> None:
+    """Raises InputError with the first of the bad rows, (rows,) of truth values."""
+    found = np.flatnonzero(np.asarray(bad))
+    if len(found):
+        more = f" ({len(found)} such rows)" if len(found) > 1 else ""
+        raise InputError(f"{data}: {split} {row_name(data.rows(split), int(found[0]))} {why}{more}")
