@@ -169,11 +169,12 @@ def check_columns(data: DataSet, split: str, wanted: Mapping[str, str]) -> None:
 
 
 def check_texts(data: DataSet, split: str, column: str) -> None:
-    """Raises InputError where a row of a column of texts has none."""
+    """Raises InputError where a row of a column of texts has none; a situation may be empty: a dialogue begins so."""
     values = data.rows(split).data.column(column)
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         raise InputError(f"{data}: column '{column}' of its {split} rows holds {values.type}, not texts.")
-    empty = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(values), ""), True)
+    blank = pc.equal(pc.utf8_trim_whitespace(values), "")
+    empty = pc.is_null(values) if column == "context" else pc.fill_null(blank, True)
     _refuse(data, split, empty, f"has no '{column}'. Fill it or delete the row.")
 
 
@@ -210,7 +211,7 @@ def check_label_numbers(data: DataSet, split: str, column: str = "labels") -> No
 
 
 def _holds_integers(values: pa.ChunkedArray) -> bool:
-    return pa.types.is_integer(getattr(values.type, "value_type", pa.null()))
+    return bool(pa.types.is_integer(getattr(values.type, "value_type", pa.null())))
 
 
 def _wrong_label(values: pa.ChunkedArray) -> tuple[int, str] | None:

@@ -113,6 +113,18 @@ def test_a_wrong_row_is_named(tmp_path: Path, change: Callable[[list[Row]], list
     assert "\n" not in str(raised.value)
 
 
+def test_a_situation_may_be_empty_but_not_missing(tmp_path: Path) -> None:
+    for context, says in (("", None), (None, "train row 'r2' has no 'context'")):
+        found = _with("context", context)([row | {"context": "before"} for row in rows()])
+        kinds = {"context": "dtype: string"}
+        folder = write(tmp_path / str(context), {"train": found, "validation": found}, "contextual", **kinds)
+        if says is None:
+            assert read_corpus(recipe(folder, config="contextual"), None).rows("train")
+            continue
+        with pytest.raises(InputError, match=says):
+            read_corpus(recipe(folder, config="contextual"), None)
+
+
 def test_validation_needs_a_label(tmp_path: Path) -> None:
     low = [row | {"scores": [0.25] * 28} for row in rows()]
     folder = write(tmp_path / "corpus", {"train": rows(), "validation": low})
