@@ -140,9 +140,9 @@ def test_the_commands_of_readme(
         assert write(WritingRecipe.model_validate(asked), tmp_path / "work" / made)
     isear_files(tmp_path / "path/to/isear")
     folder = goemotions_files(tmp_path / "path/to/goemotions")
-    rows = [f"Text number {row} of some length\t{row % 28}\ti{row}\n" for row in range(130)]
-    (folder / "train.tsv").write_text("".join(rows))
-    (folder / "dev.tsv").write_text("".join(rows[:40]))
+    rows = [f"Text number {row} of some length\t{row % 28}\ti{row}\n" for row in range(170)]
+    (folder / "train.tsv").write_text("".join(rows[:130]))
+    (folder / "dev.tsv").write_text("".join(rows[130:]))
     with gzip.open(tmp_path / "stories.jsonl.gz", "wt") as stories:
         stories.write(json.dumps({"id": "s1", "text": "The fox came. I lost my hat on the way home. We ran."}) + "\n")
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
