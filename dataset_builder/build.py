@@ -63,6 +63,8 @@ def build(recipe: BuildRecipe, work_dir: Path, restart_from: str | None = None) 
     """
     for benchmark in recipe.quality.benchmarks:  # one that is not there fails now and not after weeks
         next(benchmark_texts(benchmark), None)
+    if recipe.split.contextual not in (None, recipe.split.contextless):
+        print("note: split.contextual has no effect: stories are split once for all configs, by split.contextless")
     with claimed(recipe, work_dir, restart_from) as run:
         if (work_dir / CORPUS / MANIFEST).exists():
             return False

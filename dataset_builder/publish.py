@@ -6,7 +6,7 @@ second writes them. The folder appears under its name only when it is whole.
 
 import hashlib
 import shutil
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,18 @@ from datasets.info import DatasetInfosDict
 from datasets.splits import SplitDict, SplitInfo
 from huggingface_hub import DatasetCardData
 
-from dataset_builder.ask import prompt_versions
+from dataset_builder.ask import LONGEST_KEPT, prompt_versions
 from dataset_builder.engine import MANIFEST, REJECTS, rows_of
 from dataset_builder.inputs import InputError, fingerprint
 from dataset_builder.quality.deduplicate import Twins, benchmark_texts
 from dataset_builder.quality.resolve import class_of, resolve
 from dataset_builder.quality.split import split_narratives
-from dataset_builder.quality.validate import check_row
+from dataset_builder.quality.validate import MOST_LABELS, check_row, check_texts
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.schema import (
     CONFIGS,
     SPLITS,
+    UNNAMED,
     ContextlessRow,
     ContextualRow,
     DescribedRow,
@@ -42,10 +43,13 @@ from dataset_builder.schema import (
     features,
 )
 from dataset_builder.shards import to_line, write_json, write_whole
+from dataset_builder.taxonomy import LABELS
+from dataset_builder.text_hygiene import cleaned_row, shown
 
 CORPUS = "corpus"
 DEFAULT_CONFIG = "contextless"
 ROWS_AT_ONCE = 10_000
+UNRESOLVED_NAMED = 1_000  # of the words without a class, the most frequent ones that the manifest counts
 
 
 def publish(recipe: BuildRecipe, work_dir: Path, teachers: Mapping[str, str]) -> bool:
@@ -55,22 +59,15 @@ def publish(recipe: BuildRecipe, work_dir: Path, teachers: Mapping[str, str]) ->
         return False
     building = work_dir / f"{CORPUS}.part"
     shutil.rmtree(building, ignore_errors=True)
-    rejected: list[Rejected] = []
+    decided = _Decisions(recipe, work_dir, teachers)
+    write_whole(work_dir / REJECTS / "publish.jsonl", (to_line(reject.model_dump()) for reject in decided.rejects()))
+    split_of = decided.split_of()
     splits: dict[str, dict[str, int]] = {}
-    unresolved: Counter[str] = Counter()
-    split_of: dict[str, str] = {}
-    for config in ("contextual", "contextless", "descriptors"):
-        kept, rows_per_narrative = _decide(config, recipe, work_dir, teachers, rejected, unresolved)
-        if config == "descriptors":  # of the texts of `contextless`: they are split alike
-            split_of = dict.fromkeys(rows_per_narrative, SPLITS[0]) | split_of
-        else:
-            split_of = split_narratives(rows_per_narrative, getattr(recipe.split, config), recipe.seed)
-        rows = (row for row, keep in zip(_rows(config, recipe, work_dir, teachers), kept, strict=True) if keep)
-        written = write_parquet(config, rows, split_of, building)
+    for config in CONFIGS:
+        rows = zip(_rows(config, recipe, work_dir, teachers), decided.kept[config], strict=True)
+        written = write_parquet(config, (row for row, keep in rows if keep), split_of, building)
         if written:  # a config without rows (no situations were asked for) is not published
             splits[config] = written
-    splits = {config: splits[config] for config in CONFIGS if config in splits}
-    write_whole(work_dir / REJECTS / "publish.jsonl", (to_line(reject.model_dump()) for reject in rejected))
     if DEFAULT_CONFIG not in splits:
         raise InputError(
             f"no row was kept; {work_dir / REJECTS}/*.jsonl say why. Another teacher or more stories help."
@@ -86,8 +83,8 @@ def publish(recipe: BuildRecipe, work_dir: Path, teachers: Mapping[str, str]) ->
         "prompts": prompt_versions(),
         "seed": recipe.seed,
         "rows": splits,
-        "rejected": dict(sorted(Counter(reject.reason for reject in rejected).items())),
-        "unresolved_labels": dict(unresolved.most_common()),
+        "rejected": dict(sorted(decided.reasons.items())),
+        "unresolved_labels": dict(decided.unresolved.most_common(UNRESOLVED_NAMED)),
         "revision": revision,
     }
     write_json(building / MANIFEST, manifest)
@@ -104,7 +101,7 @@ def _rows(config: str, recipe: BuildRecipe, work_dir: Path, teachers: Mapping[st
     """All rows of a config in the order of the stories, resolved but not yet checked."""
     stage = {"contextless": "labels", "contextual": "rewriting", "descriptors": "descriptors"}[config]
     for shard in range(recipe.executor.shards):
-        for row in rows_of(work_dir / stage, shard):
+        for row in map(cleaned_row, rows_of(work_dir / stage, shard)):
             if config == "contextless":
                 yield ContextlessRow(**_labelled(LabelledRow.model_validate(row), recipe, teachers))
             elif config == "contextual":
@@ -125,7 +122,7 @@ def _origin(row: UtteranceRow, recipe: BuildRecipe, teachers: Mapping[str, str])
         "character": row.character,
         "narrative_id": row.narrative_id,
         "source": row.source,
-        "requested_emotion": row.requested_emotion,
+        "requested_emotion": row.requested_emotion if row.requested_emotion in LABELS else UNNAMED,
         "teacher": teachers["utterances"],
         "prompt_version": _prompt_version(),
         "seed": recipe.seed,
@@ -138,7 +135,7 @@ def _by(how: str, stage: str, teachers: Mapping[str, str]) -> str:
 
 
 def _labelled(row: LabelledRow, recipe: BuildRecipe, teachers: Mapping[str, str]) -> dict[str, Any]:
-    scores = resolve(row.raw_labels, recipe.resolve)
+    scores = resolve(row.raw_labels[:MOST_LABELS], recipe.resolve)  # a row with more is rejected
     return _origin(row, recipe, teachers) | {
         "labels": [index for index, score in enumerate(scores) if score >= recipe.labels.keep_at],
         "scores": scores,
@@ -154,34 +151,51 @@ def _variants(row: RewrittenRow, recipe: BuildRecipe, teachers: Mapping[str, str
         yield ContextualRow(**common | {"id": f"{row.id}/rewritten", "variant": "rewritten", "text": row.rewritten})
 
 
-def _decide(
-    config: str,
-    recipe: BuildRecipe,
-    work_dir: Path,
-    teachers: Mapping[str, str],
-    rejected: list[Rejected],
-    unresolved: Counter[str],
-) -> tuple[list[bool], dict[str, int]]:
-    """Which rows are kept, one flag a row, and how many of each narrative; the others go to `rejected`."""
-    texts = (text for benchmark in recipe.quality.benchmarks for text in benchmark_texts(benchmark))
-    twins = Twins(recipe.quality.near_duplicate_at, texts)
-    kept: list[bool] = []
-    per_narrative: dict[str, int] = defaultdict(int)
-    for row in _rows(config, recipe, work_dir, teachers):
-        if isinstance(row, ContextlessRow) and config == "contextless":
-            unresolved.update(raw.label for raw in row.raw_labels if class_of(raw.label, recipe.resolve) is None)
+class _Decisions:
+    """The first pass: which rows are kept, and where their stories go. Memory holds a byte a row, and the texts' index.
+
+    `kept` has a flag for each row of a config, `reasons` count the others, `unresolved` the words without a class.
+    """
+
+    def __init__(self, recipe: BuildRecipe, work_dir: Path, teachers: Mapping[str, str]) -> None:
+        self._recipe, self._work_dir, self._teachers = recipe, work_dir, teachers
+        self.kept: dict[str, bytearray] = {config: bytearray() for config in CONFIGS}
+        self.reasons: Counter[str] = Counter()
+        self.unresolved: Counter[str] = Counter()
+        self._rows_of_story: Counter[str] = Counter()  # of the default config; stories of other configs count 0
+
+    def rejects(self) -> Iterator[Rejected]:
+        """Go through all configs and give what is rejected, one by one."""
+        quality = self._recipe.quality
+        texts = (text for benchmark in quality.benchmarks for text in benchmark_texts(benchmark))
+        # One for all configs: where a text is kept, no row of another utterance may have it, in whatever config.
+        twins = Twins(quality.near_duplicate_at, texts)
+        for config, kept in self.kept.items():
+            for row in _rows(config, self._recipe, self._work_dir, self._teachers):
+                if reason := self._fault(row, config, twins):
+                    self.reasons[reason] += 1
+                    beginning = shown(row.text[:LONGEST_KEPT])
+                    yield Rejected(id=shown(row.id), stage=f"publish/{config}", reason=reason, text=beginning)
+                else:
+                    self._rows_of_story[row.narrative_id] += config == DEFAULT_CONFIG
+                kept.append(reason is None)
+
+    def split_of(self) -> dict[str, str]:
+        """The split of every story, by its rows of the default config."""
+        return split_narratives(self._rows_of_story, self._recipe.split.contextless, self._recipe.seed)
+
+    def _fault(self, row: PublishedRow, config: str, twins: Twins) -> str | None:
+        reason = check_row(row, self._recipe.quality)
+        bounded = reason is None or check_texts(row) is None
+        if bounded and isinstance(row, ContextlessRow) and config == DEFAULT_CONFIG:
+            method = self._recipe.resolve
+            self.unresolved.update(raw.label for raw in row.raw_labels if class_of(raw.label, method) is None)
         of_twins = {"id": row.id, "text": row.text, "variant": getattr(row, "variant", None)}
-        reason = check_row(row, recipe.quality)
         if reason:
             twins.drop(of_twins)
-        elif twin := twins.check(of_twins):
-            reason = twin[0]
-        if reason:
-            rejected.append(Rejected(id=row.id, stage=f"publish/{config}", reason=reason, text=row.text))
-        else:
-            per_narrative[row.narrative_id] += 1
-        kept.append(reason is None)
-    return kept, per_narrative
+            return reason
+        twin = twins.check(of_twins)
+        return twin[0] if twin else None
 
 
 def write_parquet(config: str, rows: Iterator[PublishedRow], split_of: dict[str, str], folder: Path) -> dict[str, int]:

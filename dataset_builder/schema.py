@@ -35,6 +35,9 @@ class CharacterRow(Row):
     character: str
 
 
+UNNAMED = "unnamed"  # the requested emotion of an utterance for which the teacher named none, or none of the classes
+
+
 class UtteranceRow(CharacterRow):
     """What a character thinks aloud; `requested_emotion` is what the teacher was asked for, not a label."""
 

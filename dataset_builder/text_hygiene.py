@@ -10,7 +10,7 @@ How to use it:
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 # Fault codes and what each of them asks for, in the order in which they are looked for.
@@ -58,7 +58,8 @@ _CHAT_TOKEN = re.compile(
     r"|</?s>|<(?:bos|eos|pad|unk|mask)>|</?(?:start|end)_of_(?:turn|text|utterance|sentence)>"
     r"|</?(?:tool|function)_(?:calls?|responses?)>|<(?:unused|extra_id_)\d+>|<0x[0-9A-F]{2}>"
 )
-_TAG_SIGNS = frozenset("<[&◁") | {"assistant", "analysis"}
+# Most texts have nothing of all this: one search says so.
+_SUSPECT = re.compile(r"[^\x20-\x7e]|[<\[]|&lt;|assistant|analysis")
 
 
 def cleaned(text: str) -> str:
@@ -74,6 +75,8 @@ def cleaned(text: str) -> str:
 
 def faults_of(text: str, *, one_line: bool = False) -> Iterator[str]:
     """All faults of a text, as keys of `FAULTS`; with `one_line` a line break or a tab is one too."""
+    if not _SUSPECT.search(text):
+        return
     if not (text.isascii() and text.isprintable()):
         if _SURROGATE.search(text):
             yield "lone_surrogate"
@@ -86,11 +89,10 @@ def faults_of(text: str, *, one_line: bool = False) -> Iterator[str]:
         if "\ufffd" in text:
             yield "replacement_character"
         text = cleaned(text)  # a tag with an invisible character inside is still one
-    if any(sign in text for sign in _TAG_SIGNS):
-        if REASONING_TAG.search(text):
-            yield "reasoning"
-        elif _CHAT_TOKEN.search(text):
-            yield "chat_token"
+    if REASONING_TAG.search(text):
+        yield "reasoning"
+    elif _CHAT_TOKEN.search(text):
+        yield "chat_token"
 
 
 def fault_of(text: str, *, one_line: bool = False) -> str | None:
@@ -108,14 +110,18 @@ def damage_of(text: str, *, one_line: bool = False) -> str | None:
 
 def faults_in(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """All faults of a row's texts, lists and inner objects included, as pairs of field and fault."""
+    if not _SUSPECT.search(" ".join(_texts(dict(row)))):
+        return
     for field, value in row.items():
+        one_line = field not in SEVERAL_LINES or not isinstance(value, str)
         for text in _texts(value):
-            for fault in faults_of(text, one_line=field not in SEVERAL_LINES or not isinstance(value, str)):
-                yield field, fault
+            yield from ((field, fault) for fault in faults_of(text, one_line=one_line))
 
 
 def cleaned_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """The row with every text of it cleaned, lists and inner objects included."""
+    if (words := " ".join(_texts(dict(row)))).isascii() and words.isprintable():
+        return dict(row)
     return {field: _cleaned(value) for field, value in row.items()}
 
 
@@ -124,21 +130,23 @@ def shown(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts(value: Any) -> list[str]:
+    """All texts in a value. A list of numbers, such as scores, is told by its first item."""
     if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _texts(inner)
+        return [value]
+    if isinstance(value, dict):
+        inside: Iterable[Any] = value.values()
     elif isinstance(value, (list, tuple)) and value and not isinstance(value[0], (int, float)):
-        for inner in value:
-            yield from _texts(inner)
+        inside = value
+    else:
+        return []
+    return [text for inner in inside if not isinstance(inner, (int, float)) for text in _texts(inner)]
 
 
 def _cleaned(value: Any) -> Any:
     if isinstance(value, str):
         return cleaned(value)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {key: _cleaned(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)) and value and not isinstance(value[0], (int, float)):
         return type(value)(_cleaned(inner) for inner in value)

@@ -112,6 +112,79 @@ def test_a_planted_fault_is_found(corpus: Path, check: str) -> None:
     assert check in found.page()
 
 
+HYGIENE: dict[str, dict[str, Any]] = {
+    "control_character": {"text": "I hear steps\x00 behind us.", "character": "Ma\x1b[2Jra", "narrative_id": "a\nb"},
+    "byte_order_mark": {"text": "\ufeffI hear steps behind us.", "character": "Mara\ufeff", "teacher": "\ufeffme"},
+    "invisible_character": {"text": "I hear steps\u202e behind us.", "source": "ta\u200bles"},
+    "replacement_character": {"text": "I hear steps behind us\ufffd.", "requested_emotion": "\ufffd"},
+    "reasoning": {"text": "<think>A line.</think> I hear steps behind us.", "character": "</think>Mara"},
+    "chat_token": {"text": "I hear steps behind us.<|im_end|>", "raw_labels": [{"label": "[INST]", "score": 0.0}]},
+    "raw_labels_out_of_bounds": {"raw_labels": [{"label": f"word {number}", "score": 0.0} for number in range(41)]},
+    "requested_emotion": {"requested_emotion": "<img src=x onerror=alert(1)"},
+}
+
+
+@pytest.mark.parametrize(("check", "field"), [(check, name) for check, fields in HYGIENE.items() for name in fields])
+def test_what_no_text_may_hold_is_found_in_every_field(corpus: Path, check: str, field: str) -> None:
+    change(corpus, "contextless", "train", each(**{field: HYGIENE[check][field]}))
+    found = validate(corpus)
+    assert found.counts["contextless", check] == 1, found.page()
+    assert found.page().isprintable() or not {"\x00", "\x1b", "\ufeff", "\u202e"} & {*found.page()}
+
+
+@pytest.mark.parametrize("field", ["text", "context", "original_text", "raw_labels"])
+def test_half_characters_are_found_and_end_nothing_else(
+    corpus: Path, tmp_path: Path, field: str, command: Command
+) -> None:
+    path = file(corpus, "contextual", "train")
+    table = pq.read_table(path)
+    broken = b"I hear \xed\xa0\xbd steps behind us."
+    column = table.schema.get_field_index(field)
+    if field == "raw_labels":
+        labels = [[{"label": broken, "score": 1.0}]] * len(table)
+        kind = pa.list_(pa.struct([("label", pa.binary()), ("score", pa.float32())]))
+        values = pa.array(labels, kind).cast(table.schema.field(field).type, safe=False)
+    else:
+        values = pa.array([broken] * len(table), pa.binary()).view(pa.string())
+    pq.write_table(table.set_column(column, table.schema.field(field), values), path)
+    found = validate(corpus)
+    assert found.counts["contextual", "lone_surrogate"] == len(table)
+    json.dumps(found.as_json(), ensure_ascii=False).encode()
+    found.page().encode()
+    if field == "text":
+        refused = command("-m", "dataset_builder", "deduplicate", corpus, "--out", tmp_path / "clean")
+        assert (refused.returncode, "is not UTF-8" in refused.stderr) == (2, True), refused.stderr
+
+
+def test_breaches_across_configs_are_found_and_removed(corpus: Path, tmp_path: Path) -> None:
+    """A story, an equal text and a near-equal one: train in one config, held out in another."""
+    held_out = change(corpus, "contextless", "test", lambda rows: rows)
+
+    def move(rows: Rows) -> None:
+        rows[0].update(narrative_id=held_out[0]["narrative_id"])
+        rows[1].update(text=held_out[1]["text"].upper())
+        rows[2].update(text=f"{LONG}.")
+
+    change(corpus, "descriptors", "train", move)
+    change(corpus, "contextless", "validation", each(text=f"{LONG} again."))
+    counts = validate(corpus).counts
+    assert counts["descriptors", "story_in_two_splits"] == 1
+    assert counts["descriptors", "duplicate_across_splits"] == 1
+    assert counts["descriptors", "near_duplicate_across_splits"] == 1
+    assert sum(counts.values()) == 3
+    manifest = deduplicate(corpus, tmp_path / "clean")
+    assert manifest["removed"]["descriptors"] == {"story_in_two_splits": 1, "duplicate": 1, "near_duplicate": 1}
+    assert sum(sum(reasons.values()) for reasons in manifest["removed"].values()) == 3
+    assert not validate(tmp_path / "clean").counts
+
+
+def test_one_text_may_have_rows_of_several_configs_in_one_split(corpus: Path) -> None:
+    texts = [row["text"] for row in open_corpus(corpus).rows("contextless", "train")]
+    change(corpus, "descriptors", "train", lambda rows: rows[0].update(id="of/another/maker", text=texts[0]))
+    change(corpus, "descriptors", "train", lambda rows: rows[1].update(text="I never saw the sea before this day."))
+    assert not {check for config, check in validate(corpus).counts if config != "descriptors"}
+
+
 CONTEXT = {
     "context_too_short": each(context="He left."),
     "context_too_long": each(context=" ".join(f"She saw the number {number}." for number in range(80))),
@@ -176,8 +249,8 @@ def test_faults_of_files_are_found(corpus: Path) -> None:
 def test_every_check_is_tested() -> None:
     elsewhere = {"scores_not_28"}  # the schema has lists of 28 only: `check_row` sees it in rows that are built
     elsewhere |= {"no_descriptor", "schema", "label_names", "unknown_config", "near_duplicate", "story_in_two_splits"}
-    elsewhere |= {"duplicate_across_splits", "near_duplicate_across_splits", "benchmark_text"}
-    assert set(CHECKS) == {*ROW, *CONTEXT, *elsewhere}
+    elsewhere |= {"duplicate_across_splits", "near_duplicate_across_splits", "benchmark_text", "lone_surrogate"}
+    assert set(CHECKS) == {*ROW, *CONTEXT, *HYGIENE, *elsewhere}
 
 
 def test_the_command_says_what_is_wrong(corpus: Path, tmp_path: Path, command: Command) -> None:

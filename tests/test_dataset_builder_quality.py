@@ -75,6 +75,17 @@ def row(**changes: object) -> ContextlessRow:
         ({"labels": []}, "no_label"),
         ({"labels": [3, 1]}, "labels_out_of_order"),
         ({"labels": [28]}, "labels_out_of_order"),
+        ({"text": "My fear is \x00 back."}, "control_character"),
+        ({"text": "I hear steps.</think> I hear steps behind us."}, "reasoning"),
+        ({"text": "I hear\ufeff steps behind us."}, "byte_order_mark"),
+        ({"character": "Mara<|im_end|>"}, "chat_token"),
+        ({"context": "They walked home\x1b[2J at night."}, "control_character"),
+        ({"context": "They walked home at night.", "original_text": "<reasoning>x"}, "reasoning"),
+        ({"raw_labels": [RawLabel(label="fe\nar", score=1)]}, "control_character"),
+        ({"raw_labels": [RawLabel(label=f"word {n}", score=0.1) for n in range(41)]}, "raw_labels_out_of_bounds"),
+        ({"raw_labels": [RawLabel(label="x" * 61, score=0.1)]}, "raw_labels_out_of_bounds"),
+        ({"requested_emotion": "<img src=x"}, "requested_emotion"),
+        ({"requested_emotion": "unnamed"}, None),
         ({"text": "My fear is back."}, "label_word"),
         ({"text": "Mara ran to the gate."}, "third_person"),
         ({"context": "They walked home at night."}, None),
@@ -115,17 +126,26 @@ def test_duplicates_exact_and_near() -> None:
     assert twins.check("e", "Something else happened to all of us at the harbour.") is None
 
 
-def test_splits_are_by_narrative_nested_and_near_their_shares() -> None:
+def test_splits_are_by_narrative_and_near_their_shares() -> None:
     rows_of = {f"n{i}": 10 + i % 3 for i in range(200)}
-    less = split_narratives(rows_of, (0.8, 0.1, 0.1), seed=1)
-    full = split_narratives(rows_of, (0.9, 0.05, 0.05), seed=1)
-    sizes = {split: sum(rows_of[n] for n, s in less.items() if s == split) for split in set(less.values())}
+    split_of = split_narratives(rows_of, (0.8, 0.1, 0.1), seed=1)
+    sizes = {split: sum(rows_of[n] for n, s in split_of.items() if s == split) for split in set(split_of.values())}
     total = sum(rows_of.values())
     assert sizes["train"] / total == pytest.approx(0.8, abs=0.02)
+    assert sizes["validation"] / total == pytest.approx(0.1, abs=0.02)
     assert sizes["test"] / total == pytest.approx(0.1, abs=0.02)
-    assert {n for n, s in full.items() if s == "test"} < {n for n, s in less.items() if s == "test"}
-    assert less == split_narratives(dict(reversed(rows_of.items())), (0.8, 0.1, 0.1), seed=1)
-    assert less != split_narratives(rows_of, (0.8, 0.1, 0.1), seed=2)
+    assert split_of == split_narratives(dict(reversed(rows_of.items())), (0.8, 0.1, 0.1), seed=1)
+    assert split_of != split_narratives(rows_of, (0.8, 0.1, 0.1), seed=2)
+
+
+def test_narratives_without_rows_of_the_config_that_is_cut_have_a_split_too() -> None:
+    rows_of = {f"n{i}": i % 2 * 10 for i in range(40)}
+    split_of = split_narratives(rows_of, (0.8, 0.1, 0.1), seed=1)
+    assert split_of.keys() == rows_of.keys()
+    with_rows = [split for narrative, split in split_of.items() if rows_of[narrative]]
+    assert {split: with_rows.count(split) for split in with_rows} == {"train": 16, "validation": 2, "test": 2}
+    few = split_narratives({"a": 9, "b": 0, "c": 9, "d": 0, "e": 9}, (0.9, 0.05, 0.05), 1)
+    assert {few[narrative] for narrative in "ace"} == {"train", "validation", "test"}
 
 
 def test_few_narratives_still_give_every_split() -> None:

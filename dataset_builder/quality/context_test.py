@@ -17,7 +17,7 @@ from dataset_builder.inputs import InputError
 from dataset_builder.quality.corpus import Corpus, open_corpus
 from dataset_builder.quality.deduplicate import utterance_of
 from dataset_builder.quality.measure_labelers import label
-from dataset_builder.quality.validate_corpus import column_faults
+from dataset_builder.quality.validate_files import column_faults
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.statistics import RESAMPLES, mean_of
 from dataset_builder.taxonomy import LABELS

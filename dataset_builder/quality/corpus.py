@@ -22,12 +22,17 @@ class Corpus:
     folder: Path
     files: dict[str, dict[str, list[Path]]]
 
-    def rows(self, config: str, split: str | None = None, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-        """The rows of a config (or of one split), in the order of the files, each with its `split`."""
+    def rows(
+        self, config: str, split: str | None = None, columns: list[str] | None = None, *, broken_text: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """The rows of a config (or of one split), in the order of the files, each with its `split`.
+
+        With `broken_text`, bytes that are no UTF-8 become lone surrogates; without, they are an InputError.
+        """
         for name, paths in self.files[config].items():
             if split in (None, name):
                 for path in paths:
-                    for row in read_rows(path, columns):
+                    for row in read_rows(path, columns, broken_text=broken_text):
                         yield row | {"split": name}
 
     def count(self, config: str) -> dict[str, int]:
@@ -72,15 +77,46 @@ def open_parquet(path: Path) -> pq.ParquetFile:
         ) from None
 
 
-def read_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-    """The rows of one file, some thousand at a time."""
+def read_rows(path: Path, columns: list[str] | None = None, *, broken_text: bool = False) -> Iterator[dict[str, Any]]:
+    """The rows of one file, some thousand at a time; `broken_text` as for `Corpus.rows`."""
     file = open_parquet(path)
     wanted = [name for name in columns if name in file.schema_arrow.names] if columns else None
     try:
         for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=wanted):
-            yield from batch.to_pylist()
+            try:
+                rows = batch.to_pylist()
+            except UnicodeDecodeError as error:
+                if not broken_text:
+                    raise InputError(
+                        f"{path}: a text in it is not UTF-8 ({error}). Validate the corpus first."
+                    ) from None
+                rows = _with_surrogates(batch)
+            yield from rows
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: damaged ({first_line(error)}). Build or download it again.") from None
+
+
+def _with_surrogates(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """The rows of a batch, every byte that is no UTF-8 as a lone surrogate."""
+
+    def as_bytes(kind: pa.DataType) -> pa.DataType:
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            return pa.large_binary() if pa.types.is_large_string(kind) else pa.binary()
+        if pa.types.is_list(kind):
+            return pa.list_(as_bytes(kind.value_type))
+        if pa.types.is_struct(kind):
+            return pa.struct([pa.field(inner.name, as_bytes(inner.type)) for inner in kind])
+        return kind
+
+    def as_text(value: Any) -> Any:
+        if isinstance(value, bytes):
+            return value.decode("utf-8", "surrogateescape")
+        if isinstance(value, dict):
+            return {name: as_text(inner) for name, inner in value.items()}
+        return [as_text(inner) for inner in value] if isinstance(value, list) else value
+
+    schema = pa.schema([pa.field(column.name, as_bytes(column.type)) for column in batch.schema])
+    return [as_text(row) for row in batch.cast(schema).to_pylist()]
 
 
 def _download(place: str) -> Path:

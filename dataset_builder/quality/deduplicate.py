@@ -1,92 +1,156 @@
 """Exact and near duplicates, within a corpus and of benchmarks' texts. Of a group of twins the first is kept."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from datasketch import LeanMinHash, MinHash, MinHashLSH
-
 from dataset_builder.inputs import InputError
+from dataset_builder.quality.near_duplicates import NearDuplicates, shingles, tokens
 from dataset_builder.quality.validate import words
 from dataset_builder.reading_texts import texts_of
 
-PERMUTATIONS = 128
-ORIGINAL, REWRITTEN = "original", "rewritten"
+ORIGINAL, REWRITTEN, OPEN = "original", "rewritten", "open"  # variants of contextual rows
+DUPLICATE, NEAR_DUPLICATE = "duplicate", "near_duplicate"
+ACROSS = "_across_splits"
 
 
-class Deduplicator:
-    """Says of each text whether one like it was seen before: the same words, or MinHash Jaccard of word 3-grams.
+class Texts:
+    """Different texts, each with a number, and which of them a text repeats.
 
-    With `near_duplicate_at=None` only the same words count.
+    Two texts are duplicates when their words are the same, whatever the case and the marks between them (a text
+    without a word, such as an emoji, is compared as it is), and near-duplicates by near_duplicates.py: none is missed.
+    With `near_duplicate_at=None` only duplicates count.
     """
 
     def __init__(self, near_duplicate_at: float | None) -> None:
-        self._seen: dict[bytes, str] = {}  # digests: a corpus's words would take as much room as its index
-        self._threshold = near_duplicate_at
-        # Candidates are compared below; the index itself takes no bound close to 1.
-        self._index = MinHashLSH(threshold=min(near_duplicate_at or 1.0, 0.9), num_perm=PERMUTATIONS)
-        self._hashes: dict[str, LeanMinHash] = {}
-        self._blank = MinHash(num_perm=PERMUTATIONS, seed=1)  # drawing the permutations takes as long as using them
+        self._numbers: dict[bytes, int] = {}  # by digests: a corpus's words would take more room than its index
+        self._near = NearDuplicates(near_duplicate_at) if near_duplicate_at else None
+        self._shingled = ("", shingles([]))  # of the last text: it is looked up, and then added
+
+    def number(self, text: str) -> int | None:
+        """The number of the text with the same words, if there is one."""
+        return self._numbers.get(_digest(text))
+
+    def repeated(self, text: str) -> Iterator[tuple[str, int]]:
+        """`(duplicate | near_duplicate, number)` of each text that this one repeats, the duplicate first."""
+        same = self.number(text)
+        if same is not None:
+            yield DUPLICATE, same
+        if self._near is not None:
+            near = self._near.matches(self._shingles(text))
+            yield from ((NEAR_DUPLICATE, number) for number in near if number != same)
+
+    def add(self, text: str) -> int:
+        """The number of the text, a new one where none has the same words."""
+        number = self._numbers.setdefault(_digest(text), len(self._numbers))
+        if self._near is not None and number == len(self._near):
+            self._near.add(self._shingles(text))
+        return number
+
+    def _shingles(self, text: str) -> frozenset[int]:
+        if text != self._shingled[0]:
+            self._shingled = text, shingles(tokens(text))
+        return self._shingled[1]
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b((" ".join(words(text)) or text.strip()).encode(), digest_size=16).digest()
+
+
+class Deduplicator:
+    """Says of each text whether one like it was seen before: a duplicate or near-duplicate, as `Texts` defines them."""
+
+    def __init__(self, near_duplicate_at: float | None) -> None:
+        self._texts = Texts(near_duplicate_at)
+        self._keys: list[str] = []
 
     def check(self, key: str, text: str, *, remember: bool = True) -> tuple[str, str] | None:
-        """`(duplicate | near_duplicate, key of the twin)`, or None; new texts are remembered, under keys all different.
-
-        A text without a word, such as an emoji, is compared as it is.
-        """
-        tokens = words(text)
-        normal = hashlib.blake2b((" ".join(tokens) or text.strip()).encode(), digest_size=16).digest()
-        if normal in self._seen:
-            return "duplicate", self._seen[normal]
+        """`(duplicate | near_duplicate, key of the first twin)`, or None; new texts are remembered under their keys."""
+        if found := min(self._texts.repeated(text), default=None):  # a duplicate before near ones, then the first one
+            return found[0], self._keys[found[1]]
         if remember:
-            self._seen[normal] = key
-        if self._threshold is None or not tokens:
-            return None
-        shingles = {" ".join(tokens[i : i + 3]).encode() for i in range(max(1, len(tokens) - 2))}
-        minhash = self._blank.copy()
-        minhash.update_batch(sorted(shingles))
-        for twin in sorted(self._index.query(minhash)):
-            if minhash.jaccard(self._hashes[twin]) >= self._threshold:
-                return "near_duplicate", twin
-        if remember:
-            self._index.insert(key, minhash)
-            self._hashes[key] = LeanMinHash(minhash)
+            self._texts.add(text)
+            self._keys.append(key)
         return None
 
 
 class Twins:
-    """Which rows of a config repeat an earlier one or a benchmark's text.
+    """Which rows of a corpus repeat an earlier one or a benchmark's text.
 
-    A rewriting is like its original by intent: it is compared with benchmarks only, and goes where its original goes,
-    which must come before it. The two have ids that differ in the last part, `…/original` and `…/rewritten`.
+    Rows are compared within their config, and with other configs where those rows are in another split: a text may have
+    rows of several kinds, in one split. Rows that are checked without config and split are all compared: there the rows
+    of an utterance may repeat its text, and no others may.
+
+    A rewriting is like its original by intent. It is compared with the rows of other utterances alone, and goes where
+    its original goes, which must come before it. The two have ids that differ in the last part, `…/original` and
+    `…/rewritten`. An open remark says nothing by itself: within its split it is compared together with its situation.
     """
 
     def __init__(self, near_duplicate_at: float | None, benchmarks: Iterable[tuple[str, str]] = ()) -> None:
-        self._seen = Deduplicator(near_duplicate_at)
+        self._near_duplicate_at = near_duplicate_at
+        self._texts: dict[str, Texts] = {}  # of each split
+        self._ids: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)  # of each split and config, by text
         self._benchmarks = Deduplicator(near_duplicate_at)
         self._names: dict[str, str] = {}
-        self._gone: set[str] = set()
+        self._gone: set[tuple[str, str]] = set()
         for number, (name, text) in enumerate(benchmarks):
             self._names[str(number)] = name
             self._benchmarks.check(str(number), text)
 
-    def check(self, row: Mapping[str, Any]) -> tuple[str, str] | None:
-        """`(reason, key of the twin)` of a row to be dropped: duplicate, near_duplicate, benchmark_text, …"""
-        found = self._benchmarks.check("", row["text"], remember=False) if self._names else None
-        if found:
-            found = "benchmark_text", self._names[found[1]]
-        elif row.get("variant") != REWRITTEN:
-            found = self._seen.check(row["id"], row["text"])
-        elif utterance_of(row) in self._gone:
-            found = "original_rejected", f"{utterance_of(row)}/{ORIGINAL}"
-        if found:
-            self.drop(row)
-        return found
+    def check(self, row: Mapping[str, Any], config: str = "", split: str = "") -> tuple[str, str] | None:
+        """`(reason, id of the twin)` of a row to be dropped; other rows are remembered.
 
-    def drop(self, row: Mapping[str, Any]) -> None:
+        Reasons are `benchmark_text`, `original_rejected`, `duplicate` and `near_duplicate`, the last two with
+        `_across_splits` behind them where the twin is in another split.
+        """
+        found: tuple[str, str] | None = None
+        if self._names and (known := self._benchmarks.check("", row["text"], remember=False)):
+            found = "benchmark_text", self._names[known[1]]
+        elif row.get("variant") == REWRITTEN and (config, utterance_of(row)) in self._gone:
+            found = "original_rejected", f"{utterance_of(row)}/{ORIGINAL}"
+        else:
+            found = self._twin(row, config, split)
+        if found:
+            self.drop(row, config)
+            return found
+        texts = self._texts.setdefault(split, Texts(self._near_duplicate_at))
+        for text in _compared(row):
+            self._ids[split, config].setdefault(texts.add(text), str(row["id"]))
+        return None
+
+    def drop(self, row: Mapping[str, Any], config: str = "") -> None:
         """The row is dropped, perhaps for another reason: its rewriting follows it."""
         if row.get("variant") == ORIGINAL:
-            self._gone.add(utterance_of(row))
+            self._gone.add((config, utterance_of(row)))
+
+    def _twin(self, row: Mapping[str, Any], config: str, split: str) -> tuple[str, str] | None:
+        compared = _compared(row)
+        for other, texts in self._texts.items():
+            for text in compared if other != split else ():
+                if found := min(texts.repeated(text), default=None):
+                    rows = (ids.get(found[1]) for (place, _), ids in self._ids.items() if place == other)
+                    return f"{found[0]}{ACROSS}", next(filter(None, rows))
+        if split not in self._texts:
+            return None
+        texts, ids, own = self._texts[split], self._ids[split, config], utterance_of(row)
+        same = texts.number(compared[0])
+        if same in ids and len(self._ids) == 1 and _utterance(ids[same]) == own:
+            return None  # the same text was compared when it came
+        twins = ((reason, twin) for reason, twin in texts.repeated(compared[0]) if twin in ids)
+        found = min((twin for twin in twins if _utterance(ids[twin[1]]) != own), default=None)
+        return (found[0], ids[found[1]]) if found else None
+
+
+def _compared(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """What of a row is compared: first the text that is compared within a split, then what is so across splits only."""
+    said: str = row["text"]
+    return (f"{row.get('context') or ''}\n{said}", said) if row.get("variant") == OPEN else (said,)
+
+
+def _utterance(row_id: str) -> str:
+    return row_id.removesuffix(f"/{ORIGINAL}").removesuffix(f"/{REWRITTEN}")
 
 
 def utterance_of(row: Mapping[str, Any]) -> str:

@@ -1,12 +1,12 @@
 """A corpus without twins: of equal and near-equal texts, and of texts of the same meaning, one is kept.
 
-Test rows are looked at before validation rows and those before train rows, so that of twins on two sides of a split
-the training row goes. What is removed is kept with its reason and its twin.
+Test rows are looked at before validation rows and those before train rows, in all configs, so that of twins and of
+stories on two sides of a split the training rows go. What is removed is kept with its reason and its twin.
 """
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,15 @@ from dataset_builder.inputs import InputError
 from dataset_builder.provenance import without_place
 from dataset_builder.publish import seal
 from dataset_builder.quality.corpus import ROWS_AT_ONCE, Corpus, open_corpus, open_parquet
-from dataset_builder.quality.deduplicate import REWRITTEN, Twins, benchmark_texts
+from dataset_builder.quality.deduplicate import ACROSS, REWRITTEN, Twins, benchmark_texts
 from dataset_builder.quality.encoder import load_static_encoder
-from dataset_builder.quality.validate_corpus import column_faults
+from dataset_builder.quality.validate_files import column_faults
 from dataset_builder.recipe import Similarity
-from dataset_builder.schema import CONFIGS
+from dataset_builder.schema import CONFIGS, SPLITS
 from dataset_builder.shards import to_line, write_json, write_whole
 
 REMOVED = "removed.jsonl"
+COLUMNS = ["id", "text", "context", "variant", "narrative_id"]
 # Twins are far closer than any other neighbour, so little effort finds them: of 3,000 planted at a cosine of .955 among
 # 300,000 texts, 2,997. All components and the library's own effort find 3,000 in five times the time.
 NEIGHBOURS = 10
@@ -44,7 +45,7 @@ def deduplicate(
     """Write the corpus of `place` to `target` without its twins and without benchmarks' texts; returns the manifest.
 
     Args:
-        near_duplicate_at: MinHash Jaccard of word 3-grams from which two texts are twins; None: equal words only.
+        near_duplicate_at: Jaccard index of token 3-grams from which two texts are twins; None: equal words only.
         semantic_at: cosine of static embeddings from which two texts are twins; None: not compared.
         benchmarks: as `benchmark_texts` takes them.
 
@@ -62,13 +63,9 @@ def deduplicate(
     known = [pair for benchmark in benchmarks for pair in benchmark_texts(benchmark)]
     building = target.with_name(f"{target.name}.part")
     shutil.rmtree(building, ignore_errors=True)
-    removed: list[dict[str, Any]] = []
-    kept: dict[str, dict[str, int]] = {}
-    for config in corpus.files:
-        gone = _gone(corpus, config, Twins(near_duplicate_at, known), semantic_at)
-        removed += gone.values()
-        if left := _write(corpus, config, gone, building):
-            kept[config] = left
+    gone = _Removal(corpus, Twins(near_duplicate_at, known), semantic_at).run()
+    removed = [line for config in corpus.files for line in gone[config].values()]
+    kept = {config: left for config in corpus.files if (left := _write(corpus, config, gone[config], building))}
     if not kept:
         raise InputError(f"{corpus.folder}: no row would be left; the first is '{removed[0]['reason']}'.")
     write_whole(building / REMOVED, (to_line(line) for line in removed))
@@ -92,43 +89,67 @@ def deduplicate(
     return manifest
 
 
-def _gone(corpus: Corpus, config: str, twins: Twins, semantic_at: float | None) -> dict[str, dict[str, Any]]:
-    """The rows to remove, by id: their place, reason, twin and text."""
-    gone: dict[str, dict[str, Any]] = {}
-    left: list[dict[str, Any]] = []  # id and text of what is compared by meaning
+class _Removal:
+    """Which rows to remove, by config and id: their place, reason, twin and text."""
 
-    def remove(row: dict[str, Any], reason: str, twin: str) -> None:
+    def __init__(self, corpus: Corpus, twins: Twins, semantic_at: float | None) -> None:
+        self._corpus, self._twins, self._semantic_at = corpus, twins, semantic_at
+        self._gone: dict[str, dict[str, dict[str, Any]]] = {config: {} for config in corpus.files}
+        self._split_of_story: dict[str, str] = {}
+        self._left: dict[str, list[dict[str, Any]]] = {config: [] for config in corpus.files}  # to compare by meaning
+
+    def run(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Go through all rows but rewritings, then through these: they follow their originals, wherever those are.
+
+        Raises:
+            InputError: an id is there twice in a config.
+        """
+        seen: dict[str, set[str]] = {config: set() for config in self._corpus.files}
+        rewritten: dict[str, None] = {}  # configs that have some
+        for config, row in self._in_order(self._corpus.files):
+            if row["id"] in seen[config]:
+                place = self._corpus.folder / config
+                raise InputError(f"{place}: the id '{row['id']}' is there twice. Validate the corpus first.")
+            seen[config].add(row["id"])
+            story = row.get("narrative_id")
+            if story and self._split_of_story.setdefault(story, row["split"]) != row["split"]:
+                self._twins.drop(row, config)
+                self._remove(config, row, "story_in_two_splits", story)
+            elif row.get("variant") == REWRITTEN:
+                rewritten[config] = None
+            else:
+                self._look_at(config, row)
+        if self._semantic_at is not None:
+            self._compare_meaning(self._semantic_at)
+        for config, row in self._in_order(rewritten):
+            if row.get("variant") == REWRITTEN and row["id"] not in self._gone[config]:
+                self._look_at(config, row)
+        return self._gone
+
+    def _look_at(self, config: str, row: dict[str, Any]) -> None:
+        if found := self._twins.check(row, config, row["split"]):
+            self._remove(config, row, found[0].removesuffix(ACROSS), found[1])
+        elif self._semantic_at is not None and row.get("variant") != REWRITTEN:
+            self._left[config].append({name: row.get(name) for name in ("id", "text", "variant", "split")})
+
+    def _compare_meaning(self, threshold: float) -> None:
+        for config, rows in self._left.items():
+            for row, twin in _same_meaning(rows, threshold) if rows else ():
+                self._twins.drop(row, config)
+                self._remove(config, row, "same_meaning", twin)
+
+    def _remove(self, config: str, row: dict[str, Any], reason: str, twin: str) -> None:
         place = {"config": config, "split": row["split"]}
-        gone[row["id"]] = {"id": row["id"], **place, "reason": reason, "twin": twin, "text": row["text"]}
+        self._gone[config][row["id"]] = {"id": row["id"], **place, "reason": reason, "twin": twin, "text": row["text"]}
 
-    seen: set[str] = set()
-    rewritten = False
-    for row in _in_order(corpus, config):
-        if row["id"] in seen:
-            raise InputError(
-                f"{corpus.folder / config}: the id '{row['id']}' is there twice. Validate the corpus first."
-            )
-        seen.add(row["id"])
-        if row.get("variant") == REWRITTEN:
-            rewritten = True
-            continue
-        if found := twins.check(row):
-            remove(row, *found)
-        elif semantic_at is not None:
-            left.append(row)
-    if semantic_at is not None and left:
-        for row, twin in _same_meaning(left, semantic_at):
-            twins.drop(row)
-            remove(row, "same_meaning", twin)
-    for row in _in_order(corpus, config) if rewritten else ():  # wherever they stand, they follow their originals
-        if row.get("variant") == REWRITTEN and (found := twins.check(row)):
-            remove(row, *found)
-    return gone
-
-
-def _in_order(corpus: Corpus, config: str) -> Iterator[dict[str, Any]]:
-    for split in reversed(corpus.files[config]):
-        yield from corpus.rows(config, split, ["id", "text", "variant"])
+    def _in_order(self, configs: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The rows of configs, split by split, the held-out ones first."""
+        splits = dict.fromkeys(split for files in self._corpus.files.values() for split in files)
+        known = [split for split in SPLITS if split in splits]
+        for split in (*(split for split in splits if split not in SPLITS), *reversed(known)):
+            for config in configs:
+                for row in self._corpus.rows(config, split, COLUMNS) if split in self._corpus.files[config] else ():
+                    yield config, row
 
 
 def _same_meaning(rows: list[dict[str, Any]], threshold: float) -> Iterator[tuple[dict[str, Any], str]]:

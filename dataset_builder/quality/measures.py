@@ -6,7 +6,6 @@ Distinct-n falls and compression rises with the number of tokens, so values comp
 
 import gzip
 import math
-import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,13 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dataset_builder.quality.near_duplicates import NearDuplicates, shingles
+from dataset_builder.quality.near_duplicates import tokens as tokens  # one way to cut texts for all measures
+
 Tokens = Sequence[str]
-_TOKEN = re.compile(r"\w+|[^\w\s]")
-
-
-def tokens(text: str) -> list[str]:
-    """Lower-case words and single punctuation marks."""
-    return _TOKEN.findall(text.lower())
 
 
 def n_grams(text: Tokens, n: int) -> list[tuple[str, ...]]:
@@ -138,31 +134,22 @@ def exact_duplicates(texts: Iterable[Tokens]) -> float:
 
 
 def near_duplicates(texts: Sequence[Tokens], at: float = 0.7) -> float:
-    """The share of texts for which an earlier one has a Jaccard of token 3-grams of at least `at`, equal ones included.
+    """The share of texts for which an earlier one is a near-duplicate at this Jaccard index, equal ones included.
 
-    Exact, without MinHash: two such sets share one of each other's `size - ceil(at * size) + 1` rarest 3-grams
-    (prefix filter, Bayardo et al. 2007), so that only those are indexed.
+    The definition and the index are those of the filters (near_duplicates.py), so that nothing is found here in what
+    they left.
     """
-    sets = [{text[i : i + 3] for i in range(max(1, len(text) - 2))} for text in map(tuple, texts)]
-    usual = Counter(shingle for found in sets for shingle in found)
-    index: dict[tuple[str, ...], list[int]] = {}
-    known: set[frozenset[tuple[str, ...]]] = set()
+    index = NearDuplicates(at)
+    known: set[frozenset[int]] = set()
     twins = 0
-    for number, found in enumerate(sets):
-        if (whole := frozenset(found)) in known:
+    for found in map(shingles, texts):
+        if found in known:
             twins += 1
             continue
-        known.add(whole)
-        rarest = sorted(found, key=lambda shingle: (usual[shingle], shingle))
-        rarest = rarest[: len(found) - math.ceil(at * len(found) - 1e-9) + 1]
-        candidates = {earlier for shingle in rarest for earlier in index.get(shingle, ())}
-        twins += any(
-            (common := len(found & sets[earlier])) >= at * (len(found) + len(sets[earlier]) - common)
-            for earlier in candidates
-        )
-        for shingle in rarest:
-            index.setdefault(shingle, []).append(number)
-    return twins / len(sets) if sets else math.nan
+        known.add(found)
+        twins += any(True for _ in index.matches(found))
+        index.add(found)
+    return twins / len(texts) if texts else math.nan
 
 
 def vendi_score(embedded: np.ndarray) -> float:

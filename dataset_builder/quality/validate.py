@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable
 
 from dataset_builder.recipe import Quality
-from dataset_builder.schema import ContextlessRow, ContextualRow, PublishedRow
+from dataset_builder.schema import UNNAMED, ContextlessRow, ContextualRow, PublishedRow
 from dataset_builder.taxonomy import LABELS
+from dataset_builder.text_hygiene import cleaned, fault_of, faults_in
 
 _FIRST_PERSON = re.compile(r"\b(i|me|my|mine|myself|we|us|our|ours|ourselves)\b", re.IGNORECASE)
 _COMMON_ENGLISH = frozenset(
@@ -21,6 +22,8 @@ _COMMON_ENGLISH = frozenset(
 )
 # "I love you" is what people say; the other label words, said by the speaker, give the label away.
 _NAMEABLE = frozenset({"love", "neutral"})
+# What a labeler may say of a text: both labelers give 28 words at most, the longest of the vocabulary has 20 letters.
+MOST_LABELS, LONGEST_LABEL = 40, 60
 
 
 def words(text: str) -> list[str]:
@@ -45,7 +48,9 @@ def check_repetition(text: str) -> str | None:
 
 
 def check_form(text: str, shortest: int, longest: int) -> str | None:
-    """What every text must be: `too_short`, `too_long` (in words), `not_english`, `repetitive`."""
+    """What every text must be: clean (text_hygiene.py), or `too_short`, `too_long` (in words), `not_english`, …"""
+    if fault := fault_of(cleaned(text)):
+        return fault
     count = len(text.split())
     if count < shortest:
         return "too_short"
@@ -75,8 +80,35 @@ def check_context(text: str, labels: Iterable[str], quality: Quality) -> str | N
     return check_form(text, quality.min_words, quality.max_context_words) or check_label_word(text, labels, quality)
 
 
+def check_bounds(row: PublishedRow) -> str | None:
+    """What was said of a text is bounded.
+
+    `raw_labels_out_of_bounds`: more than 40 raw labels or descriptors, or one of more than 60 characters.
+    `requested_emotion`: no class, not `unnamed`, not empty, and not the word that a text was written for.
+    """
+    labels = [label.label for label in getattr(row, "raw_labels", ())]
+    labels += [descriptor.text for descriptor in getattr(row, "descriptors", ())]
+    if len(labels) > MOST_LABELS or any(len(label) > LONGEST_LABEL for label in labels):
+        return "raw_labels_out_of_bounds"
+    asked = row.requested_emotion
+    for_a_word = getattr(row, "describer", "") == "written" or getattr(row, "variant", "") == "open"
+    if asked in LABELS or asked in (UNNAMED, "") or (for_a_word and len(asked) <= LONGEST_LABEL):
+        return None
+    return "requested_emotion"
+
+
+def check_texts(row: PublishedRow) -> str | None:
+    """What holds for rows of any source: every text is clean (text_hygiene.py), and what was said of it bounded."""
+    return next((fault for _, fault in faults_in(row.model_dump())), None) or check_bounds(row)
+
+
 def check_row(row: PublishedRow, quality: Quality) -> str | None:
-    """All checks of a published row: its numbers first, then its texts."""
+    """All checks of a published row: what holds for any source, then its numbers, then the form of its texts."""
+    return check_texts(row) or check_values(row, quality)
+
+
+def check_values(row: PublishedRow, quality: Quality) -> str | None:
+    """The checks of a row's numbers, and then of the form of its texts."""
     if not isinstance(row, ContextlessRow):
         return check_utterance(row.text, row.character, quality)
     if len(row.scores) != len(LABELS):

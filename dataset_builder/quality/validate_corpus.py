@@ -3,30 +3,29 @@
 A check has a name, a sentence, and the rows that fail it. A corpus is valid when no row fails any.
 """
 
-import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pydantic
-import yaml
 
 from dataset_builder.ask import PROMPTS
-from dataset_builder.inputs import InputError
-from dataset_builder.quality.corpus import Corpus, open_corpus, open_parquet
+from dataset_builder.quality.corpus import Corpus, open_corpus
 from dataset_builder.quality.deduplicate import ORIGINAL, REWRITTEN, Twins, benchmark_texts, utterance_of
-from dataset_builder.quality.validate import check_row
+from dataset_builder.quality.validate import LONGEST_LABEL, MOST_LABELS, check_bounds, check_values
+from dataset_builder.quality.validate_files import column_faults, names_of_classes
 from dataset_builder.recipe import Quality
 from dataset_builder.replies import is_refusal, shingles
-from dataset_builder.schema import CONFIGS, ContextlessRow, ContextualRow, DescriptorsRow, PublishedRow, features
+from dataset_builder.schema import CONFIGS, ContextlessRow, ContextualRow, DescriptorsRow, PublishedRow
 from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS
+from dataset_builder.text_hygiene import FAULTS, faults_in, shown
 
 EXAMPLES = 3
 ROUNDING = 1e-3  # scores are float32, raw scores may have been rounded
-# What each check looks for; reasons of `check_row` that a situation has too are told apart by `context_`.
+# What each check looks for; reasons of `check_values` that a situation has too are told apart by `context_`.
 CHECKS = {
     "unknown_config": "the config has a name and columns that we know",
     "schema": "columns and types are those of the published config",
@@ -51,15 +50,18 @@ CHECKS = {
     "context_not_english": "the situation is English",
     "context_repetitive": "the situation does not repeat itself",
     "context_label_word": "the situation does not name the feeling",
+    **FAULTS,
+    "raw_labels_out_of_bounds": f"at most {MOST_LABELS} raw labels or descriptors, up to {LONGEST_LABEL} letters each",
+    "requested_emotion": "the requested emotion is a class, 'unnamed', or empty where none was",
     "refusal": "no refusal of the teacher",
     "prompt_echo": "no piece of the instructions",
     "not_its_original": "a row that is called original is the original",
     "no_original": "a rewriting has its original in the same split",
-    "story_in_two_splits": "the rows of a story are in one split",
-    "duplicate": "no two rows with the same words",
-    "duplicate_across_splits": "no row with the words of a row of another split",
-    "near_duplicate": "no two rows of nearly the same words",
-    "near_duplicate_across_splits": "no row with nearly the words of a row of another split",
+    "story_in_two_splits": "the rows of a story are in one split, in all configs",
+    "duplicate": "no two rows of a config with the same words",
+    "duplicate_across_splits": "no row with the words of a row of another split, in any config",
+    "near_duplicate": "no two rows of a config with nearly the same words",
+    "near_duplicate_across_splits": "no row with nearly the words of a row of another split, in any config",
     "benchmark_text": "no text of a benchmark",
 }
 
@@ -114,77 +116,22 @@ def validate(place: str | Path, quality: Quality | None = None, benchmarks: Iter
     quality = quality or Quality()
     corpus = open_corpus(place)
     known = [pair for benchmark in (*quality.benchmarks, *benchmarks) for pair in benchmark_texts(benchmark)]
-    instructions = _instructions()
+    corpus_wide = _CorpusWide(Twins(quality.near_duplicate_at, known), _instructions())
     findings = Findings()
     for config in corpus.files:
         findings.rows[config] = corpus.count(config)
         if config not in CONFIGS:
             findings.add(config, "unknown_config", f"{corpus.folder.name}/{config}")
             continue
-        for place, names in _names_of_classes(corpus, config):
+        for place, names in names_of_classes(corpus, config):
             if names != list(LABELS):
                 findings.add(config, "label_names", f"{place}: {', '.join(names)}")
         faults = column_faults(corpus, config)
         for fault in faults:
             findings.add(config, "schema", fault)
         if not faults:
-            _Config(config, corpus, quality, findings, instructions, known).run()
+            _Config(config, corpus, quality, findings, corpus_wide).run()
     return findings
-
-
-def column_faults(corpus: Corpus, config: str) -> list[str]:
-    """How the columns of a config's files differ from the published ones, a sentence for each file that does."""
-    wanted = features(config).arrow_schema
-    found = []
-    for path in (path for paths in corpus.files[config].values() for path in paths):
-        schema = open_parquet(path).schema_arrow
-        faults = [
-            f"{name}: {schema.field(name).type if name in schema.names else 'missing'}, wanted {column.type}"
-            for name, column in zip(wanted.names, wanted, strict=True)
-            if name not in schema.names or schema.field(name).type != column.type
-        ]
-        faults += [f"{name}: unknown" for name in schema.names if name not in wanted.names]
-        if faults:
-            found.append(f"{config}/{path.name}: {'; '.join(faults)}")
-    return found
-
-
-def _names_of_classes(corpus: Corpus, config: str) -> Iterator[tuple[str, list[str]]]:
-    """Where the classes of a config are named, and how: in the files' notes and in the card."""
-    for path in (path for paths in corpus.files[config].values() for path in paths):
-        metadata = open_parquet(path).schema_arrow.metadata or {}
-        if names := _class_names(json.loads(metadata.get(b"huggingface", b"{}"))):
-            yield f"{config}/{path.name}", names
-    if names := _card_names(corpus).get(config):
-        yield "README.md", names
-
-
-def _class_names(metadata: Mapping[str, Any]) -> list[str] | None:
-    """Class names of the column `labels` in what `datasets` writes into a file."""
-    labels = metadata.get("info", {}).get("features", {}).get("labels", {})
-    feature = labels.get("feature", {}) if isinstance(labels, dict) else {}
-    return feature.get("names") if isinstance(feature, dict) else None
-
-
-def _card_names(corpus: Corpus) -> dict[str, list[str]]:
-    """Class names of each config in the card's YAML, where it has them in one of the forms of `datasets`."""
-    path = corpus.folder / "README.md"
-    try:
-        parts = path.read_text(encoding="utf-8").split("---\n", 2) if path.exists() else []
-        card = yaml.safe_load(parts[1]) if len(parts) == 3 else {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: its YAML cannot be read ({error}).") from None
-    infos = card.get("dataset_info", []) if isinstance(card, dict) else []
-    found = {}
-    for info in infos if isinstance(infos, list) else [infos]:
-        for column in info.get("features", []):
-            inner = column.get("list", column.get("sequence")) if column.get("name") == "labels" else None
-            names = inner.get("class_label", {}).get("names") if isinstance(inner, dict) else None
-            if isinstance(names, dict):
-                names = [names[key] for key in sorted(names, key=int)]
-            if names:
-                found[info.get("config_name", "default")] = [str(name) for name in names]
-    return found
 
 
 def _instructions() -> set[tuple[str, ...]]:
@@ -194,38 +141,43 @@ def _instructions() -> set[tuple[str, ...]]:
     return {run for piece in pieces for run in shingles(piece)}
 
 
+@dataclass
+class _CorpusWide:
+    """What is looked at across configs, and the instructions that no text must repeat."""
+
+    twins: Twins
+    instructions: set[tuple[str, ...]]
+    split_of_story: dict[str, str] = field(default_factory=dict)
+
+
 class _Config:
     """The rows of one config, one after the other."""
 
     def __init__(
-        self,
-        config: str,
-        corpus: Corpus,
-        quality: Quality,
-        findings: Findings,
-        instructions: set[tuple[str, ...]],
-        known: list[tuple[str, str]],
+        self, config: str, corpus: Corpus, quality: Quality, findings: Findings, corpus_wide: _CorpusWide
     ) -> None:
         self._config, self._corpus, self._quality, self._findings = config, corpus, quality, findings
-        self._instructions = instructions
-        self._twins = Twins(quality.near_duplicate_at, known)
-        self._split_of_story: dict[str, str] = {}
+        self._wide = corpus_wide
         self._split_of_row: dict[str, str] = {}
         self._rewritings: list[tuple[str, str]] = []
 
     def run(self) -> None:
-        for row in self._corpus.rows(self._config):
+        for row in self._corpus.rows(self._config, broken_text=True):
             split = row.pop("split")
             for check in self._faults(row, split):
-                self._findings.add(self._config, check, f"{split} {row.get('id')}: {_shown(row, check)}")
+                self._findings.add(self._config, check, f"{split} {shown(str(row.get('id')))}: {_shown(row, check)}")
         for name, split in self._rewritings:
             if self._split_of_row.get(f"{name}/{ORIGINAL}") != split:
                 self._findings.add(self._config, "no_original", f"{split} {name}/{REWRITTEN}")
 
     def _faults(self, row: dict[str, Any], split: str) -> Iterator[str]:
+        broken = list(dict.fromkeys(fault for _, fault in faults_in(row)))
+        yield from broken
         if any(value is None for value in row.values()):
             self._split_of_row.setdefault(str(row["id"]), split)
             yield "null_value"
+            return
+        if "lone_surrogate" in broken:  # no text that anything could be compared with
             return
         try:
             typed = CONFIGS[self._config].model_validate(row)
@@ -236,9 +188,11 @@ class _Config:
         yield from self._of_corpus(typed, row, split)
 
     def _of_row(self, row: PublishedRow) -> Iterator[str]:
-        reason = check_row(row, self._quality)
-        if reason:
+        reason = check_values(row, self._quality)
+        if reason and reason.removeprefix("context_") not in FAULTS:  # those are looked for in all fields
             yield reason
+        if bounds := check_bounds(row):
+            yield bounds
         if isinstance(row, ContextlessRow) and reason not in UNSOUND:
             yield from _of_scores(row)
         if isinstance(row, DescriptorsRow) and not row.descriptors:
@@ -248,7 +202,7 @@ class _Config:
         texts = (row.text, getattr(row, "context", ""))
         if any(is_refusal(text) for text in texts):
             yield "refusal"
-        if any(not self._instructions.isdisjoint(shingles(text)) for text in texts):
+        if any(not self._wide.instructions.isdisjoint(shingles(text)) for text in texts):
             yield "prompt_echo"
 
     def _of_corpus(self, row: PublishedRow, fields: dict[str, Any], split: str) -> Iterator[str]:
@@ -256,16 +210,14 @@ class _Config:
             yield "id_twice"
             return
         self._split_of_row[row.id] = split
-        if self._split_of_story.setdefault(row.narrative_id, split) != split:
+        story = row.narrative_id
+        if story and self._wide.split_of_story.setdefault(story, split) != split:
             yield "story_in_two_splits"
-        found = self._twins.check(fields)
         if fields.get("variant") == REWRITTEN:
             self._rewritings.append((utterance_of(fields), split))
-            found = found if found and found[0] == "benchmark_text" else None
-        if found:
-            reason, twin = found
-            other = reason != "benchmark_text" and self._split_of_row.get(twin, split) != split
-            yield f"{reason}_across_splits" if other else reason
+        found = self._wide.twins.check(fields, self._config, split)
+        if found and found[0] != "original_rejected":
+            yield found[0]
 
 
 def _of_scores(row: ContextlessRow) -> Iterator[str]:
@@ -287,4 +239,8 @@ def _shown(row: dict[str, Any], check: str) -> str:
         return str(row["context"])
     if check in ("scores_not_28", "score_out_of_range", "labels_are_not_the_strongest", "scores_unlike_raw_labels"):
         return str(row.get("scores", row.get("descriptors")))
-    return str(row["narrative_id"] if check == "story_in_two_splits" else row["text"])
+    if check in FAULTS:  # as escapes: what is wrong with it cannot be seen, or does something to a terminal
+        return "; ".join(f"{name}: {row[name]!a}" for name in dict(faults_in(row)))
+    if check == "raw_labels_out_of_bounds":
+        return f"{len(row.get('raw_labels') or row.get('descriptors') or ())} labels"
+    return str(row[{"story_in_two_splits": "narrative_id"}.get(check, check if check in row else "text")])

@@ -9,7 +9,7 @@ from dataset_builder.inputs import read_list
 from dataset_builder.quality.validate import check_label_word, check_utterance
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.replies import BadReply, sentence, utterances
-from dataset_builder.schema import CharacterRow, Narrative, UtteranceRow
+from dataset_builder.schema import UNNAMED, CharacterRow, Narrative, UtteranceRow
 from dataset_builder.taxonomy import EMOTIONS, LABELS
 
 MadeUtterance = tuple[int, str, str]  # its place among those asked for, the requested emotion, the text
@@ -66,7 +66,7 @@ async def _one_call(row: CharacterRow, story: Narrative, ask: Ask, recipe: Build
         if index >= wanted:
             reason = "over_limit"
         elif not emotion:  # the list's order says which were to be neutral
-            emotion = "neutral" if index >= asked.emotional else "unnamed"
+            emotion = "neutral" if index >= asked.emotional else UNNAMED
         if reason:
             ask.reject(reason, text, part=f"u{index:02d}")
         else:

@@ -1,0 +1,66 @@
+"""Columns, types and class names of a corpus's files and card, compared with those that are published."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from dataset_builder.inputs import InputError
+from dataset_builder.quality.corpus import Corpus, open_parquet
+from dataset_builder.schema import features
+
+
+def column_faults(corpus: Corpus, config: str) -> list[str]:
+    """How the columns of a config's files differ from the published ones, a sentence for each file that does."""
+    wanted = features(config).arrow_schema
+    found = []
+    for path in (path for paths in corpus.files[config].values() for path in paths):
+        schema = open_parquet(path).schema_arrow
+        faults = [
+            f"{name}: {schema.field(name).type if name in schema.names else 'missing'}, wanted {column.type}"
+            for name, column in zip(wanted.names, wanted, strict=True)
+            if name not in schema.names or schema.field(name).type != column.type
+        ]
+        faults += [f"{name}: unknown" for name in schema.names if name not in wanted.names]
+        if faults:
+            found.append(f"{config}/{path.name}: {'; '.join(faults)}")
+    return found
+
+
+def names_of_classes(corpus: Corpus, config: str) -> Iterator[tuple[str, list[str]]]:
+    """Where the classes of a config are named, and how: in the files' notes and in the card."""
+    for path in (path for paths in corpus.files[config].values() for path in paths):
+        metadata = open_parquet(path).schema_arrow.metadata or {}
+        if names := _class_names(json.loads(metadata.get(b"huggingface", b"{}"))):
+            yield f"{config}/{path.name}", names
+    if names := _card_names(corpus).get(config):
+        yield "README.md", names
+
+
+def _class_names(metadata: Mapping[str, Any]) -> list[str] | None:
+    """Class names of the column `labels` in what `datasets` writes into a file."""
+    labels = metadata.get("info", {}).get("features", {}).get("labels", {})
+    feature = labels.get("feature", {}) if isinstance(labels, dict) else {}
+    return feature.get("names") if isinstance(feature, dict) else None
+
+
+def _card_names(corpus: Corpus) -> dict[str, list[str]]:
+    """Class names of each config in the card's YAML, where it has them in one of the forms of `datasets`."""
+    path = corpus.folder / "README.md"
+    try:
+        parts = path.read_text(encoding="utf-8").split("---\n", 2) if path.exists() else []
+        card = yaml.safe_load(parts[1]) if len(parts) == 3 else {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: its YAML cannot be read ({error}).") from None
+    infos = card.get("dataset_info", []) if isinstance(card, dict) else []
+    found = {}
+    for info in infos if isinstance(infos, list) else [infos]:
+        for column in info.get("features", []):
+            inner = column.get("list", column.get("sequence")) if column.get("name") == "labels" else None
+            names = inner.get("class_label", {}).get("names") if isinstance(inner, dict) else None
+            if isinstance(names, dict):
+                names = [names[key] for key in sorted(names, key=int)]
+            if names:
+                found[info.get("config_name", "default")] = [str(name) for name in names]
+    return found
