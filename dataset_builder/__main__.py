@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.bridges import DOMAINS
-from dataset_builder.inputs import InputError, read_recipe, run_command
-from dataset_builder.quality.commands import add_commands, add_narratives, with_narratives
+from dataset_builder.command_options import add_narratives, add_teacher, with_narratives, with_teacher
+from dataset_builder.inputs import InputError, run_command
+from dataset_builder.quality.commands import add_commands
 from dataset_builder.recipe import BuildRecipe
 
 
@@ -77,6 +78,8 @@ def main() -> int | None:
     for command, run in ((build, _build), (status, _status), (adopt, _adopt), (domain, _domain), (plan, _plan)):
         command.set_defaults(run=run)
     check.set_defaults(run=_check_teacher)
+    for command in (describe, write, check):
+        add_teacher(command)
     add_commands(commands)
     args = parser.parse_args()
     code: int | None = args.run(args)
@@ -127,7 +130,7 @@ def _say_rows(work_dir: Path) -> dict[str, Any]:
 def _describe_texts(args: argparse.Namespace) -> None:
     from dataset_builder.texts.recipe import TextsRecipe
 
-    recipe = read_recipe(args.recipe, TextsRecipe)
+    recipe = with_teacher(args.recipe, TextsRecipe, args)
     if args.limit is not None and args.limit < 1:
         raise InputError(f"--limit {args.limit}: give 1 or more.")
 
@@ -145,7 +148,7 @@ def _write_texts(args: argparse.Namespace) -> None:
     from dataset_builder.texts.write import write
     from dataset_builder.texts.writing_recipe import WritingRecipe
 
-    made = write(read_recipe(args.recipe, WritingRecipe), args.work_dir)
+    made = write(with_teacher(args.recipe, WritingRecipe, args), args.work_dir)
     manifest = _say_rows(args.work_dir)
     print(f"rejected: {manifest['rejected'] or 'nothing'}")
     if not made:
@@ -170,7 +173,7 @@ def _domain(args: argparse.Namespace) -> None:
 
 
 def _check_teacher(args: argparse.Namespace) -> int:
-    recipe = read_recipe(args.recipe, BuildRecipe)
+    recipe = with_teacher(args.recipe, BuildRecipe, args)
     if args.stories < 1:
         raise InputError(f"--stories {args.stories}: give 1 or more.")
 

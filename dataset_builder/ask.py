@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,14 +15,17 @@ import jinja2
 from dataset_builder.golden import exemplars
 from dataset_builder.inputs import InputError, fingerprint
 from dataset_builder.recipe import Decoding
-from dataset_builder.replies import SCHEMAS, BadReply, check_refusal_and_echo
+from dataset_builder.replies import SCHEMAS, BadReply, answer_of, check_refusal_and_echo
 from dataset_builder.schema import Rejected, Usage
 from dataset_builder.taxonomy import EMOTIONS
-from dataset_builder.teachers import Request, Teacher, TeacherError
+from dataset_builder.teachers import NoAnswer, Reply, Request, Teacher, TeacherError
+from dataset_builder.text_hygiene import cleaned, shown
 
 PROMPTS = Path(__file__).parent / "prompts"
 QUOTED = ("story", "context", "text")  # fields that a good reply may repeat
 LONGEST_KEPT = 500  # characters of a rejected text that are kept
+SURROGATES = range(0xD800, 0xE000)  # halves of characters
+LOST = "\ufffd"  # the replacement character
 T = TypeVar("T")
 
 
@@ -88,14 +92,14 @@ def stable_hash(*parts: object) -> int:
 class UnitRejected(Exception):
     """The unit gives no row; `reason` says why and `text` shows what the teacher said last.
 
-    `sick`: the teacher gave no answer, and that was not the question's fault.
+    `failure`: how the teacher failed to answer; None where it answered, and badly.
     """
 
-    def __init__(self, reason: str, text: str = "", *, sick: bool = False) -> None:
+    def __init__(self, reason: str, text: str = "", *, failure: TeacherError | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.text = text
-        self.sick = sick
+        self.failure = failure
 
 
 class Ask:
@@ -112,7 +116,8 @@ class Ask:
         self.usage = Usage()
         self.retried: Counter[str] = Counter()
         self.rejected: list[Rejected] = []
-        self.sick = ""  # why something was left without an answer, where that was not the question's fault
+        self.failure: TeacherError | None = None  # why something was left without an answer; the teacher's before all
+        self.answered = False  # whether any question was answered
 
     async def text(
         self,
@@ -138,7 +143,7 @@ class Ask:
         instructions = templates.user.render(**fields | dict.fromkeys(QUOTED, ""))
         if not prompt.startswith("labels"):
             instructions += "".join(f"\n\n{answer}" for _, answer in templates.shots)
-        reason, said = "", ""
+        reason, said, failure = "", "", None
         for attempt in range(decoding.attempts):
             if attempt:
                 self.retried[reason] += 1
@@ -157,20 +162,29 @@ class Ask:
                 reply = await self._teacher.generate(request)
                 self.usage.add(reply.usage)
                 self.retried.update(reply.retried)
-                said = reply.text
+                said, failure, self.answered = reply.text, None, True
+                said = usable(reply)
                 check_refusal_and_echo(said, instructions)
                 return parse(said, reply.cut)
             except BadReply as error:
                 reason = error.reason
+            except NoAnswer as error:
+                self.usage.add(error.usage)
+                self.retried.update(error.retried)
+                reason, said, failure = error.reason, error.said, error
             except TeacherError as error:  # its client has asked as often as makes sense
                 raise self._failed(error) from None
-        raise UnitRejected(reason, said)
+        self._note(failure)
+        raise UnitRejected(reason, said, failure=failure)
 
     def _failed(self, error: TeacherError) -> UnitRejected:
         self.retried.update(error.retried)
-        if error.sick:
-            self.sick = error.reason
-        return UnitRejected(error.reason, error.detail, sick=error.sick)
+        self._note(error)
+        return UnitRejected(error.reason, error.said, failure=error)
+
+    def _note(self, failure: TeacherError | None) -> None:
+        if failure and not (self.failure and self.failure.sick):
+            self.failure = failure
 
     def _request(self, templates: Prompt, prompt: str, fields: Mapping[str, object]) -> Request:
         return Request(
@@ -178,6 +192,7 @@ class Ask:
             system=templates.system.render(**fields),
             user=templates.user.render(**fields),
             prefill=templates.prefill.render(**fields),
+            about=fingerprint(str(fields.get("story", fields.get("text", fields.get("context", self.unit))))),
             shots=templates.shots,
         )
 
@@ -188,6 +203,7 @@ class Ask:
             scores = await self._teacher.score(request, choices)
         except TeacherError as error:
             raise self._failed(error) from None
+        self.answered = True
         self.usage.add(scores.usage)
         self.retried.update(scores.retried)
         return scores.log_probabilities
@@ -219,8 +235,7 @@ class Ask:
         try:
             result: T = await task
         except UnitRejected as rejected:
-            if rejected.sick:
-                self.sick = rejected.reason
+            self._note(rejected.failure)
             if self._shared.get(key) is task:
                 del self._shared[key]
             raise
@@ -229,4 +244,19 @@ class Ask:
     def reject(self, reason: str, text: str, part: str = "") -> None:
         """Note that something the teacher made was not kept."""
         name = f"{self.unit}/{part}" if part else self.unit
-        self.rejected.append(Rejected(id=name, stage=self.stage, reason=reason, text=text[:LONGEST_KEPT]))
+        self.rejected.append(Rejected(id=shown(name), stage=self.stage, reason=reason, text=shown(text[:LONGEST_KEPT])))
+
+
+def usable(reply: Reply) -> str:
+    """A reply's answer, fit to be read and written: without reasoning and without what nobody sees.
+
+    Half a character is left off at the end of a reply that was cut. Elsewhere it becomes a replacement character, which
+    no text may hold (text_hygiene.py): of a list one item is lost, and not the others.
+
+    Raises:
+        BadReply: it is all reasoning.
+    """
+    text = answer_of(cleaned(reply.text))
+    if reply.cut:
+        text = text.rstrip("".join(map(chr, SURROGATES)) + LOST)
+    return re.sub(f"[{chr(SURROGATES[0])}-{chr(SURROGATES[-1])}]", LOST, text)

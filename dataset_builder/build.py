@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.ask import prompt_versions
-from dataset_builder.engine import ALL_STAGES, MANIFEST, run_stages, write_narratives
+from dataset_builder.engine import ALL_STAGES, MANIFEST, nothing_made, run_stages, write_narratives
+from dataset_builder.flow import NARRATIVES, PROGRESS
 from dataset_builder.inputs import InputError, fingerprint
 from dataset_builder.narratives import read_narratives
 from dataset_builder.publish import CORPUS, publish
@@ -28,6 +29,7 @@ WHERE = (
     "patience",
     "in_flight",
     "kept_beginnings",
+    "length_parameter",
 )  # of a teacher: what changes no row may change
 PUBLISH = "publish"
 # What of run.json each stage follows from, besides what the stages before it follow from.
@@ -114,11 +116,17 @@ def _claim(
         write_json(path, run)
         return run
     before = read_json(path)
+    if run != before and nothing_made(work_dir, *ALL_STAGES):  # as after a teacher that refused every call
+        for folder in (NARRATIVES, PROGRESS, *ALL_STAGES):
+            shutil.rmtree(work_dir / folder, ignore_errors=True)
+        write_json(path, run)
+        return run
     again = _stages_from(restart_from) if restart_from else []
     run["teachers"] = before["teachers"] | dict.fromkeys((stage for stage in again if stage != PUBLISH), teacher)
     mine = {key: value for key, value in run.items() if key != "teachers"}
     theirs = {key: value for key, value in before.items() if key != "teachers"}
-    differences = [found for found in _differences(theirs, mine) if not _is_made_again(found, again)]
+    not_begun = [stage for stage in ALL_STAGES if nothing_made(work_dir, stage)]
+    differences = [found for found in _differences(theirs, mine) if not _is_made_again(found, again, not_begun)]
     if differences:
         raise InputError(
             f"{work_dir}: holds a run that differs in {', '.join(differences[:5])}. Its rows would not fit the new "
@@ -141,13 +149,13 @@ def make_again(work_dir: Path, stage: str) -> None:
         shutil.rmtree(work_dir / (CORPUS if name == PUBLISH else name), ignore_errors=True)
 
 
-def _is_made_again(difference: str, again: list[str]) -> bool:
-    """Whether every stage that follows from what differs is made again; a teacher may change at any stage."""
+def _is_made_again(difference: str, again: list[str], not_begun: list[str]) -> bool:
+    """Whether all that follows from what differs is made again or not begun; a teacher may change at any stage."""
     path = difference.partition(" ")[0] + "."
     if path.startswith("recipe.teacher."):
         return bool(again)
     stages = [stage for stage, parts in FOLLOWS_FROM.items() if any(path.startswith(f"{part}.") for part in parts)]
-    return bool(stages) and set(stages) <= set(again)
+    return bool(stages) and set(stages) <= {*again, *not_begun}
 
 
 def _stages_from(name: str) -> list[str]:

@@ -19,7 +19,7 @@ from typing import Any
 from datatrove.executor import LocalPipelineExecutor, RayPipelineExecutor, SlurmPipelineExecutor
 from loguru import logger
 
-from dataset_builder.flow import NARRATIVES, PROGRESS, Flow, rows_in
+from dataset_builder.flow import JOURNAL, NARRATIVES, PROGRESS, Flow, rows_in
 from dataset_builder.inputs import InputError
 from dataset_builder.recipe import Run
 from dataset_builder.schema import Narrative, UnitRecord, Usage
@@ -60,6 +60,13 @@ def run_stages(recipe: Run, work_dir: Path, stages: tuple[str, ...] = ALL_STAGES
 
 def _shard_done(work_dir: Path, stages: tuple[str, ...], rank: int) -> bool:
     return all(shard_path(work_dir / stage, rank).exists() for stage in stages)
+
+
+def nothing_made(work_dir: Path, *stages: str) -> bool:
+    """Whether no unit of these stages is done, in a finished shard or in a journal."""
+    shards = (path for stage in stages for path in (work_dir / stage).glob("*.jsonl.gz"))
+    journals = (path for stage in stages for path in (work_dir / stage / JOURNAL).glob("*.jsonl"))
+    return not any(shards) and all(path.stat().st_size == 0 for path in journals)
 
 
 def _executor(recipe: Run, work_dir: Path, stages: tuple[str, ...]) -> Any:

@@ -17,20 +17,18 @@ from datatrove.pipeline.base import PipelineStep
 from tqdm import tqdm
 
 from dataset_builder.ask import Ask, UnitRejected, stable_hash
-from dataset_builder.inputs import InputError
 from dataset_builder.recipe import Run
 from dataset_builder.schema import Narrative, UnitRecord, Usage
 from dataset_builder.shards import Journal, Shard, held, read_json, read_lines, shard_path, write_json
 from dataset_builder.stages import ALONE, STAGES, Stage
-from dataset_builder.teachers import NO_CONNECTION, Teacher, load_teacher
+from dataset_builder.teachers import Teacher, load_teacher
+from dataset_builder.unanswered import SICK_AFTER as SICK_AFTER
+from dataset_builder.unanswered import HeldBack, Unanswered, Unit
 
 NARRATIVES = "narratives"
+JOURNAL = "journal"
 PROGRESS = "progress"
-# So many units in a row, of so many stories, at which the teacher failed: it is the teacher and not a story.
-SICK_AFTER, SICK_STORIES = 20, 3
 SECONDS_BETWEEN_NOTES = 5.0
-
-Unit = tuple[Stage, dict[str, Any], Narrative]
 
 
 class Flow(PipelineStep):  # type: ignore[misc]
@@ -57,7 +55,7 @@ class Flow(PipelineStep):  # type: ignore[misc]
 
 def journal_path(work: Path, stage: str, rank: int) -> Path:
     """Where the finished units of an unfinished shard are."""
-    return work / stage / "journal" / f"{rank:05d}.jsonl"
+    return work / stage / JOURNAL / f"{rank:05d}.jsonl"
 
 
 class _ShardFlow:
@@ -67,10 +65,7 @@ class _ShardFlow:
         self._free = asyncio.Semaphore(recipe.teacher.in_flight)
         self._shared: dict[str, asyncio.Task[Any]] = {}
         self._teachers: dict[int, Teacher] = {}
-        self._failed: list[tuple[Unit, UnitRecord]] = []
-        self._in_a_row: list[str] = []  # the stories of the last units, as long as the teacher failed at all of them
-        self._last_round = False
-        self._stories = 0
+        self._unanswered = HeldBack(work)
         self._notes = _Notes(work / PROGRESS / f"{rank:05d}.json", [stage.name for stage in stages], recipe)
 
     async def run(self) -> None:
@@ -81,13 +76,11 @@ class _ShardFlow:
             done = shard.exists() and not journal.exists()
             self._kept[stage.name] = Shard(shard) if done else Journal(journal)
         stories = [*read_lines(shard_path(self._work / NARRATIVES, self._rank))]
-        self._stories = len(stories)
+        self._unanswered.stories = len(stories)
         bar = tqdm(total=len(stories), desc=f"shard {self._rank}", unit="story", mininterval=0.5)
         try:
             await self._all(stories, bar)
-            # Units at which the teacher failed now and then: once more, and twice is enough.
-            again, self._failed, self._last_round = self._failed, [], True
-            await asyncio.gather(*(self._unit(unit, before) for unit, before in again))
+            await self._once_more()
         finally:
             self._notes.write()
             bar.close()
@@ -110,8 +103,7 @@ class _ShardFlow:
             for row in stories:
                 if len(pending) >= room:
                     done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                    for task in done:
-                        task.result()
+                    await asyncio.gather(*done)  # when several failed, none stays unread
                 pending.add(asyncio.create_task(story(row)))
             await asyncio.gather(*pending)
             pending = set()
@@ -130,6 +122,17 @@ class _ShardFlow:
         ]
         await asyncio.gather(*(self._unit(unit) for unit in units))
 
+    async def _once_more(self) -> None:
+        """Ask again where the teacher failed now and then, twice is enough; what it refused is rejected then.
+
+        Raises:
+            InputError: a stage's questions were never answered: that is not their fault, and none of them is done.
+        """
+        again = self._unanswered.for_the_last_round()
+        await asyncio.gather(*(self._unit(one.unit, one.record) for one in again))
+        while refused := self._unanswered.refused_for_good():
+            await self._settle(refused)
+
     async def _unit(self, unit: Unit, before: UnitRecord | None = None) -> None:
         """Ask for a unit, or take what a former run made of it, and go on with its rows.
 
@@ -140,35 +143,28 @@ class _ShardFlow:
         if record is None:
             async with self._free:
                 started = time.monotonic()
-                found, sick = await self._ask(stage, row, story)
+                found, ask = await self._ask(stage, row, story)
                 self._notes.add(stage.name, found, time.monotonic() - started)
             if before:
                 found.usage.add(before.usage)
                 found.retried = dict(Counter(found.retried) + Counter(before.retried))
-            if sick == NO_CONNECTION and self._last_round:  # nobody is there: no unit of theirs is to blame
-                raise InputError(
-                    f"{stage.name}: the teacher is gone. Start it and run the same command again: what was made is "
-                    "kept, and this unit is asked again."
-                )
-            if sick and not self._last_round:
-                self._failed.append((unit, found))
-                self._stop_if_sick(stage, story, sick)
+            if ask.failure and self._unanswered.holds(Unanswered(unit, found, ask.failure), answered=ask.answered):
                 return
-            self._in_a_row.clear()
             self._keep(stage, found)
             record = found.model_dump()
+            await self._settle(self._unanswered.answer_came(stage.name))
+        elif record["status"] == "ok":
+            self._unanswered.answer_came(stage.name)
         await self._below(stage.name, record["rows"], story)
 
-    def _stop_if_sick(self, stage: Stage, story: Narrative, sick: str) -> None:
-        self._in_a_row.append(story.id)
-        if len(self._in_a_row) >= SICK_AFTER and len(set(self._in_a_row)) >= min(SICK_STORIES, self._stories):
-            raise InputError(
-                f"{stage.name}: the teacher failed at {len(self._in_a_row)} units in a row (last: {sick}). See to it "
-                "and run the same command again: what was made is kept, and these units are asked again."
-            )
+    async def _settle(self, refused: list[Unanswered]) -> None:
+        """Keep what became of units that were held back, and go on with their rows."""
+        for one in refused:
+            self._keep(one.unit[0], one.record)
+        await asyncio.gather(*(self._below(one.unit[0].name, one.record.rows, one.unit[2]) for one in refused))
 
-    async def _ask(self, stage: Stage, row: dict[str, Any], story: Narrative) -> tuple[UnitRecord, str]:
-        """What became of a unit, and why the teacher failed at it ("" if it did not)."""
+    async def _ask(self, stage: Stage, row: dict[str, Any], story: Narrative) -> tuple[UnitRecord, Ask]:
+        """What became of a unit, and the account of its questions."""
         ask = Ask(self._teacher(story), self._recipe.seed, stage.name, row["id"], self._shared)
         status, rows = "ok", []
         try:
@@ -185,7 +181,7 @@ class _ShardFlow:
             retried=dict(ask.retried),
             usage=ask.usage,
         )
-        return record, ask.sick
+        return record, ask
 
     def _teacher(self, story: Narrative) -> Teacher:
         """The replica that serves all calls on this story, so that its prefix cache holds it."""

@@ -1,10 +1,14 @@
 """The recipe of a corpus: everything that changes a row, in one frozen model. Places are given on the command line."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from dataset_builder.inputs import Strict
+from dataset_builder.recipe_teachers import EmbeddedTeacher as EmbeddedTeacher
+from dataset_builder.recipe_teachers import EndpointTeacher as EndpointTeacher
+from dataset_builder.recipe_teachers import ScriptedTeacher as ScriptedTeacher
+from dataset_builder.recipe_teachers import Teacher as Teacher
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
@@ -26,63 +30,6 @@ class Narratives(Strict):
     def sources(self) -> tuple[str, ...]:
         """All sources, in order."""
         return (self.source,) if isinstance(self.source, str) else self.source
-
-
-class ScriptedTeacher(Strict):
-    """Deterministic replies made from the prompt's hash. For tests only: its corpora mean nothing."""
-
-    kind: Literal["scripted"]
-    in_flight: Positive = 64
-    bad_reply_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
-
-
-class EmbeddedTeacher(Strict):
-    """A language model inside this process, by `transformers`, micro-batched, with a prefix cache.
-
-    `wheel` names a GGUF file inside an installed Python package (`package/file.gguf`); it is used instead of the Hub
-    where the package is installed. `gguf` is the path of such a file. Either is part of the teacher's name in every
-    row. `kept_beginnings` are stories whose states are kept: of 700 tokens and a model of 135M, 32 MB each.
-    A model whose tokenizer has no chat template is asked as a base model: by exemplars, with a text to continue.
-    `int8` is for models of a billion parameters on a CPU: what follows the kept beginnings is read and written in
-    dynamic int8, three times as fast. The beginnings stay in float32, since a first token's activations are huge.
-    """
-
-    kind: Literal["embedded"]
-    model: str
-    revision: str = "main"
-    wheel: str | None = None
-    gguf: str | None = None
-    int8: bool = False
-    batch_size: Positive = 16
-    kept_beginnings: Positive = 24
-    in_flight: Positive = 64
-
-
-class EndpointTeacher(Strict):
-    """An OpenAI-compatible server: `vllm serve`, llama.cpp's server, or a provider.
-
-    With several `urls` (replicas), all calls on one story go to one of them, so that its prefix cache serves them.
-    `server: vllm` uses what vLLM adds: begun answers, repetition penalty,
-    log-probabilities of chosen tokens. `structured` asks for JSON by a schema where a stage has one. `chat: false` is
-    for base models, which continue a text. The key comes from the environment variable named by `api_key_env`, never
-    from a file. A call is repeated `retries` times; a server that is gone is waited for, `patience` seconds.
-    """
-
-    kind: Literal["endpoint"]
-    model: str
-    revision: str = "unknown"
-    urls: Annotated[tuple[str, ...], Field(min_length=1)]
-    server: Literal["openai", "vllm"] = "openai"
-    chat: bool = True
-    structured: bool = False
-    api_key_env: str = "OPENAI_API_KEY"
-    timeout: Annotated[float, Field(gt=0)] = 120.0
-    retries: Annotated[int, Field(ge=0)] = 6
-    patience: Annotated[float, Field(ge=0)] = 600.0
-    in_flight: Positive = 64
-
-
-Teacher = Annotated[ScriptedTeacher | EmbeddedTeacher | EndpointTeacher, Field(discriminator="kind")]
 
 
 class Executor(Strict):
@@ -269,6 +216,12 @@ class Run(Strict):
     seed: int = 13
     teacher: Teacher
     executor: Executor = Executor()
+
+    def sending_its_key_anyway(self) -> Self:
+        """The same run, allowed to send the teacher's key where that is refused otherwise (teachers/keys.py)."""
+        if not isinstance(self.teacher, EndpointTeacher):
+            return self
+        return self.model_copy(update={"teacher": self.teacher.model_copy(update={"send_key_anyway": True})})
 
 
 class BuildRecipe(Run):

@@ -5,10 +5,23 @@ schema (`SCHEMAS`). What comes by a schema is checked like all else.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from dataset_builder.reply_text import (
+    MARKER,
+    QUOTES,
+    closed,
+    lines_of,
+    plain,
+    unquoted,
+    whole_sentences,
+    without_fence,
+)
+from dataset_builder.reply_text import BadReply as BadReply
+from dataset_builder.reply_text import answer_of as answer_of
 from dataset_builder.schema import RawLabel
 from dataset_builder.taxonomy import LABELS
 
@@ -36,17 +49,10 @@ SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-class BadReply(Exception):
-    """A reply that cannot be used; `reason` is the code under which it is counted."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-_NUMBER = re.compile(r"^\s*(?:[-*•–]\s+|[(\[]?\d{1,3}[.):\]]\s*)+")
-_EMPHASIS = re.compile(r"(\*\*|__|`+)(.+?)\1")
-_QUOTES = "\"“”«»„'‘’ \t"
+_LABEL_WORDS = re.compile(r"[^\W\d_](?:[^\W\d_]|[ '’-](?=[^\W\d_]))*")  # letters, with single signs between them
+_AROUND_LABEL = " :=([)]–-\"'*"
+_BEFORE_LEVEL = frozenset(":=([–-")
+LONGEST_LABEL, MOST_LABELS = 40, 40  # characters, and labels of one text: what is more is no label
 # What an assistant says, at the beginning of its reply; what a character may say ("I can't help but smile") is none.
 _REFUSAL = re.compile(
     r"^\W*(?:1\W+)?(?:(?:i'm|i am) (?:sorry|afraid)\W+)?(?:but )?(?:as an ai\b|as a language model\b|"
@@ -80,10 +86,10 @@ def _json(text: str, cut: bool) -> list[Any] | None:
 
     Of a reply that was cut, what is unfinished at its end is left off, as of a list of lines.
     """
-    text = re.sub(r"^\s*```(?:json)?\s*\n|\n\s*```\s*$", "", text).strip()
+    text = without_fence(text)
     if not re.match(r"\{\s*[\"}]|\[\s*[\"{\[]", text):
         return None
-    text = _closed(text) if cut else text
+    text = closed(text) if cut else text
     try:
         value, _ = json.JSONDecoder(parse_constant=_no_number).raw_decode(text)
         json.dumps(value, ensure_ascii=False).encode()  # half a character (a lone surrogate) is an error here
@@ -92,27 +98,6 @@ def _json(text: str, cut: bool) -> list[Any] | None:
     if isinstance(value, dict) and len(value) == 1 and isinstance(only := next(iter(value.values())), list):
         value = only
     return list(value.items()) if isinstance(value, dict) else list(value)
-
-
-def _closed(text: str) -> str:
-    """Cut JSON up to its last comma, with the brackets closed that are open there."""
-    stack: list[str] = []
-    whole, quoted, escaped = text, False, False
-    for place, character in enumerate(text):
-        if quoted:
-            quoted = escaped or character != '"'
-            escaped = character == "\\" and not escaped
-        elif character == '"':
-            quoted = True
-        elif character in "[{":
-            stack.append("]" if character == "[" else "}")
-        elif character in "]}" and stack:
-            stack.pop()
-            if not stack:
-                return text  # whole after all; what was cut came behind it
-        elif character == ",":
-            whole = text[:place] + "".join(reversed(stack))
-    return whole
 
 
 def _no_number(constant: str) -> float:
@@ -126,13 +111,13 @@ def items(text: str, cut: bool) -> list[str]:
         if not (found := [item for item in map(_as_text, found_json) if item]):
             raise BadReply("empty")
         return found
-    lines = [line for line in text.splitlines() if line.strip() and not line.strip().startswith("```")]
+    lines = lines_of(text)
     if cut and lines:
         lines.pop()
-    found = [_EMPHASIS.sub(r"\2", _NUMBER.sub("", line)).strip() for line in lines]
-    numbered = [bool(_NUMBER.match(line)) for line in lines]
-    if any(numbered):  # talk before and after a numbered list is not part of it
-        found = [item for item, is_numbered in zip(found, numbered, strict=True) if is_numbered]
+    markers = [MARKER.match(line) for line in lines]
+    found = [plain(line[marker.end() if marker else 0 :]).strip() for line, marker in zip(lines, markers, strict=True)]
+    if any(markers):  # talk before and after a numbered list is not part of it
+        found = [item for item, marker in zip(found, markers, strict=True) if marker]
     found = [item for item in found if item]
     if not found:
         raise BadReply("cut_off" if cut else "empty")
@@ -143,17 +128,17 @@ def _as_text(item: Any) -> str:
     """A JSON item as the line it would have been: a text, or the first text of an object."""
     if isinstance(item, dict):
         item = next((value for value in item.values() if isinstance(value, str)), "")
-    return item.strip() if isinstance(item, str) else ""
+    return " ".join(item.split()) if isinstance(item, str) else ""
 
 
 def names(text: str, cut: bool) -> list[str]:
     """Names or roles from a list: what explains them (after a colon, a dash, a bracket) is left off, twins too."""
     found: dict[str, str] = {}
     listed = items(text, cut)
-    if len(listed) == 1 and not _NUMBER.match(text) and re.search(r",| and ", listed[0]):
-        listed = re.split(r"\s*,\s*(?:and\s+)?|\s+and\s+", listed[0])
+    if len(listed) == 1 and not MARKER.match(text) and re.search(r",| and ", listed[0]):
+        listed = re.split(r" ?, ?(?:and )?| and ", listed[0])
     for item in listed:
-        name = re.split(r"\s*[:(\[,;]|\s+[-–—]\s+", item, maxsplit=1)[0].strip(_QUOTES + ".*_")
+        name = re.split(r" ?[:(\[,;]| [-–—] ", item, maxsplit=1)[0].strip(QUOTES + ".*_")
         if name:
             found.setdefault(name.lower(), name)
     return list(found.values())
@@ -163,7 +148,7 @@ def utterances(text: str, cut: bool) -> list[tuple[str, str]]:
     """(emotion, utterance) pairs of lines such as `1. [joy] I did it!`; the emotion is lower case, "" if not given."""
     found = _json(text, cut)
     if found and all(isinstance(item, dict) for item in found):
-        made = [(str(item.get("emotion", "")).lower(), str(item.get("text", "")).strip(_QUOTES)) for item in found]
+        made = [(_word(item.get("emotion")), unquoted(_word(item.get("text"), lower=False))) for item in found]
         return [pair for pair in made if pair[1]]
     pairs = []
     for item in items(text, cut):
@@ -175,17 +160,23 @@ def utterances(text: str, cut: bool) -> list[tuple[str, str]]:
             emotion, said = named[1], named[2]
         else:
             emotion, said = "", item
-        pairs.append((emotion.lower(), said.strip(_QUOTES)))
+        pairs.append((emotion.lower(), unquoted(said)))
     return pairs
+
+
+def _word(value: Any, *, lower: bool = True) -> str:
+    """A JSON value as text; "" for what is none."""
+    text = " ".join(value.split()) if isinstance(value, str) else ""
+    return text.lower() if lower else text
 
 
 def sentence(text: str, cut: bool) -> str:
     """What somebody says: quotes are taken off, a final comma becomes a full stop, an unfinished end is dropped."""
-    said = " ".join(_EMPHASIS.sub(r"\2", text).split()).strip(_QUOTES)
+    said = unquoted(" ".join(plain(text).split()))
     if not said:
         raise BadReply("empty")
     if cut:
-        return _whole_sentences(said)
+        return whole_sentences(said)
     if said[-1] in ",;:":
         said = said[:-1] + "."
     return said if said[-1] in ".!?…" else said + "."
@@ -193,34 +184,29 @@ def sentence(text: str, cut: bool) -> str:
 
 def paragraph(text: str, cut: bool) -> str:
     """A short text: lines joined, fences and a leading `Text:` taken off, an unfinished last sentence dropped."""
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("```")]
-    joined = re.sub(r"^(?:text|context|situation|answer)\s*:\s*", "", " ".join(lines), flags=re.IGNORECASE)
-    joined = _EMPHASIS.sub(r"\2", joined).strip(_QUOTES.replace("'", ""))
+    joined = re.sub(r"^(?:text|context|situation|answer) ?: ?", "", " ".join(lines_of(text)), flags=re.IGNORECASE)
+    joined = plain(joined).strip(QUOTES.replace("'", ""))
     if not joined:
         raise BadReply("empty")
-    return _whole_sentences(joined) if cut else joined
-
-
-def _whole_sentences(text: str) -> str:
-    """The text up to its last sentence end. Raises BadReply when there is none."""
-    match = re.match(r"(.*[.!?…][\"”'’)]*)(?:\s|$)", text, flags=re.DOTALL)
-    if not match:
-        raise BadReply("cut_off")
-    return match[1].strip()
+    return whole_sentences(joined) if cut else joined
 
 
 def scored_labels(text: str, cut: bool) -> list[RawLabel]:
     """Emotion words with levels, as in `1. joy: 0.8`; levels are rounded to the grid of 0.1 (paper A, Table 15)."""
     found = _json_levels(_json(text, cut) or [])
     for item in [] if found else _labels_of(items(text, cut)):
-        match = re.match(r"[\[\"']?([A-Za-z][A-Za-z -]*?)[\]\"']?\s*[:=(\[–-]+\s*(\d?[.,]\d+|\d+)(?!\d)", item)
-        if match:
-            found.setdefault(match[1].strip().lower(), round(float(match[2].replace(",", ".")), 1))
+        level = re.search(r"\d?[.,]\d+|\d+", item)
+        before = item[: level.start()] if level else ""
+        label = before.strip(_AROUND_LABEL)
+        between = before[len(before.rstrip(_AROUND_LABEL)) :]
+        if level and _BEFORE_LEVEL.intersection(between) and _LABEL_WORDS.fullmatch(label):
+            found.setdefault(label.lower(), round(float(level[0].replace(",", ".")), 1))
+    found = {label: level for label, level in found.items() if 0 < len(label) <= LONGEST_LABEL}
     if not found:
         raise BadReply("no_scores")
-    if max(found.values()) > 1 or min(found.values()) < 0:
+    if not all(0 <= level <= 1 for level in found.values()):
         raise BadReply("score_out_of_range")
-    return [RawLabel(label=label, score=score) for label, score in found.items()]
+    return [RawLabel(label=label, score=score) for label, score in [*found.items()][:MOST_LABELS]]
 
 
 def _json_levels(listed: list[Any]) -> dict[str, float]:
@@ -229,17 +215,27 @@ def _json_levels(listed: list[Any]) -> dict[str, float]:
     for item in listed:
         pair = [*item.values()] if isinstance(item, dict) else item
         if isinstance(pair, (list, tuple)) and len(pair) == 2 and isinstance(pair[0], str):
+            label = " ".join(pair[0].split()).lower()
+            if isinstance(pair[1], bool) or not _LABEL_WORDS.fullmatch(label):
+                continue
             try:
-                found.setdefault(pair[0].strip().lower(), round(float(pair[1]), 1))
+                level = float(pair[1])
             except (TypeError, ValueError, OverflowError):
                 continue
+            if math.isfinite(level):
+                found.setdefault(label, round(level, 1))
     return found
 
 
 def _labels_of(lines: Iterable[str]) -> Iterable[str]:
     """Each `label: score` by itself, also where a reply puts several on one line."""
     for line in lines:
-        yield from re.split(r"\s*[,;]\s+(?=[A-Za-z])", line)
+        yield from re.split(r" ?[,;] (?=[A-Za-z])", line)
+
+
+def _is_descriptor(part: str) -> bool:
+    """Whether a part is a word or a short phrase of letters."""
+    return 0 < len(part) <= LONGEST_LABEL and len(part.split()) <= 4 and bool(_LABEL_WORDS.fullmatch(part))
 
 
 def descriptors(text: str, cut: bool) -> list[str]:
@@ -247,12 +243,12 @@ def descriptors(text: str, cut: bool) -> list[str]:
     listed = _json(text, cut)
     if listed is not None:
         text, cut = ", ".join(map(_as_text, listed)), False
-    lines = [line for line in text.splitlines() if line.strip() and not line.strip().startswith("```")]
-    joined = re.sub(r"^\s*(?:emotions?|answer)\s*:", "", ", ".join(_NUMBER.sub("", line) for line in lines), flags=re.I)
-    parts = [_EMPHASIS.sub(r"\2", part).strip(_QUOTES + ".!*_").lower() for part in re.split(r"[,;]|\band\b", joined)]
+    lines = [line[marker.end() if (marker := MARKER.match(line)) else 0 :] for line in lines_of(text)]
+    joined = re.sub(r"^(?:emotions?|answer) ?:", "", ", ".join(lines).lstrip(), flags=re.IGNORECASE)
+    parts = [plain(part).strip(QUOTES + ".!*_").lower() for part in re.split(r"[,;]|\band\b", joined)]
     if cut:
         parts.pop()
-    found = [part for part in dict.fromkeys(parts) if part and len(part.split()) <= 4 and not re.search(r"\d", part)]
+    found = [part for part in dict.fromkeys(parts) if _is_descriptor(part)]
     if not found:
         raise BadReply("cut_off" if cut else "empty")
     return found

@@ -119,13 +119,17 @@ class Rejected(BaseModel):
 
 
 class Usage(BaseModel):
-    """Tokens that a teacher read, read from its cache (part of the former), and wrote; and the calls it took."""
+    """Tokens that a teacher read, read from its cache (part of the former), and wrote; and the calls it took.
+
+    `cut_prompts` are calls of which the server counted fewer tokens than were sent.
+    """
 
     model_config = ConfigDict(extra="forbid")
     calls: int = 0
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    cut_prompts: int = 0
 
     def add(self, other: "Usage") -> None:
         """Add another usage to this one, in place."""
@@ -133,6 +137,7 @@ class Usage(BaseModel):
         self.prompt_tokens += other.prompt_tokens
         self.cached_tokens += other.cached_tokens
         self.completion_tokens += other.completion_tokens
+        self.cut_prompts += other.cut_prompts
 
 
 class UnitRecord(BaseModel):

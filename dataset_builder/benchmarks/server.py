@@ -68,7 +68,8 @@ def app(latency: float, faults: bool, log: Path | None) -> Starlette:
         prompt = next(name for words, name in PROMPTS.items() if words in user)
         reply = await teacher.generate(Request(prompt=prompt, system="", user=user, seed=seed))
         text = reply.text[: len(reply.text) // 3] if fault == "cut_off" else reply.text
-        return JSONResponse(_completion(body["model"], text, "length" if fault == "cut_off" else "stop"))
+        finish = "length" if fault == "cut_off" else "stop"
+        return JSONResponse(_completion(body["model"], text, finish, len(user) // 4))
 
     async def counted(request: HttpRequest) -> Response:
         return JSONResponse({"calls": calls})
@@ -87,9 +88,9 @@ def _fault(draw: random.Random) -> str | None:
     return None
 
 
-def _completion(model: str, text: str, finish: str) -> dict[str, Any]:
+def _completion(model: str, text: str, finish: str, asked: int) -> dict[str, Any]:
     message = {"role": "assistant", "content": text}
-    usage = {"prompt_tokens": 200, "completion_tokens": len(text) // 4, "total_tokens": 200 + len(text) // 4}
+    usage = {"prompt_tokens": asked, "completion_tokens": len(text) // 4, "total_tokens": asked + len(text) // 4}
     choices = [{"index": 0, "message": message, "finish_reason": finish}]
     return {"id": "x", "object": "chat.completion", "created": 0, "model": model, "choices": choices, "usage": usage}
 

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from dataset_builder.command_options import add_narratives, add_teacher, with_narratives, with_teacher
 from dataset_builder.inputs import InputError, read_recipe
 from dataset_builder.provenance import RESULTS, provenance, write_result
 from dataset_builder.recipe import BuildRecipe, Gates
@@ -17,25 +18,6 @@ def add_commands(commands: Any) -> None:
     _add_report(commands)
     _add_people(commands)
     _add_measures(commands)
-
-
-def add_narratives(command: argparse.ArgumentParser) -> None:
-    """The options by which stories are given on the command line."""
-    command.add_argument(
-        "--narratives", nargs="+", help="stories instead of the recipe's: .jsonl[.gz] files, Hub data sets, 'tales'"
-    )
-    command.add_argument("--limit", type=int, help="at most so many stories of each source")
-
-
-def with_narratives(args: argparse.Namespace) -> BuildRecipe:
-    """The recipe with the narratives of the command line."""
-    recipe = read_recipe(args.recipe, BuildRecipe)
-    places = {"source": tuple(args.narratives), "revision": None} if args.narratives else {}
-    if args.limit is not None:
-        if args.limit < 1:
-            raise InputError(f"--limit {args.limit}: give 1 or more.")
-        places["limit"] = args.limit
-    return recipe.model_copy(update={"narratives": recipe.narratives.model_copy(update=places)})
 
 
 def _add_out(command: argparse.ArgumentParser) -> None:
@@ -63,6 +45,7 @@ def _add_checks(commands: Any) -> None:
     context.add_argument("--split", default="test")
     context.add_argument("--rows", type=int, default=200, help="at most so many (default: 200)")
     context.add_argument("--marks", type=Path, help="where to mark rows (default: work/context-test-NAME.jsonl)")
+    add_teacher(context)
     _add_out(context)
 
 
@@ -128,9 +111,12 @@ def _add_measures(commands: Any) -> None:
     given.add_argument("--recipe", required=True, help="whose teacher and label rules to ask")
     given.add_argument("--out", required=True, type=Path, help="the file to write")
     given.set_defaults(run=_label_texts)
+    for command in (labelers, given):
+        add_teacher(command)
     words = commands.add_parser("measure-descriptors", help="describe-texts' recipes against GoEmotions' dev: a report")
     words.add_argument("--recipe", required=True, nargs="+", help="as dataset_builder/recipes/texts/smollm2.yaml")
     words.add_argument("--data", required=True, type=Path, help="GoEmotions' official dev.tsv")
+    add_teacher(words)
     words.add_argument("--rows", type=int, default=500, help="how many rows of it (default: 500)")
     runs = (_measure_neutrals, _measure_resolver, _measure_labelers, _measure_descriptors)
     for command, run in zip((neutrals, resolver, labelers, words), runs, strict=True):
@@ -166,7 +152,7 @@ def _deduplicate(args: argparse.Namespace) -> None:
 
 
 def _context_test(args: argparse.Namespace) -> None:
-    recipe = read_recipe(args.recipe, BuildRecipe)
+    recipe = with_teacher(args.recipe, BuildRecipe, args)
     if args.rows < 2:
         raise InputError(f"--rows {args.rows}: give 2 or more.")
 
@@ -260,20 +246,23 @@ def _measure_resolver(args: argparse.Namespace) -> None:
     _write_measured(measure(), args.out, "out-of-taxonomy")
 
 
-def _label_texts(args: argparse.Namespace) -> int:
-    recipe = read_recipe(args.recipe, BuildRecipe)
+def _label_texts(args: argparse.Namespace) -> None:
+    recipe = with_teacher(args.recipe, BuildRecipe, args)
 
     from dataset_builder.quality.measure_labelers import label_file
 
-    count, failed = label_file(args.texts, recipe, args.out)
-    print(f"{args.out}: {count} texts, of which the teacher failed on {failed}: these have no scores")
-    return 0
+    found = label_file(args.texts, recipe, args.out)
+    said = f"{args.out}: {len(found.scores)} texts"
+    if found.failed:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in found.reasons.items())
+        said += f", of which the teacher failed on {found.failed} ({reasons}): these have no scores"
+    print(said)
 
 
 def _measure_labelers(args: argparse.Namespace) -> None:
     from dataset_builder.quality.measure_labelers import measure
 
-    recipes = [read_recipe(path, BuildRecipe) for path in args.recipe]
+    recipes = [with_teacher(path, BuildRecipe, args) for path in args.recipe]
     if len(args.rows) not in (1, len(recipes)):
         raise InputError(f"--rows: {len(args.rows)} numbers for {len(recipes)} recipes. Give one, or one for each.")
     _write_measured(measure(recipes, args.data, args.rows), args.out, "labelers")
@@ -283,7 +272,7 @@ def _measure_descriptors(args: argparse.Namespace) -> None:
     from dataset_builder.quality.measure_descriptors import measure
     from dataset_builder.texts.recipe import TextsRecipe
 
-    recipes = [read_recipe(path, TextsRecipe) for path in args.recipe]
+    recipes = [with_teacher(path, TextsRecipe, args) for path in args.recipe]
     if len({recipe.name for recipe in recipes}) < len(recipes):
         raise InputError("--recipe: two recipes have the same name. Give each its own.")
     _write_measured(measure(recipes, args.data, args.rows), args.out, "descriptors")

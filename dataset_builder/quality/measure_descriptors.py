@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from dataset_builder.ask import Ask, UnitRejected
 from dataset_builder.inputs import InputError
-from dataset_builder.quality.measure_labelers import Labelled, quality, read_dev
+from dataset_builder.quality.measure_labelers import Gold, Labelled, quality, read_dev
 from dataset_builder.quality.measure_resolve import home_of
 from dataset_builder.quality.resolve import strongest
 from dataset_builder.schema import Descriptor, Usage
@@ -58,11 +58,16 @@ def measure(recipes: Sequence[TextsRecipe], data: Path, rows: int) -> dict[str, 
     for recipe in recipes:
         if recipe.describer != "likelihood":
             raise InputError(f"{recipe.name}: 'describer: {recipe.describer}' scores no words. Give 'likelihood'.")
-    gold = read_dev(data, rows)
+    every = read_dev(data, rows)
+    failed: dict[str, int] = {}
     metrics: dict[str, dict[str, float]] = {}
     words: dict[str, int] = {}
     for recipe in recipes:
-        kept, without_content, found = asyncio.run(_found(gold.texts, recipe))
+        kept, without_content, found = asyncio.run(_found(every.texts, recipe))
+        answered = ~np.isnan(found).any(axis=(1, 2))
+        found = found[answered]
+        gold = Gold([text for text, is_in in zip(every.texts, answered, strict=True) if is_in], every.labels[answered])
+        failed[recipe.name] = int((~answered).sum())
         words[recipe.name] = len(kept)
         if len(recipe.prompts) > 1:
             value = agreement(found, gold.texts, recipe.weights)
@@ -75,7 +80,8 @@ def measure(recipes: Sequence[TextsRecipe], data: Path, rows: int) -> dict[str, 
         "name": "descriptors",
         "benchmark": "GoEmotions dev, rows drawn by hash; a report: no recipe, prompt or weight was chosen by it",
         "metrics": metrics,
-        "support": len(gold.texts),
+        "support": len(every.texts),
+        "failed": failed,
         "words": words,
         "teachers": {recipe.name: load_teacher(recipe.teacher).name for recipe in recipes},
         "recipes": {recipe.name: recipe.model_dump(mode="json", exclude={"teacher", "executor"}) for recipe in recipes},
@@ -93,24 +99,32 @@ def _variants(recipe: TextsRecipe) -> Iterator[tuple[str, list[int], Weights]]:
 
 
 async def _found(texts: list[str], recipe: TextsRecipe) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """The words, what is usual of them without content (prompts, words), and (texts, prompts, words)."""
+    """The words, what is usual of them without content (prompts, words), and (texts, prompts, words).
+
+    Texts at which the teacher failed are rows of NaN. Raises InputError where it failed at all of them.
+    """
     words, without_content = await prepare(recipe)
     teacher = load_teacher(recipe.teacher)
     free = asyncio.Semaphore(recipe.teacher.in_flight)
-    found = np.zeros((len(texts), *without_content.shape))
+    found = np.full((len(texts), *without_content.shape), np.nan)
+    last: UnitRejected | None = None
     bar = tqdm(total=len(texts), desc=recipe.name, unit="text")
 
     async def one(index: int) -> None:
+        nonlocal last
         async with free:
             ask = Ask(teacher, recipe.seed, WORDS.name, f"text {index}", {})
-            found[index] = await log_probabilities(texts[index], words, recipe.prompts, ask)
+            try:
+                found[index] = await log_probabilities(texts[index], words, recipe.prompts, ask)
+            except UnitRejected as rejected:
+                last = rejected
         bar.update()
 
     try:
         await asyncio.gather(*(one(index) for index in sorted(range(len(texts)), key=lambda i: -len(texts[i]))))
-    except UnitRejected as rejected:
-        raise InputError(f"the teacher {teacher.name} failed: {rejected.reason} {rejected.text}") from None
     finally:
         bar.close()
         await teacher.close()
+    if last and np.isnan(found).any(axis=(1, 2)).all():
+        raise InputError(f"the teacher {teacher.name} failed at every text: {last.reason} {last.text}")
     return words, without_content, found

@@ -6,8 +6,9 @@ recipe, were set so that a text has about as many labels as the paper's, and are
 
 import asyncio
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from dataset_builder.stages.labels import raw_labels
 from dataset_builder.statistics import RESAMPLES, between, bootstrap, macro_f1
 from dataset_builder.taxonomy import LABELS
 from dataset_builder.teachers import load_teacher
+from dataset_builder.unanswered import SICK_AFTER
 
 LABELERS = ("likelihood", "verbalised")
 TIE = 1e-6
@@ -43,13 +45,15 @@ class Gold:
 class Labelled:
     """What a labeler made of the texts: `scores` and the `chosen` labels (texts, 28), and what it cost.
 
-    Of equal scores the label that the teacher named first is a little higher, for rankings.
+    Of equal scores the label that the teacher named first is a little higher, for rankings. `reasons` say why texts
+    `failed`, which have no scores.
     """
 
     scores: np.ndarray
     chosen: np.ndarray
     failed: int
     usage: Usage
+    reasons: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_dev(path: Path, rows: int) -> Gold:
@@ -70,45 +74,61 @@ def read_dev(path: Path, rows: int) -> Gold:
     return Gold([comment.text for comment in drawn], gold)
 
 
-def label(texts: list[str], recipe: BuildRecipe) -> Labelled:
-    """Label texts as the recipe's labels stage would."""
-    return asyncio.run(_label(texts, recipe))
+def label(texts: list[str], recipe: BuildRecipe, *, any_answer: bool = False) -> Labelled:
+    """Label texts as the recipe's labels stage would.
 
-
-def label_file(path: Path, recipe: BuildRecipe, out: Path) -> tuple[int, int]:
-    """Label the texts of a file (`{"text": …}` a line) and write them with their scores, in order.
-
-    Returns:
-        How many texts there are, and on how many the teacher failed; of these no label has a score.
+    Args:
+        any_answer: bad answers alone will do, as where they are to be counted.
 
     Raises:
-        InputError: no such file, or a line is of another form (named).
+        InputError: the teacher labelled none of them.
+    """
+    found, last, answered = asyncio.run(_label(texts, recipe))
+    if last and found.failed == len(texts) and not (answered and any_answer):
+        reasons = ", ".join(f"{count} {reason}" for reason, count in found.reasons.items())
+        raise InputError(
+            f"the teacher labelled none of {len(texts)} texts ({reasons}; the last: {last.text or last.reason}). "
+            "See to it and run the same command again."
+        )
+    return found
+
+
+def label_file(path: Path, recipe: BuildRecipe, out: Path) -> Labelled:
+    """Label the texts of a file (`{"text": …}` a line) and write them with their scores, in order.
+
+    Raises:
+        InputError: no such file, a line is of another form (named), or no text was labelled; nothing is written.
     """
     texts: list[str] = []
     for place, row in json_lines(path, "Write one with `eval.run --texts`."):
         if not isinstance(row, dict) or not isinstance(row.get("text"), str):
             raise InputError(f'{place}: not {{"text": …}}. Write one with `eval.run --texts`.')
         texts.append(row["text"])
+    if not texts:
+        raise InputError(f"{path}: no text in it. Write one with `eval.run --texts`.")
     found = label(texts, recipe)
     lines = []
     for text, row in zip(texts, found.scores, strict=True):
         scores = {LABELS[index]: round(float(row[index]), 4) for index in np.flatnonzero(row > 0)}
         lines.append(json.dumps({"text": text, "scores": scores}, ensure_ascii=False) + "\n")
     out.write_text("".join(lines), encoding="utf-8")
-    return len(texts), found.failed
+    return found
 
 
-async def _label(texts: list[str], recipe: BuildRecipe) -> Labelled:
+async def _label(texts: list[str], recipe: BuildRecipe) -> tuple[Labelled, UnitRejected | None, bool]:
+    """What the labeler made of the texts, how the last one failed, and whether there was any answer at all."""
     teacher = load_teacher(recipe.teacher)
     shared: dict[str, asyncio.Task[Any]] = {}
     free = asyncio.Semaphore(recipe.teacher.in_flight)
     scores = np.zeros((len(texts), len(LABELS)))
     chosen = np.zeros(scores.shape, dtype=bool)
-    usage, failed = Usage(), 0
+    usage, reasons = Usage(), Counter[str]()
+    last: UnitRejected | None = None
+    answered, sick = False, 0  # texts in a row at which the teacher failed, by its own fault
     bar = tqdm(total=len(texts), desc=f"{recipe.name} {recipe.labels.labeler}", unit="text")
 
     async def one(index: int) -> None:
-        nonlocal failed
+        nonlocal last, answered, sick
         ask = Ask(teacher, recipe.seed, "labels", f"text {index}", shared)
         async with free:
             try:
@@ -118,15 +138,22 @@ async def _label(texts: list[str], recipe: BuildRecipe) -> Labelled:
                 for place, label in enumerate(raw):
                     if (named := class_of(label.label, recipe.resolve)) is not None and scores[index, named]:
                         scores[index, named] -= place * TIE
-            except UnitRejected:
-                failed += 1
+            except UnitRejected as rejected:
+                last = rejected
+                reasons[rejected.reason] += 1
         usage.add(ask.usage)
+        answered |= ask.answered
+        sick = sick + 1 if ask.failure and ask.failure.sick else 0
+        if sick >= SICK_AFTER and last:
+            raise InputError(f"the teacher failed at {sick} texts in a row (the last: {last.reason} {last.text}).")
         bar.update()
 
-    await asyncio.gather(*(one(index) for index in range(len(texts))))
-    bar.close()
-    await teacher.close()
-    return Labelled(scores, chosen, failed, usage)
+    try:
+        await asyncio.gather(*(one(index) for index in range(len(texts))))
+    finally:
+        bar.close()
+        await teacher.close()
+    return Labelled(scores, chosen, reasons.total(), usage, dict(reasons)), last, answered
 
 
 def quality(gold: Gold, found: Labelled, with_interval: bool = True) -> dict[str, dict[str, float]]:

@@ -1,6 +1,5 @@
 """Teachers: the only place that knows an inference engine. One small interface, three kinds."""
 
-import functools
 import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,15 @@ class Request:
     """One question to a teacher; `prompt` names its prompt file.
 
     `prefill` begins the answer; `stop` are single characters that end it. `shots` are questions with their answers,
-    for base models only; `schema` is the answer's JSON schema, for teachers that were told to use it.
+    for base models only; `schema` is the answer's JSON schema, for teachers that were told to use it. `about` tells
+    whether two questions are about the same story or text.
     """
 
     prompt: str
     system: str
     user: str
     prefill: str = ""
+    about: str = ""
     stop: tuple[str, ...] = ()
     shots: tuple[tuple[str, str], ...] = ()
     schema: Mapping[str, Any] | None = None
@@ -69,17 +70,36 @@ class Scores:
 class TeacherError(Exception):
     """A call failed for good; `reason` is its code (time_out, http_500, …). The unit is rejected, the run goes on.
 
+    `detail`: the teacher's own words. `advice`: what to change in the recipe or at the teacher.
     `sick`: it is the teacher's fault and not the question's. It is asked again, and when that goes on, the run stops.
     `retried`: why it was asked again before. `retry_after`: seconds that the teacher wants to be left alone.
     """
 
-    def __init__(self, reason: str, detail: str = "", *, sick: bool = False) -> None:
+    def __init__(self, reason: str, detail: str = "", *, sick: bool = False, advice: str = "") -> None:
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
         self.sick = sick
+        self.advice = advice
         self.retried: tuple[str, ...] = ()
         self.retry_after = 0.0
+        self.server = ""  # which one, where there may be several
+
+    @property
+    def said(self) -> str:
+        """Detail and advice as one line."""
+        return " ".join(part for part in (self.detail, self.advice) if part)
+
+
+class NoAnswer(TeacherError):
+    """The teacher replied, but there is no answer in it: all reasoning, a tool call, a refusal by a filter.
+
+    Another attempt, with another seed, may have one. `usage` is what it cost.
+    """
+
+    def __init__(self, reason: str, detail: str = "", *, usage: Usage, advice: str = "") -> None:
+        super().__init__(reason, detail, advice=advice)
+        self.usage = usage
 
 
 class Teacher(Protocol):
@@ -105,18 +125,24 @@ class Teacher(Protocol):
         """End what belongs to the running event loop; the teacher can be used again in another."""
 
 
+_LOADED: dict[tuple[str, str], Teacher] = {}
+
+
 def load_teacher(config: ScriptedTeacher | EmbeddedTeacher | EndpointTeacher, replica: int = 0) -> Teacher:
     """The teacher of a recipe, made once in a process; `replica` is the number of an endpoint's url."""
-    return _load(config, config.urls[replica] if isinstance(config, EndpointTeacher) else "")
+    url = config.urls[replica] if isinstance(config, EndpointTeacher) else ""
+    key = (repr(config), url)  # all of its keys, some of which cannot be hashed
+    if key not in _LOADED:
+        _LOADED[key] = _load(config, url)
+    return _LOADED[key]
 
 
 def forget_teachers() -> None:
     """Free the memory of this process's teachers: the workers that come next load their own."""
-    _load.cache_clear()
+    _LOADED.clear()
     gc.collect()
 
 
-@functools.cache
 def _load(config: ScriptedTeacher | EmbeddedTeacher | EndpointTeacher, url: str) -> Teacher:
     # Imported here: a run with an endpoint needs no torch.
     if isinstance(config, EmbeddedTeacher):

@@ -5,21 +5,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from dataset_builder.engine import MANIFEST
+from dataset_builder.engine import MANIFEST, nothing_made
+from dataset_builder.flow import NARRATIVES, PROGRESS
 from dataset_builder.inputs import InputError
 from dataset_builder.publish import CORPUS, seal, write_splits
 from dataset_builder.quality.corpus import open_corpus
 from dataset_builder.schema import CONFIGS, DescriptorsRow, PublishedRow, features
 from dataset_builder.shards import read_json, write_json
+from dataset_builder.stages import ALONE
 
 CONFIG = "descriptors"
 RUN = "run.json"
 ANY_TIME = {"name", "executor", "weights", "cues", "validation"}  # of a recipe: no row of the teacher's depends on it
-PLACES = {"urls", "api_key_env", "timeout", "retries", "patience", "in_flight", "kept_beginnings"}
+PLACES = {"urls", "api_key_env", "timeout", "retries", "patience", "in_flight", "kept_beginnings", "length_parameter"}
 
 
 def run_before(work_dir: Path, mine: dict[str, Any]) -> dict[str, Any] | None:
-    """What was written of the run that the folder belongs to; None where none began.
+    """What was written of the run that the folder belongs to; None where none began, or where it made nothing.
 
     Raises:
         InputError: it is another one.
@@ -29,6 +31,11 @@ def run_before(work_dir: Path, mine: dict[str, Any]) -> dict[str, Any] | None:
         return None
     before: dict[str, Any] = read_json(path)
     if other := [key for key in mine if before.get(key) != mine[key]]:
+        stages = [stage.name for stage in ALONE]
+        if nothing_made(work_dir, *stages):  # as after a teacher that refused every call
+            for folder in (NARRATIVES, PROGRESS, *stages):
+                shutil.rmtree(work_dir / folder, ignore_errors=True)
+            return None
         raise InputError(
             f"{work_dir}: holds a run with another {', '.join(other)}. Its rows would not fit the new ones: give "
             "another --work-dir."

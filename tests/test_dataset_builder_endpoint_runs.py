@@ -1,0 +1,343 @@
+"""Runs against servers as they are: what a server or a recipe does wrong ends a run early, and nothing is lost."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.responses import JSONResponse, Response
+
+from dataset_builder.build import build
+from dataset_builder.engine import read_manifest
+from dataset_builder.inputs import InputError
+from dataset_builder.quality.measure_labelers import label, label_file
+from dataset_builder.recipe import BuildRecipe
+from tests.conftest import Command
+from tests.loopback_teacher import (
+    LoopbackTeacher,
+    Spoil,
+    build_recipe,
+    corpus_of,
+    done_units,
+    failing,
+    loopback_teacher,
+    user_of,
+)
+
+THOUGHT = "I should list them.\n1. joy: 0.1 is my first guess.\n2. No, that is wrong."
+PAGE = "<!doctype html><html><title>Chat</title></html>"
+
+
+@pytest.fixture(scope="module")
+def faultless(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The corpus of a server without a fault."""
+    work = tmp_path_factory.mktemp("faultless")
+    with loopback_teacher() as teacher:
+        build(build_recipe(teacher.url), work)
+    return corpus_of(work)
+
+
+@pytest.fixture
+def teacher() -> Iterator[LoopbackTeacher]:
+    with loopback_teacher() as started:
+        yield started
+
+
+def message_of(answer: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = answer["choices"][0]["message"]
+    return found
+
+
+def replies(finish: str = "stop", **changes: Any) -> Spoil:
+    """The message of every reply changed; `{text}` stands for what it said."""
+
+    def spoil(asked: dict[str, Any], answer: dict[str, Any]) -> Response:
+        message = message_of(answer)
+        said = message["content"]
+        message |= {
+            key: value.replace("{text}", said) if isinstance(value, str) else value for key, value in changes.items()
+        }
+        answer["choices"][0]["finish_reason"] = finish
+        return JSONResponse(answer)
+
+    return spoil
+
+
+def without(parameter: str, status: int, message: str) -> Spoil:
+    """Refuse calls that have a parameter, or a message of the role `system`."""
+
+    def spoil(asked: dict[str, Any], answer: dict[str, Any]) -> Response | None:
+        roles = {one["role"] for one in asked["messages"]}
+        return failing(status, message)(asked, answer) if parameter in {*asked, *roles} else None
+
+    return spoil
+
+
+EVENTS = Response('data: {"choices": []}\n\ndata: [DONE]\n\n', media_type="text/event-stream")
+LIMITED = {"id": None, "choices": None, "error": {"message": "Provider returned error", "code": 429}}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "recipe", "says", "advises", "mended"),
+    [
+        (
+            without("max_tokens", 400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."),
+            {},
+            "Unsupported parameter: 'max_tokens'",
+            "teacher.length_parameter: max_completion_tokens",
+            {"length_parameter": "max_completion_tokens"},
+        ),
+        (
+            without("temperature", 400, "'temperature' does not support 0.0 with this model."),
+            {},
+            "does not support 0.0",
+            r"teacher.leave_out: \[temperature\]",
+            {"leave_out": ["temperature"]},
+        ),
+        (
+            without("seed", 422, "Extra inputs are not permitted: seed"),
+            {},
+            "Extra inputs are not permitted",
+            r"teacher.leave_out: \[seed\]",
+            None,
+        ),
+        (
+            without("system", 400, "System role not supported."),
+            {},
+            "System role not supported",
+            "teacher.system_role: false",
+            {"system_role": False},
+        ),
+        (
+            without("system", 500, "Only user, assistant and tool roles are supported, got system"),
+            {},
+            "got system",
+            "teacher.system_role: false",
+            None,
+        ),
+        (
+            without("response_format", 400, "This response_format type is unavailable now"),
+            {"structured": True},
+            "response_format",
+            "teacher.structured: false",
+            {"structured": False},
+        ),
+        (failing(413, "Request Entity Too Large"), {}, "Entity Too Large", "", None),
+        (lambda asked, answer: JSONResponse(LIMITED), {}, "Provider returned error", "", None),
+        (lambda asked, answer: Response(PAGE, media_type="text/html"), {}, "'Chat'", "web page .* ends in /v1", None),
+        (lambda asked, answer: EVENTS, {}, "data:", "event stream", None),
+        (replies(content=f"<think>\n{THOUGHT}", finish="length"), {}, "", "teacher.reasoning_tokens", None),
+        (replies(content=None, reasoning_content=THOUGHT, finish="length"), {}, "", "enable_thinking", None),
+        (replies(content="", reasoning=f"{THOUGHT} {{text}}"), {}, "I should list", "went into reasoning", None),
+        (replies(content="", finish="length"), {}, "", "went into reasoning", None),
+        (replies(content=None, tool_calls=[{"function": {"name": "answer"}}]), {}, "answer", "called a tool", None),
+        (failing(400, "No such thing here."), {}, "No such thing here", "", None),
+    ],
+)
+def test_a_server_that_refuses_everything_ends_the_run_and_the_mended_command_goes_on(
+    spoil: Spoil,
+    recipe: dict[str, Any],
+    says: str,
+    advises: str,
+    mended: dict[str, Any] | None,
+    faultless: dict[str, bytes],
+    teacher: LoopbackTeacher,
+    tmp_path: Path,
+) -> None:
+    teacher.spoil = spoil
+    with pytest.raises(InputError, match=rf"(?s){says}.*{advises}.*same command") as error:
+        build(build_recipe(teacher.url, **recipe), tmp_path)
+    assert len(teacher.asked) <= 20
+    assert "\n" not in str(error.value)
+    assert done_units(tmp_path) == 0
+    if mended is None:  # the server is mended
+        teacher.spoil = None
+    build(build_recipe(teacher.url, **(mended or recipe)), tmp_path)
+    if not recipe and "system_role" not in (mended or {}):  # both change the question
+        assert corpus_of(tmp_path) == faultless
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        replies(content=f"<think>\n{THOUGHT}\n</think>\n\n{{text}}"),
+        replies(content=f"{THOUGHT}\n</think>\n\n{{text}}"),
+        replies(content=f"[THINK]{THOUGHT}[/THINK]{{text}}"),
+        replies(
+            content=f"<|channel|>analysis<|message|>{THOUGHT}<|end|><|start|>assistant<|channel|>final<|message|>{{text}}"
+        ),
+        replies(content="{text}", reasoning_content=THOUGHT),
+        replies(content="{text}<|im_end|>\n<|im_start|>user\nMore!"),
+        replies(content="\ufeff{text}\u200b"),
+    ],
+)
+def test_what_is_around_an_answer_changes_nothing(
+    spoil: Spoil, faultless: dict[str, bytes], teacher: LoopbackTeacher, tmp_path: Path
+) -> None:
+    teacher.spoil = spoil
+    build(build_recipe(teacher.url), tmp_path)
+    assert corpus_of(tmp_path) == faultless
+
+
+def test_content_as_a_list_of_parts(faultless: dict[str, bytes], teacher: LoopbackTeacher, tmp_path: Path) -> None:
+    def spoil(asked: dict[str, Any], answer: dict[str, Any]) -> Response:
+        message = message_of(answer)
+        thought = {"type": "thinking", "thinking": [{"type": "text", "text": THOUGHT}]}
+        message["content"] = [thought, {"type": "text", "text": message["content"]}]
+        return JSONResponse(answer)
+
+    teacher.spoil = spoil
+    build(build_recipe(teacher.url), tmp_path)
+    assert corpus_of(tmp_path) == faultless
+
+
+@pytest.mark.parametrize(
+    ("refuse", "reason"),
+    [
+        (failing(400, "This model's maximum context length is 2048 tokens. Please reduce the length."), "http_400"),
+        (failing(400, "The response was filtered by the content management policy.", "content_filter"), "http_400"),
+        (failing(403, "Your input was flagged by moderation."), "http_403"),
+        (replies(content=None, finish="content_filter"), "content_filter"),
+        (replies(content=None, refusal="I will not."), "refusal"),
+        (failing(422, "Something is wrong with this one."), "http_422"),
+    ],
+)
+def test_a_story_that_is_refused_is_rejected_and_the_others_are_made(
+    refuse: Spoil, reason: str, teacher: LoopbackTeacher, tmp_path: Path
+) -> None:
+    """Also where it is the very first: it is not done before another one is answered."""
+    first = "Story: The Night Clerk"
+
+    def spoil(asked: dict[str, Any], answer: dict[str, Any]) -> Response | None:
+        nonlocal first
+        if len(teacher.asked) == 1:
+            first = user_of(asked)[:60]
+        return refuse(asked, answer) if user_of(asked).startswith(first) else None
+
+    teacher.spoil = spoil
+    build(build_recipe(teacher.url, in_flight=1), tmp_path)
+    manifest = read_manifest(tmp_path / "characters")
+    assert (manifest["units"], manifest["rejected"].get(reason)) == (6, 1)
+
+
+def test_a_stage_that_is_refused_loses_nothing_of_the_one_before(
+    faultless: dict[str, bytes], teacher: LoopbackTeacher, tmp_path: Path
+) -> None:
+    def spoil(asked: dict[str, Any], answer: dict[str, Any]) -> Response | None:
+        too_much = asked["max_tokens"] > 400
+        return failing(400, "max_tokens is too large: 500, at most 400")(asked, answer) if too_much else None
+
+    teacher.spoil = spoil
+    recipe = build_recipe(teacher.url)
+    with pytest.raises(InputError, match=r"utterances_list.*too large: 500.*max_new_tokens"):
+        build(recipe, tmp_path)
+    asked = len(teacher.asked)
+    assert not (tmp_path / "utterances/journal/00000.jsonl").read_bytes()
+    assert (tmp_path / "characters/journal/00000.jsonl").read_bytes()
+    lower = recipe.utterances.decoding.model_copy(update={"max_new_tokens": 400})
+    build(recipe.model_copy(update={"utterances": recipe.utterances.model_copy(update={"decoding": lower})}), tmp_path)
+    again = [user_of(body) for body in teacher.asked[:asked] if "Who are the characters" in user_of(body)]
+    assert len(set(again)) == len(again), "what was answered is not asked again"
+
+
+def test_one_server_error_in_three_is_no_reason_to_stop(
+    faultless: dict[str, bytes], teacher: LoopbackTeacher, tmp_path: Path
+) -> None:
+    def spoil(asked: dict[str, Any], answer: dict[str, Any]) -> Response | None:
+        return failing(500, "Out of memory")(asked, answer) if len(teacher.asked) % 3 == 0 else None
+
+    teacher.spoil = spoil
+    build(build_recipe(teacher.url, retries=8), tmp_path)
+    assert corpus_of(tmp_path) == faultless
+
+
+@pytest.mark.parametrize("how", ["half", "limit"])
+def test_a_prompt_that_is_cut_without_a_word_is_noticed(
+    how: str, teacher: LoopbackTeacher, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def spoil(asked: dict[str, Any], answer: dict[str, Any]) -> Response:
+        count = answer["usage"]["prompt_tokens"]
+        answer["usage"]["prompt_tokens"] = count // 2 if how == "half" else min(count, 520)
+        return JSONResponse(answer)
+
+    build(build_recipe(teacher.url), tmp_path / "whole")
+    assert read_manifest(tmp_path / "whole/characters")["cut_prompts"] == 0
+    assert "warning" not in capsys.readouterr().err
+    teacher.spoil = spoil
+    build(build_recipe(teacher.url, model="another"), tmp_path / "cut")
+    assert read_manifest(tmp_path / "cut/utterances")["cut_prompts"] > 0
+    said = capsys.readouterr().err
+    assert said.count("cuts long prompts") == 1
+    assert "prompt tokens where" in said
+
+
+def texts_file(folder: Path) -> Path:
+    path = folder / "texts.jsonl"
+    path.write_text("".join(json.dumps({"text": f"This is text number {n}."}) + "\n" for n in range(8)))
+    return path
+
+
+def written(recipe: BuildRecipe, folder: Path) -> Path:
+    path = folder / "recipe.yaml"
+    path.write_text(recipe.model_dump_json())  # JSON is YAML
+    return path
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        failing(400, "max_tokens is unknown here"),
+        failing(503, "Overloaded"),
+        replies(content="I do not know."),
+        replies(content=None, reasoning_content=THOUGHT, finish="length"),
+    ],
+)
+def test_label_texts_without_any_answer_is_an_error(
+    spoil: Spoil, teacher: LoopbackTeacher, tmp_path: Path, command: Command
+) -> None:
+    teacher.spoil = spoil
+    recipe = written(build_recipe(teacher.url), tmp_path)
+    done = command(
+        "-m", "dataset_builder", "label-texts", texts_file(tmp_path), "--recipe", recipe, "--out", tmp_path / "s"
+    )
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("error: ")
+    assert not (tmp_path / "s").exists()
+
+
+def test_label_texts_says_how_many_failed_and_why(teacher: LoopbackTeacher, tmp_path: Path, command: Command) -> None:
+    def spoil(asked: dict[str, Any], answer: dict[str, Any]) -> Response | None:
+        return failing(400, "flagged by moderation")(asked, answer) if "number 3" in user_of(asked) else None
+
+    teacher.spoil = spoil
+    recipe = written(build_recipe(teacher.url), tmp_path)
+    done = command(
+        "-m", "dataset_builder", "label-texts", texts_file(tmp_path), "--recipe", recipe, "--out", tmp_path / "s"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "8 texts, of which the teacher failed on 1 (1 http_400)" in done.stdout
+    assert len((tmp_path / "s").read_text().splitlines()) == 8
+
+
+def test_measures_and_checks_without_any_answer_are_errors(
+    teacher: LoopbackTeacher, tmp_path: Path, command: Command
+) -> None:
+    teacher.spoil = failing(400, "seed is not permitted")
+    recipe = written(build_recipe(teacher.url), tmp_path)
+    done = command("-m", "dataset_builder", "check-teacher", "--recipe", recipe)
+    assert done.returncode == 2
+    assert "leave_out: [seed]" in done.stderr
+    with pytest.raises(InputError, match="seed is not permitted"):
+        label(["I am here."] * 3, build_recipe(teacher.url, model="b"))
+    teacher.spoil = replies(content="Who knows?")
+    with pytest.raises(InputError, match=r"none of 3 texts \(3 no_scores; the last: Who knows"):
+        label(["I am here."] * 3, build_recipe(teacher.url, model="c"))
+    assert label(["I am here."] * 3, build_recipe(teacher.url, model="d"), any_answer=True).failed == 3
+
+
+def test_a_file_without_texts(tmp_path: Path) -> None:
+    (tmp_path / "none.jsonl").write_text("")
+    with pytest.raises(InputError, match=r"none\.jsonl: no text"):
+        label_file(tmp_path / "none.jsonl", build_recipe("http://127.0.0.1:9/v1"), tmp_path / "out")
