@@ -66,12 +66,18 @@ def _classifier(seeds: Sequence[Path], data: dict[str, str], out: Path) -> set[s
     for benchmark in BENCHMARKS.values():
         of_set.setdefault(benchmark.rows_of, []).append(benchmark)
     for name, benchmarks in of_set.items():
-        place = str(models[0].record.get("dataset")) if name == "own" else data.get(name)
+        place = _trained_on(models[0].record, data) if name == "own" else data.get(name)
         if (place and Path(place).exists()) or (place is None and benchmarks[0].hub):
             measure_models(models, [benchmark.name for benchmark in benchmarks], place, out)
         else:
             missing.add(name)
     return missing
+
+
+def _trained_on(record: dict[str, Any], data: dict[str, str]) -> str:
+    """The corpus that a model was trained on: where its record says or, where that names no place here, own=PLACE."""
+    named, given = str(record.get("dataset")), data.get("own", "")
+    return given if not Path(named).exists() and Path(given).name == Path(named).name else named
 
 
 def _encoder(seeds: Sequence[Path], data: dict[str, str], out: Path) -> set[str]:

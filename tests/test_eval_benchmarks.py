@@ -164,7 +164,9 @@ def test_scores_that_do_not_fit(tmp_path: Path) -> None:
 
 
 @pytest.mark.end_to_end
-def test_every_model_on_all_that_is_at_hand(tiny_models: Path, tmp_path: Path, command: Command) -> None:
+def test_every_model_on_all_that_is_at_hand(
+    tiny_models: Path, scripted_work: Path, tmp_path: Path, command: Command
+) -> None:
     for seed in (13, 14):
         folder = tmp_path / "models" / f"emo-pillars-contextless-minilm{'' if seed == 13 else '-14'}"
         shutil.copytree(tiny_models / "emo-pillars-contextless-minilm", folder)
@@ -174,6 +176,7 @@ def test_every_model_on_all_that_is_at_hand(tiny_models: Path, tmp_path: Path, c
     prepare("goemotions", goemotions_files(tmp_path / "files/g"), tmp_path / "goemotions")
     prepare("isear", isear_files(tmp_path / "files/i"), tmp_path / "isear")
     given = [f"goemotions={tmp_path}/goemotions", f"isear={tmp_path}/isear", f"emobank={emobank_files(tmp_path / 'e')}"]
+    given.append(f"own={scripted_work}/corpus")
     ask = ["-m", "eval.run", "--all", tmp_path / "models", "--out", tmp_path / "out", "--data"]
     done = command(*ask, *given)
     assert done.returncode == 0, done.stderr
