@@ -30,6 +30,16 @@ _CACHE = tempfile.TemporaryDirectory(prefix="datasets-cache-")
 os.environ["HF_DATASETS_CACHE"] = _CACHE.name
 ROOT = Path(__file__).parent.parent
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+# As root in a container, and with nothing that asks for the network by itself.
+BROWSER_OPTIONS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -234,16 +244,23 @@ def _byte_pieces(special: list[str]) -> "Tokenizer":
     return Tokenizer.from_str(pieces.to_str())
 
 
+def without(what: str) -> None:
+    """Skip a test for which something is not installed; in CI, where everything has to be, fail it."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is not installed, and in CI it must be")
+    pytest.skip(f"{what} is not installed")
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     if importlib.util.find_spec("playwright") is None:
-        pytest.skip("playwright is not installed")
+        without("playwright")
     if CHROMIUM is None:
-        pytest.skip("no Chromium is installed")
+        without("Chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as started:
-        found = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        found = started.chromium.launch(executable_path=CHROMIUM, args=list(BROWSER_OPTIONS))
         yield found
         found.close()
 

@@ -27,7 +27,7 @@ from eval import zero_shot
 from eval.predict import load_model, probabilities
 from eval.rules import by_expected_f1, log_odds
 from scores import Answer, CannotAnswer, Score
-from tests.conftest import ROOT, contrast
+from tests.conftest import ROOT, contrast, without
 
 SPACE = ROOT / "space"
 TEXT = "river window letter"
@@ -243,7 +243,7 @@ def test_the_card_names_models_and_versions_that_are_there() -> None:
 def address(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The page, served from a copy of its folder as it is sent."""
     if importlib.util.find_spec("gradio") is None:
-        pytest.skip("gradio is not installed")
+        without("gradio")
     folder = tmp_path_factory.mktemp("sent") / "space"
     shutil.copytree(SPACE, folder, ignore=shutil.ignore_patterns("__pycache__"))
     for path in folder.iterdir():
