@@ -1,7 +1,10 @@
 """What a push sends, what it refuses, and how it tries again: without a subprocess but git's own."""
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import pickle
 import shutil
 import subprocess
@@ -130,7 +133,49 @@ def test_pickles_are_known_by_name_and_by_content(tmp_path: Path, tiny_models: P
         assert contents.is_unsafe(f"{name}.npy", tmp_path / f"{name}.npy") is unsafe
         assert contents.is_unsafe(f"{name}.npz", tmp_path / f"{name}.npz") is unsafe
     assert not any(contents.is_unsafe(path.name, path) for path in (tiny_models / NAME).glob("*"))
+    evil = "ccopy_reg\n_reconstructor\n(c__main__\nX\nc__builtin__\nobject\nNtRp0\n."
+    assert contents.is_unsafe("vocab.txt", evil.encode()), "protocol 0, by what is in it"
+    for protocol in (0, 1):
+        assert contents.is_unsafe("notes.txt", pickle.dumps(Evil(), protocol))
+        assert contents.is_unsafe(f"scaler.{('PKL', 'dill')[protocol]}", b"anything")
+    assert not contents.is_unsafe("vocab.txt", b"c\nhello\nworld.")
     assert not contents.is_unsafe("model.safetensors", (0x00030280).to_bytes(8, "little") + b"{")
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return print, ("ran",)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("vectorizer.joblib.gz", gzip.compress(b"x")),
+        ("vocab.txt", gzip.compress(b"x")),
+        ("scaler.json", lzma.compress(b"x")),
+        ("scaler.json", bz2.compress(b"x")),
+        ("model.nemo", b""),
+        ("vocab.txt", b"\0" * 257 + b"ustar\x0000"),
+        ("config.json", b"\x7fELF"),
+        ("model.onnx", b"\x89HDF\r\n"),
+        *((name, b"") for name in ("x.p", "a.Keras", "libops.so", "app.pyc", "x.whl", "x.7z", "x.H5")),
+    ],
+)
+def test_what_is_packed_or_compiled_is_unsafe(name: str, content: bytes) -> None:
+    assert contents.is_unsafe(name, content)
+
+
+def test_a_zip_that_cannot_be_looked_into_is_unsafe() -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("a.npy", b"x")
+    encrypted = bytearray(archive.getvalue())
+    at = encrypted.find(b"PK\x01\x02")
+    encrypted[at + 8] |= 1
+    encrypted[6] |= 1
+    assert contents.is_unsafe("a.npz", bytes(encrypted))
+    assert contents.is_unsafe("a.json", archive.getvalue()), "and any that is no array of numpy"
+    assert contents.secrets("a.npz", bytes(encrypted)) == []
 
 
 def test_a_model_is_its_recipe_s(places: Places) -> None:
