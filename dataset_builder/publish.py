@@ -236,8 +236,8 @@ def seal(folder: Path, splits: dict[str, dict[str, int]], kinds: Mapping[str, ty
 
     `kinds` holds each config's row type.
 
-    `datasets` knows a local folder by its files' names alone: under equal names it would give a reader of the new
-    corpus the rows of the old one, from its cache.
+    `datasets` knows a local folder by its own name and its card alone: the card names each file in full, or a reader of
+    a new corpus would be given the rows of an old one, from its cache.
     """
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*/*.parquet")):
@@ -253,13 +253,13 @@ def _write_card_data(folder: Path, splits: dict[str, dict[str, int]], kinds: Map
     """A README.md with the YAML by which `load_dataset` finds configs, splits and types; push.py adds the card."""
     configs, infos = [], {}
     for config, counts in splits.items():
-        files = [{"split": split, "path": f"{config}/{split}-*"} for split in counts]
+        paths = {split: next((folder / config).glob(f"{split}-*.parquet")) for split in counts}
+        files = [{"split": split, "path": path.relative_to(folder).as_posix()} for split, path in paths.items()]
         default = {"default": True} if config == next(iter(splits)) else {}
         configs.append({"config_name": config, **default, "data_files": files})
         split_infos = SplitDict()
         for split, count in counts.items():
-            size = sum(path.stat().st_size for path in (folder / config).glob(f"{split}-*.parquet"))
-            split_infos.add(SplitInfo(name=split, num_bytes=size, num_examples=count))
+            split_infos.add(SplitInfo(name=split, num_bytes=paths[split].stat().st_size, num_examples=count))
         infos[config] = DatasetInfo(config_name=config, features=features(config, kinds), splits=split_infos)
     card = DatasetCardData(configs=configs)
     DatasetInfosDict(infos).to_dataset_card_data(card)

@@ -1,23 +1,23 @@
 """What must hold before anything is sent. Every check gives its refusals as lines: what is wrong, and what to do."""
 
 import hashlib
-import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import yaml
 from huggingface_hub import RepoCard
 
+from publish import recipes
+from publish.allowed import code_in
 from publish.contents import is_unsafe, secrets
 from publish.plan import CARD, RECORD, Content, Places, Plan, Repository, read
 
-WEIGHTS = ".safetensors"
-NUMBER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+WEIGHTS, PARQUET = ".safetensors", ".parquet"
 SHOWN = 5  # names in a line
 
 
@@ -29,10 +29,19 @@ def source_tree(root: Path) -> tuple[str, list[str]]:
         return "", [
             f"{root}: no git repository with a commit, so nobody could tell what was sent. Publish from a clone."
         ]
-    lines = (_git(root, "status", "--porcelain") or "").splitlines()
-    if lines:
-        return commit.strip(), [f"{root}: not committed: {_some([line[3:] for line in lines])}. Commit or remove it."]
-    return commit.strip(), []
+    status = ("status", "--porcelain", "--untracked-files=all", "--ignore-submodules=none")
+    changed = [line[3:] for line in (_git(root, *status) or "").splitlines()]
+    problems = [f"{root}: not committed: {_some(changed)}. Commit or remove it."] if changed else []
+    # Files that git was told not to look at: in lower case those assumed unchanged, S those that are skipped.
+    flagged = [
+        line[2:] for line in (_git(root, "ls-files", "-v") or "").splitlines() if line[:1].islower() or line[0] == "S"
+    ]
+    if flagged:
+        problems.append(
+            f"{root}: git does not look at changes of {_some(flagged)}. Run git update-index --no-assume-unchanged "
+            "--no-skip-worktree on it."
+        )
+    return commit.strip(), problems
 
 
 def _git(root: Path, *arguments: str) -> str | None:
@@ -57,18 +66,19 @@ def cards_are_fresh(root: Path, places: Places) -> list[str]:
 
 
 def contents(plan: Plan) -> list[str]:
-    """All checks of what is to be sent."""
+    """All checks of what is to be sent; notes the digest of each file, so that nothing else is sent."""
     return [line for repository in plan.repositories for line in _lines(repository)]
 
 
 def _lines(repository: Repository) -> Iterator[str]:
     for name, content in repository.files.items():
         place = content if isinstance(content, Path) else f"{repository.kind} {repository.name}, {name}"
-        if is_unsafe(name, content):
-            yield f"{place}: may run code when it is loaded. Publish safetensors only; move it elsewhere."
         try:
+            repository.digests[name] = sha256(content)  # before it is read: a change while it is read shows later
+            if is_unsafe(name, content):
+                yield f"{place}: may run code when it is loaded. Publish safetensors only; move it elsewhere."
             kinds = secrets(name, content)
-        except ValueError:
+        except (OSError, ValueError, pa.ArrowException):
             yield f"{place}: cannot be read. Make it again."
             continue
         if kinds:
@@ -80,11 +90,24 @@ def models(plan: Plan, places: Places) -> list[str]:
     problems: list[str] = []
     for repository in plan.repositories:
         if repository.kind == "model":
+            problems += _code(repository)
             record = read(repository.folder / RECORD, problems)
-            if record:
+            if record and not isinstance(record.get("recipe"), dict):
+                problems.append(f"{repository.folder / RECORD}: its recipe cannot be read. Train it again.")
+            elif record:
                 problems += [*_recipe(repository, record, places), *_weights(repository, record)]
                 problems += _results(repository, record, places)
     return problems
+
+
+def _code(repository: Repository) -> list[str]:
+    found = [
+        f"{path}: has {what}: to load the model is to run code of its own. Take it out."
+        for name, path in repository.files.items()
+        if isinstance(path, Path) and name.endswith(".json")
+        for what in code_in(name, path)
+    ]
+    return list(dict.fromkeys(found))
 
 
 def _recipe(repository: Repository, record: dict[str, Any], places: Places) -> list[str]:
@@ -93,7 +116,7 @@ def _recipe(repository: Repository, record: dict[str, Any], places: Places) -> l
     if not path.exists():
         return [f"{path}: no recipe of that name. A published model has one; add it, or give --recipes."]
     given = read(path, problems, yaml.safe_load)
-    differing = list(_differing(given, record.get("recipe", {})))
+    differing = list(_differing(given, record.get("recipe", {}))) if given else []
     if differing:
         problems.append(
             f"{repository.folder / RECORD}: trained by another recipe than {path}: {_some(differing)}. Train it again, "
@@ -102,20 +125,12 @@ def _recipe(repository: Repository, record: dict[str, Any], places: Places) -> l
     return problems
 
 
-def _differing(given: dict[str, Any], made: dict[str, Any], below: str = "") -> Iterator[str]:
-    """The keys of a recipe whose values the training did not have, with both."""
-    for key, value in given.items():
-        found = made.get(key) if isinstance(made, dict) else None
-        if isinstance(value, dict) and isinstance(found, dict):
-            yield from _differing(value, found, f"{below}{key}.")
-        elif not _same(value, found):
-            yield f"{below}{key} {json.dumps(found)}, not {json.dumps(value)}"
+def _differing(given: dict[str, Any], made: dict[str, Any]) -> Iterator[str]:
+    """The keys of a recipe whose values the training did not have, with both.
 
-
-def _same(given: Any, made: Any) -> bool:
-    if isinstance(given, str) and NUMBER.fullmatch(given):  # PyYAML reads 1e-5 as a string
-        given = float(given)
-    return bool(given == made)
+    What the recipe leaves out is its default; so a key that was taken out of it since the training is found as well.
+    """
+    yield from recipes.differing(given, made)
 
 
 def _weights(repository: Repository, record: dict[str, Any]) -> list[str]:
@@ -154,19 +169,37 @@ def _results(repository: Repository, record: dict[str, Any], places: Places) -> 
 
 
 def corpus(plan: Plan, places: Places) -> list[str]:
-    """Whether the numbers of a data set's card are of this corpus."""
+    """Whether a data set's files are those of its manifest, and the numbers of its card are of this corpus."""
     problems: list[str] = []
     for repository in plan.repositories:
+        if repository.kind != "dataset":
+            continue
+        revision = read(repository.folder / "manifest.json", problems).get("revision")
+        problems += _sealed(repository, revision)
         path = places.results / repository.name / "corpus.json"
-        if repository.kind == "dataset" and path.exists():
+        if path.exists():
             described = read(path, problems).get("data_revision")
-            revision = read(repository.folder / "manifest.json", problems).get("revision")
             if described != revision:
                 problems.append(
                     f"{path}: describes revision {described}, and {repository.folder} is {revision}. Run eval.corpus "
                     "and eval.cards."
                 )
     return problems
+
+
+def _sealed(repository: Repository, revision: Any) -> Iterator[str]:
+    """Whether each Parquet file is what its name says, and all together are the manifest's revision.
+
+    A name ends with the first 16 digits of the content's SHA-256; the revision is those of the SHA-256 of all names.
+    """
+    names = sorted(name for name in repository.files if name.endswith(PARQUET))
+    for name in names:
+        if sha256(repository.files[name])[:16] != name.removesuffix(PARQUET).rpartition("-")[2]:
+            yield f"{repository.folder / name}: holds other rows than those it is named after. Build it again."
+    if hashlib.sha256("".join(names).encode()).hexdigest()[:16] != revision:
+        yield (
+            f"{repository.folder}: its files are not those of its manifest.json, revision {revision}. Build it again."
+        )
 
 
 def space(plan: Plan) -> list[str]:

@@ -10,13 +10,15 @@ from typing import Any
 import yaml
 from huggingface_hub import DatasetCard, EvalResultEntry, RepoCard, eval_result_entries_to_yaml
 
+from publish.allowed import CHECKPOINT, files_of, module_folders
+
 DATASET = "emo-pillars"  # the name of the corpus's repository and of the Space's
 DESCRIPTORS = f"{DATASET}-descriptors"  # of the texts with emotion words that zero-shot models are trained on
 NAMESPACE = re.compile(r"\bNAMESPACE\b")  # what cards and the Space write in its place
 CARD = "README.md"
 RECORD = "training.json"
 VARIANTS = "ablations"  # of the recipes' folder: models that are measured and not published
-PARTS = ("", "onnx", "adapter")  # of a model folder; a checkpoint of a run that was cut off is not sent
+PARTS = ("", "onnx", "adapter")  # of a model folder
 NOTE = 300  # characters
 
 Content = Path | bytes  # a file that is sent as it is, or one that is written here
@@ -37,12 +39,16 @@ class Places:
 
 @dataclass(frozen=True)
 class Repository:
-    """One repository of the plan: its files by their path there, the card among them, and the folder they are from."""
+    """One repository of the plan: its files by their path there, the card among them, and the folder they are from.
+
+    `digests` holds the SHA-256 of each file as it was checked, in hexadecimal: nothing else is sent.
+    """
 
     name: str
     kind: str  # dataset, model, space
     folder: Path
     files: dict[str, Content]
+    digests: dict[str, str] = field(default_factory=dict)
 
     @property
     def card(self) -> str:
@@ -74,7 +80,7 @@ def read(path: Path, problems: list[str], parse: Callable[[str], Any] = json.loa
     except FileNotFoundError:
         problems.append(f"{path}: no such file.")
         return {}
-    except (ValueError, yaml.YAMLError):
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):
         content = None
     if not isinstance(content, dict):
         problems.append(f"{path}: cannot be read as what it should be. Make it again.")
@@ -90,21 +96,22 @@ def make(namespace: str, places: Places) -> Plan:
         _dataset(plan, namespace, DESCRIPTORS, places.descriptors, places)
     _models(plan, namespace, places)
     if places.space.is_dir():
-        files = {
-            path.relative_to(places.space).as_posix(): _named(path, namespace)
-            for path in sorted(places.space.rglob("*"))
-            if path.is_file() and _is_sent(path.relative_to(places.space))
-        }
-        plan.repositories.append(Repository(DATASET, "space", places.space, files))
+        paths = [path for path in sorted(places.space.rglob("*")) if _is_sent(path, places.space)]
+        found = files_of(places.space, paths, "space", plan.problems)
+        files = {name: _named(path, namespace) for name, path in found.items()}
+        if _is_card(files.get(CARD, b""), places.space / CARD, plan.problems):
+            plan.repositories.append(Repository(DATASET, "space", places.space, files))
     return plan
 
 
-def _is_sent(path: Path) -> bool:
-    return "__pycache__" not in path.parts and not any(part.startswith(".") for part in path.parts)
+def _is_sent(path: Path, folder: Path) -> bool:
+    parts = path.relative_to(folder).parts
+    known = "__pycache__" not in parts and not any(part.startswith(".") for part in parts)
+    return known and (path.is_file() or path.is_symlink())
 
 
 def _dataset(plan: Plan, namespace: str, name: str, corpus: Path, places: Places) -> None:
-    missing = [str(path) for path in (corpus / "manifest.json", corpus / CARD) if not path.exists()]
+    missing = [str(path) for path in (corpus / "manifest.json", corpus / CARD) if not path.is_file()]
     if missing:
         command, option = ("build", "corpus") if name == DATASET else ("describe-texts", "descriptors")
         plan.problems.append(
@@ -113,13 +120,27 @@ def _dataset(plan: Plan, namespace: str, name: str, corpus: Path, places: Places
         )
         return
     files: dict[str, Content] = _card(plan, places.cards / f"{name}.md", namespace)
+    if not _is_card(_named(corpus / CARD, namespace), corpus / CARD, plan.problems):
+        return
     if CARD in files:  # the loader reads its configuration from the card
         card, built = DatasetCard(_text(files[CARD])), DatasetCard.load(corpus / CARD).data
-        card.data.configs, card.data.dataset_info = built.configs, built.dataset_info
+        if not built.get("configs"):
+            plan.problems.append(f"{corpus / CARD}: names no configs, so nobody could load the data. Build it again.")
+        card.data.configs, card.data.dataset_info = built.get("configs"), built.get("dataset_info")
         files[CARD] = str(card).encode()
-    files |= {path.relative_to(corpus).as_posix(): path for path in sorted(corpus.rglob("*.parquet"))}
-    files["manifest.json"] = corpus / "manifest.json"
+    paths = [*sorted(corpus.rglob("*.parquet")), corpus / "manifest.json"]
+    files |= files_of(corpus, paths, "dataset", plan.problems)
     plan.repositories.append(Repository(name, "dataset", corpus, files))
+
+
+def _is_card(content: Content, path: Path, problems: list[str]) -> bool:
+    """Whether a README is text with YAML before it that can be read; else a line in `problems`."""
+    try:
+        RepoCard(_text(content))
+    except (ValueError, TypeError, AttributeError, yaml.YAMLError, RecursionError) as error:
+        problems.append(f"{path}: no card that can be read ({' '.join(str(error).split())[:200]}). Mend it.")
+        return False
+    return True
 
 
 def _models(plan: Plan, namespace: str, places: Places) -> None:
@@ -132,33 +153,40 @@ def _models(plan: Plan, namespace: str, places: Places) -> None:
                 f"{folder}: has no {RECORD}, so its training did not end. Train it again, or delete the folder."
             )
             continue
-        recipe = read(folder / RECORD, []).get("recipe", {}).get("name", folder.name)
+        if (folder / CHECKPOINT).exists():
+            plan.problems.append(
+                f"{folder / CHECKPOINT}: a training into this folder goes on, or was cut off. Let it end, finish it "
+                "with --resume, or delete the checkpoint."
+            )
+        made_by = read(folder / RECORD, []).get("recipe")
+        recipe = str(made_by.get("name", folder.name)) if isinstance(made_by, dict) else folder.name
         if folder.name.startswith(f"{recipe}-") and not (places.recipes / f"{folder.name}.yaml").exists():
             plan.notes.append(f"left out: {folder}, which is {recipe} with another seed")
             continue
         if (places.recipes / VARIANTS / f"{recipe}.yaml").exists():
             plan.notes.append(f"left out: {folder}, a variant to compare with")
             continue
-        files = _card(plan, places.cards / f"{folder.name}.md", namespace) | _model_files(folder)
+        files = _card(plan, places.cards / f"{folder.name}.md", namespace) | _model_files(folder, plan.problems)
         files |= _measured(places.results / folder.name, plan.problems)
         plan.repositories.append(Repository(folder.name, "model", folder, files))
 
 
-def _model_files(folder: Path) -> dict[str, Content]:
+def _model_files(folder: Path, problems: list[str]) -> dict[str, Path]:
     """Those beside the weights, ONNX files, an adapter, and the folders that `modules.json` names."""
-    modules = folder / "modules.json"
-    parts = [part["path"] for part in json.loads(modules.read_text(encoding="utf-8"))] if modules.exists() else []
-    return {
-        path.relative_to(folder).as_posix(): path
-        for part in dict.fromkeys((*PARTS, *parts))
-        for path in sorted((folder / part).glob("**/*" if part in parts and part else "*"))
-        if path.is_file() and path.name != CARD
-    }
+    parts = dict.fromkeys((*PARTS, *module_folders(folder, problems)))
+    paths = [
+        path
+        for part in parts
+        for path in sorted((folder / part).glob("*" if part in PARTS else "**/*"))
+        if (path.is_file() or path.is_symlink()) and path.name != CARD
+    ]
+    return files_of(folder, dict.fromkeys(paths), "model", problems)
 
 
 def _measured(folder: Path, problems: list[str]) -> dict[str, Content]:
     """A model's plots, and its results in the Hub's own form where the benchmark is a data set of the Hub."""
-    files: dict[str, Content] = {f"plots/{path.name}": path for path in sorted(folder.glob("*.png"))}
+    plots = files_of(folder.parent, sorted(folder.glob("*.png")), "plot", problems)
+    files: dict[str, Content] = {f"plots/{path.name}": path for path in plots.values()}
     for path in sorted(folder.glob("*.json")):
         result = read(path, problems)
         of, metrics = result.get("hub_dataset"), result.get("metrics")
@@ -180,7 +208,8 @@ def _card(plan: Plan, path: Path, namespace: str) -> dict[str, Content]:
     if not path.exists():
         plan.problems.append(f"{path}: no card of that name. Every repository has one; write it, or give --cards.")
         return {}
-    return {CARD: _named(path, namespace)}
+    card = _named(path, namespace)
+    return {CARD: card} if _is_card(card, path, plan.problems) else {}
 
 
 def _named(path: Path, namespace: str) -> Content:
@@ -189,7 +218,7 @@ def _named(path: Path, namespace: str) -> Content:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         return path
-    return NAMESPACE.sub(namespace, text).encode() if NAMESPACE.search(text) or path.suffix == ".md" else path
+    return NAMESPACE.sub(lambda _: namespace, text).encode() if NAMESPACE.search(text) or path.suffix == ".md" else path
 
 
 def _text(content: Content) -> str:

@@ -110,9 +110,7 @@ def _kinds() -> Iterator[Kind]:
     for name, start, rest, genuine in table:
         yield Kind(name, start, re.compile(rest, re.DOTALL), genuine)
     for form, length in OTHERS.items():
-        yield Kind(
-            f"an API key of the form {form}…", form.encode(), re.compile(rb"[\w.-]{%d,300}" % length), is_random
-        )
+        yield Kind(f"an API key of the form {form}…", form.encode(), re.compile(rb"[\w.-]{%d,300}" % length), is_random)
 
 
 # Other issuers' keys: how they begin, and how many characters follow at least.

@@ -1,5 +1,6 @@
 """A small corpus, tiny models, their recipes, results, cards and a Space: what push.py takes, made in seconds."""
 
+import hashlib
 import json
 import random
 import shutil
@@ -11,6 +12,8 @@ import yaml
 
 from dataset_builder.inputs import read_recipe
 from dataset_builder.provenance import write_result
+from publish import checks
+from publish.plan import Places, make
 
 SCRIPTED = """
 name: test
@@ -76,6 +79,10 @@ def descriptors_alone(corpus: Path, folder: Path) -> Path:
     card.data.configs = [config for config in card.data.configs if config["config_name"] == "descriptors"]
     card.data.dataset_info = [one for one in card.data.dataset_info if one["config_name"] == "descriptors"]
     card.save(folder / "README.md")
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet"))
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    revision = hashlib.sha256("".join(names).encode()).hexdigest()[:16]
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"revision": revision}), encoding="utf-8")
     return folder
 
 
@@ -145,3 +152,27 @@ def arguments(work: Path, models: Path, folder: Path) -> list[str]:
     places = {"corpus": work / "corpus", "descriptors": folder / "texts", "models": models}
     places |= {part: folder / part for part in ("recipes", "results", "cards", "space")}
     return [str(word) for part, place in places.items() for word in (f"--{part}", place)]
+
+
+def one_model(name: str, made: dict[str, Path], to: Path) -> Places:
+    """The places of a release of one model with all that goes with it, to be changed by a test; the corpus is shared.
+
+    `made` holds the work folder, the models and the evidence.
+    """
+    shutil.copytree(made["models"] / name, to / "models" / name)
+    for part in ("recipes", "results", "cards", "space"):
+        shutil.copytree(made["evidence"] / part, to / part)
+    parts = {part: to / part for part in ("models", "recipes", "results", "cards", "space")}
+    return Places(corpus=made["work"] / "corpus", descriptors=to / "texts", **parts)
+
+
+def refusals(places: Places) -> list[str]:
+    """All that keeps a release from being sent, as far as it can be told without the Hub, the cards and git."""
+    plan = make("tester", places)
+    return [
+        *plan.problems,
+        *checks.models(plan, places),
+        *checks.corpus(plan, places),
+        *checks.space(plan),
+        *checks.contents(plan),
+    ]

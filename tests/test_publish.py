@@ -25,7 +25,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from publish import checks, contents, hub
 from publish.plan import Places, Plan, Repository, make
 from tests.loopback_hub import LoopbackHub, serve
-from tests.publishable import descriptors_alone
+from tests.publishable import descriptors_alone, one_model, refusals
 
 NAME = "emo-pillars-contextless-minilm"
 RANDOM = "aBcD3fGh1jKlMn0pQrStUvWxYzAbCdEfGhIjKlMn"
@@ -51,22 +51,7 @@ HARMLESS = (
 @pytest.fixture
 def places(scripted_work: Path, tiny_models: Path, evidence: Path, tmp_path: Path) -> Places:
     """One model with all that goes with it, to be changed by a test; the rest as it is."""
-    shutil.copytree(tiny_models / NAME, tmp_path / "models" / NAME)
-    for part in ("recipes", "results", "cards", "space"):
-        shutil.copytree(evidence / part, tmp_path / part)
-    parts = {part: tmp_path / part for part in ("models", "recipes", "results", "cards", "space")}
-    return Places(corpus=scripted_work / "corpus", descriptors=tmp_path / "texts", **parts)
-
-
-def refusals(places: Places) -> list[str]:
-    plan = make("tester", places)
-    return [
-        *plan.problems,
-        *checks.models(plan, places),
-        *checks.corpus(plan, places),
-        *checks.space(plan),
-        *checks.contents(plan),
-    ]
+    return one_model(NAME, {"work": scripted_work, "models": tiny_models, "evidence": evidence}, tmp_path)
 
 
 def edit(path: Path, **changes: Any) -> None:
