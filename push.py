@@ -11,48 +11,53 @@ import tomllib
 from dataclasses import fields
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import urlparse
 
 import httpx2
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
-from publish import checks, hub
-from publish.plan import Content, Places, Plan, make
+from publish import checks, hub, server
+from publish.plan import DATASET, Content, Places, Plan, make
 
 ROOT = Path(__file__).resolve().parent
 
 
+def told(text: str) -> str:
+    """A text as it may be printed: with nothing that a terminal obeys, and without the password of an address."""
+    return server.printable(server.without_password(text, constants.ENDPOINT))
+
+
 def fail(message: str) -> NoReturn:
     """End with one line and exit code 2."""
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {told(message)}", file=sys.stderr)
     sys.exit(2)
 
 
 def refuse(problems: list[str]) -> NoReturn:
     """End with all that is wrong and exit code 2."""
     for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
+        print(f"error: {told(problem)}", file=sys.stderr)
     fail(f"nothing was sent; {len(problems)} thing{'s' if len(problems) > 1 else ''} to put right, above.")
 
 
 def show(plan: Plan, release: hub.Release, found: dict[tuple[str, str], dict[str, str]]) -> None:
     """Print the plan, with what it does to each file there where the Hub was asked."""
     source = f"commit {release.commit[:12]}" if release.commit else "no commit"
-    print(f"to {constants.ENDPOINT}, {'private' if release.private else 'PUBLIC'}, tag {release.tag}, from {source}:")
+    where = told(constants.ENDPOINT)
+    print(f"to {where}, {'private' if release.private else 'PUBLIC'}, tag {release.tag}, from {source}:")
     for repository in plan.repositories:
         size = sum(_size(content) for content in repository.files.values()) / 2**20
         repo_id = f"{release.namespace}/{repository.name}"
         print(f"  {repository.kind:<8} {repo_id}: {len(repository.files)} files, {size:.1f} MiB")
         states = found.get((repository.kind, repository.name), {})
         for name, content in repository.files.items():
-            print(f"           {name} ({_size(content):,} bytes){', ' + states[name] if name in states else ''}")
+            print(told(f"           {name} ({_size(content):,} bytes){', ' + states[name] if name in states else ''}"))
         for name in sorted(states.keys() - repository.files.keys()):
-            print(f"           {name}, {states[name]}")
+            print(told(f"           {name}, {states[name]}"))
     print(f"  then the collection '{hub.TITLE}' of these {len(plan.repositories)}")
     for line in plan.notes:
-        print(f"  {line}")
+        print(told(f"  {line}"))
 
 
 def _size(content: Content) -> int:
@@ -61,14 +66,15 @@ def _size(content: Content) -> int:
 
 def check(plan: Plan, places: Places, uncommitted: list[str]) -> list[str]:
     """Everything that keeps the plan from being sent, as far as it can be told without the Hub."""
-    problems = [*plan.problems, *checks.cards_are_fresh(ROOT, places)]
+    plan.notes += server.stranger(constants.ENDPOINT)
+    problems = [*server.in_clear(constants.ENDPOINT), *plan.problems, *checks.cards_are_fresh(ROOT, places)]
     problems += [
         *checks.models(plan, places),
         *checks.corpus(plan, places),
         *checks.space(plan),
         *checks.contents(plan),
     ]
-    if uncommitted and urlparse(constants.ENDPOINT).hostname in ("127.0.0.1", "localhost"):
+    if uncommitted and server.is_local(constants.ENDPOINT):
         plan.notes.append(f"allowed, since this Hub is on this machine: {uncommitted[0]}")
         return problems
     return uncommitted + problems
@@ -101,30 +107,40 @@ def main() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     commit, uncommitted = checks.source_tree(ROOT)
     release = hub.Release(args.namespace, args.tag or f"v{version}", commit, not args.public)
-    plan, api = make(args.namespace, places), HfApi()
-    found: dict[tuple[str, str], dict[str, str]] = {}
-    problems = check(plan, places, uncommitted)
     try:
-        if args.compare or (args.execute and not problems):
-            found, forbidden = ask(api, plan, release)
-            problems += forbidden
-        show(plan, release, found)
-        if problems:
-            refuse(problems)
-        if not args.execute:
-            print("nothing was sent; add --execute to send it")
-            return
-        act(api, plan, release)
+        validate_repo_id(f"{args.namespace}/{DATASET}")
+        plan = make(args.namespace, places)
+        run(plan, places, release, args, uncommitted)
     except LocalTokenNotFoundError:
         fail("no Hub token. Run `hf auth login`, or set HF_TOKEN to a token with write access.")
     except hub.NotAllowed as error:
         fail(str(error))
+    except hub.Changed as error:
+        fail(f"{error}. What was sent before is whole.")
     except HfHubHTTPError as error:
-        fail(_explain(error, args.namespace))
+        fail(server.explain(error, constants.ENDPOINT, args.namespace))
     except (httpx2.HTTPError, OSError) as error:
+        if isinstance(error, OSError) and error.filename:
+            fail(f"{error.filename}: {error.strerror}. See that it is there and can be read, and run it again.")
         fail(f"{constants.ENDPOINT}: {type(error).__name__}: {hub.first_line(error)}. Run it again.")
     except ValueError as error:  # a name that the Hub does not take
         fail(f"{hub.first_line(error)}. What was sent before is whole.")
+
+
+def run(plan: Plan, places: Places, release: hub.Release, args: argparse.Namespace, uncommitted: list[str]) -> None:
+    """Check the plan, ask the Hub where that is wanted, print the plan, and send it if asked."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    problems, api = check(plan, places, uncommitted), HfApi()
+    if (args.compare and not server.in_clear(constants.ENDPOINT)) or (args.execute and not problems):
+        found, forbidden = ask(api, plan, release)
+        problems += forbidden
+    show(plan, release, found)
+    if problems:
+        refuse(problems)
+    if args.execute:
+        act(api, plan, release)
+    else:
+        print("nothing was sent; add --execute to send it")
 
 
 def _arguments() -> argparse.Namespace:
@@ -143,17 +159,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--compare", action="store_true", help="ask the Hub what is new or changed, and send nothing")
     parser.add_argument("--execute", action="store_true", help="send; without it only the plan is printed")
     return parser.parse_args()
-
-
-def _explain(error: HfHubHTTPError, namespace: str) -> str:
-    """What a refusal of the Hub means for the person who sent."""
-    status = error.response.status_code
-    if status == 401:
-        return f"{constants.ENDPOINT} refuses the token (401). Set HF_TOKEN to a valid one; `hf auth whoami` tests it."
-    if status == 403:
-        return f"the token may not write to '{namespace}' (403). Use one with write access to that namespace."
-    detail = error.server_message or hub.first_line(error)
-    return f"{constants.ENDPOINT} answered {status}: {detail}. What was sent is whole; run the same command again."
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-TEXTS = r"README\.md|LICENSE|NOTICE"
+TEXTS = r"README\.md|LICENSE|NOTICE|notes\.txt"
 # Full names in each kind of repository. A new kind of file is a line here.
 ALLOWED = {
     kind: re.compile("|".join(names))
@@ -47,13 +47,11 @@ def files_of(folder: Path, paths: Iterable[Path], kind: str, problems: list[str]
     found = {}
     for path in paths:
         name = path.relative_to(folder).as_posix()
-        if path.is_symlink() or not path.resolve().is_relative_to(folder.resolve()):
-            target = path.resolve()
-            if not target.is_relative_to(folder.resolve()):
-                problems.append(
-                    f"{path} -> {target}: leads out of {folder}. Put the file itself there, or take it away."
-                )
-                continue
+        target = path.resolve()
+        if not target.is_relative_to(folder.resolve()) or not target.exists():
+            where = "nowhere" if not target.exists() else f"out of {folder}"
+            problems.append(f"{path} -> {target}: leads {where}. Put the file itself there, or take it away.")
+            continue
         if not ALLOWED[kind].fullmatch(name):
             problems.append(
                 f"{path}: no file of a {kind} repository. Move it elsewhere; what may be sent is in {__name__}."

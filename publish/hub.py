@@ -4,11 +4,11 @@ Every attempt looks anew and sends what is then missing, on the commit that it s
 answer was lost before or after the Hub did what it was asked, nor where a run before this one was killed.
 """
 
+import hashlib
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import TypeVar
 
 import httpx2
@@ -22,6 +22,7 @@ from publish.checks import sha256
 from publish.plan import CARD, Content, Repository
 
 TRIES = 5
+READ_HERE = 10 * 2**20  # bytes; more is sent from the disk
 LONGEST_WAIT = 300  # seconds; the Hub counts calls over five minutes
 TITLE = "Emo Pillars"
 ABOUT = "Emotion understanding distilled from large language models: corpus, encoders, demo."  # 150 characters at most
@@ -36,7 +37,16 @@ Result = TypeVar("Result")
 
 
 class NotAllowed(Exception):
-    """The token may not write there."""
+    """The token may not write there, or what is there must not be written over."""
+
+
+class Changed(Exception):
+    """A file is no longer what was checked."""
+
+    def __init__(self, path: object) -> None:
+        super().__init__(
+            f"{path}: changed since it was checked, so it was not sent. Run it again when nothing writes there"
+        )
 
 
 @dataclass(frozen=True)
@@ -97,27 +107,50 @@ def look(api: HfApi, repo_id: str, kind: str, revision: str | None = None) -> Th
 
 def states(repository: Repository, there: There | None) -> dict[str, str]:
     """What a push does to each file: new, changed, unchanged, to be deleted."""
-    known = there.files if there else {}
+    known, checked = there.files if there else {}, repository.digests
     found = {
-        name: NEW if name not in known else UNCHANGED if is_same(content, known[name]) else CHANGED
+        name: NEW if name not in known else UNCHANGED if is_same(content, known[name], checked.get(name)) else CHANGED
         for name, content in repository.files.items()
     }
     stale = [name for name in known if name not in found and _is_ours(name)]
     return found | dict.fromkeys(stale, DELETED)
 
 
-def is_same(content: Content, known: RepoFile) -> bool:
-    """Whether the Hub has this content. Of files stored apart it tells the SHA-256, of others git's hash."""
+def is_same(content: Content, known: RepoFile, checked: str | None = None) -> bool:
+    """Whether the Hub has this content. Of files stored apart it tells the SHA-256, of others git's hash.
+
+    Args:
+        checked: the content's SHA-256 as it was checked, where that is known.
+    """
     if known.lfs:
-        return bool(known.lfs.sha256 == _sha256(content))
+        return bool(known.lfs.sha256 == (checked or sha256(content)))
     if known.size != (len(content) if isinstance(content, bytes) else content.stat().st_size):
         return False
-    return bool(known.blob_id == git_hash(content if isinstance(content, bytes) else content.read_bytes()))
+    return bool(known.blob_id == git_hash(_read(content, checked)))
 
 
-@cache
-def _sha256(content: Content) -> str:
-    return sha256(content)
+def _read(content: Content, checked: str | None) -> bytes:
+    """A file's bytes. Raises Changed where they are not those that were checked."""
+    found = content if isinstance(content, bytes) else content.read_bytes()
+    if checked and hashlib.sha256(found).hexdigest() != checked:
+        raise Changed(content)
+    return found
+
+
+def addition(name: str, content: Content, checked: str | None) -> CommitOperationAdd:
+    """A file for a commit: read here where it is small, so that what was checked is what is sent.
+
+    Of a large one the client sends the SHA-256 with the content, and the Hub takes no other.
+
+    Raises:
+        Changed: it is not what was checked.
+    """
+    if isinstance(content, bytes) or content.stat().st_size <= READ_HERE:
+        return CommitOperationAdd(name, _read(content, checked))
+    made = CommitOperationAdd(name, str(content))
+    if checked and made.upload_info.sha256.hex() != checked:
+        raise Changed(content)
+    return made
 
 
 def _is_ours(name: str) -> bool:
@@ -167,33 +200,61 @@ def send(api: HfApi, repository: Repository, release: Release) -> tuple[str, boo
         found = states(repository, there)
         # Made anew for each attempt: the client keeps in them what it has sent.
         operations: list[CommitOperationAdd | CommitOperationDelete] = [
-            CommitOperationAdd(name, content if isinstance(content, bytes) else str(content))
+            addition(name, content, repository.digests.get(name))
             for name, content in repository.files.items()
             if found[name] != UNCHANGED
         ]
         operations += [CommitOperationDelete(name) for name, state in found.items() if state == DELETED]
         if not operations:
             return there.head
+        if release.tag in there.tags:
+            _same_tag(api, repository, release)
         changed = True
-        commit = api.create_commit(
-            repo_id,
-            operations,
-            commit_message=f"Publish {release.tag}",
-            commit_description=f"Made from commit {release.commit or 'unknown'} of the source repository.",
-            repo_type=kind,
-            parent_commit=there.head,  # so that of two attempts at most one can land
-        )
+        try:
+            commit = api.create_commit(
+                repo_id,
+                operations,
+                commit_message=f"Publish {release.tag}",
+                commit_description=f"Made from commit {release.commit or 'unknown'} of the source repository.",
+                repo_type=kind,
+                parent_commit=there.head,  # so that of two attempts at most one can land
+            )
+        except RuntimeError as error:  # in it the client hides what befell an upload
+            _look_for_changes(repository)
+            raise error.__cause__ if isinstance(error.__cause__, Exception) else OSError(first_line(error)) from None
         return str(commit.oid)
 
     def mark() -> None:
         nonlocal changed
-        if release.tag not in [ref.name for ref in api.list_repo_refs(repo_id, repo_type=kind).tags]:
+        tags = {ref.name: ref.target_commit for ref in api.list_repo_refs(repo_id, repo_type=kind).tags}
+        if release.tag not in tags:
             changed = True
             api.create_tag(repo_id, tag=release.tag, revision=head, repo_type=kind)
+        elif tags[release.tag] != head:
+            _same_tag(api, repository, release)
 
     head = retried(fill)
     retried(mark)
     return head, changed
+
+
+def _same_tag(api: HfApi, repository: Repository, release: Release) -> None:
+    """Raise NotAllowed where the tag holds other files than the plan: another push set it since this one compared."""
+    repo_id = f"{release.namespace}/{repository.name}"
+    tagged = states(repository, look(api, repo_id, repository.kind, release.tag))
+    other = [name for name, state in tagged.items() if state != UNCHANGED]
+    if other:
+        raise NotAllowed(
+            f"{repo_id} ({repository.kind}) was given the tag {release.tag} by another push meanwhile, with another "
+            f"{other[0]}. Compare with --compare, then give a new --tag."
+        )
+
+
+def _look_for_changes(repository: Repository) -> None:
+    """Raise Changed for the first file that is not what was checked."""
+    for name, content in repository.files.items():
+        if name in repository.digests and sha256(content) != repository.digests[name]:
+            raise Changed(content)
 
 
 def collect(api: HfApi, repositories: list[Repository], release: Release) -> str:

@@ -141,7 +141,7 @@ def kinds_in(chunk: bytes, depth: int = 0) -> set[str]:
     for name in (b"key", b"KEY", b"Key", b"token", b"TOKEN", b"secret", b"SECRET", b"password", b"PASSWORD"):
         if name in chunk:
             if any(_is_key(one[1]) for one in NAMED.finditer(chunk)):
-                found.add("a key with its name")
+                found.add("a key under its name")
             break
     if depth < DEEPEST:
         for inside in (*_decoded(chunk), *unpacked(packed)):

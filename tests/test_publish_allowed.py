@@ -38,8 +38,8 @@ def change(path: Path, **values: Any) -> None:
 
 STRANGE = (
     ".env", ".netrc", ".git-credentials", ".npmrc", ".bash_history", ".DS_Store", "nohup.out", "scratch.ipynb",
-    "customers.csv", "train.log", "events.out.tfevents.1", "modeling_x.py", "notes.txt", "x.safetensors.bak",
-    "onnx/notes.md", "adapter/optimizer.json", "tokenizer.json~", "config (copy).json",
+    "customers.csv", "train.log", "events.out.tfevents.1", "modeling_x.py", "x.safetensors.bak",
+    "onnx/notes.txt", "adapter/optimizer.json", "tokenizer.json~", "config (copy).json",
 )  # fmt: skip
 
 
@@ -104,6 +104,8 @@ def test_links_inside_and_a_linked_folder_are_followed(places: Places, tmp_path:
     folder.symlink_to(tmp_path / "elsewhere")
     (folder / "vocab.txt").symlink_to("tokenizer.json")
     assert refusals(places) == []
+    (folder / "merges.txt").symlink_to("nothing")
+    assert "leads nowhere" in refusals(places)[0]
 
 
 @pytest.mark.parametrize("path", ["1_Pooling/../../../outside", "../../outside", "/etc", ".."])
