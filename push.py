@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import httpx2
-from huggingface_hub import HfApi, constants
+from huggingface_hub import HfApi, constants, get_token
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
@@ -82,6 +82,8 @@ def check(plan: Plan, places: Places, uncommitted: list[str]) -> list[str]:
 
 def ask(api: HfApi, plan: Plan, release: hub.Release) -> tuple[dict[tuple[str, str], dict[str, str]], list[str]]:
     """What the plan does to each file on the Hub, by repository, and what its state there forbids."""
+    if (token := get_token()) and not (token.isascii() and token.isprintable()):
+        raise hub.NotAllowed("the Hub token holds signs that none has, quotes or escapes perhaps. Copy it again.")
     hub.whoami(api, release.namespace)
     found, problems = {}, []
     for repository in plan.repositories:
@@ -124,7 +126,7 @@ def main() -> None:
             fail(f"{error.filename}: {error.strerror}. See that it is there and can be read, and run it again.")
         fail(f"{constants.ENDPOINT}: {type(error).__name__}: {hub.first_line(error)}. Run it again.")
     except ValueError as error:  # a name that the Hub does not take
-        fail(f"{hub.first_line(error)}. What was sent before is whole.")
+        fail(f"{' '.join(str(error).split()).rstrip('.')}. What was sent before is whole.")
 
 
 def run(plan: Plan, places: Places, release: hub.Release, args: argparse.Namespace, uncommitted: list[str]) -> None:

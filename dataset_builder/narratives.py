@@ -99,8 +99,11 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _name(path: Path) -> str:
-    """What a file is called in rows: with its folder, since many are called `stories`."""
-    folder = path.absolute().parent.name
+    """What a file is called in rows, which are published: with its folder, since many are called `stories`.
+
+    The name of a home folder is its owner's and is left out.
+    """
+    folder = "" if path.absolute().parent == Path.home() else path.absolute().parent.name
     return f"{folder}/{path.name.split('.')[0]}" if folder else path.name.split(".")[0]
 
 

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
@@ -18,6 +18,8 @@ NAMESPACE = re.compile(r"\bNAMESPACE\b")  # what cards and the Space write in it
 CARD = "README.md"
 RECORD = "training.json"
 VARIANTS = "ablations"  # of the recipes' folder: models that are measured and not published
+NAMING = (RECORD, "adapter_config.json")  # files that name the folders of a training
+BACKSLASH = "\\"
 PARTS = ("", "onnx", "adapter")  # of a model folder
 NOTE = 300  # characters
 
@@ -171,7 +173,7 @@ def _models(plan: Plan, namespace: str, places: Places) -> None:
         plan.repositories.append(Repository(folder.name, "model", folder, files))
 
 
-def _model_files(folder: Path, problems: list[str]) -> dict[str, Path]:
+def _model_files(folder: Path, problems: list[str]) -> dict[str, Content]:
     """Those beside the weights, ONNX files, an adapter, and the folders that `modules.json` names."""
     parts = dict.fromkeys((*PARTS, *module_folders(folder, problems)))
     paths = [
@@ -180,7 +182,27 @@ def _model_files(folder: Path, problems: list[str]) -> dict[str, Path]:
         for path in sorted((folder / part).glob("*" if part in PARTS else "**/*"))
         if (path.is_file() or path.is_symlink()) and path.name != CARD
     ]
-    return files_of(folder, dict.fromkeys(paths), "model", problems)
+    found: dict[str, Content] = dict(files_of(folder, dict.fromkeys(paths), "model", problems))
+    return found | {name: _without_places(path) for name, path in found.items() if name.endswith(NAMING)}
+
+
+def _without_places(path: Content) -> Content:
+    """A JSON file whose folders of this machine are cut to their names; the file itself where it names none."""
+
+    def cut(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: cut(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [cut(one) for one in value]
+        outside = isinstance(value, str) and re.match(r"(/|~|\.\./|[A-Za-z]:[\\/])\S", value)
+        return f"…/{PurePath(value.replace(BACKSLASH, '/')).name}" if outside else value
+
+    try:
+        content = json.loads(_text(path))
+    except (ValueError, RecursionError):
+        return path
+    shortened = cut(content)
+    return path if shortened == content else (json.dumps(shortened, indent=2) + "\n").encode()
 
 
 def _measured(folder: Path, problems: list[str]) -> dict[str, Content]:

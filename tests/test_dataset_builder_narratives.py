@@ -92,3 +92,13 @@ def test_several_sources_each_up_to_the_limit_and_of_the_wanted_length(tmp_path:
         read_narratives(Narratives(source=(str(first), str(second)), min_words=30))
     with pytest.raises(InputError, match=r"the id 'long' was used in .*a\.jsonl"):
         read_narratives(Narratives(source=(str(first), str(first))))
+
+
+def test_the_name_of_a_home_folder_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "jane.doe"
+    (home / "tales").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    for path, source in ((home / "stories.jsonl", "stories"), (home / "tales/stories.jsonl", "tales/stories")):
+        path.write_text(json.dumps({"id": "a", "title": "T", "text": "Once."}) + "\n")
+        [story] = read_narratives(Narratives(source=(str(path),)))
+        assert story.source == source

@@ -9,22 +9,19 @@ import pickle
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from huggingface_hub import DatasetCard, HfApi, close_session, parse_eval_result_entries
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub import DatasetCard, parse_eval_result_entries
 
-from publish import checks, contents, hub
+from publish import checks, contents
 from publish.plan import Places, Plan, Repository, make
-from tests.loopback_hub import LoopbackHub, serve
 from tests.publishable import descriptors_alone, one_model, refusals
 
 NAME = "emo-pillars-contextless-minilm"
@@ -298,100 +295,3 @@ def test_the_source_tree(tmp_path: Path) -> None:
     (tmp_path / "new.py").unlink()
     (tmp_path / ".gitignore").write_text("work/\nmore/\n")
     assert "not committed: .gitignore" in checks.source_tree(tmp_path)[1][0]
-
-
-def refused(status: int, **headers: str) -> HfHubHTTPError:
-    response = httpx2.Response(status, headers=headers, request=httpx2.Request("POST", "http://hub"))
-    return HfHubHTTPError("refused", response=response)
-
-
-@pytest.mark.parametrize(
-    ("error", "waits"),
-    [
-        (refused(500), 1),
-        (refused(412), 1),
-        (refused(429), 1),
-        (refused(429, RateLimit='"api";r=0;t=55'), 56),
-        (httpx2.ReadTimeout("slow"), 1),
-        (httpx2.RemoteProtocolError("closed"), 1),
-        (ConnectionError("storage"), 1),
-    ],
-)
-def test_what_may_pass_is_tried_again(error: Exception, waits: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    slept: list[int] = []
-    monkeypatch.setattr(hub.time, "sleep", slept.append)
-    answers: Iterator[Exception | str] = iter([error, "done"])
-
-    def attempt() -> str:
-        answer = next(answers)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    assert hub.retried(attempt) == "done"
-    assert slept == [waits]
-
-
-@pytest.mark.parametrize(("error", "times"), [(refused(403), 1), (refused(400), 1), (refused(503), hub.TRIES)])
-def test_what_does_not_pass_is_raised(error: Exception, times: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub.time, "sleep", lambda seconds: None)
-    tried = []
-
-    def attempt() -> None:
-        tried.append(1)
-        raise error
-
-    with pytest.raises(HfHubHTTPError):
-        hub.retried(attempt)
-    assert len(tried) == times
-
-
-@pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[HfApi, LoopbackHub]]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
-    close_session()
-    with serve() as (served, url):
-        yield HfApi(endpoint=url, token="hf_writer"), served
-    close_session()
-
-
-def test_one_collection_in_the_plan_s_order(api: tuple[HfApi, LoopbackHub], tmp_path: Path) -> None:
-    client, served = api
-    release = hub.Release("tester", "v1", "", private=True)
-    data = Repository("data", "dataset", tmp_path, {"README.md": b"# T\n\nRows.\n"})
-    models = [Repository(f"m{i}", "model", tmp_path, {"README.md": b"# T\n\nModel.\n"}) for i in range(5)]
-    for repository in (data, *models, Repository("other", "model", tmp_path, {})):
-        client.create_repo(f"tester/{repository.name}", repo_type=repository.kind)
-    url = hub.collect(client, [data, models[0], models[2]], release)
-    slug = url.partition("/collections/")[2]
-    client.add_collection_item(slug, "tester/other", "model", note="put there by hand")
-    renamed = Repository("m0", "model", tmp_path, {"README.md": b"# T\n\nA better model.\n"})
-    assert hub.collect(client, [data, renamed, *models[1:]], hub.Release("tester", "v2", "", private=False)) == url
-    [collection] = served.collections.values()
-    assert [item["id"].partition("/")[2] for item in collection["items"]] == [
-        "data",
-        *(f"m{i}" for i in range(5)),
-        "other",
-    ]
-    assert collection["items"][1]["note"]["text"] == "A better model."
-    assert not collection["private"]
-    calls = len(served.calls)
-    hub.collect(client, [data, renamed, *models[1:]], hub.Release("tester", "v2", "", private=False))
-    assert [call[0] for call in served.calls[calls:]] == ["GET", "GET"], "twice changes nothing"
-
-
-def test_what_is_there_is_told_file_by_file(api: tuple[HfApi, LoopbackHub], tmp_path: Path) -> None:
-    client, _ = api
-    (tmp_path / "weights.safetensors").write_bytes(b"weights")
-    files = {"README.md": b"# T", "config.json": b"{}\n", "weights.safetensors": tmp_path / "weights.safetensors"}
-    client.create_repo("tester/model", private=True)
-    for name, content in (files | {"LICENSE": b"by hand", "onnx/old.onnx": b"graph", "config.json": b"{}"}).items():
-        client.upload_file(path_or_fileobj=content, path_in_repo=name, repo_id="tester/model")
-    assert hub.states(Repository("model", "model", tmp_path, files), hub.look(client, "tester/model", "model")) == {
-        "README.md": hub.UNCHANGED,
-        "config.json": hub.CHANGED,
-        "weights.safetensors": hub.UNCHANGED,
-        "onnx/old.onnx": hub.DELETED,
-    }
-    assert set(hub.states(Repository("model", "model", tmp_path, files), None).values()) == {hub.NEW}
