@@ -6,11 +6,12 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 NUMBER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+CUT = "…/"  # what a record has instead of a folder outside the repository
 UNKNOWN = object()  # the default of a key that no recipe of today has
 
 
@@ -62,6 +63,8 @@ def _same(given: Any, made: Any) -> bool:
         given = float(given)
     if isinstance(given, list | tuple) and isinstance(made, list | tuple):
         return len(given) == len(made) and all(map(_same, given, made))
+    if isinstance(given, str) and isinstance(made, str) and made.startswith(CUT):  # a folder, by its name alone
+        given = f"{CUT}{PurePath(given).name}"
     return bool(given == made)
 
 

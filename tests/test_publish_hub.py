@@ -8,11 +8,13 @@ from typing import Any
 
 import httpx2
 import pytest
+import yaml
 from huggingface_hub import HfApi, close_session
 from huggingface_hub.errors import HfHubHTTPError
 
 from publish import hub, server
 from publish.plan import Repository, make
+from publish.recipes import differing
 from tests.conftest import Command
 from tests.loopback_hub import LoopbackHub, client_environment, serve
 from tests.loopback_repository import HubError
@@ -348,10 +350,16 @@ def test_folders_of_this_machine_are_not_published(
 ) -> None:
     name = "emo-pillars-contextless-minilm"
     places = one_model(name, {"work": scripted_work, "models": tiny_models, "evidence": evidence}, tmp_path)
-    record = json.loads((places.models / name / "training.json").read_text())
-    assert record["recipe"]["base_model"].startswith("/")
+    path = places.models / name / "training.json"
+    record = json.loads(path.read_text())
+    record["recipe"]["base_model"] = "/home/jane.doe/tiny-encoder"
+    path.write_text(json.dumps(record))
     sent = next(one for one in make("tester", places).repositories if one.name == name).files["training.json"]
     assert isinstance(sent, bytes)
-    assert json.loads(sent)["recipe"]["base_model"] == f"…/{Path(record['recipe']['base_model']).name}"
+    assert json.loads(sent)["recipe"]["base_model"] == "…/tiny-encoder"
     assert json.loads(sent)["weights_sha256"] == record["weights_sha256"]
     assert b'"/' not in sent
+    given = yaml.safe_load((places.recipes / f"{name}.yaml").read_text())
+    made = record["recipe"] | {"base_model": "…/tiny-encoder"}
+    for base_model, differs in (("/home/jane.doe/tiny-encoder", False), ("/home/jane.doe/other", True)):
+        assert bool(list(differing(given | {"base_model": base_model}, made))) is differs
