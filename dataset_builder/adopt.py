@@ -6,7 +6,6 @@ become `scores` over the 28 classes, and labels from 0.3 on. The names of the fi
 in the context-aware files are given on the command line: with `--context-field` the config is `contextual`.
 """
 
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from dataset_builder.quality.resolve import class_of
 from dataset_builder.reading import json_lines
 from dataset_builder.recipe import PaperMap
 from dataset_builder.schema import SPLITS, ContextlessRow, ContextualRow, RawLabel, Rejected
-from dataset_builder.shards import to_line, write_json, write_whole
+from dataset_builder.shards import clear, to_line, write_json, write_whole
 from dataset_builder.taxonomy import LABELS
 from dataset_builder.text_hygiene import cleaned, damage_of
 
@@ -53,7 +52,7 @@ def adopt(files: Sequence[Path], work_dir: Path, fields: Fields) -> dict[str, An
     target, building = work_dir / CORPUS, work_dir / f"{CORPUS}.part"
     if target.exists():
         raise InputError(f"{target}: exists already. Give another --work-dir, or delete it.")
-    shutil.rmtree(building, ignore_errors=True)
+    clear(building)
     splits = {path: _split_of(path) for path in files}
     config = "contextual" if fields.context else "contextless"
     rejected: list[Rejected] = []

@@ -5,14 +5,16 @@ import hashlib
 import importlib.util
 import json
 import re
+import reprlib
 import sys
+from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 
 class InputError(Exception):
@@ -26,7 +28,14 @@ class Strict(BaseModel):
 
 
 class _RecipeLoader(yaml.SafeLoader):
-    """PyYAML reads `1e-5` as a string; recipes are full of such numbers."""
+    """PyYAML reads `1e-5` as a string, and of a key that is there twice the last; recipes are full of such numbers."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """A mapping whose keys differ. Raises YAMLError for a key that is there twice."""
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        if twice := next((key for key, times in keys.items() if times > 1 and key != "<<"), None):
+            raise yaml.constructor.ConstructorError(None, None, f"the key '{twice}' is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 _RecipeLoader.add_implicit_resolver(
@@ -36,6 +45,76 @@ _RecipeLoader.add_implicit_resolver(
 )
 
 RecipeT = TypeVar("RecipeT", bound=Strict)
+LARGEST_YAML = 4 * 2**20  # characters
+MOST_NODES = 200_000  # values of a YAML file, those that aliases (`*name`) repeat counted each time
+SHOWN = 200  # characters of a value in a message
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = SHOWN
+_NAME = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9_]([\w.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
+
+
+def check_name(name: str) -> str:
+    """A name as the Hub takes it, for it becomes a repository and a folder. Raises ValueError with the rule."""
+    if not _NAME.fullmatch(name) or name.endswith(".git"):
+        raise ValueError(
+            f"{name[:SHOWN]!r} is no name for a folder and a repository: give up to 96 letters, digits, '-', '_' and "
+            "'.', without '..', '--' or '/', and neither '-' nor '.' at its ends"
+        )
+    return name
+
+
+Name = Annotated[str, AfterValidator(check_name)]
+
+
+def read_yaml(path: str | Path, text: str | None = None) -> Any:
+    """The value of a YAML file, or of a `text` that stands in it.
+
+    Raises:
+        InputError: the file is missing or too large, is not YAML, has a key twice, or its aliases repeat too much.
+    """
+    path = Path(path)
+    try:
+        if text is None:
+            with open(path, encoding="utf-8-sig") as file:
+                text = file.read(LARGEST_YAML + 1)
+        if len(text) > LARGEST_YAML:
+            raise InputError(f"{path}: not a readable YAML file: more than {LARGEST_YAML:,} characters.")
+        content = yaml.load(text, Loader=_RecipeLoader)
+        nodes = _count_nodes(content)
+    except RecursionError:
+        raise InputError(f"{path}: not a readable YAML file: values within values, too deep.") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: not a readable YAML file: {' '.join(str(error).split())[: 3 * SHOWN]}") from None
+    if nodes > MOST_NODES:
+        raise InputError(f"{path}: more than {MOST_NODES:,} values, as aliases (*name) repeat them. Write values out.")
+    return content
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """The YAML at the beginning of a Hub card, nothing where there is none. Raises InputError as `read_yaml`."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            parts = file.read(LARGEST_YAML).split("---\n", 2)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}).") from None
+    content = read_yaml(path, parts[1]) if len(parts) == 3 and not parts[0].strip() else {}
+    return content if isinstance(content, dict) else {}
+
+
+def _count_nodes(content: Any) -> int:
+    """How many values there are when each alias is followed; each object is counted once."""
+    counted: dict[int, int] = {}
+
+    def count(value: Any) -> int:
+        if not isinstance(value, (dict, list)):
+            return 1
+        if id(value) not in counted:
+            counted[id(value)] = MOST_NODES + 1  # of one that holds itself
+            inner = value.values() if isinstance(value, dict) else value
+            counted[id(value)] = 1 + sum(map(count, inner))
+        return counted[id(value)]
+
+    return count(content)
 
 
 def read_recipe(path: str | Path, model: type[RecipeT]) -> RecipeT:
@@ -46,12 +125,9 @@ def read_recipe(path: str | Path, model: type[RecipeT]) -> RecipeT:
             value are named).
     """
     path = Path(path)
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_RecipeLoader)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such recipe. Recipes are in {path.parent}/*.yaml.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: not a readable YAML file: {' '.join(str(error).split())}") from None
+    if not path.exists():
+        raise InputError(f"{path}: no such recipe. Recipes are in {path.parent}/*.yaml.")
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise InputError(f"{path}: a recipe is a mapping of keys to values; this file holds {type(content).__name__}.")
     try:
@@ -66,13 +142,14 @@ def describe(error: ValidationError) -> str:
     for fault in error.errors()[:3]:
         key = ".".join(str(part) for part in fault["loc"]) or "(top level)"
         if fault["type"] == "extra_forbidden":
-            faults.append(f"unknown key '{key}': remove it or correct its spelling")
+            faults.append(f"unknown key '{key[:SHOWN]}': remove it or correct its spelling")
         elif fault["type"] == "missing":
             faults.append(f"key '{key}' is missing: add it")
         elif fault["type"] == "value_error":  # our own checks: they say what was found where it helps
-            faults.append(f"key '{key}': {fault['ctx']['error']}" if fault["loc"] else str(fault["ctx"]["error"]))
+            says = str(fault["ctx"]["error"])[: 3 * SHOWN]
+            faults.append(f"key '{key}': {says}" if fault["loc"] else says)
         else:
-            faults.append(f"key '{key}': {fault['msg']} (found {fault['input']!r})")
+            faults.append(f"key '{key}': {fault['msg']} (found {_SHORT.repr(fault['input'])})")
     more = len(error.errors()) - len(faults)
     return "; ".join(faults) + (f"; and {more} more" if more > 0 else "")
 

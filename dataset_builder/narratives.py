@@ -86,7 +86,8 @@ def _folder(folder: Path) -> Iterator[Narrative]:
     of_train = of_train or [path for path in files if not HELD_OUT & words[path]]
     if not of_train:
         raise InputError(f"narratives '{folder}': all files are of held-out splits by their names. Give train files.")
-    yield from _checked((row for path in of_train for row in _rows(path)), str(folder))
+    name = folder.absolute().name  # rows are published: no place of this machine
+    yield from _checked((row for path in of_train for row in _rows(path)), name)
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Any]]:
@@ -118,7 +119,7 @@ def _hub(name: str, revision: str | None) -> Iterator[Narrative]:
             f"({first_line(error)})."
         ) from None
     places = ((f"{name}, row {number}", row) for number, row in enumerate(rows))
-    yield from _checked(places, name)
+    yield from _checked(places, Path(name).absolute().name if Path(name).is_dir() else name)
 
 
 def _checked(places: Iterable[tuple[str, Any]], source: str) -> Iterator[Narrative]:

@@ -5,7 +5,6 @@ second writes them. The folder appears under its name only when it is whole.
 """
 
 import hashlib
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -42,7 +41,7 @@ from dataset_builder.schema import (
     UtteranceRow,
     features,
 )
-from dataset_builder.shards import to_line, write_json, write_whole
+from dataset_builder.shards import clear, to_line, write_json, write_whole
 from dataset_builder.taxonomy import LABELS
 from dataset_builder.text_hygiene import cleaned_row, shown
 
@@ -58,7 +57,7 @@ def publish(recipe: BuildRecipe, work_dir: Path, teachers: Mapping[str, str]) ->
     if (target / MANIFEST).exists():
         return False
     building = work_dir / f"{CORPUS}.part"
-    shutil.rmtree(building, ignore_errors=True)
+    clear(building)
     decided = _Decisions(recipe, work_dir, teachers)
     write_whole(work_dir / REJECTS / "publish.jsonl", (to_line(reject.model_dump()) for reject in decided.rejects()))
     split_of = decided.split_of()
@@ -88,7 +87,7 @@ def publish(recipe: BuildRecipe, work_dir: Path, teachers: Mapping[str, str]) ->
         "revision": revision,
     }
     write_json(building / MANIFEST, manifest)
-    shutil.rmtree(target, ignore_errors=True)
+    clear(target)
     building.rename(target)
     return True
 

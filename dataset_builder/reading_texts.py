@@ -13,7 +13,6 @@ from typing import Any
 
 from dataset_builder.inputs import InputError
 from dataset_builder.reading import json_lines, table
-from dataset_builder.text_hygiene import damage_of
 
 # Words in the names of files that hold a split which is held out.
 HELD_OUT = {"test", "dev", "devel", "development", "eval", "evaluation", "val", "valid", "validation", "heldout"}
@@ -32,7 +31,7 @@ _DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 @dataclass
 class Once:
-    """The rule of every set: no text is empty or damaged, and no id is there twice. It keeps where each id was."""
+    """The rule of every set: no text is empty, and no id is there twice. It keeps where each id was."""
 
     places: dict[str, str] = field(default_factory=dict)
 
@@ -40,8 +39,6 @@ class Once:
         """Raises InputError, with the place, where a row breaks the rule."""
         if not text.strip():
             raise InputError(f"{place}: the text is empty. Mend or delete the row.")
-        if damage := damage_of(text):
-            raise InputError(f"{place}: the text holds {damage}. Mend or delete the row.")
         if not key.strip():
             raise InputError(f"{place}: the id is empty. Every row needs one of its own.")
         if key in self.places:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dataset_builder.inputs import Strict
+from dataset_builder.inputs import Name, Strict
 from dataset_builder.recipe_teachers import EmbeddedTeacher as EmbeddedTeacher
 from dataset_builder.recipe_teachers import EndpointTeacher as EndpointTeacher
 from dataset_builder.recipe_teachers import ScriptedTeacher as ScriptedTeacher
@@ -212,7 +212,7 @@ class Gates(Strict):
 class Run(Strict):
     """What every run with a teacher names."""
 
-    name: str
+    name: Name
     seed: int = 13
     teacher: Teacher
     executor: Executor = Executor()

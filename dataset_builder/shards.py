@@ -1,14 +1,16 @@
 """Folders of JSON lines that survive a kill: a shard appears whole or not at all, a journal loses its last line."""
 
+import errno
 import fcntl
 import gzip
 import json
 import os
+import shutil
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from dataset_builder.inputs import InputError
 
@@ -20,7 +22,7 @@ def held(lock: Path, held_by_another: str) -> Iterator[None]:
     Between machines that holds where their shared file system shares locks (flock).
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with open(lock, "ab") as file:
+    with _open_own(lock, "ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -39,7 +41,8 @@ def write_whole(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Write a file whose name only ever shows the whole content; `.gz` is compressed, the same bytes each time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
-    with open(temporary, "wb") as raw:
+    temporary.unlink(missing_ok=True)  # of a killed run, or a link to somebody's file
+    with open(temporary, "xb") as raw:
         chunks = [content] if isinstance(content, bytes) else content
         if path.suffix == ".gz":
             with gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=6, mtime=0) as compressed:
@@ -51,6 +54,24 @@ def write_whole(path: Path, content: bytes | Iterable[bytes]) -> None:
         raw.flush()
         os.fsync(raw.fileno())
     os.replace(temporary, path)
+
+
+def clear(path: Path) -> None:
+    """Delete the folder at a path with all that is in it; of a link, the link alone. Nothing there is fine."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _open_own(path: Path, mode: str) -> IO[bytes]:
+    """Open a file that this program made. Raises InputError where its name is a link to another file."""
+    try:
+        return open(path, mode, opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o666))
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise InputError(f"{path}: is a link, which this program does not write there. Delete it.") from None
 
 
 def to_line(value: Any) -> bytes:
@@ -88,7 +109,7 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._offsets: dict[str, int] = {}
-        self._file = open(path, "a+b")  # noqa: SIM115 - closed by `finish` or with the process
+        self._file = _open_own(path, "a+b")
         self._file.seek(0)
         whole = 0
         for line in self._file:

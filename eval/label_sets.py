@@ -8,10 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
 
-import yaml
 from pydantic import Field, model_validator
 
-from dataset_builder.inputs import InputError, Strict, read_recipe
+from dataset_builder.inputs import InputError, Name, Strict, read_recipe, read_yaml
 
 FOLDER = Path(__file__).parent / "label_sets"
 Text = Annotated[str, Field(min_length=1)]
@@ -28,7 +27,7 @@ class Label(Strict):
 class LabelSet(Strict):
     """Labels that stand beside each other; `name` is its benchmark's."""
 
-    name: str
+    name: Name
     labels: tuple[Label, ...]
 
     @model_validator(mode="after")
@@ -70,10 +69,7 @@ def read_definitions(path: str) -> dict[str, str]:
     Raises:
         InputError: the file is missing or of another form.
     """
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: not a readable YAML file ({' '.join(str(error).split())}).") from None
+    content = read_yaml(path)
     if not isinstance(content, dict) or not all(isinstance(part, str) for pair in content.items() for part in pair):
         raise InputError(f"{path}: expected lines of `label: definition`.")
     return content

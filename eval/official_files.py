@@ -41,8 +41,8 @@ def emobank(folder: Path) -> tuple[Path, list[str], np.ndarray, list[str]]:
     path = folder / EMOBANK_FILE
     if not path.exists():
         raise missing(path, f"Give the folder of {EMOBANK_FILE}.")
-    columns = {name: (name.lower(), *(["valence"] if name == "V" else [])) for name in EMOBANK}
-    columns |= {"A": ("a", "arousal"), "D": ("d", "dominance"), "id": ("id", "")}
+    longer = {"V": "valence", "A": "arousal", "D": "dominance"}
+    columns = {name: (name.lower(), longer.get(name, name)) for name in EMOBANK}
     what = f"(its header is not {','.join(EMOBANK)}). Give JULIELab/EmoBank's corpus/{path.name}, which has the split."
     texts, ratings, documents = [], [], []
     once = Once()

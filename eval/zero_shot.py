@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dataset_builder.inputs import InputError, run_command
+from dataset_builder.text_hygiene import damage_of
 from eval.affect import TAXONOMY, Anchors, weighted_mean
 from eval.encoder import Encoder, embed_labels, embed_texts, load_encoder, score
 from eval.label_sets import find_set, read_definitions
@@ -72,15 +73,39 @@ def by_anchors(encoder: Encoder, embedded: np.ndarray, anchors: Anchors) -> np.n
 
 
 def read_labels(given: str) -> list[str]:
-    """Labels from a comma-separated list; quotes hold a comma inside a label.
+    """Labels with commas or line breaks between them; quotes hold a comma inside a label.
 
     Raises:
-        InputError: fewer than one, an empty one or one that is there twice.
+        InputError: fewer than one, an empty one, one that is there twice, or one that is no text.
     """
-    labels = [label.strip() for label in next(csv.reader([given], skipinitialspace=True), [])]
+    lines = [line.strip() for line in given.splitlines() if line.strip()]
+    if len(lines) > 1:  # a list that was pasted: a comma at the end of a line is no label
+        lines = [line.strip(",") for line in lines]
+    try:
+        fields = [field for line in lines for field in next(csv.reader([line], skipinitialspace=True), [])]
+    except csv.Error:  # of more than 131,072 characters
+        fields = []
+    labels = [" ".join(field.split()) for field in fields]
     if not labels or "" in labels or len(set(labels)) < len(labels):
-        raise InputError(f"--labels '{given}': give one or more labels, comma-separated, none empty and none twice.")
+        shown = given[:80].encode("utf-8", "replace").decode()
+        raise InputError(f"--labels '{shown}': give one or more labels, comma-separated, none empty and none twice.")
+    for number, label in enumerate(labels, start=1):
+        _refuse_damage(label, f"label {number}")
     return labels
+
+
+def read_texts(given: Sequence[str]) -> list[str]:
+    """The texts of a command line. Raises InputError where one is blank, or not in UTF-8."""
+    for number, text in enumerate(given, start=1):
+        if not text.strip():
+            raise InputError(f"text {number} is empty. Give texts to be scored, each in quotes.")
+        _refuse_damage(text, f"text {number}")
+    return list(given)
+
+
+def _refuse_damage(text: str, name: str) -> None:
+    if damage := damage_of(text):
+        raise InputError(f"{name} holds {damage}. Is it UTF-8? Latin-1 is converted by iconv -f LATIN1 -t UTF-8.")
 
 
 def main() -> None:
@@ -89,7 +114,7 @@ def main() -> None:
     parser.add_argument("texts", nargs="+", help="texts to be scored")
     parser.add_argument("--model", required=True, help="a bi-encoder: a folder or Hub id")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--labels", help="comma-separated")
+    what.add_argument("--labels", help="with commas or line breaks between them")
     what.add_argument("--label-set", help="labels-6, labels-11, labels-32, or a YAML file of that form")
     parser.add_argument("--definitions", help="a YAML file of `label: definition`, for some of the labels or all")
     parser.add_argument("--single", action="store_true", help="one label a text")
@@ -105,9 +130,10 @@ def main() -> None:
         definitions = read_definitions(args.definitions)
         if strangers := set(definitions) - set(labels):
             raise InputError(f"{args.definitions}: defines {sorted(strangers)[0]!r}, which is not among the labels.")
+    texts = read_texts(args.texts)
     encoder = load_encoder(args.model)
-    answers, how = classify(encoder, args.texts, labels, definitions, args.rule, args.single)
-    values = valence(encoder, args.texts) if args.valence else None
+    answers, how = classify(encoder, texts, labels, definitions, args.rule, args.single)
+    values = valence(encoder, texts) if args.valence else None
     for row, answer in enumerate(answers):
         print(answer.text)
         if values is not None:

@@ -1,9 +1,11 @@
+import json
 from pathlib import Path
 
 import pytest
 
-from dataset_builder.inputs import InputError, fingerprint, read_recipe
+from dataset_builder.inputs import InputError, fingerprint, read_card, read_recipe, read_yaml
 from dataset_builder.recipe import BuildRecipe
+from dataset_builder.texts.recipe import TextsRecipe
 from train.bi_recipe import BiEncoderRecipe
 from train.recipe import ClassifierRecipe
 
@@ -14,6 +16,12 @@ GOOD = "name: x\nteacher: {kind: scripted}\n"
     ("text", "says"),
     [
         (GOOD + "colour: red\n", "unknown key 'colour'"),
+        (GOOD + "seed: 1\nseed: 2\n", "the key 'seed' is there twice"),
+        ("\ufeff" + GOOD + "seed: seven\n", "key 'seed'.*'seven'"),
+        (GOOD + "seed: " + "9" * 5000, "not a readable YAML file|key 'seed'"),
+        (GOOD + "seed: " + "[" * 5000, "not a readable YAML file"),
+        (GOOD + f"{'x' * 100_000}: 1\n", "unknown key 'xxx|not a readable YAML file"),
+        (GOOD + f"seed: {'x' * 100_000}\n", "key 'seed'"),
         (GOOD + "seed: seven\n", "key 'seed'.*'seven'"),
         (GOOD + "labels: {labler: likelihood}\n", "unknown key 'labels.labler'"),
         (GOOD + "split: {contextless: [0.5, 0.1, 0.1]}\n", "sum to 1"),
@@ -31,6 +39,49 @@ def test_a_bad_recipe_names_file_key_and_value(tmp_path: Path, text: str, says: 
         read_recipe(path, BuildRecipe)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 1000 + len(str(path))
+
+
+ALIASES = "a0: &a0 [lol,lol,lol,lol,lol,lol,lol,lol,lol,lol]\n" + "".join(
+    f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)
+)
+
+
+def test_aliases_that_grow_without_bound_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    for content in (f"{ALIASES}name: *a8\nteacher: {{kind: scripted}}\n", "name: &a [*a]\n"):
+        path.write_text(content)
+        with pytest.raises(InputError, match="more than 200,000 values, as aliases"):
+            read_recipe(path, BuildRecipe)
+    path.write_text("one: &one [1, 2]\ntwo: *one\n")
+    assert read_yaml(path) == {"one": [1, 2], "two": [1, 2]}
+    card = tmp_path / "README.md"
+    card.write_text(f"---\n{ALIASES}dataset_info: *a8\n---\n")
+    with pytest.raises(InputError, match=r"README.md: more than 200,000 values"):
+        read_card(card)
+    card.write_bytes(b"\xef\xbb\xbf---\r\na: 1\r\n---\r\n# Card\r\n")
+    assert read_card(card) == {"a": 1}
+    card.write_text("# No YAML\n---\nx\n---\n")
+    assert read_card(card) == {}
+
+
+@pytest.mark.parametrize(
+    "name", ["/elsewhere", "../../up", "a/b", "..", ".", "-a", "a-", "a--b", "a b", "a.git", "é", "a\n", "x" * 97, ""]
+)
+def test_names_are_the_hub_s(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    common = f"name: {json.dumps(name)}\nbase_model: y\ndataset: z\nepochs: 1\nlearning_rate: 1e-3\n"
+    for model, content in (
+        (BuildRecipe, f"name: {json.dumps(name)}\nteacher: {{kind: scripted}}\n"),
+        (TextsRecipe, f"name: {json.dumps(name)}\nteacher: {{kind: scripted}}\n"),
+        (BiEncoderRecipe, common),
+        (ClassifierRecipe, f"{common}config: contextless\nhead_learning_rate: 1e-3\n"),
+    ):
+        path.write_text(content)
+        with pytest.raises(InputError, match=r"key .name.: .* is no name for a folder and a repository"):
+            read_recipe(path, model)
+        path.write_text(content.replace(json.dumps(name), "emo_Pillars-1.5b", 1))
+        assert read_recipe(path, model).name == "emo_Pillars-1.5b"
 
 
 def test_a_missing_recipe(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@ import json
 import re
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from dataset_builder.inputs import InputError
@@ -102,3 +104,65 @@ def test_the_name_of_a_home_folder_is_not_published(tmp_path: Path, monkeypatch:
         path.write_text(json.dumps({"id": "a", "title": "T", "text": "Once."}) + "\n")
         [story] = read_narratives(Narratives(source=(str(path),)))
         assert story.source == source
+
+
+def test_stories_in_a_folder_are_the_train_files_of_one_kind(tmp_path: Path) -> None:
+    folder = tmp_path / "stories"
+    (folder / "deep").mkdir(parents=True)
+    lines(folder, [GOOD | {"id": "t", "more": 1}], "train-b.jsonl")
+    lines(folder / "deep", [GOOD | {"id": "s"}], "train-a.jsonl")
+    lines(folder, [GOOD | {"id": "u"}], "test.jsonl")
+    found = read_narratives(Narratives(source=str(folder)))
+    assert [(story.id, story.source) for story in found] == [("s", "stories"), ("t", "stories")]
+    lines(folder, [GOOD | {"id": "s"}], "train-c.jsonl")
+    with pytest.raises(InputError, match=r"train-c.jsonl, line 1: id 's' was used at .*train-a.jsonl, line 1"):
+        read_narratives(Narratives(source=str(folder)))
+    lines(folder, [GOOD | {"id": 3}], "train-c.jsonl")
+    with pytest.raises(InputError, match=r"train-c.jsonl, line 1: field 'id' must be text, found int"):
+        read_narratives(Narratives(source=str(folder)))
+    for name in ("train-b.jsonl", "train-c.jsonl", "deep/train-a.jsonl"):
+        (folder / name).unlink()
+    with pytest.raises(InputError, match="all files are of held-out splits"):
+        read_narratives(Narratives(source=str(folder)))
+
+
+def test_stories_in_parquet(tmp_path: Path) -> None:
+    table = pa.table({"id": ["a", "b"], "title": ["A", "B"], "text": ["Ana met Ben.", "Ben met Ana."]})
+    (tmp_path / "data").mkdir()
+    pq.write_table(table, tmp_path / "data/train-00000-of-00001.parquet")
+    for place in (tmp_path, tmp_path / "data/train-00000-of-00001.parquet"):
+        assert [story.id for story in read_narratives(Narratives(source=str(place)))] == ["a", "b"]
+    lines(tmp_path, [GOOD], "a.jsonl")
+    with pytest.raises(InputError, match=r"holds both .jsonl and .parquet files"):
+        read_narratives(Narratives(source=str(tmp_path)))
+    (tmp_path / "half.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match="not a readable Parquet file"):
+        read_narratives(Narratives(source=str(tmp_path / "half.parquet")))
+
+
+@pytest.mark.parametrize("name", ["texts/a.txt", "a.csv"])
+def test_stories_of_another_form(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("Ana met Ben.\n")
+    place = path.parent if name.startswith("texts") else path
+    with pytest.raises(InputError, match=r"holds neither .jsonl|not one of .jsonl"):
+        read_narratives(Narratives(source=str(place)))
+
+
+def test_a_text_that_is_none_and_one_that_is_too_long(tmp_path: Path) -> None:
+    paths = lines(tmp_path, [GOOD | {"id": f"s{n}", "text": f"books/{n}.txt"} for n in range(9)])
+    with pytest.raises(InputError, match=r"the field 'text' holds ids .books/0.txt"):
+        read_narratives(Narratives(source=str(paths)))
+    long = lines(tmp_path, [GOOD, GOOD | {"id": "long", "text": "ab " * 400_000}], "long.jsonl")
+    with pytest.raises(InputError, match=r"story 'long' has 1,199,999 characters, more than 1,000,000"):
+        read_narratives(Narratives(source=str(long)))
+    assert len(read_narratives(Narratives(source=str(long), max_words=1000))) == 1, "passed over by its words"
+
+
+def test_no_library_s_error_is_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("---\nconfigs:\n- config_name: default\n  data_files: '*.jsonl'\n---\n")
+    (tmp_path / "a.jsonl").write_text('{"id": "a", "title": "A", "text": "x"}\n{"id": 1, "title": {}, "te')
+    with pytest.raises(InputError, match="nor a data set that loads") as error:
+        read_narratives(Narratives(source=str(tmp_path)))
+    assert "\n" not in str(error.value)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from dataset_builder.inputs import InputError
-from dataset_builder.shards import Journal, read_lines, shard_path, to_line, write_whole
+from dataset_builder.shards import Journal, clear, held, read_lines, shard_path, to_line, write_whole
 
 
 def test_a_journal_forgets_only_its_torn_last_line(tmp_path: Path) -> None:
@@ -51,3 +51,28 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"00000.jsonl.gz: damaged"):
         list(read_lines(path))
     assert json.loads(to_line({"ü": 1})) == {"ü": 1}
+
+
+def test_nothing_is_written_through_a_planted_link(tmp_path: Path) -> None:
+    victim, folder = tmp_path / "victim", tmp_path / "mine"
+    victim.write_text("precious")
+    (tmp_path / "run.json.part").symlink_to(victim)
+    write_whole(tmp_path / "run.json", b"{}")
+    assert (tmp_path / "run.json").read_bytes() == b"{}"
+    assert not (tmp_path / "run.json").is_symlink()
+    for name in ("00000.jsonl", "run.lock"):
+        (tmp_path / name).symlink_to(victim)
+    with pytest.raises(InputError, match=r"00000.jsonl: is a link"):
+        Journal(tmp_path / "00000.jsonl")
+    with pytest.raises(InputError, match=r"run.lock: is a link"), held(tmp_path / "run.lock", "busy"):
+        pass
+    folder.mkdir()
+    (folder / "keep.txt").write_text("x")
+    (tmp_path / "corpus.part").symlink_to(folder)
+    clear(tmp_path / "corpus.part")
+    clear(tmp_path / "nothing")
+    assert not (tmp_path / "corpus.part").is_symlink()
+    assert (folder / "keep.txt").exists()
+    clear(folder)
+    assert not folder.exists()
+    assert victim.read_text() == "precious"

@@ -100,9 +100,9 @@ def goemotions(folder: Path) -> Path:
 def test_a_domain_set_gives_its_train_texts_and_no_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place, read = goemotions(tmp_path), []
 
-    def spy(path: Path, columns: list[str] | None = None) -> Any:
+    def spy(path: Path, columns: list[str] | None = None, **how: bool) -> Any:
         read.append((path.name.partition("-")[0], columns))
-        return read_rows(path, columns)
+        return read_rows(path, columns, **how)
 
     monkeypatch.setattr("dataset_builder.quality.corpus.read_rows", spy)
     (source,) = read_sources([place], "text")

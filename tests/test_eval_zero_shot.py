@@ -1,6 +1,7 @@
 """Zero-shot use: rules and valence by hand, the command, the benchmarks, speed and probe."""
 
 import json
+import os
 from pathlib import Path
 from statistics import NormalDist
 
@@ -31,7 +32,7 @@ from eval.rules import (
     sigmoid,
 )
 from eval.sections import model_section, variants_table
-from eval.zero_shot import classify, read_labels, valence
+from eval.zero_shot import classify, read_labels, read_texts, valence
 from eval.zero_shot_ablations import read_runs, together
 from eval.zero_shot_benchmarks import Task, descriptors, emobank, find_task
 from eval.zero_shot_run import measure, result
@@ -134,9 +135,21 @@ def test_our_label_sets() -> None:
 
 def test_labels_are_read() -> None:
     assert read_labels('joy,"quiet pride", "pride, quiet"') == ["joy", "quiet pride", "pride, quiet"]
-    for wrong in ("", "joy,,dread", "joy,joy"):
+    assert read_labels("joy,dread\nhope") == ["joy", "dread", "hope"]
+    assert read_labels('\n joy,\r\n"quiet, pride",\n\ndread  of   it\n') == ["joy", "quiet, pride", "dread of it"]
+    for wrong in ("", "joy,,dread", "joy,joy", "joy\njoy", " \n", "joy," + "x" * 140_000):
         with pytest.raises(InputError, match="give one or more labels"):
             read_labels(wrong)
+    with pytest.raises(InputError, match="label 2 holds half a character"):
+        read_labels("joy,tr\udce4ume")
+
+
+def test_texts_of_a_command_line_are_utf_8() -> None:
+    assert read_texts(["I was there.", "Caf\u00e9 \U0001f60a"]) == ["I was there.", "Caf\u00e9 \U0001f60a"]
+    with pytest.raises(InputError, match=r"text 2 holds half a character .*iconv -f LATIN1"):
+        read_texts(["a", os.fsdecode(b"\xff\xfe")])
+    with pytest.raises(InputError, match="text 1 is empty"):
+        read_texts([" "])
 
 
 def test_what_a_model_brings_is_used(bi_encoder: Path) -> None:

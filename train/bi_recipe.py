@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dataset_builder.inputs import Strict
+from dataset_builder.inputs import Name, Strict
 from train.recipe import NotNegative, Positive, Rate, Seed, Share
 
 
@@ -23,7 +23,7 @@ class BiEncoderRecipe(Strict):
     and so is the loss: a recipe gives the same model on one process and on eight.
     """
 
-    name: str
+    name: Name
     base_model: str
     base_model_revision: str = "main"
     base_model_wheel: str | None = None

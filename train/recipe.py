@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dataset_builder.inputs import Strict
+from dataset_builder.inputs import Name, Strict
 
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0)]
@@ -34,7 +34,7 @@ class ClassifierRecipe(Strict):
     together: a recipe gives the same model on one process and on eight.
     """
 
-    name: str
+    name: Name
     base_model: str
     base_model_revision: str = "main"
     base_model_wheel: str | None = None

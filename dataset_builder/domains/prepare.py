@@ -3,7 +3,6 @@
 Nothing of a set is bundled, downloaded or sent anywhere: whoever has a copy prepares it where it is.
 """
 
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from dataset_builder.provenance import digest_of
 from dataset_builder.publish import seal, write_splits
 from dataset_builder.reading_texts import Once
 from dataset_builder.schema import DOMAIN_CONFIGS, DomainDialogueRow, DomainRow, features
-from dataset_builder.shards import write_json
+from dataset_builder.shards import clear, write_json
 from dataset_builder.taxonomy import LABELS
 
 
@@ -98,7 +97,7 @@ def prepare(name: str, source: Path, out: Path, fold: Fold | None = None) -> dic
         for example in examples:
             once.check(example.id, example.text, example.place)
     building = out.with_name(f"{out.name}.part")
-    shutil.rmtree(building, ignore_errors=True)
+    clear(building)
     counts = write_splits(
         _rows(name, found), features(domain.config, DOMAIN_CONFIGS).arrow_schema, building / domain.config
     )

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from dataset_builder.inputs import InputError, first_line
 from dataset_builder.schema import SPLITS
 
-ROWS_AT_ONCE = 2_000
+ROWS_AT_ONCE = 256  # of texts of any length, since a few bytes of Parquet may hold many long ones
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def open_parquet(path: Path) -> pq.ParquetFile:
 
 
 def read_rows(path: Path, columns: list[str] | None = None, *, broken_text: bool = False) -> Iterator[dict[str, Any]]:
-    """The rows of one file, some thousand at a time; `broken_text` as for `Corpus.rows`."""
+    """The rows of one file, some hundred at a time; `broken_text` as for `Corpus.rows`."""
     file = open_parquet(path)
     wanted = [name for name in columns if name in file.schema_arrow.names] if columns else None
     try:

@@ -4,7 +4,6 @@ Test rows are looked at before validation rows and those before train rows, in a
 stories on two sides of a split the training rows go. What is removed is kept with its reason and its twin.
 """
 
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,15 +17,16 @@ from dataset_builder.engine import MANIFEST
 from dataset_builder.inputs import InputError
 from dataset_builder.provenance import without_place
 from dataset_builder.publish import seal
-from dataset_builder.quality.corpus import ROWS_AT_ONCE, Corpus, open_corpus, open_parquet
+from dataset_builder.quality.corpus import Corpus, open_corpus, open_parquet
 from dataset_builder.quality.deduplicate import ACROSS, REWRITTEN, Twins, benchmark_texts
 from dataset_builder.quality.encoder import load_static_encoder
 from dataset_builder.quality.validate_files import column_faults
 from dataset_builder.recipe import Similarity
 from dataset_builder.schema import CONFIGS, SPLITS
-from dataset_builder.shards import to_line, write_json, write_whole
+from dataset_builder.shards import clear, to_line, write_json, write_whole
 
 REMOVED = "removed.jsonl"
+ROWS_OF_A_GROUP = 2_000  # of the files that are written
 COLUMNS = ["id", "text", "context", "variant", "narrative_id"]
 # Twins are far closer than any other neighbour, so little effort finds them: of 3,000 planted at a cosine of .955 among
 # 300,000 texts, 2,997. All components and the library's own effort find 3,000 in five times the time.
@@ -62,7 +62,7 @@ def deduplicate(
             raise InputError(f"{corpus.folder}: {faults[0]}. Validate the corpus first.")
     known = [pair for benchmark in benchmarks for pair in benchmark_texts(benchmark)]
     building = target.with_name(f"{target.name}.part")
-    shutil.rmtree(building, ignore_errors=True)
+    clear(building)
     gone = _Removal(corpus, Twins(near_duplicate_at, known), semantic_at).run()
     removed = [line for config in corpus.files for line in gone[config].values()]
     kept = {config: left for config in corpus.files if (left := _write(corpus, config, gone[config], building))}
@@ -204,7 +204,7 @@ def _write(corpus: Corpus, config: str, gone: dict[str, dict[str, Any]], folder:
         with pq.ParquetWriter(target, schema) as writer:
             counts[split] = 0
             for path in paths:
-                for batch in open_parquet(path).iter_batches(batch_size=ROWS_AT_ONCE):
+                for batch in open_parquet(path).iter_batches(batch_size=ROWS_OF_A_GROUP):
                     left = batch.filter(pa.array([name not in gone for name in batch["id"].to_pylist()]))
                     writer.write_batch(left)
                     counts[split] += left.num_rows

@@ -4,9 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
-
-from dataset_builder.inputs import InputError
+from dataset_builder.inputs import SHOWN, InputError, read_card
 from dataset_builder.quality.corpus import Corpus, open_parquet
 from dataset_builder.schema import features
 
@@ -32,7 +30,11 @@ def names_of_classes(corpus: Corpus, config: str) -> Iterator[tuple[str, list[st
     """Where the classes of a config are named, and how: in the files' notes and in the card."""
     for path in (path for paths in corpus.files[config].values() for path in paths):
         metadata = open_parquet(path).schema_arrow.metadata or {}
-        if names := _class_names(json.loads(metadata.get(b"huggingface", b"{}"))):
+        try:
+            names = _class_names(json.loads(metadata.get(b"huggingface", b"{}")))
+        except (ValueError, RecursionError, AttributeError):
+            raise InputError(f"{path}: its notes for `datasets` are broken. Build or download it again.") from None
+        if names:
             yield f"{config}/{path.name}", names
     if names := _card_names(corpus).get(config):
         yield "README.md", names
@@ -48,19 +50,18 @@ def _class_names(metadata: Mapping[str, Any]) -> list[str] | None:
 def _card_names(corpus: Corpus) -> dict[str, list[str]]:
     """Class names of each config in the card's YAML, where it has them in one of the forms of `datasets`."""
     path = corpus.folder / "README.md"
-    try:
-        parts = path.read_text(encoding="utf-8").split("---\n", 2) if path.exists() else []
-        card = yaml.safe_load(parts[1]) if len(parts) == 3 else {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: its YAML cannot be read ({error}).") from None
-    infos = card.get("dataset_info", []) if isinstance(card, dict) else []
+    card = read_card(path) if path.exists() else {}
+    infos = card.get("dataset_info", [])
     found = {}
-    for info in infos if isinstance(infos, list) else [infos]:
-        for column in info.get("features", []):
-            inner = column.get("list", column.get("sequence")) if column.get("name") == "labels" else None
-            names = inner.get("class_label", {}).get("names") if isinstance(inner, dict) else None
-            if isinstance(names, dict):
-                names = [names[key] for key in sorted(names, key=int)]
-            if names:
-                found[info.get("config_name", "default")] = [str(name) for name in names]
+    try:
+        for info in infos if isinstance(infos, list) else [infos]:
+            for column in info.get("features", []):
+                inner = column.get("list", column.get("sequence")) if column.get("name") == "labels" else None
+                names = inner.get("class_label", {}).get("names") if isinstance(inner, dict) else None
+                if isinstance(names, dict):
+                    names = [names[key] for key in sorted(names, key=int)]
+                if names:
+                    found[info.get("config_name", "default")] = [str(name)[:SHOWN] for name in names]
+    except (AttributeError, TypeError, ValueError):
+        raise InputError(f"{path}: its dataset_info is not of the form of `datasets`. Mend or delete it.") from None
     return found

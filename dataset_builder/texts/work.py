@@ -11,7 +11,7 @@ from dataset_builder.inputs import InputError
 from dataset_builder.publish import CORPUS, seal, write_splits
 from dataset_builder.quality.corpus import open_corpus
 from dataset_builder.schema import CONFIGS, DescriptorsRow, PublishedRow, features
-from dataset_builder.shards import read_json, write_json
+from dataset_builder.shards import clear, read_json, write_json
 from dataset_builder.stages import ALONE
 
 CONFIG = "descriptors"
@@ -75,8 +75,8 @@ def publish_rows(
 ) -> None:
     """Write `<work>/corpus` from rows with their splits; the folder appears under its name when it is whole."""
     building = work_dir / f"{CORPUS}.part"
-    shutil.rmtree(building, ignore_errors=True)
+    clear(building)
     counts = {config: write_splits(iter(split), features(config).arrow_schema, building / config)}
     write_json(building / MANIFEST, said | {"rows": counts, "revision": seal(building, counts)})
-    shutil.rmtree(work_dir / CORPUS, ignore_errors=True)
+    clear(work_dir / CORPUS)
     building.rename(work_dir / CORPUS)
