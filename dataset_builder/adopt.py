@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dataset_builder.ask import LONGEST_KEPT
 from dataset_builder.engine import MANIFEST, REJECTS
 from dataset_builder.inputs import InputError, fingerprint
 from dataset_builder.provenance import digest_of
 from dataset_builder.publish import CORPUS, seal, write_parquet
 from dataset_builder.quality.resolve import class_of
+from dataset_builder.quality.validate import check_texts
 from dataset_builder.reading import json_lines
 from dataset_builder.recipe import PaperMap
 from dataset_builder.schema import SPLITS, ContextlessRow, ContextualRow, RawLabel, Rejected
@@ -100,10 +102,11 @@ def _rows(
             raise InputError(f"{place}: a row is an object with {TEXT}, {RAW}, {MAPPED}.")
         number = place.rpartition(" ")[2]
         row = _row(found, place, f"{path.absolute().parent.name}-{path.stem}/{number}", split, fields, unresolved)
-        if row.labels:
+        reason = check_texts(row) or (None if row.labels else "no_label")
+        if reason is None:
             yield row
         else:
-            rejected.append(Rejected(id=row.id, stage="adopt", reason="no_label", text=row.text))
+            rejected.append(Rejected(id=row.id, stage="adopt", reason=reason, text=row.text[:LONGEST_KEPT]))
 
 
 def _row(
@@ -158,9 +161,11 @@ def _pairs(found: dict[str, Any], field: str, place: str) -> Pairs:
     for pair in value:
         try:
             label, score = pair
-            pairs.append((label.strip().lower(), float(score)))
+            pairs.append((cleaned(label).strip().lower(), float(score)))
         except (TypeError, ValueError, AttributeError):
             raise InputError(f"{place}: field '{field}': expected [label, score], found {str(pair)[:80]}.") from None
         if not 0 <= pairs[-1][1] <= 1:
             raise InputError(f"{place}: field '{field}': the score of {pair!r} is not within 0 and 1.")
+        if damage := damage_of(pairs[-1][0], one_line=True):
+            raise InputError(f"{place}: field '{field}' holds {damage}. Mend the file.")
     return pairs

@@ -45,6 +45,20 @@ def test_released_files_become_a_typed_corpus(tmp_path: Path, command: Command) 
     assert json.loads((tmp_path / "work/rejects/adopt.jsonl").read_text())["id"].endswith("-train/2")
 
 
+def test_rows_with_faults_are_left_out_and_marks_taken_off(tmp_path: Path) -> None:
+    long = [[f"word {number}", 0.5] for number in range(50)]
+    faults = {
+        "reasoning": ROW | {"utterance": "<think>A line.</think> They really built it without me."},
+        "raw_labels_out_of_bounds": ROW | {"all_emotions": long},
+        "chat_token": ROW | {"all_emotions": [["<|im_end|>", 0.5]]},
+    }
+    files = released(tmp_path, train=[ROW | {"utterance": f"\ufeff{ROW['utterance']}"}, *faults.values()])
+    manifest = adopt(files, tmp_path / "work", Fields())
+    assert manifest["rejected"] == dict.fromkeys(sorted(faults), 1)
+    rows = load_dataset(str(tmp_path / "work/corpus"), "contextless", split="train")
+    assert rows["text"][:] == [ROW["utterance"]]
+
+
 def test_situations_where_their_field_is_named(tmp_path: Path) -> None:
     files = released(tmp_path, train=[ROW | {"summary": "The house was finished.", "actor": "Mara"}])
     adopt(files, tmp_path / "work", Fields("summary", "actor"))
@@ -80,6 +94,9 @@ def test_a_model_trains_on_it(tmp_path: Path, tiny_encoder: Path) -> None:
         (ROW | {"utterance": 3}, "line 2: field 'utterance' must be text, found 3"),
         (ROW | {"all_emotions_mapped": [["joy"]]}, r"expected \[label, score\], found \['joy'\]"),
         (ROW | {"all_emotions_mapped": [["joy", 8]]}, "not within 0 and 1"),
+        (ROW | {"utterance": "They \ud83d built it."}, r"holds half a character \(a lone surrogate\)"),
+        (ROW | {"utterance": "They \x00 built it."}, r"holds the control character U\+0000"),
+        (ROW | {"all_emotions": [["j\ud83doy", 0.5]]}, r"'all_emotions' holds half a character"),
     ],
 )
 def test_rows_of_another_form_are_named(tmp_path: Path, row: Any, says: str) -> None:

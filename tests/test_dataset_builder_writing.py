@@ -1,5 +1,6 @@
 """Texts that a teacher writes for emotion words."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,13 @@ from datasets import load_dataset
 
 from dataset_builder.inputs import InputError, read_recipe
 from dataset_builder.replies import BadReply
+from dataset_builder.schema import DescriptorsRow
 from dataset_builder.shards import read_json
 from dataset_builder.stages.writing import first_sentence
 from dataset_builder.status import status as said_by_status
 from dataset_builder.taxonomy import LABELS
 from dataset_builder.texts.situate import open_remarks, situate
+from dataset_builder.texts.work import publish_rows
 from dataset_builder.texts.write import asked_for, write
 from dataset_builder.texts.writing_recipe import WritingRecipe
 from tests.conftest import ROOT
@@ -92,6 +95,50 @@ def test_what_is_not_kept(reply: str, word: str, reason: str) -> None:
 def test_unknown_prompts() -> None:
     with pytest.raises(ValueError, match="prompts are because, diary, moment"):
         recipe(prompts=["letter"])
+
+
+def test_rows_of_several_makers_are_on_one_side(tmp_path: Path) -> None:
+    """Of equal texts and stories with splits of their own, those that are held out stay; what has a fault goes."""
+    draft = DescriptorsRow(
+        id="a",
+        text="The sun came out.",
+        character="",
+        narrative_id="a",
+        source="x",
+        requested_emotion="wistful joy",
+        teacher="t",
+        prompt_version="p",
+        seed=1,
+        descriptors=[],
+        describer="written",
+    )
+
+    def row(key: str, text: str, **more: str) -> DescriptorsRow:
+        return draft.model_copy(update={"id": key, "narrative_id": key, "text": text} | more)
+
+    rows = [
+        ("train", row("a", "The sun came out.")),
+        ("validation", row("b", "the sun came out!")),
+        ("test", row("c", "THE SUN came out")),
+        ("train", row("d", "We went home at last.", narrative_id="s")),
+        ("validation", row("e", "Nobody was there today.", narrative_id="s")),
+        ("train", row("f", "The rain began <think> again.")),
+        ("train", row("g", "The rain began again.")),
+        ("train", row("h", "The rain began again!")),
+    ]
+    publish_rows(rows, tmp_path, {"stage": "x", "rejected": {"blank": 2}})
+    corpus = load_dataset(str(tmp_path / "corpus"), "descriptors")
+    assert {split: found["id"][:] for split, found in corpus.items()} == {
+        "train": ["g", "h"],
+        "validation": ["e"],
+        "test": ["c"],
+    }
+    manifest = json.loads((tmp_path / "corpus/manifest.json").read_text())
+    assert manifest["rejected"] == {"blank": 2, "held_out_elsewhere": 3, "reasoning": 1}
+    rejects = [json.loads(line) for line in (tmp_path / "rejects/publish.jsonl").read_text().split("\n") if line]
+    assert [reject["id"] for reject in rejects] == ["a", "b", "d", "f"]
+    with pytest.raises(InputError, match="no row is left to publish"):
+        publish_rows([("train", row("f", "The rain <think>."))], tmp_path / "none", {"stage": "x"})
 
 
 def test_remarks_after_what_happened(tmp_path: Path, scripted_work: Path) -> None:

@@ -32,7 +32,7 @@ class Corpus:
         for name, paths in self.files[config].items():
             if split in (None, name):
                 for path in paths:
-                    for row in read_rows(path, columns, broken_text=broken_text):
+                    for row in _rows_of(path, columns, broken_text=True) if broken_text else read_rows(path, columns):
                         yield row | {"split": name}
 
     def count(self, config: str) -> dict[str, int]:
@@ -77,8 +77,12 @@ def open_parquet(path: Path) -> pq.ParquetFile:
         ) from None
 
 
-def read_rows(path: Path, columns: list[str] | None = None, *, broken_text: bool = False) -> Iterator[dict[str, Any]]:
-    """The rows of one file, some hundred at a time; `broken_text` as for `Corpus.rows`."""
+def read_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of one file, some hundred at a time. Raises InputError where it is damaged or a text is not UTF-8."""
+    return _rows_of(path, columns, broken_text=False)
+
+
+def _rows_of(path: Path, columns: list[str] | None, *, broken_text: bool) -> Iterator[dict[str, Any]]:
     file = open_parquet(path)
     wanted = [name for name in columns if name in file.schema_arrow.names] if columns else None
     try:

@@ -31,7 +31,7 @@ class Texts:
 
     def number(self, text: str) -> int | None:
         """The number of the text with the same words, if there is one."""
-        return self._numbers.get(_digest(text))
+        return self._numbers.get(same_words(text))
 
     def repeated(self, text: str) -> Iterator[tuple[str, int]]:
         """`(duplicate | near_duplicate, number)` of each text that this one repeats, the duplicate first."""
@@ -44,7 +44,7 @@ class Texts:
 
     def add(self, text: str) -> int:
         """The number of the text, a new one where none has the same words."""
-        number = self._numbers.setdefault(_digest(text), len(self._numbers))
+        number = self._numbers.setdefault(same_words(text), len(self._numbers))
         if self._near is not None and number == len(self._near):
             self._near.add(self._shingles(text))
         return number
@@ -55,7 +55,8 @@ class Texts:
         return self._shingled[1]
 
 
-def _digest(text: str) -> bytes:
+def same_words(text: str) -> bytes:
+    """A digest that texts of the same words have in common, whatever the case and the marks between the words."""
     return hashlib.blake2b((" ".join(words(text)) or text.strip()).encode(), digest_size=16).digest()
 
 

@@ -1,18 +1,23 @@
 """The work folders of runs on texts: whose they are, and how what they publish gets its name."""
 
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from dataset_builder.engine import MANIFEST, nothing_made
+from dataset_builder.ask import LONGEST_KEPT
+from dataset_builder.engine import MANIFEST, REJECTS, nothing_made
 from dataset_builder.flow import NARRATIVES, PROGRESS
 from dataset_builder.inputs import InputError
 from dataset_builder.publish import CORPUS, seal, write_splits
 from dataset_builder.quality.corpus import open_corpus
-from dataset_builder.schema import CONFIGS, DescriptorsRow, PublishedRow, features
-from dataset_builder.shards import clear, read_json, write_json
+from dataset_builder.quality.deduplicate import OPEN, same_words
+from dataset_builder.quality.validate import check_texts
+from dataset_builder.schema import CONFIGS, SPLITS, ContextualRow, DescriptorsRow, PublishedRow, Rejected, features
+from dataset_builder.shards import clear, read_json, to_line, write_json, write_whole
 from dataset_builder.stages import ALONE
+from dataset_builder.text_hygiene import shown
 
 CONFIG = "descriptors"
 RUN = "run.json"
@@ -73,10 +78,59 @@ def named(place: Path) -> dict[str, Any]:
 def publish_rows(
     split: Iterable[tuple[str, PublishedRow]], work_dir: Path, said: dict[str, Any], config: str = CONFIG
 ) -> None:
-    """Write `<work>/corpus` from rows with their splits; the folder appears under its name when it is whole."""
+    """Write `<work>/corpus` from rows with their splits; the folder appears under its name when it is whole.
+
+    Rows with a fault (`check_texts`) are left out, and so are rows whose story or text is held out elsewhere among
+    them: rows of several makers come with splits of their own. They are written to `rejects/publish.jsonl` and counted
+    in the manifest.
+
+    Raises:
+        InputError: no row is left.
+    """
+    rows = list(split)
+    held_out = _held_out(rows)
+    kept: list[tuple[str, PublishedRow]] = []
+    rejected: list[Rejected] = []
+    for place, row in rows:
+        reason = check_texts(row)
+        if reason is None and any(_side(place) < held_out.get(key, 0) for key in _known_by(row)):
+            reason = "held_out_elsewhere"
+        if reason is None:
+            kept.append((place, row))
+        else:
+            rejected.append(
+                Rejected(id=shown(row.id), stage="publish", reason=reason, text=shown(row.text[:LONGEST_KEPT]))
+            )
+    write_whole(work_dir / REJECTS / "publish.jsonl", (to_line(reject.model_dump()) for reject in rejected))
+    if not kept:
+        raise InputError(f"no row is left to publish; {work_dir / REJECTS}/publish.jsonl says why.")
     building = work_dir / f"{CORPUS}.part"
     clear(building)
-    counts = {config: write_splits(iter(split), features(config).arrow_schema, building / config)}
+    counts = {config: write_splits(kept, features(config).arrow_schema, building / config)}
+    reasons = Counter(said.get("rejected", {})) + Counter(reject.reason for reject in rejected)
+    said |= {"rejected": dict(sorted(reasons.items()))} if reasons else {}
     write_json(building / MANIFEST, said | {"rows": counts, "revision": seal(building, counts)})
     clear(work_dir / CORPUS)
     building.rename(work_dir / CORPUS)
+
+
+def _held_out(rows: Iterable[tuple[str, PublishedRow]]) -> dict[bytes, int]:
+    """Of each story and text that is not in train alone, the side that has the first claim to it: test, validation."""
+    found: dict[bytes, int] = {}
+    for place, row in rows:
+        if side := _side(place):
+            for key in _known_by(row):
+                found[key] = max(side, found.get(key, 0))
+    return found
+
+
+def _side(split: str) -> int:
+    return SPLITS.index(split) if split in SPLITS else len(SPLITS)
+
+
+def _known_by(row: PublishedRow) -> tuple[bytes, ...]:
+    """By what a row must not be in two splits: its story, its text, and the situation of an open remark."""
+    known = [b"story " + row.narrative_id.encode(errors="replace"), same_words(row.text)]
+    if isinstance(row, ContextualRow) and row.variant == OPEN:
+        known.append(same_words(row.context))
+    return tuple(known)
