@@ -66,6 +66,14 @@ def check_name(name: str) -> str:
 Name = Annotated[str, AfterValidator(check_name)]
 
 
+def option_name(name: str) -> str:
+    """The `--name` of a command line, which files are called by. Raises InputError where it is none."""
+    try:
+        return check_name(name)
+    except ValueError as error:
+        raise InputError(f"--name: {error}.") from None
+
+
 def read_yaml(path: str | Path, text: str | None = None) -> Any:
     """The value of a YAML file, or of a `text` that stands in it.
 
@@ -182,6 +190,10 @@ def fingerprint(value: Any) -> str:
     return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
 
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+_NO_PLACE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EPERM)
+
+
 def run_command(main: Callable[[], int | None]) -> None:
     """Run a command's `main`; bad input ends it with one line on stderr and exit code 2, never a traceback."""
     try:
@@ -190,13 +202,14 @@ def run_command(main: Callable[[], int | None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            raise
         place = f"{error.filename}: " if error.filename else ""
-        print(
-            f"error: {place}{error.strerror}. Make room or give another folder; what is finished is kept.",
-            file=sys.stderr,
-        )
+        if error.errno in _NO_ROOM:
+            what = "Make room or give another folder; what is finished is kept"
+        elif error.errno in _NO_PLACE and place:
+            what = "Give another file or folder; what is finished is kept"
+        else:
+            raise
+        print(f"error: {place}{error.strerror}. {what}.", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; what was finished is kept, the same command goes on from there", file=sys.stderr)

@@ -88,7 +88,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file that this program wrote. Raises InputError where it is missing or broken."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read ({error}). Delete it and run the command again.") from None
 
 
@@ -98,7 +98,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         with gzip.open(path, "rb") as lines:
             for line in lines:
                 yield json.loads(line)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise InputError(f"{path}: damaged ({error}). Delete it and build again; only this shard is redone.") from None
 
 

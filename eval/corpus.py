@@ -5,7 +5,6 @@ labels is the data set `emo-pillars`, one of texts with descriptors alone `emo-p
 """
 
 import argparse
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from dataset_builder.inputs import InputError, first_line, run_command
 from dataset_builder.provenance import RESULTS, provenance, write_result
+from dataset_builder.reading import json_file
 from dataset_builder.schema import CONFIGS
 from dataset_builder.taxonomy import LABELS, NEUTRAL
 from eval.benchmarks import load_splits
@@ -57,7 +57,7 @@ def main() -> None:
     splits, by = (configs["descriptors"], "describer") if labelled is None else (labelled, "labeler")
     metrics, per_label = describe(configs)
     manifest = Path(args.data) / "manifest.json"
-    made: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
+    made: dict[str, Any] = json_file(manifest) if manifest.exists() else {}
     if Path(args.data).exists() and not made:
         raise InputError(f"{args.data}: has no manifest.json, so it was not built to the end. Build it again.")
     corpus, of_descriptors = CORPORA

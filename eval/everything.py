@@ -1,11 +1,11 @@
 """Every published model on every benchmark that is at hand; what is missing is said."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dataset_builder.inputs import InputError
+from dataset_builder.reading import json_file
 from eval.benchmarks import BENCHMARKS, Benchmark
 from eval.classifiers import load_seeds
 from eval.run import measure_models
@@ -39,7 +39,7 @@ def published(folder: Path) -> dict[str, list[Path]]:
     """
     found: dict[str, list[tuple[int, Path]]] = {}
     for path in sorted(folder.glob("*/training.json")):
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        record = json_file(path)
         if record["name"].startswith(PUBLISHED):
             found.setdefault(record["name"], []).append((record["recipe"]["seed"], path.parent))
     if not found:

@@ -1,6 +1,5 @@
 """Loads a published model as a user does, by `pipeline("text-classification")`, and asks it for all 28 scores."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from tqdm import tqdm
 from transformers import pipeline
 
 from dataset_builder.inputs import InputError, first_line
+from dataset_builder.reading import json_file
 from dataset_builder.taxonomy import LABELS
 
 BATCH = 64
@@ -65,9 +65,11 @@ def training_record(place: str, is_local: bool) -> dict[str, Any]:
     """What `training.json` of a folder or Hub model says; {} where there is none."""
     try:
         path = Path(place) / "training.json" if is_local else Path(hf_hub_download(place, "training.json"))
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, EntryNotFoundError):
+    except EntryNotFoundError:
         return {}
+    record = json_file(path) if path.exists() else {}
+    if not isinstance(record, dict):
+        raise InputError(f"{path}: holds {type(record).__name__} and no training record. Train the model again.")
     return record
 
 

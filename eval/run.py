@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset_builder.inputs import InputError, run_command
+from dataset_builder.inputs import InputError, option_name, run_command
 from dataset_builder.provenance import RESULTS, write_result
 from eval.benchmarks import BENCHMARKS, TOLERANCE, Benchmark, Rows, find
 from eval.classifiers import load_seeds, read_scores, result, result_of_scores
@@ -74,7 +74,7 @@ def main() -> None:
         help="its files, or a folder of `dataset_builder domain`, or the corpus for 'own'; default: from the Hub. With "
         "--all as BENCHMARK=PLACE",
     )
-    parser.add_argument("--name", help="of the system that gave --scores")
+    parser.add_argument("--name", type=option_name, help="of the system that gave --scores")
     parser.add_argument("--threshold", type=float, default=0.5, help="of --scores, for all labels; default: 0.5")
     parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
@@ -91,6 +91,7 @@ def main() -> None:
     if args.texts:
         rows = find(args.benchmark[0]).load(data, "contextless")
         lines = [json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in rows.texts]
+        args.texts.parent.mkdir(parents=True, exist_ok=True)
         args.texts.write_text("".join(lines), encoding="utf-8")
         print(f"{args.texts}: {len(lines)} texts")
     elif args.scores:

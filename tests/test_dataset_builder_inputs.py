@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from dataset_builder.inputs import InputError, fingerprint, read_card, read_recipe, read_yaml
+from dataset_builder.inputs import InputError, fingerprint, option_name, read_card, read_recipe, read_yaml, run_command
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.texts.recipe import TextsRecipe
+from tests.conftest import Command
 from train.bi_recipe import BiEncoderRecipe
 from train.recipe import ClassifierRecipe
 
@@ -82,6 +83,25 @@ def test_names_are_the_hub_s(tmp_path: Path, name: str) -> None:
             read_recipe(path, model)
         path.write_text(content.replace(json.dumps(name), "emo_Pillars-1.5b", 1))
         assert read_recipe(path, model).name == "emo_Pillars-1.5b"
+    with pytest.raises(InputError, match=r"--name: .* is no name for a folder"):
+        option_name(name)
+
+
+def test_a_place_that_is_none_ends_a_command_in_one_line(
+    tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = command("-m", "dataset_builder", "report", tmp_path, "--name", "../x")
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert "--name: '../x' is no name" in done.stderr
+    file = tmp_path / "file"
+    file.touch()
+    for write in (lambda: (file / "a").write_text(""), lambda: tmp_path.write_text(""), (tmp_path / "no/a").touch):
+        with pytest.raises(SystemExit) as ended:
+            run_command(write)
+        assert ended.value.code == 2
+        assert "Give another file or folder" in capsys.readouterr().err
+    with pytest.raises(OSError, match="not of a place"):
+        run_command(lambda: (_ for _ in ()).throw(OSError("not of a place")))
 
 
 def test_a_missing_recipe(tmp_path: Path) -> None:

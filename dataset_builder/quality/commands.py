@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.command_options import add_narratives, add_teacher, with_narratives, with_teacher
-from dataset_builder.inputs import InputError, read_recipe
+from dataset_builder.inputs import InputError, option_name, read_recipe
 from dataset_builder.provenance import RESULTS, provenance, write_result
 from dataset_builder.recipe import BuildRecipe, Gates
 
@@ -41,7 +41,7 @@ def _add_checks(commands: Any) -> None:
     deduplicate.add_argument("--near", type=float, default=0.7, help="Jaccard of word 3-grams of twins (default: 0.7)")
     deduplicate.add_argument("--semantic", type=float, metavar="COSINE", help="also by meaning; 0.95 is careful")
     context.add_argument("--recipe", required=True, help="whose teacher and labeler label")
-    context.add_argument("--name", required=True, help="the result file is called context-test-NAME")
+    context.add_argument("--name", required=True, type=option_name, help="the result file is called context-test-NAME")
     context.add_argument("--split", default="test")
     context.add_argument("--rows", type=int, default=200, help="at most so many (default: 200)")
     context.add_argument("--marks", type=Path, help="where to mark rows (default: work/context-test-NAME.jsonl)")
@@ -52,7 +52,7 @@ def _add_checks(commands: Any) -> None:
 def _add_report(commands: Any) -> None:
     report = commands.add_parser("report", help="a corpus measured and judged: result file, page, plots")
     report.add_argument("corpus", help=CORPUS)
-    report.add_argument("--name", help="what the files are called (default: as the place)")
+    report.add_argument("--name", type=option_name, help="what the files are called (default: as the place)")
     report.add_argument("--recipe", help="whose gates judge (default: those of all recipes)")
     report.add_argument("--data", type=Path, help="a folder with goemotions/train.tsv, to show lengths beside")
     report.set_defaults(run=_report)
@@ -87,7 +87,9 @@ def _add_people(commands: Any) -> None:
     score = steps.add_parser("score", help="agreement, the teacher's accuracy, and a section for the card")
     score.add_argument("key", type=Path, help="the key.json of the sample")
     score.add_argument("answers", nargs="+", type=Path, help="what annotators exported, or Label Studio's JSON export")
-    score.add_argument("--name", default="people", help="what the two files are called (default: people)")
+    score.add_argument(
+        "--name", type=option_name, default="people", help="what the two files are called (default: people)"
+    )
     score.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
     score.set_defaults(run=_people_score)
 

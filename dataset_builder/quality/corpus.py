@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from dataset_builder.inputs import InputError, first_line
 from dataset_builder.schema import SPLITS
 
-ROWS_AT_ONCE = 256  # of texts of any length, since a few bytes of Parquet may hold many long ones
+ROWS_AT_ONCE = 64  # of texts of any length, since a few bytes of Parquet may hold many long ones
 
 
 @dataclass(frozen=True)

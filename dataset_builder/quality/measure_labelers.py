@@ -106,6 +106,7 @@ def label_file(path: Path, recipe: BuildRecipe, out: Path) -> Labelled:
         texts.append(row["text"])
     if not texts:
         raise InputError(f"{path}: no text in it. Write one with `eval.run --texts`.")
+    out.parent.mkdir(parents=True, exist_ok=True)
     found = label(texts, recipe)
     lines = []
     for text, row in zip(texts, found.scores, strict=True):
