@@ -1,13 +1,22 @@
 """The teachers that a recipe may name (part of recipe.py)."""
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from dataset_builder.inputs import Strict
 
 Positive = Annotated[int, Field(gt=0)]
+
+
+def shown_url(url: str) -> str:
+    """A url for messages: without the user's name, a password, or what stands behind a question mark."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}".rstrip("/")
 
 
 class ScriptedTeacher(Strict):
@@ -113,6 +122,11 @@ class EndpointTeacher(Strict):
         if said:
             raise ValueError("a recipe cannot say that. Whoever runs it may add --send-key-anyway to the command")
         return said
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """What logs show: no password in a url."""
+        for key, value in super().__repr_args__():
+            yield key, tuple(map(shown_url, value)) if key == "urls" else value
 
     @model_serializer(mode="wrap")
     def _without_later_keys_at_rest(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:

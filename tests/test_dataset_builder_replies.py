@@ -1,10 +1,17 @@
 """Real-looking replies of teachers, good and bad."""
 
+import contextlib
+import gc
+import time
+
 import pytest
 
+from dataset_builder.ask import usable
 from dataset_builder.replies import (
     BadReply,
+    answer_of,
     check_refusal_and_echo,
+    descriptors,
     items,
     names,
     paragraph,
@@ -12,6 +19,8 @@ from dataset_builder.replies import (
     sentence,
     utterances,
 )
+from dataset_builder.schema import Usage
+from dataset_builder.teachers import Reply
 
 
 @pytest.mark.parametrize(
@@ -132,3 +141,134 @@ def test_echo_of_the_prompt() -> None:
     with pytest.raises(BadReply, match="prompt_echo"):
         check_refusal_and_echo(f"Sure: {instructions}", instructions)
     check_refusal_and_echo("I can't believe that he would say such a thing.", instructions)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "1. 5:30 already, and nobody came!\n2. 7.15 on the clock.",
+            ["5:30 already, and nobody came!", "7.15 on the clock."],
+        ),
+        ("1) 10:45.\n2) 1.5 litres are gone.", ["10:45.", "1.5 litres are gone."]),
+        ("1. 12. December it was.", ["12. December it was."]),
+        ("5:30 already!\n7.15 on the clock.", ["5:30 already!", "7.15 on the clock."]),
+        ("- 5:30 already!", ["5:30 already!"]),
+        ("- 1. Mara\n- 2. Tomas", ["Mara", "Tomas"]),
+        ("1. - Mara\n2. - Tomas", ["Mara", "Tomas"]),
+        ("1.Mara\n2.Tomas", ["Mara", "Tomas"]),
+        ("(1) Mara\n[2] Tomas", ["Mara", "Tomas"]),
+        ("1.  Mara \t was here", ["Mara was here"]),
+    ],
+)
+def test_a_list_loses_its_markers_and_no_number_of_its_texts(text: str, expected: list[str]) -> None:
+    assert items(text, cut=False) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("'Tis the dogs' bowl", "'Tis the dogs' bowl."),
+        ("'I never saw it coming.'", "I never saw it coming."),
+        ("I never saw it coming.'", "I never saw it coming."),
+        ("'I never saw it", "I never saw it."),
+        ("He said 'go away!'", "He said 'go away!'."),
+        ("It is the dogs'", "It is the dogs'."),
+        ("“‘I never!’”", "I never!"),
+    ],
+)
+def test_apostrophes_are_no_quotation_marks(text: str, expected: str) -> None:
+    assert sentence(text, cut=False) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>\n1. joy: 0.1 is wrong.\n</think>\n\n1. Mara",
+        "1. joy: 0.1 is wrong.\n</think>\n1. Mara",
+        "<think></think>1. Mara",
+        "<think>One.</think><think>Two.</think>1. Mara",
+        "<thinking>Hm.</thinking><answer>1. Mara</answer>",
+        "[THINK]Hm.[/THINK]1. Mara",
+        "<seed:think>Hm.</seed:think>1. Mara",
+        "◁think▷Hm.◁/think▷1. Mara",
+        "<|START_THINKING|>Hm.<|END_THINKING|>1. Mara",
+        "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>1. Mara<|return|>",
+        "analysisHm, well.assistantfinal1. Mara",
+        "1. Mara<|im_end|>\n<|im_start|>user\nAnd now?",
+        "1. Mara</s>",
+        "1. Mara",
+        "1. Mara\n<think>Is that all?",
+    ],
+)
+def test_the_answer_behind_reasoning(text: str) -> None:
+    assert items(answer_of(text), cut=False) == ["Mara"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>\nI should list them.\n1. Mara?",
+        "<think>Hm.</think>",
+        "</think>\n",
+        "<|channel|>analysis<|message|>1. Hm.",
+    ],
+)
+def test_reasoning_alone_is_no_answer(text: str) -> None:
+    with pytest.raises(BadReply, match="only_reasoning"):
+        answer_of(text)
+
+
+def test_what_a_reply_may_not_hold_is_lost_alone() -> None:
+    def said(text: str, cut: bool = False) -> str:
+        return usable(Reply(text, cut, Usage()))
+
+    assert said("1. Mara \ud83d and\n2. Tomas") == "1. Mara \ufffd and\n2. Tomas"
+    assert said("I saw it. \ud83d", cut=True) == "I saw it. "
+    assert said("I saw it. \U0001f600", cut=True) == "I saw it. \U0001f600"
+    assert said("\ufeffI saw\u200b it.") == "I saw it."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[["joy", "nan"], ["fear", 0.5]]',
+        '[["joy", "inf"], ["fear", 0.5]]',
+        '{"joy": true, "fear": 0.5}',
+        '[["<script>alert(1)</script>", 0.9], ["fear", 0.5]]',
+        '[["| a |\\n# b", 0.9], ["fear", 0.5]]',
+        f'[["{"j" * 1000}", 0.9], ["fear", 0.5]]',
+        "fear: 0.5",
+        "1. fear: 0.5\n2. " + "joy" * 100 + ": 0.9",
+    ],
+)
+def test_levels_are_numbers_and_labels_words(text: str) -> None:
+    assert [(label.label, label.score) for label in scored_labels(text, cut=False)] == [("fear", 0.5)]
+
+
+def test_a_text_has_no_more_labels_than_there_can_be() -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    assert len(scored_labels("\n".join(f"{a}{b}: 0.5" for a in letters for b in letters), cut=False)) == 40
+
+
+REPEATED = ["`", "*", "**", "__", "**__", " ", "\n", "\t", "1.", "1. ", "- ", " -", "[", "(", "]", "a", "a ", "a: "]
+REPEATED += [":", "=", ".", ")", '"', "'", " '", "<", "<think>", "</think>", "<think ", "<|", "<|channel|>", "[["]
+REPEATED += ["[1,", '{"a":', "\\", '"\\', "9", "0.", ",", ", ", "; ", " and ", "i'm sorry ", "```\n", "\n ", "\u2028"]
+REPEATED += ["joy: 0.1, ", "a-", "&lt;"]
+
+
+@pytest.mark.parametrize("begins", ["", "1. ", '["', "1. [a", "a"])
+def test_a_sign_that_is_repeated_takes_no_time(begins: str) -> None:
+    """100,000 characters each, in a tenth of a second; here a fifth of them, with room for a busy machine."""
+    readers = (items, names, utterances, sentence, paragraph, scored_labels, descriptors)
+    for sign in REPEATED:
+        text = begins + sign * (20_000 // len(sign)) + "x"
+        for reader in (*readers, lambda said, cut: check_refusal_and_echo(answer_of(said), "x")):
+            for cut in (False, True):
+                gc.disable()  # a collection takes as long as what else the process holds wants
+                started = time.process_time()
+                with contextlib.suppress(BadReply):
+                    reader(text, cut)
+                took = time.process_time() - started
+                gc.enable()
+                assert took < 0.25, (reader, sign, cut)

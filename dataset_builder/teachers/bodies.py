@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from dataset_builder.schema import Usage
 from dataset_builder.teachers import NoAnswer, TeacherError
@@ -26,6 +26,8 @@ NO_REASONING = (
     "The model's budget went into reasoning. Turn that off, as by 'teacher.extra_body: {chat_template_kwargs: "
     "{enable_thinking: false}}' or '{reasoning_effort: none}', or leave more room by 'teacher.reasoning_tokens: 2000'"
 )
+THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")  # where servers put reasoning
+EMPTY = "The answer is empty: see to the model's chat template at the server, or set 'teacher.leave_out: [stop]'."
 NO_TOOLS = "The model called a tool, and none was offered: start the server without automatic tool choice."
 
 
@@ -114,7 +116,7 @@ def answer_in(body: Any, *, chat: bool) -> Answer:
     usage = usage_in(body)
     cut = choice.get("finish_reason") == "length"
     if not text.strip():
-        thoughts = thoughts or _text_of(holder.get("reasoning_content")) or _text_of(holder.get("reasoning"))
+        thoughts = thoughts or next(filter(None, (_text_of(holder.get(key)) for key in THOUGHTS)), "")
         _say_why_there_is_none(holder, choice, thoughts, usage, _reasoning_tokens(body), cut)
     return Answer(text, cut, usage, choice)
 
@@ -182,8 +184,8 @@ def _text_of(value: Any) -> str:
 
 def _say_why_there_is_none(
     message: Mapping[str, Any], choice: Mapping[str, Any], thoughts: str, usage: Usage, reasoning: int, cut: bool
-) -> None:
-    """Raise NoAnswer where a reply without text says why it has none."""
+) -> NoReturn:
+    """Raise NoAnswer for a reply without text, by what it says of the reason."""
     if refused := _text_of(message.get("refusal")):
         raise NoAnswer("refusal", one_line(refused), usage=usage)
     if choice.get("finish_reason") == "content_filter":
@@ -193,3 +195,4 @@ def _say_why_there_is_none(
         raise NoAnswer("tool_calls", one_line(json.dumps(called, default=str)), usage=usage, advice=NO_TOOLS)
     if thoughts or reasoning or (cut and usage.completion_tokens > 1):
         raise NoAnswer("only_reasoning", one_line(thoughts, SHORT) or "no text", usage=usage, advice=f"{NO_REASONING}.")
+    raise NoAnswer("empty", usage=usage, advice=EMPTY)

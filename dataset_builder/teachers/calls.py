@@ -22,6 +22,7 @@ import openai
 
 from dataset_builder.inputs import InputError
 from dataset_builder.recipe import EndpointTeacher
+from dataset_builder.recipe_teachers import shown_url
 from dataset_builder.replies import BadReply, answer_of
 from dataset_builder.teachers import NO_CONNECTION, NoAnswer, Request, TeacherError
 from dataset_builder.teachers.bodies import (
@@ -34,7 +35,7 @@ from dataset_builder.teachers.bodies import (
     read_body,
     words_of,
 )
-from dataset_builder.teachers.keys import OPENAI_VARIABLE, read_key, shown
+from dataset_builder.teachers.keys import OPENAI_VARIABLE, read_key
 from dataset_builder.teachers.prompt_lengths import PromptLengths
 from dataset_builder.teachers.refusals import NO_MONEY, Refusals, advise, is_the_questions
 
@@ -63,7 +64,7 @@ class Calls:
     def __init__(self, config: EndpointTeacher, url: str) -> None:
         self._config = config
         self._url = url.rstrip("/")
-        self.server = shown(url)
+        self.server = shown_url(url)
         keys = {one: read_key(config, one) for one in (url, *config.urls)}  # all, so that a bad one is said first
         self._key = keys[url]
         self._connections: dict[asyncio.AbstractEventLoop, _Connection] = {}

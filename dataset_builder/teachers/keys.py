@@ -86,13 +86,6 @@ def read_key(config: EndpointTeacher, url: str) -> Key:
     return Key(value, variable, _long((value, *given, *encoded)))
 
 
-def shown(url: str) -> str:
-    """A url for messages: without the user's name, a password, or what stands behind a question mark."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}".rstrip("/")
-
-
 def _may_be_sent(variable: str | None, scheme: str, host: str) -> None:
     what = f"the key in ${variable}" if variable else "the password in the url"
     if scheme != "https" and not _is_here(host):
