@@ -7,7 +7,7 @@ from typing import Any
 
 from dataset_builder.inputs import InputError, first_line
 from dataset_builder.reading import json_lines
-from dataset_builder.reading_texts import HELD_OUT, no_text, words_of_name
+from dataset_builder.reading_texts import HELD_OUT, LOOKED_AT, no_text, words_of_name
 from dataset_builder.recipe import Narratives
 from dataset_builder.schema import Narrative
 from dataset_builder.text_hygiene import cleaned, damage_of
@@ -15,7 +15,6 @@ from dataset_builder.text_hygiene import cleaned, damage_of
 TALES = Path(__file__).parent / "tales"
 FIELDS = ("id", "title", "text")
 ENDINGS = (".jsonl", ".jsonl.gz", ".parquet")
-LOOKED_AT = 1000  # stories of a source, for whether they are stories
 LONGEST = 1_000_000  # characters of a story: about 170,000 words, more than any teacher reads
 
 

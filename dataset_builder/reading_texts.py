@@ -47,7 +47,7 @@ class Once:
 
 
 def texts_of(path: Path, column: str, what: str) -> Iterator[tuple[str, str, str]]:
-    """Place, id ("" where there is none) and text of each row of a `.jsonl`, `.csv` or `.tsv`, which may be gzipped.
+    """Place, id ("" if there is none) and text of each row of a `.jsonl`, `.csv`, `.tsv` (also gzipped) or `.parquet`.
 
     A table's first line may be a header, with `column` in it in any case; without one, a `.tsv` has its texts first.
 
@@ -55,12 +55,11 @@ def texts_of(path: Path, column: str, what: str) -> Iterator[tuple[str, str, str
         InputError: as `reading.json_lines` and `reading.table`; there is no such column, or what it holds is no text.
     """
     kind = path.name.removesuffix(".gz").rpartition(".")[2]
-    if kind == "jsonl":
-        rows, name = _of_json(path, column, what), f"'{column}'"
-        return _looked_at(path, rows, name, what)
+    if kind in ("jsonl", "parquet"):
+        return _looked_at(path, _of_objects(path, kind, column, what), f"'{column}'", what)
     if kind in _DELIMITERS:
         return _of_table(path, _DELIMITERS[kind], column, what)
-    raise InputError(f"{path}: not a .jsonl, .csv or .tsv file. {what}")
+    raise InputError(f"{path}: not a .jsonl, .csv, .tsv or .parquet file. {what}")
 
 
 def words_of_name(path: Path) -> set[str]:
@@ -87,13 +86,19 @@ def _share(values: list[str], pattern: re.Pattern[str]) -> float:
     return sum(pattern.fullmatch(value) is not None for value in values) / len(values)
 
 
-def _of_json(path: Path, column: str, what: str) -> Iterator[tuple[str, str, str]]:
-    for place, row in json_lines(path, what):
+def _of_objects(path: Path, kind: str, column: str, what: str) -> Iterator[tuple[str, str, str]]:
+    for place, row in json_lines(path, what) if kind == "jsonl" else _parquet_rows(path):
         text = row.get(column) if isinstance(row, dict) else None
         if not isinstance(text, str):
             has = f"has {_listed(row)}" if isinstance(row, dict) else f"is {type(row).__name__}"
             raise InputError(f"{place}: no text in '{column}' (it {has}). {what}")
         yield place, str(row.get("id") or ""), text
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[str, Any]]:
+    from dataset_builder.quality.corpus import read_rows
+
+    return ((f"{path}, row {number}", row) for number, row in enumerate(read_rows(path)))
 
 
 def _of_table(path: Path, delimiter: str, column: str, what: str) -> Iterator[tuple[str, str, str]]:

@@ -6,6 +6,8 @@ import io
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from dataset_builder import reading
@@ -189,7 +191,7 @@ SENTENCES = [f"this is sentence number {number}" for number in range(30)]
         ("a.jsonl", '{"text": "joy"}\n{"text": "quiet pride"}\n' * 20, "'text' holds labels .joy, quiet pride"),
         ("a.jsonl", '{"text": 3}\n', "line 1: no text in 'text'"),
         ("a.jsonl", '["text"]\n', "line 1: no text in 'text' .it is list"),
-        ("a.txt", "x", "not a .jsonl, .csv or .tsv file"),
+        ("a.txt", "x", "not a .jsonl, .csv, .tsv or .parquet file"),
     ],
 )
 def test_a_column_that_is_not_the_text_is_noticed(tmp_path: Path, name: str, content: str, says: str) -> None:
@@ -210,6 +212,11 @@ def test_texts_are_texts(tmp_path: Path) -> None:
     ):
         found = [text for _, _, text in texts_of(put(tmp_path / name, content), column, "")]
         assert found == ["One odd thing", "Another"]
+    pq.write_table(pa.table({"text": ["One odd thing", "Another"]}), tmp_path / "a.parquet")
+    assert [text for _, text in benchmark_texts(tmp_path / "a.parquet")] == found
+    pq.write_table(pa.table({"text": [1, 2]}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="row 0: no text in 'text'"):
+        list(benchmark_texts(tmp_path / "a.parquet"))
 
 
 def official(folder: Path, *rows: str) -> Path:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 
@@ -147,6 +149,22 @@ def test_what_is_not_described(tmp_path: Path, name: str, content: str | None, s
         (tmp_path / name).write_text(content)
     with pytest.raises(InputError, match=says):
         read_sources([tmp_path / name], "text")
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"id": ["a"], "body": ["x y"]}, "row 0: no 'id', or a 'text' that is none"),
+        ({"text": ["x y"]}, "row 0: no 'id', or a 'text' that is none"),
+        ({"id": ["a"], "text": [7]}, "row 0: no 'id', or a 'text' that is none"),
+        ({"id": [*"abcdef"], "text": ["t1", "t2", "t3", "t4", "t5", "t6"]}, "the column 'text' holds ids"),
+    ],
+)
+def test_a_folder_whose_rows_are_no_texts_is_refused(tmp_path: Path, columns: dict[str, list[Any]], says: str) -> None:
+    (tmp_path / "contextless").mkdir()
+    pq.write_table(pa.table(columns), tmp_path / "contextless/train-0.parquet")
+    with pytest.raises(InputError, match=says):
+        read_sources([tmp_path], "text")
 
 
 def test_a_folder_without_its_train_split_is_refused(tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def benchmark_texts(place: str | Path) -> Iterator[tuple[str, str]]:
     if path.is_dir():
         raise InputError(f"{path}: a folder. Give the benchmark's texts as a .jsonl, .csv or .tsv file.")
     name = f"{path.parent.name}/{path.name}"
-    what = "Give the benchmark's texts as .jsonl, .csv or .tsv, in a field or column that is called 'text'."
+    what = "Give the benchmark's texts as .jsonl, .csv, .tsv or .parquet, in a field or column that is called 'text'."
     for number, (_, _, text) in enumerate(texts_of(path, "text", what)):
         yield f"{name}:{number}", text
 

@@ -9,7 +9,7 @@ from dataset_builder.ask import stable_hash
 from dataset_builder.inputs import InputError
 from dataset_builder.provenance import digest_of
 from dataset_builder.quality.corpus import Corpus, open_corpus
-from dataset_builder.reading_texts import HELD_OUT, texts_of, words_of_name
+from dataset_builder.reading_texts import HELD_OUT, LOOKED_AT, no_text, texts_of, words_of_name
 from dataset_builder.schema import CONFIGS, Narrative
 from dataset_builder.shards import read_json
 
@@ -88,8 +88,14 @@ def _folder(place: Path) -> Source:
     manifest = corpus.folder / "manifest.json"
     said = read_json(manifest) if manifest.exists() else {}
     name = str(said.get("domain") or said.get("recipe") or place.name)
-    rows = corpus.rows(config, TRAIN, columns=["id", "text"])
-    texts = [Narrative(id=str(row["id"]), title="", text=str(row["text"] or ""), source=name) for row in rows]
+    texts = []
+    for number, row in enumerate(corpus.rows(config, TRAIN, columns=["id", "text"])):
+        key, text = row.get("id"), row.get("text", 0)
+        if key is None or not (text is None or isinstance(text, str)):  # no text is a blank one: left out and counted
+            raise InputError(f"{place}, {config}/{TRAIN}, row {number}: no 'id', or a 'text' that is none.")
+        texts.append(Narrative(id=str(key), title="", text=text or "", source=name))
+    if kind := no_text([text.text for text in texts[:LOOKED_AT]]):
+        raise InputError(f"{place}: the column 'text' holds {kind} ({texts[0].text[:40]}, …) and no texts.")
     files = {path.relative_to(corpus.folder).as_posix(): digest_of(path) for path in corpus.files[config][TRAIN]}
     return Source(name, texts, files, {key: said[key] for key in TERMS if key in said})
 
