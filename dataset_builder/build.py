@@ -12,13 +12,14 @@ from dataset_builder.engine import ALL_STAGES, MANIFEST, nothing_made, run_stage
 from dataset_builder.flow import NARRATIVES, PROGRESS
 from dataset_builder.inputs import InputError, fingerprint
 from dataset_builder.narratives import read_narratives
+from dataset_builder.progress import forget_stages
 from dataset_builder.publish import CORPUS, publish
 from dataset_builder.quality.deduplicate import benchmark_texts
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.schema import Narrative
 from dataset_builder.shards import held, read_json, write_json
 from dataset_builder.stages import STAGES
-from dataset_builder.teachers import load_teacher
+from dataset_builder.teachers import teacher_name
 
 RUN = "run.json"
 WHERE = (
@@ -99,7 +100,7 @@ def _claim(
     `teachers` names the teacher of each stage: after a restart with another one, they differ.
     """
     places: dict[str, Any] = {"narratives": True, "teacher": set(WHERE), "executor": True}
-    teacher = load_teacher(recipe.teacher).name
+    teacher = teacher_name(recipe.teacher)
     run: dict[str, Any] = {
         "recipe": recipe.model_dump(mode="json", exclude=places),
         "shards": recipe.executor.shards,
@@ -145,8 +146,10 @@ def make_again(work_dir: Path, stage: str) -> None:
 
     A kill in between thus leaves nothing whose beginnings are gone.
     """
-    for name in _stages_from(stage):
+    again = _stages_from(stage)
+    for name in again:
         shutil.rmtree(work_dir / (CORPUS if name == PUBLISH else name), ignore_errors=True)
+    forget_stages(work_dir, again)
 
 
 def _is_made_again(difference: str, again: list[str], not_begun: list[str]) -> bool:

@@ -18,7 +18,7 @@ from dataset_builder.quality.measure_labelers import label
 from dataset_builder.recipe import BuildRecipe, Executor, Narratives
 from dataset_builder.stages import STAGES
 from dataset_builder.taxonomy import LABEL_TO_INDEX
-from dataset_builder.teachers import load_teacher
+from dataset_builder.teachers import teacher_name
 
 TOP1, TOP3, PASSED = 0.6, 0.85, 0.8
 VERDICTS = {
@@ -48,7 +48,7 @@ def check_teacher(recipe: BuildRecipe, stories: int, work_dir: Path) -> tuple[st
 
 def page(recipe: BuildRecipe, verdict: str, checks: list[Check]) -> str:
     """The figures and the verdict, for people."""
-    lines = [f"teacher: {load_teacher(recipe.teacher).name}", f"{'':<24}{'found':>7}{'bar':>7}"]
+    lines = [f"teacher: {teacher_name(recipe.teacher)}", f"{'':<24}{'found':>7}{'bar':>7}"]
     lines += [f"{check.name:<24}{check.value:>7.2f}{check.bar:>7.2f}  {check.detail}".rstrip() for check in checks]
     return "\n".join([*lines, VERDICTS[verdict]])
 

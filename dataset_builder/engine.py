@@ -19,9 +19,10 @@ from typing import Any
 from datatrove.executor import LocalPipelineExecutor, RayPipelineExecutor, SlurmPipelineExecutor
 from loguru import logger
 
-from dataset_builder.flow import JOURNAL, NARRATIVES, PROGRESS, Flow, rows_in
+from dataset_builder.flow import JOURNAL, Flow, rows_in
 from dataset_builder.inputs import InputError
-from dataset_builder.recipe import Run
+from dataset_builder.progress import NARRATIVES, read_progress
+from dataset_builder.recipe import EmbeddedTeacher, Run
 from dataset_builder.schema import Narrative, UnitRecord, Usage
 from dataset_builder.shards import read_json, read_lines, shard_path, to_line, write_json, write_whole
 from dataset_builder.stages import STAGES
@@ -45,8 +46,7 @@ def run_stages(recipe: Run, work_dir: Path, stages: tuple[str, ...] = ALL_STAGES
         return
     missing = [rank for rank in range(recipe.executor.shards) if not _shard_done(work_dir, stages, rank)]
     if missing:
-        if recipe.executor.workers > 1:
-            forget_teachers()
+        make_room(recipe, len(missing))
         _executor(recipe, work_dir, stages).run()
     missing = [rank for rank in missing if not _shard_done(work_dir, stages, rank)]
     if missing:
@@ -56,6 +56,22 @@ def run_stages(recipe: Run, work_dir: Path, stages: tuple[str, ...] = ALL_STAGES
         )
     for stage in stages:
         _summarise(stage, work_dir, recipe.executor.shards)
+
+
+def works_here(recipe: Run) -> bool:
+    """Whether this process is the one worker, so that a teacher that is loaded in it serves all stages."""
+    return recipe.executor.kind == "local" and recipe.executor.workers == 1
+
+
+def make_room(recipe: Run, shards: int) -> None:
+    """Free the memory of this process's teacher where others do the work; refuse more workers than fit."""
+    here = works_here(recipe)
+    if not here:
+        forget_teachers()
+    if isinstance(recipe.teacher, EmbeddedTeacher) and recipe.executor.kind == "local":
+        from dataset_builder.teachers.room import check_room  # here: an endpoint needs no psutil and no torch
+
+        check_room(recipe.teacher, min(recipe.executor.workers, shards), here=here)
 
 
 def _shard_done(work_dir: Path, stages: tuple[str, ...], rank: int) -> bool:
@@ -132,14 +148,6 @@ def _summarise(name: str, work_dir: Path, shards: int) -> None:
         "shards": shards,
     }
     write_json(work_dir / name / MANIFEST, manifest)
-
-
-def read_progress(work_dir: Path) -> list[dict[str, Any]]:
-    """The notes of all shards that began, in any order: seconds, stories, units and tokens of each stage."""
-    found = []
-    for path in sorted((work_dir / PROGRESS).glob("*.json")):
-        found.append(read_json(path))
-    return found
 
 
 def write_narratives(narratives: list[Narrative], work_dir: Path, shards: int) -> None:

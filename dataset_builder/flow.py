@@ -7,6 +7,8 @@ asking again. At the end every stage's journal becomes its shard, units in the o
 """
 
 import asyncio
+import contextlib
+import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -14,21 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from datatrove.pipeline.base import PipelineStep
-from tqdm import tqdm
 
 from dataset_builder.ask import Ask, UnitRejected, stable_hash
+from dataset_builder.processes import available_cores, end_with
+from dataset_builder.progress import NARRATIVES, PROGRESS, SECONDS_BETWEEN_TICKS, Bar, Notes
 from dataset_builder.recipe import Run
-from dataset_builder.schema import Narrative, UnitRecord, Usage
-from dataset_builder.shards import Journal, Shard, held, read_json, read_lines, shard_path, write_json
+from dataset_builder.schema import Narrative, UnitRecord
+from dataset_builder.shards import Journal, Shard, held, read_lines, shard_path
 from dataset_builder.stages import ALONE, STAGES, Stage
 from dataset_builder.teachers import Teacher, load_teacher
 from dataset_builder.unanswered import SICK_AFTER as SICK_AFTER
 from dataset_builder.unanswered import HeldBack, Unanswered, Unit
 
-NARRATIVES = "narratives"
 JOURNAL = "journal"
-PROGRESS = "progress"
-SECONDS_BETWEEN_NOTES = 5.0
 
 
 class Flow(PipelineStep):  # type: ignore[misc]
@@ -40,9 +40,14 @@ class Flow(PipelineStep):  # type: ignore[misc]
     def __init__(self, recipe: Run, work_dir: str, stages: tuple[str, ...]) -> None:
         super().__init__()
         self.recipe, self.work_dir, self.stages = recipe, work_dir, stages
+        self.parent = os.getpid() if recipe.executor.kind == "local" else None
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:
         """Do one shard; what a former run finished of it is not asked again."""
+        if self.parent is not None and self.parent != os.getpid():
+            end_with(self.parent)
+            # Read when torch is loaded: workers share the cores instead of fighting for them.
+            os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // self.recipe.executor.workers)))
         stages = tuple(stage for stage in (*STAGES, *ALONE) if stage.name in self.stages)
         work = Path(self.work_dir)
         lock = work / PROGRESS / f"{rank:05d}.lock"
@@ -66,7 +71,7 @@ class _ShardFlow:
         self._shared: dict[str, asyncio.Task[Any]] = {}
         self._teachers: dict[int, Teacher] = {}
         self._unanswered = HeldBack(work)
-        self._notes = _Notes(work / PROGRESS / f"{rank:05d}.json", [stage.name for stage in stages], recipe)
+        self._notes = Notes(work / PROGRESS / f"{rank:05d}.json", stages, recipe)
 
     async def run(self) -> None:
         """All stories through all stages, those units at which the teacher failed once more, then the shards."""
@@ -77,27 +82,38 @@ class _ShardFlow:
             self._kept[stage.name] = Shard(shard) if done else Journal(journal)
         stories = [*read_lines(shard_path(self._work / NARRATIVES, self._rank))]
         self._unanswered.stories = len(stories)
-        bar = tqdm(total=len(stories), desc=f"shard {self._rank}", unit="story", mininterval=0.5)
+        empty = [name for name, kept in self._kept.items() if isinstance(kept, Journal) and not len(kept)]
+        self._notes.begin(len(stories), empty)
+        at_once = min(self._recipe.executor.workers, self._recipe.executor.shards)
+        bar = Bar(self._notes, self._rank, self._rank % at_once if at_once > 1 else None)
+        ticking = asyncio.create_task(self._tick(bar))
         try:
-            await self._all(stories, bar)
+            await self._all(stories)
             await self._once_more()
         finally:
+            ticking.cancel()
             self._notes.write()
             bar.close()
             for teacher in self._teachers.values():
                 await teacher.close()
         self._finish()
 
-    async def _all(self, stories: list[dict[str, Any]], bar: "tqdm[Any]") -> None:
+    async def _tick(self, bar: Bar) -> None:
+        while True:
+            await asyncio.sleep(SECONDS_BETWEEN_TICKS)
+            bar.tick()
+            with contextlib.suppress(OSError):  # a full disk ends the run where a unit is written
+                self._notes.write_now_and_then()
+
+    async def _all(self, stories: list[dict[str, Any]]) -> None:
         """Open stories in order, as many at a time as keep the teacher busy."""
         room = max(2, self._recipe.teacher.in_flight // 2)
         pending: set[asyncio.Task[None]] = set()
 
         async def story(row: dict[str, Any]) -> None:
+            self._notes.opened()
             await self._below(NARRATIVES, [row], Narrative.model_validate(row))
-            bar.update()
-            bar.set_postfix_str(self._notes.say(), refresh=False)
-            self._notes.stories(len(stories))
+            self._notes.through()
 
         try:
             for row in stories:
@@ -120,6 +136,8 @@ class _ShardFlow:
             if stage.after == after
             for row in _selected(stage, rows, self._recipe)
         ]
+        for stage, _, _ in units:
+            self._notes.known(stage.name, 1)
         await asyncio.gather(*(self._unit(unit) for unit in units))
 
     async def _once_more(self) -> None:
@@ -140,11 +158,12 @@ class _ShardFlow:
         """
         stage, row, story = unit
         record = self._kept[stage.name].get(row["id"])
+        new = record is None
         if record is None:
             async with self._free:
                 started = time.monotonic()
                 found, ask = await self._ask(stage, row, story)
-                self._notes.add(stage.name, found, time.monotonic() - started)
+                self._notes.asked(stage.name, found, time.monotonic() - started)
             if before:
                 found.usage.add(before.usage)
                 found.retried = dict(Counter(found.retried) + Counter(before.retried))
@@ -155,12 +174,14 @@ class _ShardFlow:
             await self._settle(self._unanswered.answer_came(stage.name))
         elif record["status"] == "ok":
             self._unanswered.answer_came(stage.name)
+        self._notes.done(stage.name, record["rows"], new=new)
         await self._below(stage.name, record["rows"], story)
 
     async def _settle(self, refused: list[Unanswered]) -> None:
         """Keep what became of units that were held back, and go on with their rows."""
         for one in refused:
             self._keep(one.unit[0], one.record)
+            self._notes.done(one.unit[0].name, one.record.rows, new=True)
         await asyncio.gather(*(self._below(one.unit[0].name, one.record.rows, one.unit[2]) for one in refused))
 
     async def _ask(self, stage: Stage, row: dict[str, Any], story: Narrative) -> tuple[UnitRecord, Ask]:
@@ -223,52 +244,3 @@ def _selected(stage: Stage, rows: Iterable[dict[str, Any]], recipe: Run) -> Iter
     for row in rows:
         if stage.selects(stage.reads.model_validate(row), recipe):
             yield row
-
-
-class _Notes:
-    """How far a shard is, for `status` and the bar: written every few seconds, added to by every run."""
-
-    def __init__(self, path: Path, stages: list[str], recipe: Run) -> None:
-        self._path = path
-        self._at_once = min(recipe.executor.workers, recipe.executor.shards)
-        self._started, self._written = time.monotonic(), 0.0
-        self._usage = Usage()
-        before = read_json(path) if path.exists() else {}
-        self._before = float(before.get("seconds", 0.0))
-        self._stories = {"done": 0, "all": 0}
-        self._stages = {
-            stage: {"units": 0, "busy_seconds": 0.0, "tokens": 0} | before.get("stages", {}).get(stage, {})
-            for stage in stages
-        }
-
-    def add(self, stage: str, record: UnitRecord, seconds: float) -> None:
-        """A unit was asked."""
-        self._usage.add(record.usage)
-        note = self._stages[stage]
-        note["units"] += 1
-        note["busy_seconds"] += seconds
-        note["tokens"] += record.usage.prompt_tokens + record.usage.completion_tokens
-        if time.monotonic() - self._written > SECONDS_BETWEEN_NOTES:
-            self.write()
-
-    def stories(self, total: int) -> None:
-        """A story went through."""
-        self._stories = {"done": self._stories["done"] + 1, "all": total}
-
-    def say(self) -> str:
-        """Units a second and tokens a second of this run."""
-        seconds = max(time.monotonic() - self._started, 1e-9)
-        tokens = self._usage.prompt_tokens + self._usage.completion_tokens
-        return f"{self._usage.calls / seconds:,.1f} calls/s, {tokens / seconds:,.0f} tok/s"
-
-    def write(self) -> None:
-        """Write the note, whole or not at all."""
-        self._written = time.monotonic()
-        seconds = self._before + self._written - self._started
-        note = {
-            "seconds": round(seconds, 2),
-            "at_once": self._at_once,
-            "stories": self._stories,
-            "stages": self._stages,
-        }
-        write_json(self._path, note)

@@ -34,8 +34,8 @@ class EmbeddedTeacher(Strict):
     where the package is installed. `gguf` is the path of such a file. Either is part of the teacher's name in every
     row. `kept_beginnings` are stories whose states are kept: of 700 tokens and a model of 135M, 32 MB each.
     A model whose tokenizer has no chat template is asked as a base model: by exemplars, with a text to continue.
-    `int8` is for models of a billion parameters on a CPU: what follows the kept beginnings is read and written in
-    dynamic int8, three times as fast. The beginnings stay in float32, since a first token's activations are huge.
+    `int8` is for models of a billion parameters on a CPU: weights in int8, a quarter of the memory and twice as fast;
+    a GGUF file is never whole in memory in float32.
     """
 
     kind: Literal["embedded"]

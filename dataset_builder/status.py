@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from dataset_builder.build import RUN
-from dataset_builder.engine import MANIFEST, read_manifest, read_progress
-from dataset_builder.flow import NARRATIVES
+from dataset_builder.engine import MANIFEST, read_manifest
 from dataset_builder.inputs import InputError
+from dataset_builder.progress import NARRATIVES, expected_units, minutes_left, read_progress
 from dataset_builder.publish import CORPUS
 from dataset_builder.stages import ALONE, STAGES, Stage
 
@@ -52,25 +52,34 @@ def elapsed(work_dir: Path) -> float:
 
 
 def _unfinished(work_dir: Path) -> str:
-    """From the shards' notes: units so far and, going by the stories that are through, how many there will be."""
+    """From the shards' notes: units so far, how many there will be as far as is known, and the time that is left."""
     notes = read_progress(work_dir)
     stories = read_manifest(work_dir / NARRATIVES)["rows"] if (work_dir / NARRATIVES / MANIFEST).exists() else 0
     through = sum(note["stories"]["done"] for note in notes)
+    opened = sum(note["stories"].get("opened", note["stories"]["done"]) for note in notes)
     spent = elapsed(work_dir)
+    stages = _stages(work_dir)
+    sums = {stage.name: _sum([note["stages"].get(stage.name, {}) for note in notes]) for stage in stages}
+    expected = expected_units(stages, sums, opened, stories)
+    left = minutes_left(sums, expected, spent)
     lines = [
         f"not finished: {through} of {stories} stories are through; the same build command goes on from there",
-        f"{'stage':<12}{'units':>9}{'of about':>10}{'units/s':>9}{'tokens/s':>10}{'minutes left':>14}",
+        f"{'stage':<12}{'units':>9}{'of about':>10}{'units/s':>9}{'tokens/s':>10}",
     ]
-    for stage in _stages(work_dir):
-        units = sum(note["stages"][stage.name]["units"] for note in notes)
-        tokens = sum(note["stages"][stage.name]["tokens"] for note in notes)
-        rate = units / max(spent, 1e-9)
-        expected = max(units, round(units * stories / through)) if through else 0
-        left = f"{(expected - units) / rate / 60:.0f}" if rate and through else "?"
-        lines.append(
-            f"{stage.name:<12}{units:>9}{expected or '?':>10}{rate:>9.1f}{tokens / max(spent, 1e-9):>10,.0f}{left:>14}"
-        )
+    for name, noted in sums.items():
+        units, about = noted["units"], f"{max(expected[name], noted['units']):.0f}" if name in expected else "?"
+        rate, speed = units / max(spent, 1e-9), noted["tokens"] / max(spent, 1e-9)
+        lines.append(f"{name:<12}{units:>9.0f}{about:>10}{rate:>9.1f}{speed:>10,.0f}")
+    lines.append(
+        f"about {left:.0f} minutes left" if left is not None else "minutes left: unknown until each stage has units"
+    )
     return "\n".join(lines)
+
+
+def _sum(noted: list[dict[str, float]]) -> dict[str, float]:
+    """What the shards noted of one stage, together."""
+    fields = ("units", "done", "known", "tokens", "busy_seconds")
+    return {field: sum(note.get(field, 0) for note in noted) for field in fields}
 
 
 def _counted(reasons: dict[str, int]) -> str:

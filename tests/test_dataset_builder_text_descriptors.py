@@ -470,10 +470,8 @@ def test_the_fast_pass_gives_what_each_text_alone_gives(tiny_teacher: Path) -> N
 
 
 def test_a_teacher_in_int8_says_nearly_the_same(tiny_teacher: Path) -> None:
-    """Kept beginnings are read in float32; what follows them, and what is written, in int8."""
-    from torch.ao.nn.quantized.dynamic import Linear
-
     from dataset_builder.teachers.embedded import Embedded
+    from dataset_builder.teachers.int8 import Int8Embedding, Int8Linear
 
     config = EmbeddedTeacher(kind="embedded", model=str(tiny_teacher), batch_size=8)
     exact, quick = Embedded(config), Embedded(config.model_copy(update={"int8": True}))
@@ -487,10 +485,9 @@ def test_a_teacher_in_int8_says_nearly_the_same(tiny_teacher: Path) -> None:
     one, other = np.array(asyncio.run(asked(exact))), np.array(asyncio.run(asked(quick)))
     assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.98
     assert (one != other).any(), "it was int8"
-    kinds = {name.rsplit(".", 1)[-1]: type(layer) for name, layer in quick._quick.named_modules()}
-    assert kinds["q_proj"] is Linear
-    assert kinds["down_proj"] is not Linear
-    assert not any(isinstance(layer, Linear) for layer in quick._model.modules()), "the exact model stays as it is"
+    kinds = {name.rsplit(".", 1)[-1]: type(layer) for name, layer in quick._model.named_modules()}
+    assert [kinds[name] for name in ("q_proj", "down_proj", "lm_head")] == [Int8Linear] * 3
+    assert kinds["embed_tokens"] is Int8Embedding
 
 
 def test_how_sure_a_word_is_by_its_first_token(tiny_teacher: Path) -> None:

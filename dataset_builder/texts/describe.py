@@ -15,17 +15,28 @@ from typing import Any
 import numpy as np
 
 from dataset_builder.ask import LONGEST_KEPT, Ask, UnitRejected, prompt_version, stable_hash
-from dataset_builder.engine import MANIFEST, REJECTS, read_manifest, rows_of, run_stages, write_narratives
+from dataset_builder.engine import (
+    MANIFEST,
+    REJECTS,
+    make_room,
+    read_manifest,
+    rows_of,
+    run_stages,
+    works_here,
+    write_narratives,
+)
 from dataset_builder.inputs import InputError, fingerprint
+from dataset_builder.processes import apart
 from dataset_builder.publish import CORPUS
 from dataset_builder.quality.encoder import load_encoder
+from dataset_builder.recipe import EmbeddedTeacher
 from dataset_builder.schema import Descriptor, DescriptorsRow, Narrative, PublishedRow, Rejected, WordsRow
 from dataset_builder.shards import held, read_json, to_line, write_json, write_whole
 from dataset_builder.stages import WORDS
 from dataset_builder.stages.descriptors import emotion_words
 from dataset_builder.stages.likelihood import CONTENT_FREE
 from dataset_builder.stages.words import log_probabilities
-from dataset_builder.teachers import load_teacher
+from dataset_builder.teachers import load_teacher, teacher_name
 from dataset_builder.text_hygiene import cleaned, damage_of, fault_of, shown
 from dataset_builder.texts import cues
 from dataset_builder.texts.cues import one_line
@@ -162,7 +173,7 @@ def _claim(work_dir: Path, recipe: TextsRecipe, texts: list[Narrative], asked: l
     mine: dict[str, Any] = {
         "recipe": recipe.model_dump(mode="json", exclude={"teacher": PLACES} | dict.fromkeys(ANY_TIME, True)),
         "shards": recipe.executor.shards,
-        "teacher": load_teacher(recipe.teacher).name,
+        "teacher": teacher_name(recipe.teacher),
         "prompts": {
             name: prompt_version(name)
             for name in (["descriptors_generated"] if recipe.describer == "generated" else prompts)
@@ -175,10 +186,23 @@ def _claim(work_dir: Path, recipe: TextsRecipe, texts: list[Narrative], asked: l
         return before
     if (work_dir / WORDS.name).exists():
         raise InputError(f"{work_dir}: holds rows but no {RUN}, so nobody knows of what. Give another --work-dir.")
-    words, usual = ((), np.zeros((0, 0))) if recipe.describer == "generated" else asyncio.run(prepare(recipe))
+    words, usual = ((), np.zeros((0, 0))) if recipe.describer == "generated" else _prepared(recipe)
     mine |= {"words": list(words), "usual": usual.round(4).tolist()}
     write_json(work_dir / RUN, mine)
     return mine
+
+
+def _prepared(recipe: TextsRecipe) -> tuple[tuple[str, ...], np.ndarray]:
+    """Asks the teacher where it may stay: in this process if that does the work, else in one that ends with it."""
+    if isinstance(recipe.teacher, EmbeddedTeacher):
+        make_room(recipe, recipe.executor.shards)
+        if not works_here(recipe):
+            return apart(_prepare, recipe)
+    return _prepare(recipe)
+
+
+def _prepare(recipe: TextsRecipe) -> tuple[tuple[str, ...], np.ndarray]:
+    return asyncio.run(prepare(recipe))
 
 
 async def prepare(recipe: TextsRecipe) -> tuple[tuple[str, ...], np.ndarray]:

@@ -16,7 +16,7 @@ from dataset_builder.schema import Descriptor, DescriptorsRow, Narrative, Writte
 from dataset_builder.shards import held, read_json, write_json
 from dataset_builder.stages import WRITING
 from dataset_builder.stages.descriptors import emotion_words
-from dataset_builder.teachers import load_teacher
+from dataset_builder.teachers import teacher_name
 from dataset_builder.texts.work import ANY_TIME, PLACES, RUN, publish_rows, run_before
 from dataset_builder.texts.writing_recipe import FOLDER, WritingRecipe
 
@@ -61,7 +61,7 @@ def _claim(recipe: WritingRecipe, work_dir: Path) -> dict[str, Any]:
         "recipe_hash": fingerprint(
             recipe.model_dump(mode="json", exclude={"teacher": PLACES} | dict.fromkeys(ANY_TIME, True))
         ),
-        "teacher": load_teacher(recipe.teacher).name,
+        "teacher": teacher_name(recipe.teacher),
         "prompts": {name: prompt_version(f"{FOLDER}/{name}") for name in recipe.prompts},
         "shards": recipe.executor.shards,
         "seed": recipe.seed,
