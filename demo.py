@@ -11,52 +11,57 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.loopback_hub import client_environment, serve
+from tests.side_by_side import Step, watch
 
 NAMESPACE = "tester"
 MODELS = ("emo-pillars-contextless-minilm", "emo-pillars-contextual-minilm")
 PYTHON = sys.executable
 
 
-def journey(args: argparse.Namespace) -> list[tuple[str, list[str]]]:
-    """The steps up to publishing, each with its command."""
+def journey(args: argparse.Namespace) -> list[list[Step]]:
+    """The steps up to publishing, in order; those of one group need nothing of each other and run side by side."""
     work = args.work_dir
     build = [PYTHON, "-m", "dataset_builder", "build", "--recipe", args.recipe, "--work-dir", str(work)]
     build += ["--narratives", args.narratives] if args.narratives else []
     build += ["--limit", str(args.limit)] if args.limit else []
-    steps = [("build the corpus", build)]
-    launch = [str(Path(PYTHON).with_name("accelerate")), "launch", "--quiet", "--cpu", "--num_processes", "1"]
-    for model in MODELS:
-        train = [*launch, "--mixed_precision", "no", "--num_machines", "1", "--dynamo_backend", "no"]
-        train += ["-m", "train.classifier", "--recipe", f"train/recipes/{model}.yaml"]
-        train += ["--data", str(work / "corpus"), "--output-dir", str(work / "models" / model)]
-        train += ["--max-steps", str(args.max_steps)] if args.max_steps else []
-        steps.append((f"train {model}", train))
+    trained, measured = [], []
     results = str(work / "results")
     for model in MODELS:
         place = str(work / "models" / model)
+        train = [PYTHON, "-m", "train.classifier", "--recipe", f"train/recipes/{model}.yaml"]
+        train += ["--data", str(work / "corpus"), "--output-dir", place]
+        train += ["--max-steps", str(args.max_steps)] if args.max_steps else []
+        trained.append(Step(f"train {model}", train))
         measure = [PYTHON, "-m", "eval.run", "--model", place, "--out", results]
         own = [*measure, "--benchmark", "own", "--data", str(work / "corpus")]
-        steps.append((f"measure {model} on its own test", own))
+        measured.append(Step(f"measure {model} on its own test", own))
         if args.goemotions:
             goemotions = [*measure, "--benchmark", "goemotions", "--data", args.goemotions]
-            steps.append((f"measure {model} on GoEmotions", goemotions))
+            measured.append(Step(f"measure {model} on GoEmotions", goemotions))
     describe = [PYTHON, "-m", "eval.corpus", "--data", str(work / "corpus"), "--out", results]
     cards = [PYTHON, "-m", "eval.cards", "--results", results, "--out", str(work / "model_cards")]
-    return [*steps, ("describe the corpus", describe), ("render the cards", cards)]
+    return [
+        [Step("build the corpus", build)],
+        trained,
+        [*measured, Step("describe the corpus", describe)],
+        [Step("render the cards", cards)],
+    ]
 
 
-def run(title: str, command: list[str], environment: Mapping[str, str], seconds: dict[str, float]) -> None:
-    """Run a step, time it, and stop the journey if it fails."""
-    print(f"\n=== {title}\n    {' '.join(command).replace(PYTHON, 'python')}", flush=True)
-    started = time.monotonic()
-    status = subprocess.run(command, env=dict(environment), check=False).returncode
-    seconds[title] = time.monotonic() - started
-    if status:
-        sys.exit(f"error: the step '{title}' failed (exit code {status}); its message is above.")
+def run(steps: Sequence[Step], environment: Mapping[str, str], seconds: dict[str, float]) -> None:
+    """Run steps side by side, the cores shared between them; time them, and stop the journey if one fails."""
+    environment = {"PYTHONUNBUFFERED": "1", **environment}
+    if len(steps) > 1:
+        environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // len(steps))))
+    for step in steps:
+        print(f"\n=== {step.title}\n    {' '.join(step.command).replace(PYTHON, 'python')}", flush=True)
+    failed = watch(steps, environment, seconds)
+    if failed:
+        sys.exit(f"error: the step '{failed.title}' failed (exit code {failed.code}); its message is above.")
 
 
 def publish_and_load(work: Path, seconds: dict[str, float]) -> None:
@@ -68,8 +73,9 @@ def publish_and_load(work: Path, seconds: dict[str, float]) -> None:
         push = [PYTHON, "push.py", "--namespace", NAMESPACE, "--execute", "--corpus", str(work / "corpus")]
         push += ["--models", str(work / "models"), "--cards", str(work / "model_cards")]
         push += ["--results", str(work / "results")]
-        run("publish to the Hub on loopback", push, environment, seconds)
-        run("load everything back", [PYTHON, "demo.py", "--load-back", NAMESPACE], environment, seconds)
+        run([Step("publish to the Hub on loopback", push)], environment, seconds)
+        load = [PYTHON, "demo.py", "--load-back", NAMESPACE]
+        run([Step("load everything back", load)], environment, seconds)
 
 
 def load_back(namespace: str) -> None:
@@ -94,7 +100,7 @@ def load_back(namespace: str) -> None:
         print(f"pipeline('{namespace}/{model}')({asked!r}): {best}, … ({len(scores)} scores)")
 
 
-def sum_up(work: Path, seconds: dict[str, float]) -> None:
+def sum_up(work: Path, seconds: dict[str, float], in_all: float) -> None:
     """One summary of the journey, from the files it wrote."""
     print("\n=== summary")
     subprocess.run([PYTHON, "-m", "dataset_builder", "status", "--work-dir", str(work)], check=True)
@@ -106,7 +112,7 @@ def sum_up(work: Path, seconds: dict[str, float]) -> None:
             score = f"macro-F1 {found['value']:.3f}{interval}"
             print(f"{result['name']}, {result['benchmark']}: {score} on {result['support']} rows")
     print(", ".join(f"{title} {spent:.0f} s" for title, spent in seconds.items()))
-    print(f"in all {sum(seconds.values()):.0f} s. Corpus, models, results and cards are in {work}.")
+    print(f"in all {in_all:.0f} s. Corpus, models, results and cards are in {work}.")
 
 
 def main() -> None:
@@ -123,12 +129,12 @@ def main() -> None:
     if args.load_back:
         load_back(args.load_back)
         return
-    seconds: dict[str, float] = {}
+    started, seconds = time.monotonic(), dict[str, float]()
     shutil.rmtree(args.work_dir / "results", ignore_errors=True)  # of an earlier journey's models
-    for title, command in journey(args):
-        run(title, command, os.environ, seconds)
+    for steps in journey(args):
+        run(steps, os.environ, seconds)
     publish_and_load(args.work_dir, seconds)
-    sum_up(args.work_dir, seconds)
+    sum_up(args.work_dir, seconds, time.monotonic() - started)
 
 
 if __name__ == "__main__":

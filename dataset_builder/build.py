@@ -9,10 +9,9 @@ from typing import Any
 
 from dataset_builder.ask import prompt_versions
 from dataset_builder.engine import ALL_STAGES, MANIFEST, nothing_made, run_stages, write_narratives
-from dataset_builder.flow import NARRATIVES, PROGRESS
 from dataset_builder.inputs import InputError, fingerprint
 from dataset_builder.narratives import read_narratives
-from dataset_builder.progress import forget_stages
+from dataset_builder.progress import NARRATIVES, PROGRESS, forget_stages
 from dataset_builder.publish import CORPUS, publish
 from dataset_builder.quality.deduplicate import benchmark_texts
 from dataset_builder.recipe import BuildRecipe

@@ -21,6 +21,7 @@ from loguru import logger
 
 from dataset_builder.flow import JOURNAL, Flow, rows_in
 from dataset_builder.inputs import InputError
+from dataset_builder.processes import forks_end_with_this
 from dataset_builder.progress import NARRATIVES, read_progress
 from dataset_builder.recipe import EmbeddedTeacher, Run
 from dataset_builder.schema import Narrative, UnitRecord, Usage
@@ -47,7 +48,8 @@ def run_stages(recipe: Run, work_dir: Path, stages: tuple[str, ...] = ALL_STAGES
     missing = [rank for rank in range(recipe.executor.shards) if not _shard_done(work_dir, stages, rank)]
     if missing:
         make_room(recipe, len(missing))
-        _executor(recipe, work_dir, stages).run()
+        with forks_end_with_this():
+            _executor(recipe, work_dir, stages).run()
     missing = [rank for rank in missing if not _shard_done(work_dir, stages, rank)]
     if missing:
         raise InputError(

@@ -5,9 +5,10 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from dataset_builder.inputs import InputError
@@ -15,6 +16,7 @@ from dataset_builder.inputs import InputError
 T = TypeVar("T")
 SECONDS_BETWEEN_LOOKS = 1.0
 _watched: set[int] = set()
+_forks_end = False
 
 
 def end_with(parent: int) -> None:
@@ -49,6 +51,26 @@ def _lives(process: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+@contextmanager
+def forks_end_with_this() -> Iterator[None]:
+    """Processes that are forked meanwhile end when this one does, whoever forks them (datatrove's manager)."""
+    global _forks_end
+    _forks_end = True
+    try:
+        yield
+    finally:
+        _forks_end = False
+
+
+def _after_fork() -> None:
+    _watched.clear()  # threads do not survive a fork
+    if _forks_end:
+        end_with(os.getppid())
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def available_cores() -> int:

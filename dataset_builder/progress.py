@@ -17,8 +17,8 @@ NARRATIVES = "narratives"
 PROGRESS = "progress"
 SECONDS_BETWEEN_NOTES = 2.0
 SECONDS_BETWEEN_TICKS = 1.0
-SECONDS_BETWEEN_LINES = 10.0  # in a log, which shows no bar
-SECONDS_BETWEEN_SAMPLES = 15.0
+SECONDS_BETWEEN_LINES = 5.0  # in a log, which shows no bar
+SECONDS_BETWEEN_SAMPLES = 10.0
 SHOWN = 100  # characters of a sample
 
 

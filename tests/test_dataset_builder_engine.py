@@ -16,8 +16,9 @@ import pytest
 from dataset_builder.ask import stable_hash
 from dataset_builder.build import build
 from dataset_builder.engine import ALL_STAGES
-from dataset_builder.flow import PROGRESS, SICK_AFTER, Flow
+from dataset_builder.flow import SICK_AFTER, Flow
 from dataset_builder.inputs import InputError, read_recipe
+from dataset_builder.progress import PROGRESS
 from dataset_builder.quality.corpus import open_corpus
 from dataset_builder.recipe import BuildRecipe, Executor, Labels, Quality, ScriptedTeacher
 from dataset_builder.shards import held

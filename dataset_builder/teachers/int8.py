@@ -16,7 +16,7 @@ from torch import nn
 STEPS = 127
 LOW = 254  # steps of the low number within one of the high: half a step to either side
 ROWS = 256  # tokens that are multiplied at a time: more would need memory and give no speed
-WIDE = 48  # a row's largest value over its mean one above which it gets 15 bits
+WIDE = 64  # a row's largest value over its mean one above which it gets 15 bits
 LEAST = 1e-30  # a row of zeros has a scale, too
 CHUNK = 4096  # rows of weights that are quantised at a time
 

@@ -8,8 +8,8 @@ from typing import Any, TypeGuard
 
 from dataset_builder.ask import LONGEST_KEPT
 from dataset_builder.engine import MANIFEST, REJECTS, nothing_made
-from dataset_builder.flow import NARRATIVES, PROGRESS
 from dataset_builder.inputs import InputError
+from dataset_builder.progress import NARRATIVES, PROGRESS
 from dataset_builder.publish import CORPUS, seal, write_splits
 from dataset_builder.quality.corpus import open_corpus
 from dataset_builder.quality.deduplicate import OPEN, same_words
