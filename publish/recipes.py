@@ -11,7 +11,6 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 NUMBER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
-CUT = "…/"  # what a record has instead of a folder outside the repository
 UNKNOWN = object()  # the default of a key that no recipe of today has
 
 
@@ -32,7 +31,15 @@ def differing(given: Mapping[str, Any], made: Mapping[str, Any]) -> Iterator[str
         made: the recipe as the training had it, with all its keys.
     """
     schema = max(schemas().values(), key=lambda known: len(known["properties"].keys() & (made.keys() | given.keys())))
-    yield from _below(given, made, schema, schema.get("$defs", {}), "")
+    yield from _below(_cut(given), _cut(made), schema, schema.get("$defs", {}), "")
+
+
+def _cut(value: Any) -> Any:
+    """A recipe with folders outside the repository by their names alone, as records have them."""
+    if isinstance(value, Mapping):
+        return {_cut(key): _cut(one) for key, one in value.items()}
+    outside = isinstance(value, str) and value.startswith(("/", "~", ".."))
+    return f"…/{PurePath(value).name}" if outside else value
 
 
 def _below(
@@ -63,8 +70,6 @@ def _same(given: Any, made: Any) -> bool:
         given = float(given)
     if isinstance(given, list | tuple) and isinstance(made, list | tuple):
         return len(given) == len(made) and all(map(_same, given, made))
-    if isinstance(given, str) and isinstance(made, str) and made.startswith(CUT):  # a folder, by its name alone
-        given = f"{CUT}{PurePath(given).name}"
     return bool(given == made)
 
 

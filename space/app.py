@@ -16,6 +16,9 @@ Small, open models that read the emotions of an English text, several at a time:
 without one, or over any labels of yours."""
 LIMITS = """**Not for judging real people**, least of all at work, in schools or in care. The models read English words,
 not minds; they miss irony, and rare emotions are weak. What you write is scored and not kept by this page."""
+WAITING = 40  # visitors; one more is told that the page is busy
+KEPT = 3600  # seconds, of files in the page's temporary folder
+LARGEST_FILE = "1kb"  # the page takes none, and its server would keep any
 PLANNED = "Well, that went as planned."
 SITUATED = {
     "We got the keys today, the house is finally ours!": ("We got the keys today, the house is finally ours!", ""),
@@ -38,7 +41,7 @@ LABELLED = {
 }
 
 
-def show_emotions(text: str, situation: str) -> str:
+def show_emotions(text: str | None, situation: str | None) -> str:
     """The answer of the first tab."""
     try:
         return page(emotions(text, situation), grouped=True)
@@ -46,7 +49,7 @@ def show_emotions(text: str, situation: str) -> str:
         return message(str(reason))
 
 
-def show_own_labels(text: str, labels: str) -> str:
+def show_own_labels(text: str | None, labels: str | None) -> str:
     """The answer of the second tab."""
     try:
         return page(own_labels(text, read_labels(labels)), grouped=False)
@@ -55,7 +58,11 @@ def show_own_labels(text: str, labels: str) -> str:
 
 
 def tab(
-    name: str, show: Callable[[str, str], str], second: gr.Textbox, button: str, examples: dict[str, tuple[str, str]]
+    name: str,
+    show: Callable[[str | None, str | None], str],
+    second: gr.Textbox,
+    button: str,
+    examples: dict[str, tuple[str, str]],
 ) -> None:
     """A tab: a text and a second field, a button, examples that answer when they are picked, and the answer.
 
@@ -113,7 +120,7 @@ def interface() -> gr.Blocks:
         elem_id="labels-labels",
         render=False,
     )
-    with gr.Blocks(title="Emo Pillars", analytics_enabled=False) as blocks:
+    with gr.Blocks(title="Emo Pillars", analytics_enabled=False, delete_cache=(KEPT, KEPT)) as blocks:
         gr.Markdown(HEADING)
         with gr.Tab("28 emotions"):
             tab("emotions", show_emotions, situation, "Read the emotions", SITUATED)
@@ -147,4 +154,5 @@ def theme() -> gr.themes.Base:
 if __name__ == "__main__":
     style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     # In the head and not as `css`, whose rewriting drops container queries.
-    interface().launch(theme=theme(), head=f"<style>{style}</style>", footer_links=[])
+    served = interface().queue(max_size=WAITING)
+    served.launch(theme=theme(), head=f"<style>{style}</style>", footer_links=[], max_file_size=LARGEST_FILE)

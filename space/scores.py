@@ -24,7 +24,7 @@ FOLDER = "EMO_PILLARS_MODELS"  # environment: a folder of model folders, instead
 OWNER = "EMO_PILLARS_OWNER"  # environment: whose models, instead of those written above
 REFERENCE = "reference.safetensors"
 MOST_CHARACTERS = 20_000
-MOST_LABELS = 50
+MOST_LABELS, LONGEST_LABEL = 50, 200  # labels; characters of one
 TINY = 1e-6
 
 _TURN = threading.Lock()  # one visitor after the other: a tokenizer cannot serve two, and a model is loaded once
@@ -57,14 +57,13 @@ class Answer:
     notes: tuple[str, ...] = ()
 
 
-def emotions(text: str, situation: str = "") -> Answer:
+def emotions(text: str | None, situation: str | None = "") -> Answer:
     """The 28 emotions of a text: by the context-less model or, where there is a situation, by the contextual one.
 
     Raises:
         CannotAnswer: no text, far too much of it, or the model does not load.
     """
-    text, situation = checked(text), situation.strip()[: MOST_CHARACTERS + 1]
-    checked(situation or text)
+    text, situation = checked(text), read(situation)
     place = place_of(CONTEXTUAL if situation else CONTEXTLESS)
     with _TURN:
         classify = classifier(place)
@@ -86,7 +85,7 @@ def emotions(text: str, situation: str = "") -> Answer:
     return Answer(tuple(scores), place, notes)
 
 
-def own_labels(text: str, labels: Sequence[str]) -> Answer:
+def own_labels(text: str | None, labels: Sequence[str]) -> Answer:
     """Any labels' scores: sigmoid(cosine / temperature + bias), by the bi-encoder.
 
     Raises:
@@ -134,28 +133,48 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
     return found
 
 
-def read_labels(given: str) -> list[str]:
+def read_labels(given: str | None) -> list[str]:
     """Labels from a list with commas or lines between them; quotes hold a comma inside a label.
 
     Raises:
-        CannotAnswer: there is none, or there are too many.
+        CannotAnswer: there is none, there are too many, or one is too long.
     """
-    (fields,) = csv.reader([" , ".join(given.splitlines())], skipinitialspace=True) if given.strip() else [[]]
+    lines = read(given).splitlines()
+    try:
+        (fields,) = csv.reader([" , ".join(lines)], skipinitialspace=True) if lines else [[]]
+    except csv.Error:
+        raise CannotAnswer(
+            "These labels cannot be read. Write them with commas between them, without quotes."
+        ) from None
     labels = list(dict.fromkeys(label for field in fields if (label := " ".join(field.split()))))
     if not labels:
         raise CannotAnswer("Write one label or more, with commas between them: joy, quiet pride, dread.")
     if len(labels) > MOST_LABELS:
         raise CannotAnswer(f"These are {len(labels)} labels; this page takes up to {MOST_LABELS} at once.")
+    if any(len(label) > LONGEST_LABEL for label in labels):
+        raise CannotAnswer(f"A label has up to {LONGEST_LABEL} characters here. Put commas between labels.")
     return labels
 
 
-def checked(text: str) -> str:
-    """The text without blanks around it. Raises CannotAnswer where nothing is left, or far too much."""
-    text = text.strip()
-    if not text:
-        raise CannotAnswer("Write a text first: a sentence or two that somebody said or wrote.")
+def read(given: str | None) -> str:
+    """What was typed, without blanks around it; nothing where a program sent null.
+
+    Raises:
+        CannotAnswer: it is far too much, or holds half a character, which no model reads.
+    """
+    text = str(given or "").strip()
     if len(text) > MOST_CHARACTERS:
         raise CannotAnswer(f"This is too long for the page: give up to {MOST_CHARACTERS:,} characters at once.")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise CannotAnswer("This holds half a character, perhaps of an emoji that was cut. Take it out.")
+    return text
+
+
+def checked(given: str | None) -> str:
+    """A text as `read` gives it. Raises CannotAnswer as `read` does, and where nothing is left."""
+    text = read(given)
+    if not text:
+        raise CannotAnswer("Write a text first: a sentence or two that somebody said or wrote.")
     return text
 
 

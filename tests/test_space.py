@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import pytest
 import yaml
 from transformers import AutoTokenizer
 
+import app
 import chart
 import scores
 from dataset_builder.taxonomy import EMOTIONS, LABELS
@@ -133,6 +133,31 @@ def test_empty_and_endless_texts_are_refused_before_a_model_loads() -> None:
         scores.emotions("a", "a" * 20_001)
 
 
+def test_labels_are_bounded_in_length_and_in_all() -> None:
+    assert scores.read_labels("a" * 200) == ["a" * 200]
+    with pytest.raises(CannotAnswer, match="A label has up to 200 characters"):
+        scores.read_labels(f"joy, {'a' * 201}")
+    for given in ("a" * 140_000, "joy, " * 4_001, '"' * 20_001):
+        with pytest.raises(CannotAnswer, match="up to 20,000 characters"):
+            scores.read_labels(given)
+    assert scores.read_labels('a"b, "c" d, """') == ['a"b', "c d", '"']
+    assert scores.read_labels("joy\0, dread") == ["joy\0", "dread"]
+
+
+@pytest.mark.parametrize("show", [app.show_emotions, app.show_own_labels])
+def test_odd_input_of_visitors_and_programs_gets_a_message(show: Any) -> None:
+    for text, second in ((None, None), (None, "joy"), ("", None)):
+        assert "emo-message" in show(text, second)
+    for text, second in (("I am fine \ud83d", "joy"), ("I am fine", "joy \udc00")):
+        assert "half a character" in show(text, second)
+    assert "characters" in show("I am fine", "a" * 140_000)
+
+
+def test_null_is_an_empty_field(local: Path) -> None:
+    assert "emo-row" in app.show_emotions(TEXT, None)
+    assert "Write one label" in app.show_own_labels(TEXT, None)
+
+
 def test_what_is_cut_is_said(tiny_encoder: Path) -> None:
     left = AutoTokenizer.from_pretrained(tiny_encoder, truncation_side="left")
     right = AutoTokenizer.from_pretrained(tiny_encoder, truncation_side="right")
@@ -229,11 +254,8 @@ def test_the_card_names_models_and_versions_that_are_there() -> None:
     assert {name.rpartition("/")[2] for name in card["models"]} <= recipes
     assert len(card["short_description"]) <= 60, "the Hub refuses longer ones"
     assert f"gradio=={card['sdk_version']}" in (ROOT / "constraints.txt").read_text().splitlines()
-    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    lists = [groups["project"]["dependencies"], *groups["project"]["optional-dependencies"].values()]
-    ours = {wanted for wanteds in lists for wanted in wanteds}
     asked = [line for line in (SPACE / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
-    assert {line for line in asked if not line.startswith("safetensors")} <= ours
+    assert set(asked) <= set((ROOT / "constraints.txt").read_text().splitlines()), "the versions that are tested"
 
 
 # ---------------------------------------------------------------- a browser
@@ -300,6 +322,19 @@ def ask(screen: Any, tab: str, text: str, second: str = "") -> str:
     screen.click(f"#{tab}-ask")
     screen.wait_for_selector(f"#{tab}-found .emo:not([data-old])")
     return str(screen.inner_text(f"#{tab}-found"))
+
+
+@pytest.mark.end_to_end
+def test_the_page_keeps_no_files(address: str) -> None:
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.bin"\r\n\r\n'
+        + b"a" * 5000
+        + b"\r\n--x--\r\n"
+    )
+    head = {"Content-Type": "multipart/form-data; boundary=x"}
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(urllib.request.Request(f"{address}gradio_api/upload", body, head), timeout=30)
+    assert refused.value.code == 413
 
 
 @pytest.mark.end_to_end
