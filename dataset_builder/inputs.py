@@ -16,6 +16,8 @@ from typing import Annotated, Any, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
+from dataset_builder.escaping import printable
+
 
 class InputError(Exception):
     """Something outside the program is wrong: a file, a recipe, a server. The message says what and what to do."""
@@ -199,7 +201,7 @@ def run_command(main: Callable[[], int | None]) -> None:
     try:
         sys.exit(main() or 0)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from eval.sections import RECIPES, table
+from dataset_builder.escaping import table
+from eval.sections import RECIPES
 
 TEMPLATES = Path(__file__).with_name("templates")
 HUB = "https://huggingface.co"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from dataset_builder.escaping import cell, code, table
 from eval.benchmarks import BENCHMARKS, Benchmark
 from eval.measure import shown as with_interval
 from eval.notes import Result, about_labels, before, how_certain, how_measured, where_from
@@ -48,12 +49,6 @@ ZERO_SHOT = {
 def interval(metric: dict[str, float]) -> str:
     """`0.123 [0.110, 0.135]`, without the bracket where there is no interval."""
     return with_interval(metric, 3)
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def folded(title: str, content: str) -> str:
@@ -234,7 +229,7 @@ def corpus_section(results: dict[str, Result]) -> str:
         sizes = [f"{metrics.get(f'{config}_{split}_rows', 0):,.0f}" for split in ("train", "validation", "test")]
         what = "labels" if config in found["per_label"] else "descriptors"
         neutral = f"{metrics[f'{config}_neutral_share']:.1%}" if what == "labels" else ""
-        rows.append([f"`{config}`", *sizes, f"{metrics[f'{config}_{what}_per_text']:.2f} {what}", neutral])
+        rows.append([code(config), *sizes, f"{metrics[f'{config}_{what}_per_text']:.2f} {what}", neutral])
     titles = ["config", "train", "validation", "test", "a text", "with neutral"]
     # columns that say nothing are left out
     said = [number for number in range(len(titles)) if {row[number] for row in rows} - {"", "0"}]
@@ -242,16 +237,16 @@ def corpus_section(results: dict[str, Result]) -> str:
     parts = [table(titles, rows)]
     if labelled := found["per_label"]:
         labels = next(iter(labelled.values()))
-        counts = [[label, *(f"{labelled[config][label]:,}" for config in labelled)] for label in labels]
-        parts.append(folded("Rows per label", table(["label", *labelled], counts)))
-        what = f" on {found['narratives']} stories; teacher {found['teacher']}; labeler: {found['labeler']}"
+        counts = [[cell(label), *(f"{labelled[config][label]:,}" for config in labelled)] for label in labels]
+        parts.append(folded("Rows per label", table(["label", *map(cell, labelled)], counts)))
+        what = f" on {found['narratives']} stories; teacher {cell(found['teacher'])}; labeler: {cell(found['labeler'])}"
     else:
-        counts = [[f"`{source}`", f"{count:,}"] for source, count in found["sources"].items()]
+        counts = [[code(source), f"{count:,}"] for source, count in found["sources"].items()]
         parts.append(table(["source", "texts"], counts))
-        what = f"; teachers {found['teacher']}; describers: {found['describer']}"
+        what = f"; teachers {cell(found['teacher'])}; describers: {cell(found['describer'])}"
     parts.append(
-        f"Recipe `{found['recipe']}` (`{found['recipe_hash']}`){what}; prompts `{found['prompt_version']}`; seed "
-        f"{found['seeds'][0]}; corpus revision `{found['data_revision']}`."
+        f"Recipe {code(found['recipe'])} ({code(found['recipe_hash'])}){what}; prompts "
+        f"{code(found['prompt_version'])}; seed {found['seeds'][0]}; corpus revision {code(found['data_revision'])}."
     )
     return "\n\n".join(parts)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-GROUND = "taxonomy schema inputs provenance bridges figures text_hygiene statistics reading data_sets"
+GROUND = "taxonomy schema inputs provenance bridges figures text_hygiene escaping statistics reading data_sets"
 SHARED = {f"dataset_builder.{name}" for name in GROUND.split()}
 SHARED_WITH_EVAL = {f"dataset_builder.{name}" for name in ("domains.goemotions", "reading_texts", "known_files")}
 FOLDERS = ("dataset_builder", "train", "eval", "publish", "space")

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from dataset_builder import escaping
+
 
 def table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    """A Markdown table."""
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
+    """A Markdown table, with a line end behind it."""
+    return f"{escaping.table(head, rows)}\n"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from dataset_builder.escaping import cell, code
 from dataset_builder.quality.gates import Verdict
 from dataset_builder.quality.markdown import table
 from dataset_builder.quality.measure_corpora import read_reference
@@ -44,13 +45,13 @@ def page(
 ) -> str:
     """The whole page; `shown` are rows of each config, `plots` the names of the pictures."""
     metrics, configs = content["metrics"], list(content["rows"])
-    parts = [f"# {content['name']}\n", _origin(content)]
+    parts = [f"# {cell(content['name'])}\n", _origin(content)]
     if verdicts:
         parts += ["## Gates\n", gates_table(verdicts)]
     if "retried" in content:
         parts += work_page(content)
     splits = list(dict.fromkeys(split for counts in content["rows"].values() for split in counts))
-    rows = [(f"`{config}`", *(content["rows"][config].get(split, 0) for split in splits)) for config in configs]
+    rows = [(code(config), *(content["rows"][config].get(split, 0) for split in splits)) for config in configs]
     parts += ["## The corpus\n", table(("config", *splits), rows)]
     paper = [
         (f"`{name.partition('_')[2] if name.startswith('contextless_') else name}`", _value(metrics[name]), PAPER[key])
@@ -63,18 +64,18 @@ def page(
     parts += ["## Measures\n", _measures(content)]
     if content["per_label"]:
         counts = [(label, *(found[label] for found in content["per_label"].values())) for label in LABELS]
-        parts += ["## Labels\n", table(("label", *content["per_label"]), counts)]
+        parts += ["## Labels\n", table(("label", *map(cell, content["per_label"])), counts)]
     if plots:
         parts += ["## Plots\n", *(f"![{CAPTIONS[name]}]({content['name']}/{name}.png)\n" for name in plots)]
     for config, found in shown.items():
-        parts.append(f"## {len(found)} random rows of `{config}`, as they are\n")
+        parts.append(f"## {len(found)} random rows of {code(config)}, as they are\n")
         parts += [_row(row) for row in found]
     return "\n".join(parts).rstrip() + "\n"
 
 
 def gates_table(verdicts: Sequence[Verdict]) -> str:
     """The verdicts as a table."""
-    lines = [(f"`{v.config}`", v.measure, f"{v.value:.4g}", v.limits(), f"**{v.state}**") for v in verdicts]
+    lines = [(code(v.config), v.measure, f"{v.value:.4g}", v.limits(), f"**{v.state}**") for v in verdicts]
     return table(("config", "measure", "value", "gate", "verdict"), lines)
 
 
@@ -88,7 +89,7 @@ def card_section(content: dict[str, Any], config: str) -> str:
         if f"{config}_{name}" in metrics
     ]
     texts = int(metrics[f"{config}_distinct_2"].get("texts", 0)) if f"{config}_distinct_2" in metrics else 0
-    note = f"Of `{config}`; distinct n-grams and 4-grams of {texts:,} texts. " + (
+    note = f"Of {code(config)}; distinct n-grams and 4-grams of {texts:,} texts. " + (
         "GoEmotions' are of 10,000 texts: of fewer texts, 2-grams are more distinct and fewer 4-grams are shared.\n"
         if texts < 10_000
         else "GoEmotions' are of 10,000 texts too.\n"
@@ -98,14 +99,14 @@ def card_section(content: dict[str, Any], config: str) -> str:
 
 def _origin(content: dict[str, Any]) -> str:
     if "teacher" not in content:
-        return f"Corpus `{content['place']}`.\n"
+        return f"Corpus {code(content['place'])}.\n"
     start = ""
     if "sources" in content:
-        sources = ", ".join(f"{count} of {source}" for source, count in content["sources"].items())
+        sources = ", ".join(f"{count} of {cell(source)}" for source, count in content["sources"].items())
         start = f"{content['support']} stories ({sources}); "
     return (
-        f"{start}teacher `{content['teacher']}`; recipe `{content['recipe']}` ({content['recipe_hash']}), prompts "
-        f"{content['prompt_version']}, corpus {content['data_revision']}.\n"
+        f"{start}teacher {code(content['teacher'])}; recipe {code(content['recipe'])} ({content['recipe_hash']}), "
+        f"prompts {content['prompt_version']}, corpus {content['data_revision']}.\n"
     )
 
 
@@ -130,7 +131,7 @@ def _measures(content: dict[str, Any]) -> str:
         "`label_errors` are rows for which a classifier of embeddings (its accuracy: `label_errors_classifier`) is "
         "confident of another class; they compare corpora and are no count of errors.\n"
     )
-    return table(("measure", *(f"`{config}`" for config in configs), *BESIDE), lines) + "\n" + note
+    return table(("measure", *map(code, configs), *BESIDE), lines) + "\n" + note
 
 
 def _value(metric: dict[str, float]) -> str:
@@ -146,22 +147,22 @@ def _value(metric: dict[str, float]) -> str:
 
 def _row(row: dict[str, Any]) -> str:
     """One row as a list: what it says, then where it comes from."""
-    said = [f"- **{row['text']}**"]
+    said = [f"- **{cell(row['text'])}**"]
     if row.get("context"):
-        said.append(f"  - situation: {row['context']}")
+        said.append(f"  - situation: {cell(row['context'])}")
     if row.get("variant"):
-        original = f", of: {row.get('original_text')}" if row["variant"] == "rewritten" else ""
-        said.append(f"  - {row['variant']}{original}")
+        original = f", of: {cell(row.get('original_text'))}" if row["variant"] == "rewritten" else ""
+        said.append(f"  - {cell(row['variant'])}{original}")
     if row.get("labels"):
         scores = row.get("scores")
         given = [LABELS[label] + (f" {scores[label]:.2f}" if scores else "") for label in row["labels"]]
         said.append("  - labels: " + ", ".join(given))
     if row.get("descriptors"):
-        said.append("  - descriptors: " + ", ".join(f"{d['text']} {d['weight']:.2f}" for d in row["descriptors"]))
+        said.append("  - descriptors: " + ", ".join(f"{cell(d['text'])} {d['weight']:.2f}" for d in row["descriptors"]))
     source = [
-        str(row.get("character") or ""),
-        f"asked for {row['requested_emotion']}" if row.get("requested_emotion") else "",
+        cell(row.get("character") or ""),
+        f"asked for {cell(row['requested_emotion'])}" if row.get("requested_emotion") else "",
     ]
-    source.append(f"`{row['id']}`" if row.get("id") else "")
-    said.append(f"  - {', '.join(filter(None, source))}" + (f" ({row['source']})" if row.get("source") else ""))
+    source.append(code(row["id"]) if row.get("id") else "")
+    said.append(f"  - {', '.join(filter(None, source))}" + (f" ({cell(row['source'])})" if row.get("source") else ""))
     return "\n".join(said) + "\n"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dataset_builder.engine import MANIFEST, read_manifest, rows_of
+from dataset_builder.escaping import cell
 from dataset_builder.inputs import InputError
 from dataset_builder.publish import CORPUS
 from dataset_builder.quality.markdown import table
@@ -126,6 +127,6 @@ def work_page(content: dict[str, Any]) -> list[str]:
 def _counted(reasons: dict[str, int]) -> str:
     ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
     more = sum(count for _, count in ordered[MANY_REASONS:])
-    return ", ".join(f"{count} {reason}" for reason, count in ordered[:MANY_REASONS]) + (
+    return ", ".join(f"{count} {cell(reason)}" for reason, count in ordered[:MANY_REASONS]) + (
         f", {more} others" if more else ""
     )

@@ -13,6 +13,7 @@ from typing import Any
 import pydantic
 
 from dataset_builder.ask import PROMPTS
+from dataset_builder.escaping import flat
 from dataset_builder.quality.corpus import Corpus, open_corpus
 from dataset_builder.quality.deduplicate import ORIGINAL, REWRITTEN, Twins, benchmark_texts, utterance_of
 from dataset_builder.quality.validate import LONGEST_LABEL, MOST_LABELS, check_bounds, check_values
@@ -82,7 +83,8 @@ class Findings:
         self.counts[config, check] += 1
         shown = self.examples.setdefault((config, check), [])
         if len(shown) < EXAMPLES:
-            shown.append(example if len(example) <= 200 else f"{example[:197]}…")
+            example = flat(example if len(example) <= 200 else f"{example[:197]}…")
+            shown.append(example)
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -94,10 +96,10 @@ class Findings:
 
     def page(self) -> str:
         """For people."""
-        counted = ", ".join(f"{config} {sum(splits.values())}" for config, splits in self.rows.items())
+        counted = ", ".join(f"{flat(config)} {sum(splits.values())}" for config, splits in self.rows.items())
         lines = [f"rows: {counted}"]
         for (config, check), count in sorted(self.counts.items(), key=lambda item: (-item[1], item[0])):
-            lines.append(f"{config}: {count} × {check} (wanted: {CHECKS[check]})")
+            lines.append(f"{flat(config)}: {count} × {check} (wanted: {CHECKS[check]})")
             lines += [f"    {example}" for example in self.examples[config, check]]
         lines.append("NOT VALID" if self.counts else f"valid: all {len(CHECKS)} checks passed")
         return "\n".join(lines)

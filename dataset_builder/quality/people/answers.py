@@ -1,5 +1,6 @@
 """What annotators sent back, read strictly against the key of the sample."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from dataset_builder.quality.people.sample import FORMAT, NONE, Key
 from dataset_builder.reading import json_file
 
 SAME = "same"
+STUDIO = re.compile(r"studio-\w{1,40}")  # annotators of Label Studio, by their number there
 
 
 class Answer(Strict):
@@ -23,9 +25,9 @@ class Answer(Strict):
 
     picks: tuple[str, ...]
     revealed: Literal["no", "before", "after"] | None = None
-    seconds: float | None = Field(default=None, ge=0)
-    revealed_seconds: float | None = Field(default=None, ge=0)
-    first_seconds: float | None = Field(default=None, ge=0)
+    seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    revealed_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    first_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
 
 class AnswerFile(Strict):
@@ -33,7 +35,7 @@ class AnswerFile(Strict):
 
     format: Literal["emo-pillars-people/1"]
     sample: str
-    annotator: str = Field(min_length=1)
+    annotator: str = Field(min_length=1, max_length=100)
     answers: dict[str, Answer]
 
 
@@ -81,6 +83,11 @@ def _checked(key: Key, path: Path, content: Any) -> Answers:
         raise InputError(f"{path}: not an answer file: {describe(error)}") from None
     if file.sample != key.sample:
         raise InputError(f"{path}: answers to the sample {file.sample}; the key is of {key.sample}. Give its own key.")
+    if file.annotator not in key.annotators and not STUDIO.fullmatch(file.annotator):
+        raise InputError(
+            f"{path}: answers of {file.annotator!a}, who is none of the key's annotators: "
+            f"{', '.join(key.annotators)}. Give the file that a page of this sample exported."
+        )
     options = {task.id: {*task.options, NONE} for task in key.tasks} | {pair.id: {"1", "2", SAME} for pair in key.pairs}
     for item, answer in file.answers.items():
         if item not in options:

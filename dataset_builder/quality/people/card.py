@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from dataset_builder.escaping import cell, code
 from dataset_builder.quality.markdown import table
 
 PAPER: Final[dict[str, str]] = {
@@ -25,8 +26,9 @@ def section(content: Mapping[str, Any]) -> str:
     lines = [
         "## What people say\n",
         f"{_many(len(people), 'annotator')} gave {answers} answers to {content['support']} of {content['tasks']} rows "
-        f"of `{content['config']}` ({content['split']}) of {content['corpus']}, revision {content['data_revision']}; "
-        f"teacher `{content['teacher']}`. The rows are drawn by the teacher's strongest label, rare labels as often as "
+        f"of {code(content['config'])} ({cell(content['split'])}) of {cell(content['corpus'])}, revision "
+        f"{cell(content['data_revision'])}; teacher {code(content['teacher'])}. "
+        f"The rows are drawn by the teacher's strongest label, rare labels as often as "
         "common ones, neutral a tenth where there are so many. Seven options: the teacher's five strongest labels, one "
         "implausible label, none of these; several picks are allowed, and the situation is hidden until asked for. In "
         f"brackets: {content['intervals']}; none where there are fewer than five tasks, or all resamples are alike.\n",
@@ -55,7 +57,7 @@ def _people(people: list[dict[str, Any]]) -> list[str]:
     head = ("annotator", "answers", "missing", "strongest label picked", "none", "distractor", "median seconds")
     rows = [
         (
-            one["annotator"],
+            cell(one["annotator"]),
             one["answers"],
             one["missing"],
             *(f"{one[name]:.2f}" for name in ("strongest_picked", "none_share", "distractor_share")),
@@ -78,7 +80,7 @@ def _labels(labels: Mapping[str, Mapping[str, Any]]) -> list[str]:
     head = ("label", "tasks", "right where two agree", "picked where strongest", "picked where kept", "kappa")
     rows = [
         (
-            label,
+            cell(label),
             found["strongest"],
             _shown(found["accuracy_two_agree"]),
             _shown(found["strongest_picked"]),
