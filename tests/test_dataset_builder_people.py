@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -296,6 +297,7 @@ def test_krippendorff_s_alpha_is_the_library_s() -> None:
 
 
 def answer_file(key: Key, annotator: str, answers: dict[str, Any]) -> dict[str, Any]:
+    annotator = dict(zip("abc", key.annotators, strict=False)).get(annotator, annotator)
     return {"format": key.format, "sample": key.sample, "annotator": annotator, "answers": answers}
 
 
@@ -442,7 +444,7 @@ def test_bad_answers_name_the_file(key: Key, tmp_path: Path, content: Any, says:
 
 def test_the_same_annotator_twice_names_both_files(key: Key, tmp_path: Path) -> None:
     files = [write(tmp_path / name, simulate(key, "a", 1, 0, 0, 0)) for name in ("first.json", "second.json")]
-    with pytest.raises(InputError, match=r"first.json and .*second.json: both are answers of 'a'"):
+    with pytest.raises(InputError, match=r"first.json and .*second.json: both are answers of 'annotator-1'"):
         read_answers(key, files)
 
 
@@ -613,7 +615,8 @@ def test_earlier_answers_come_back(browser: Any, small: tuple[Key, Path], tmp_pa
     earlier = answer_file(key, "annotator-2", {task.id: {"picks": [task.options[0]], "revealed": "no", "seconds": 2}})
     screen, said = opened(browser, pages / "annotator-2.html")
     screen.set_input_files("#file", write(tmp_path / "mine.json", earlier))
-    screen.wait_for_function("document.getElementById('where').textContent.startsWith('1 of')")
+    # Asked from outside, since the page lets nothing be evaluated.
+    screen.locator("#where", has_text=re.compile("^1 of")).wait_for()
     screen.set_input_files("#file", write(tmp_path / "other.json", earlier | {"annotator": "annotator-1"}))
     screen.wait_for_selector("#warning:not([hidden])")
     assert "another annotator" in screen.inner_text("#warning")

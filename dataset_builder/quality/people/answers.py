@@ -83,17 +83,17 @@ def _checked(key: Key, path: Path, content: Any) -> Answers:
         raise InputError(f"{path}: not an answer file: {describe(error)}") from None
     if file.sample != key.sample:
         raise InputError(f"{path}: answers to the sample {file.sample}; the key is of {key.sample}. Give its own key.")
-    if file.annotator not in key.annotators and not STUDIO.fullmatch(file.annotator):
-        raise InputError(
-            f"{path}: answers of {file.annotator!a}, who is none of the key's annotators: "
-            f"{', '.join(key.annotators)}. Give the file that a page of this sample exported."
-        )
     options = {task.id: {*task.options, NONE} for task in key.tasks} | {pair.id: {"1", "2", SAME} for pair in key.pairs}
     for item, answer in file.answers.items():
         if item not in options:
             raise InputError(f"{path}: answers '{item}', which is not in the sample.")
         if wrong := sorted(set(answer.picks) - options[item]):
             raise InputError(f"{path}: '{item}' has the pick '{wrong[0]}', which was not offered.")
+    if file.annotator not in key.annotators and not STUDIO.fullmatch(file.annotator):
+        raise InputError(
+            f"{path}: answers of {file.annotator!a}, who is none of the key's annotators: "
+            f"{', '.join(key.annotators)}. Give the file that a page of this sample exported."
+        )
     given = {item: answer for item, answer in file.answers.items() if answer.picks}
     pairs = {pair.id for pair in key.pairs}
     return Answers(
