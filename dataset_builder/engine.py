@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from datatrove.executor import LocalPipelineExecutor, RayPipelineExecutor, SlurmPipelineExecutor
-from loguru import logger
 
 from dataset_builder.flow import JOURNAL, Flow, rows_in
 from dataset_builder.inputs import InputError
@@ -29,7 +28,6 @@ from dataset_builder.shards import read_json, read_lines, shard_path, to_line, w
 from dataset_builder.stages import STAGES
 from dataset_builder.teachers import forget_teachers
 
-logger.disable("datatrove")  # its INFO lines would bury the progress bars; here, so that workers obey too
 ROOT = Path(__file__).resolve().parent.parent
 HERE = f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
 REJECTS = "rejects"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from datatrove.pipeline.base import PipelineStep
+from loguru import logger
 
 from dataset_builder.ask import Ask, UnitRejected, stable_hash
 from dataset_builder.processes import available_cores, end_with
@@ -28,6 +29,7 @@ from dataset_builder.teachers import Teacher, load_teacher
 from dataset_builder.unanswered import SICK_AFTER as SICK_AFTER
 from dataset_builder.unanswered import HeldBack, Unanswered, Unit
 
+logger.disable("datatrove")  # workers import this module: their lines and tracebacks would bury what we say
 JOURNAL = "journal"
 
 

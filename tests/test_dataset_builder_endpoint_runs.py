@@ -1,6 +1,8 @@
 """Runs against servers as they are: what a server or a recipe does wrong ends a run early, and nothing is lost."""
 
+import contextlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,9 @@ from dataset_builder.build import build
 from dataset_builder.engine import read_manifest
 from dataset_builder.inputs import InputError
 from dataset_builder.quality.measure_labelers import label, label_file
-from dataset_builder.recipe import BuildRecipe
+from dataset_builder.recipe import BuildRecipe, Executor
+from dataset_builder.texts.write import asked_for, write
+from dataset_builder.texts.writing_recipe import WritingRecipe
 from tests.conftest import Command
 from tests.loopback_teacher import (
     LoopbackTeacher,
@@ -341,3 +345,29 @@ def test_a_file_without_texts(tmp_path: Path) -> None:
     (tmp_path / "none.jsonl").write_text("")
     with pytest.raises(InputError, match=r"none\.jsonl: no text"):
         label_file(tmp_path / "none.jsonl", build_recipe("http://127.0.0.1:9/v1"), tmp_path / "out")
+
+
+@pytest.mark.end_to_end
+def test_workers_end_with_the_same_line(teacher: LoopbackTeacher, tmp_path: Path, command: Command) -> None:
+    teacher.spoil = failing(422, "Extra inputs are not permitted: seed")
+    executor = Executor(shards=2, workers=2)
+    recipe = written(build_recipe(teacher.url).model_copy(update={"executor": executor}), tmp_path)
+    asked = ("-m", "dataset_builder", "build", "--recipe", recipe, "--work-dir", tmp_path / "work")
+    refused = command(*asked, environment=dict(os.environ))
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr
+    assert "leave_out: [seed]" in refused.stderr.splitlines()[-1]
+    assert done_units(tmp_path / "work") == 0
+    teacher.spoil = None
+    assert command(*asked, environment=dict(os.environ)).returncode == 0
+
+
+def test_texts_are_written_once_the_recipe_is_mended(teacher: LoopbackTeacher, tmp_path: Path) -> None:
+    teacher.spoil = without("seed", 422, "Extra inputs are not permitted: seed")
+    options: dict[str, Any] = {"name": "w", "words": ("joy", "fear", "pride"), "each": 2}
+    with pytest.raises(InputError, match="not permitted: seed"):
+        write(WritingRecipe(teacher=build_recipe(teacher.url).teacher, **options), tmp_path)
+    mended = build_recipe(teacher.url, leave_out=["seed"]).teacher
+    with contextlib.suppress(InputError):  # what a scripted teacher writes for a word may all be rejected
+        write(WritingRecipe(teacher=mended, **options), tmp_path)
+    assert read_manifest(tmp_path / "writing")["units"] == len(asked_for(WritingRecipe(teacher=mended, **options)))
