@@ -58,8 +58,8 @@ class DataSet:
         }
 
 
-def read_data_set(where: str, config: str, revision: str | None = None) -> DataSet:
-    """All splits of a config of a folder or Hub data set.
+def read_data_set(where: str, config: str | None, revision: str | None = None) -> DataSet:
+    """All splits of a config of a folder or Hub data set; without a name, of its default config.
 
     Raises:
         InputError: nothing there that loads; the file at fault is named where one is.
@@ -81,10 +81,10 @@ def read_data_set(where: str, config: str, revision: str | None = None) -> DataS
         for found in map(_COMMIT.search, paths)
         if found
     ]
-    return DataSet(where, config, splits, named[0] if named else str(builder.hash or "unknown"), {})
+    return DataSet(where, builder.config.name, splits, named[0] if named else str(builder.hash or "unknown"), {})
 
 
-def _from_folder(folder: Path, where: str, config: str) -> DataSet:
+def _from_folder(folder: Path, where: str, config: str | None) -> DataSet:
     try:
         found = load_dataset_builder(where, config).config.data_files or {}
     except Exception as error:
@@ -101,15 +101,15 @@ def _from_folder(folder: Path, where: str, config: str) -> DataSet:
     except Exception as error:
         _check_parquet(paths, whole=True)
         raise InputError(_does_not_load(where, config, error)) from None
-    return DataSet(where, config, splits, _revision(folder, files) or content, files)
+    return DataSet(where, builder.config.name, splits, _revision(folder, files) or content, files)
 
 
-def _does_not_load(where: str, config: str, error: BaseException) -> str:
+def _does_not_load(where: str, config: str | None, error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return (
-        f"data set '{where}', config '{config}': does not load ({first_line(error)}). Build one with `make demo`, or "
-        "give a folder or Hub id with --data; for the Hub's, check the network and HF_ENDPOINT."
+        f"data set '{where}', config '{config or 'default'}': does not load ({first_line(error)}). Build one "
+        "with `make demo`, or give a folder or Hub id with --data; for the Hub's, check the network and HF_ENDPOINT."
     )
 
 

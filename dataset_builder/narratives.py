@@ -108,11 +108,11 @@ def _name(path: Path) -> str:
 
 
 def _hub(name: str, revision: str | None) -> Iterator[Narrative]:
-    from datasets import load_dataset
+    from dataset_builder.data_sets import read_data_set
 
     try:
-        rows = load_dataset(name, split="train", revision=revision)
-    except Exception as error:  # of datasets, pyarrow, huggingface_hub or fsspec: they have no base in common
+        rows = read_data_set(name, None, revision).rows("train")
+    except InputError as error:
         raise InputError(
             f"narratives '{name}': neither 'tales', nor a .jsonl[.gz] file or folder, nor a data set that loads "
             f"({first_line(error)})."

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import shutil
@@ -12,23 +13,40 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path("eval/results")
+WRITTEN = (RESULTS.as_posix(), "model_cards", "README.md")
 
 
 def provenance() -> dict[str, Any]:
-    """Commit, command, library versions and hardware of this run."""
-    git = shutil.which("git")
-    asked = [git, "rev-parse", "HEAD"] if git else ["true"]
-    commit = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+    """Commit, command, library versions and hardware of this run.
+
+    `dirty` says that tracked files differ from the commit; what measuring writes, results and cards, does not count.
+    """
+    commit = _git("rev-parse", "HEAD")
+    left_out = [f":(top,exclude){path}" for path in WRITTEN]
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", *left_out)
     path = Path(sys.argv[0]).with_suffix("")
     path = path.parent if path.name == "__main__" else path
     module = ".".join(path.relative_to(Path.cwd()).parts) if path.is_relative_to(Path.cwd()) else path.name
     libraries = ("datasets", "torch", "transformers")
     return {
         "commit": commit or "unknown",
+        "dirty": bool(changed),
         "command": " ".join(["python -m", module, *map(without_place, sys.argv[1:])]),
         "libraries": {name: importlib.metadata.version(name) for name in libraries},
         "hardware": f"{platform.machine()}, {os.cpu_count()} CPU cores",
     }
+
+
+def _git(*asked: str) -> str:
+    """What git says; nothing without git or a repository."""
+    git = shutil.which("git")
+    done = subprocess.run([git, *asked], capture_output=True, text=True, check=False) if git else None
+    return done.stdout.strip() if done else ""
+
+
+def cores() -> int:
+    """The CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def digest_of(path: Path) -> str:
@@ -49,10 +67,24 @@ def without_place(argument: str) -> str:
 
 
 def write_result(content: dict[str, Any], out: Path, name: str, benchmark: str) -> Path:
-    """Write `<out>/<name>/<benchmark>.json`, whole or not at all."""
+    """Write `<out>/<name>/<benchmark>.json`, whole or not at all; what is undefined, NaN or infinite, is left out."""
     path = out / name / f"{benchmark}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    temporary.write_text(json.dumps(_defined(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
     temporary.replace(path)
     return path
+
+
+def _defined(content: Any) -> Any:
+    """Content without numbers that JSON cannot hold, and without metrics whose value is one; None in lists."""
+    if isinstance(content, dict):
+        return {name: _defined(value) for name, value in content.items() if not _undefined(value)}
+    if isinstance(content, list | tuple):
+        return [None if _undefined(value) else _defined(value) for value in content]
+    return content
+
+
+def _undefined(value: Any) -> bool:
+    value = value.get("value") if isinstance(value, dict) else value
+    return isinstance(value, float) and not math.isfinite(value)

@@ -76,12 +76,12 @@ def _open_own(path: Path, mode: str) -> IO[bytes]:
 
 def to_line(value: Any) -> bytes:
     """A value as one line of JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write a small JSON file for people and programs, whole or not at all."""
-    write_whole(path, json.dumps(value, ensure_ascii=False, indent=2).encode() + b"\n")
+    write_whole(path, json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2).encode() + b"\n")
 
 
 def read_json(path: Path) -> Any:

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from dataset_builder.escaping import table
+from dataset_builder.inputs import read_yaml
+from eval.notes import Result
 from eval.sections import RECIPES
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -104,15 +104,18 @@ CITATION = """```bibtex
 This project implements both papers independently; its authors had no part in it."""  # noqa: E501
 
 
-def read_recipe(name: str) -> dict[str, Any]:
-    """A published model's recipe, as it is written."""
-    recipe: dict[str, Any] = yaml.safe_load((RECIPES / f"{name}.yaml").read_text(encoding="utf-8"))
-    return recipe
+def recorded_recipe(results: dict[str, Result]) -> dict[str, Any] | None:
+    """The recipe of the training that some results are of, with every default; None where none of them has it."""
+    return next((found["recipe"] for found in results.values() if found.get("recipe")), None)
 
 
-def about_section(name: str) -> str:
-    """All of it, for a published model that has a recipe."""
-    recipe = read_recipe(name)
+def about_section(name: str, recorded: dict[str, Any] | None = None) -> str:
+    """All of it, for a published model that has a recipe.
+
+    Args:
+        recorded: the recipe in the training's record; else its file is read, which leaves defaults out.
+    """
+    recipe = recorded or read_yaml(RECIPES / f"{name}.yaml")
     parts = []
     if "config" in recipe:  # a classifier
         parts.append((TEMPLATES / "classifier.md").read_text(encoding="utf-8").strip().replace("MODEL", name))
@@ -137,7 +140,7 @@ def how_made(recipe: dict[str, Any]) -> str:
         )
         if recipe.get(key)
     ]
-    average, others, frozen = recipe.get("ema_decay"), recipe.get("averaged_with", {}), recipe.get("frozen_layers")
+    average, others, frozen = recipe.get("ema_decay"), recipe.get("averaged_with") or {}, recipe.get("frozen_layers")
     shares = [f"{share:g} of `{Path(folder).name}`'s" for folder, share in others.items()]
     if share := recipe.get("base_share"):
         shares.insert(0, f"{share:g} of the untrained encoder's")
@@ -147,14 +150,15 @@ def how_made(recipe: dict[str, Any]) -> str:
         "start": "; ".join(started),
         "left as it was": f"the embeddings and the lowest {frozen} layers" if frozen else "",
         "targets": {"soft": "soft, from 0 to 1", "hard": "hard, 0 or 1"}.get(recipe.get("targets", ""), ""),
-        "loss": LOSSES[recipe.get("loss", "bce")],
-        "steps": f"{recipe['epochs']} epoch{'s'[: recipe['epochs'] - 1]} of batches of {recipe['batch_size']}",
+        "loss": LOSSES[recipe.get("loss", "bce" if "config" in recipe else "sigmoid")],
+        "steps": f"{recipe['epochs']} epoch{'s'[: recipe['epochs'] - 1]}"
+        + (f" of batches of {recipe['batch_size']}" if "batch_size" in recipe else ""),
         "learning rate": f"{recipe['learning_rate']:g}",
         "weights kept": (f"a moving average ({average})" if average else "the last ones")
         + "".join(f", and {share}" for share in shares),
         "labels": "through a linear map of their own, fitted afterwards" if recipe.get("projection") else "",
-        "longest input": f"{recipe['max_length']} tokens",
-        "seed": str(recipe["seed"]),
+        "longest input": f"{recipe['max_length']} tokens" if "max_length" in recipe else "",
+        "seed": str(recipe.get("seed", "")),
     }
     return (
         f"{table(['', ''], [[key, value] for key, value in rows.items() if value])}\n\n"

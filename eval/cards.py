@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dataset_builder.inputs import InputError, run_command
 from dataset_builder.provenance import RESULTS
-from eval.about import about_section
+from eval.about import about_section, recorded_recipe
 from eval.metadata import model_index
 from eval.notes import Result
 from eval.plots import draw, is_fresh
@@ -61,7 +61,7 @@ def render(results: dict[str, dict[str, Result]], folder: Path) -> dict[Path, st
             rendered[path] = fill(text, corpus_section(found), path)
             continue
         text = fill(text, model_index(path.stem, found), path, *FRONT)
-        text = fill(text, about_section(path.stem), path, *ABOUT)
+        text = fill(text, about_section(path.stem, recorded_recipe(found)), path, *ABOUT)
         rendered[path] = fill(text, model_section(path.stem, found, read_ablations(folder, path.stem)), path)
     return rendered
 

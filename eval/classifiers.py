@@ -33,6 +33,7 @@ def result(models: Sequence[Model], benchmark: Benchmark, rows: Rows, scores: Se
         "model_revision": model.revision,
         "trained_on": {key: model.record.get(key) for key in ("dataset", "dataset_revision", "train_rows", "steps")},
         "recipe_hash": model.record.get("recipe_hash", "unknown"),
+        "recipe": model.record.get("recipe"),
         **provenance(),
     }
 

@@ -70,7 +70,7 @@ def load_encoder(place: str) -> Encoder:
             f"model '{place}': no such folder, and not a Hub id (namespace/name). Train one or check --model."
         )
     try:
-        model = SentenceTransformer(str(path) if is_local else place)
+        model = SentenceTransformer(str(path) if is_local else place, trust_remote_code=False)
     except (OSError, ValueError, HfHubHTTPError, SafetensorError) as error:
         raise InputError(f"model '{place}': does not load ({first_line(error)}).") from None
     record = training_record(str(path) if is_local else place, is_local)

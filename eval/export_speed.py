@@ -32,6 +32,7 @@ from eval.timing import (
     SINGLE,
     Batch,
     about,
+    add_threads,
     at_least_one,
     batches,
     in_turn,
@@ -185,8 +186,10 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=1024, help="how many test texts are timed; F1 is always of all")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each")
     parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
+    add_threads(parser)
     args = parser.parse_args()
-    at_least_one(args, "texts", "rounds")
+    at_least_one(args, "texts", "rounds", "threads")
+    torch.set_num_threads(args.threads)
     if not args.model.is_dir():
         raise InputError(f"model folder '{args.model}': no such folder. Train a model and export it first.")
     model = load_model(str(args.model))

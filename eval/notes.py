@@ -60,6 +60,13 @@ def how_certain(result: Result) -> str:
     return f"Brackets are {result['intervals']}; {said}" if "intervals" in result else said[:1].upper() + said[1:]
 
 
+def commit_of(result: Result) -> str:
+    """The commit that a result was measured at, and whether the code had changed since."""
+    return f"commit `{result['commit'][:12]}`" + (
+        " with changes that were not committed" if result.get("dirty") else ""
+    )
+
+
 def where_from(result: Result) -> str:
     """Seeds, thresholds, training data, weights, recipe, commit, hardware."""
     trained = result["trained_on"]
@@ -67,6 +74,6 @@ def where_from(result: Result) -> str:
     return (
         f"{how_certain(result)}.{weights} Thresholds: {result['threshold_source']}. Trained for {trained['steps']} "
         f"steps on {trained['train_rows']} rows of corpus revision `{trained['dataset_revision']}`; weights "
-        f"`{result['model_revision']}`; recipe `{result['recipe_hash']}`; measured at commit "
-        f"`{result['commit'][:12]}` on {result['hardware']}."
+        f"`{result['model_revision']}`; recipe `{result['recipe_hash']}`; measured at "
+        f"{commit_of(result)} on {result['hardware']}."
     )

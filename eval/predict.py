@@ -44,7 +44,7 @@ def load_model(place: str) -> Model:
             f"model '{place}': no such folder, and not a Hub id (namespace/name). Train one or check --model."
         )
     try:
-        classify = pipeline("text-classification", model=place, top_k=None, truncation=True)
+        classify = pipeline("text-classification", model=place, top_k=None, truncation=True, trust_remote_code=False)
     except (OSError, ValueError, HfHubHTTPError, SafetensorError) as error:
         raise InputError(f"model '{place}': does not load ({first_line(error)}).") from None
     config = classify.model.config

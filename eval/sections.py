@@ -6,7 +6,7 @@ from pathlib import Path
 from dataset_builder.escaping import cell, code, table
 from eval.benchmarks import BENCHMARKS, Benchmark
 from eval.measure import shown as with_interval
-from eval.notes import Result, about_labels, before, how_certain, how_measured, where_from
+from eval.notes import Result, about_labels, before, commit_of, how_certain, how_measured, where_from
 from eval.plots import names as plot_names
 from eval.reported import REPORTED
 
@@ -188,7 +188,7 @@ def zero_shot_section(results: dict[str, Result]) -> str:
         f"{how_certain(about)}. Decided by: {decided}. Trained for "
         f"{trained['steps']} steps on {trained['train_rows']} texts of corpus revision "
         f"`{trained['dataset_revision']}`; weights `{about['model_revision']}`; recipe `{about['recipe_hash']}`; "
-        f"measured at commit `{about['commit'][:12]}` on {about['hardware']}."
+        f"measured at {commit_of(about)} on {about['hardware']}."
     )
     if "ablations" in results:
         parts.append(

@@ -35,6 +35,7 @@ from eval.timing import (
     SHARE,
     SINGLE,
     about,
+    add_threads,
     at_least_one,
     batches,
     in_turn,
@@ -210,8 +211,10 @@ def main() -> None:
     parser.add_argument("--nli-texts", type=int, default=4, help="how many an NLI classifier reads, 28 times each")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each")
     parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
+    add_threads(parser)
     args = parser.parse_args()
-    at_least_one(args, "limit", "nli_texts", "rounds")
+    at_least_one(args, "limit", "nli_texts", "rounds", "threads")
+    torch.set_num_threads(args.threads)
     rows = find("goemotions").load(args.data, "contextless")
     texts, threads = rows.texts[: args.limit], torch.get_num_threads()
     found, revisions, tokenizer = ours(args.model, texts)

@@ -52,7 +52,9 @@ def in_pytorch(folder: Path, threads: int) -> tuple[Callable[[Any], Any], Callab
     from transformers import AutoModelForSequenceClassification
 
     torch.set_num_threads(threads)
-    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    model = AutoModelForSequenceClassification.from_pretrained(
+        folder, dtype=torch.float32, trust_remote_code=False
+    ).eval()
 
     def run(batch: dict[str, Any]) -> Any:
         with torch.inference_mode():

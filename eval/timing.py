@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from dataset_builder.inputs import InputError
-from dataset_builder.provenance import provenance
+from dataset_builder.provenance import cores, provenance
 
 SINGLE, BATCH = 1, 32
 SHARE = 4  # of the texts of batches, every fourth is also run alone
@@ -49,6 +49,11 @@ def seconds_of(run: Callable[[T], Any], data: Sequence[T]) -> list[float]:
         run(batch)
         spent.append(time.perf_counter() - started)
     return spent
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Give a command line the number of threads that every contender has alike."""
+    parser.add_argument("--threads", type=int, default=cores(), help="of every model alike; default: all cores")
 
 
 def at_least_one(args: argparse.Namespace, *names: str) -> None:

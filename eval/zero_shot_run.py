@@ -136,6 +136,7 @@ def result(task: Task, benchmark: str, models: Sequence[Encoder], beside: Encode
         "protocol": f"zero-shot; {task.protocol}",
         "trained_on": {key: model.record.get(key) for key in ("dataset", "dataset_revision", "train_rows", "steps")},
         "recipe_hash": model.record.get("recipe_hash", "unknown"),
+        "recipe": model.record.get("recipe"),
     }
     if beside:
         other = {"name": beside.name, "model_revision": beside.revision}

@@ -24,7 +24,7 @@ from dataset_builder.taxonomy import LABELS
 from eval.benchmarks import find
 from eval.encoder import BATCH, Encoder, embed_labels, embed_texts, load_encoder
 from eval.stand_ins import HYPOTHESIS, ROBERTA_BASE, StandIn, build
-from eval.timing import about, at_least_one, processor_seconds, ratio, share_of_others, warn_of_company
+from eval.timing import about, add_threads, at_least_one, processor_seconds, ratio, share_of_others, warn_of_company
 
 NAME = "zero-shot-speed"
 
@@ -88,8 +88,10 @@ def main() -> None:
     parser.add_argument("--nli-texts", type=int, default=8, help="for the NLI classifier, in every turn")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each")
     parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
+    add_threads(parser)
     args = parser.parse_args()
-    at_least_one(args, "texts", "nli_texts", "rounds")
+    at_least_one(args, "texts", "nli_texts", "rounds", "threads")
+    torch.set_num_threads(args.threads)
     encoder = load_encoder(args.model)
     encoder.model.to("cpu")
     rows = find("goemotions").load(args.data, "contextless")

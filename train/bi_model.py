@@ -155,7 +155,7 @@ def save_encoder(
         files |= _router(projection, output_dir / ROUTER)
     for name, content in files.items():
         (output_dir / name).parent.mkdir(parents=True, exist_ok=True)
-        (output_dir / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        (output_dir / name).write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _router(projection: torch.Tensor, folder: Path) -> dict[str, Any]:

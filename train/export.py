@@ -92,7 +92,7 @@ def export(folder: Path, out: Path | None = None) -> dict[str, Any]:
     part.mkdir(parents=True)
     try:
         record = _write(model, tokenizer, part) | _about(folder)
-        (part / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        (part / RECORD).write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         target.mkdir(exist_ok=True)
         for name in (FP32, INT8, RECORD):
             (part / name).replace(target / name)

@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 
 from dataset_builder.inputs import InputError, first_line
+from dataset_builder.provenance import cores
 from train.bi_recipe import BiEncoderRecipe
 from train.recipe import ClassifierRecipe
 
@@ -48,9 +49,8 @@ def take_cores() -> int:
     core. What the user exported, or told the launcher, stands.
     """
     if not _set_by_user():
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         processes = next((int(os.environ[name]) for name in LOCAL_PROCESSES if name in os.environ), 1)
-        torch.set_num_threads(max(1, cores // processes))
+        torch.set_num_threads(max(1, cores() // processes))
     return int(torch.get_num_threads())
 
 

@@ -6,6 +6,7 @@ one run on one machine; writes eval/results/system/trainer-speed.json.
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -15,8 +16,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from dataset_builder.inputs import InputError, read_recipe, run_command
-from dataset_builder.provenance import RESULTS, provenance, write_result
+from dataset_builder.provenance import RESULTS, cores, provenance, write_result
 from train.recipe import ClassifierRecipe
 
 RECIPE = "train/recipes/emo-pillars-contextless-minilm-goemotions.yaml"
@@ -24,18 +27,25 @@ LOOPS = ("ours", "trainer", "trainer-grouped")  # the last has the library's own
 WARM_UP = 5  # steps of the library's loop before its clock starts; ours has none
 
 
-def measure(recipe_path: str, data: str, steps: int, rounds: int) -> dict[str, Any]:
-    """Medians of several turns of each loop, each turn in a process of its own."""
+def measure(recipe_path: str, data: str, steps: int, rounds: int, threads: int) -> dict[str, Any]:
+    """Medians of several turns of each loop, each turn in a process of its own with so many threads."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     turns: dict[str, list[dict[str, float]]] = {loop: [] for loop in LOOPS}
     for _ in range(rounds):
         for loop, found in turns.items():
             asked = [sys.executable, "-m", "train.speed", "--recipe", recipe_path, "--data", data]
             done = subprocess.run(
-                [*asked, "--steps", str(steps), "--turn", loop], check=False, stdout=subprocess.PIPE, text=True
+                [*asked, "--steps", str(steps), "--turn", loop],
+                check=False,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=environment,
             )
             if done.returncode:
                 raise InputError(f"the turn of '{loop}' failed with exit code {done.returncode}; its message is above.")
             found.append(json.loads(done.stdout.splitlines()[-1]))
+            if found[-1].pop("threads") != threads:
+                raise InputError(f"the turn of '{loop}' did not have {threads} threads. Measure again.")
             print(f"{loop}: {found[-1]}", file=sys.stderr)
     speed, memory = (
         {loop: statistics.median(turn[what] for turn in found) for loop, found in turns.items()}
@@ -56,6 +66,7 @@ def measure(recipe_path: str, data: str, steps: int, rounds: int) -> dict[str, A
         "support": steps * recipe.batch_size,
         "steps": steps,
         "rounds": rounds,
+        "threads": threads,
         "batch_size": recipe.batch_size,
         "precision": recipe.mixed_precision,
         "seeds": [recipe.seed],
@@ -73,7 +84,8 @@ def turn(loop: str, recipe: ClassifierRecipe, data: str, steps: int) -> dict[str
         else:
             speed = _trainer(recipe, data, Path(folder), steps, grouped=loop == "trainer-grouped")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # KiB on Linux
-    return {"samples_per_second": round(speed, 2), "peak_memory_gib": round(peak, 3)}
+    about = {"samples_per_second": round(speed, 2), "peak_memory_gib": round(peak, 3)}
+    return about | {"threads": torch.get_num_threads()}
 
 
 def _trainer(recipe: ClassifierRecipe, data: str, folder: Path, steps: int, *, grouped: bool) -> float:
@@ -119,19 +131,22 @@ def main() -> None:
     parser.add_argument("--recipe", default=RECIPE, help=f"default: {RECIPE}")
     parser.add_argument("--data", required=True, help="a prepared data set, folder or Hub id")
     parser.add_argument("--steps", type=int, default=60, help="updates in a turn (default: 60)")
+    parser.add_argument("--threads", type=int, default=cores(), help="of both loops; default: all cores")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each loop (default: 3)")
     parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
     parser.add_argument("--turn", choices=LOOPS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.steps <= WARM_UP:
         raise InputError(f"--steps {args.steps}: give more than {WARM_UP}; so many warm the library's loop up.")
+    if args.threads < 1:
+        raise InputError(f"--threads {args.threads}: give 1 or more.")
     if args.turn:
         # The loops are compared by their steps: no ingredient of ours that costs or saves any.
         plain = {"ema_decay": None, "fit_head": False, "loss": "bce", "pooling_layer": False}
         recipe = read_recipe(args.recipe, ClassifierRecipe).model_copy(update=plain)
         print(json.dumps(turn(args.turn, recipe, args.data, args.steps)))
         return
-    content = measure(args.recipe, args.data, args.steps, args.rounds)
+    content = measure(args.recipe, args.data, args.steps, args.rounds, args.threads)
     path = write_result(content, args.out, "system", "trainer-speed")
     ratio, memory = (content["metrics"][name]["value"] for name in ("ratio", "memory_ratio"))
     print(f"{path}: {ratio} times transformers.Trainer's samples a second, in {memory} of its memory")

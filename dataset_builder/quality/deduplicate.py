@@ -182,13 +182,12 @@ def benchmark_texts(place: str | Path) -> Iterator[tuple[str, str]]:
 
 
 def _from_hub(place: str) -> Iterator[tuple[str, str]]:
-    from datasets import load_dataset
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from dataset_builder.data_sets import read_data_set
 
     name, _, config = place.partition(":")
     try:
-        rows = load_dataset(name, config or None, split="test")
-    except (HFValidationError, HfHubHTTPError, OSError, ValueError) as error:
+        rows = read_data_set(name, config or None).rows("test")
+    except InputError as error:
         raise InputError(f"'{place}': no such file, and no data set of the Hub with a test split ({error}).") from None
     if "text" not in rows.column_names:
         raise InputError(f"'{place}': no column 'text' among {', '.join(rows.column_names)}.")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dataset_builder.inputs import InputError, first_line, wheel_path
+from dataset_builder.provenance import digest_of
 from dataset_builder.recipe import Similarity
 
 STATIC_SIZE = 256
@@ -37,15 +38,20 @@ def default_encoder() -> "Encoder":
 
 
 class Encoder:
-    """Embeds texts with unit length."""
+    """Embeds texts with unit length. `revision` tells its weights: the Hub's commit, or a hash of a package's file."""
 
     def __init__(self, model: str, folder: Path | None) -> None:
         from sentence_transformers import SentenceTransformer
 
         try:
-            self._model = SentenceTransformer(str(folder) if folder else model, device="cpu")
+            self._model = SentenceTransformer(str(folder) if folder else model, device="cpu", trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise InputError(f"encoder '{model}': does not load ({first_line(error)}).") from None
+        weights = folder / "model.safetensors" if folder else None
+        if weights and weights.exists():
+            self.revision = digest_of(weights)[:16]
+        else:
+            self.revision = str(getattr(self._model[0].auto_model.config, "_commit_hash", None))
 
     def __call__(self, texts: list[str]) -> np.ndarray:
         """Embeddings (texts, size), rows of length 1."""

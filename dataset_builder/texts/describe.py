@@ -319,7 +319,8 @@ def _similarities(recipe: TextsRecipe, work_dir: Path) -> Speak:
         return load_encoder(name, wheel)([recipe.cues.label.replace("{word}", word) for word in recipe.words])
 
     def similar(lines: list[str]) -> np.ndarray:
-        return np.asarray(embed(lines, name, load_encoder(name, wheel), work_dir / EMBEDDED) @ words().T)
+        encoder = load_encoder(name, wheel)
+        return np.asarray(embed(lines, f"{name}@{encoder.revision}", encoder, work_dir / EMBEDDED) @ words().T)
 
     return similar
 
