@@ -39,6 +39,7 @@ def load_model(config: EmbeddedTeacher) -> tuple[Any, Any]:
         if gguf
         else {"pretrained_model_name_or_path": config.model, "revision": config.revision}
     )
+    source["trust_remote_code"] = False
     try:
         tokenizer = AutoTokenizer.from_pretrained(**source)
         model = (
