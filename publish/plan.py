@@ -155,9 +155,9 @@ def _models(plan: Plan, namespace: str, places: Places) -> None:
                 f"{folder}: has no {RECORD}, so its training did not end. Train it again, or delete the folder."
             )
             continue
-        if (folder / CHECKPOINT).exists():
+        if checkpoints := sorted(folder.glob(f"{CHECKPOINT}*")):
             plan.problems.append(
-                f"{folder / CHECKPOINT}: a training into this folder goes on, or was cut off. Let it end, finish it "
+                f"{checkpoints[0]}: a training into this folder goes on, or was cut off. Let it end, finish it "
                 "with --resume, or delete the checkpoint."
             )
         made_by = read(folder / RECORD, []).get("recipe")

@@ -141,9 +141,10 @@ def test_a_model_that_brings_code_is_refused(places: Places, what: str) -> None:
     assert any(f"{name}: has {what.partition(' of a ')[0]}" in line for line in refusals(places))
 
 
-def test_a_training_that_goes_on_is_waited_for(places: Places) -> None:
-    (places.models / NAME / "checkpoint").mkdir()
-    assert "checkpoint: a training into this folder goes on" in refusals(places)[0]
+@pytest.mark.parametrize("name", ["checkpoint", "checkpoint.part", "checkpoint.old"])
+def test_a_training_that_goes_on_is_waited_for(places: Places, name: str) -> None:
+    (places.models / NAME / name).mkdir()
+    assert f"{name}: a training into this folder goes on" in refusals(places)[0]
 
 
 @pytest.mark.parametrize(
