@@ -3,6 +3,7 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,6 @@ class Texts:
     def __init__(self, near_duplicate_at: float | None) -> None:
         self._numbers: dict[bytes, int] = {}  # by digests: a corpus's words would take more room than its index
         self._near = NearDuplicates(near_duplicate_at) if near_duplicate_at else None
-        self._shingled = ("", shingles([]))  # of the last text: it is looked up, and then added
 
     def number(self, text: str) -> int | None:
         """The number of the text with the same words, if there is one."""
@@ -39,22 +39,23 @@ class Texts:
         if same is not None:
             yield DUPLICATE, same
         if self._near is not None:
-            near = self._near.matches(self._shingles(text))
+            near = self._near.matches(_shingles(text))
             yield from ((NEAR_DUPLICATE, number) for number in near if number != same)
 
     def add(self, text: str) -> int:
         """The number of the text, a new one where none has the same words."""
         number = self._numbers.setdefault(same_words(text), len(self._numbers))
         if self._near is not None and number == len(self._near):
-            self._near.add(self._shingles(text))
+            self._near.add(_shingles(text))
         return number
 
-    def _shingles(self, text: str) -> frozenset[int]:
-        if text != self._shingled[0]:
-            self._shingled = text, shingles(tokens(text))
-        return self._shingled[1]
+
+@lru_cache(maxsize=4)  # a text is looked up in the indexes of several splits, and then added to one
+def _shingles(text: str) -> frozenset[int]:
+    return shingles(tokens(text))
 
 
+@lru_cache(maxsize=4)
 def same_words(text: str) -> bytes:
     """A digest that texts of the same words have in common, whatever the case and the marks between the words."""
     return hashlib.blake2b((" ".join(words(text)) or text.strip()).encode(), digest_size=16).digest()
