@@ -129,11 +129,12 @@ class _Removal:
     def _look_at(self, config: str, row: dict[str, Any]) -> None:
         if found := self._twins.check(row, config, row["split"]):
             self._remove(config, row, found[0].removesuffix(ACROSS), found[1])
-        elif self._semantic_at is not None and row.get("variant") != REWRITTEN:
+        elif self._semantic_at is not None and config in self._left:
             self._left[config].append({name: row.get(name) for name in ("id", "text", "variant", "split")})
 
     def _compare_meaning(self, threshold: float) -> None:
-        for config, rows in self._left.items():
+        for config in list(self._left):
+            rows = self._left.pop(config)
             for row, twin in _same_meaning(rows, threshold) if rows else ():
                 self._twins.drop(row, config)
                 self._remove(config, row, "same_meaning", twin)
