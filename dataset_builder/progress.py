@@ -8,6 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from dataset_builder.escaping import flat
 from dataset_builder.recipe import Run
 from dataset_builder.schema import UnitRecord, Usage
 from dataset_builder.shards import read_json, write_json
@@ -204,7 +205,7 @@ class Bar:
             self._line(f"{done} of {expected} units, {self._notes.say()}, {time.monotonic() - self._started:.0f} s")
 
     def _line(self, said: str) -> None:
-        tqdm.write(f"shard {self._shard}: {said}", file=sys.stderr)
+        tqdm.write(flat(f"shard {self._shard}: {said}"), file=sys.stderr)
 
 
 def sample(row: Mapping[str, Any]) -> str:
