@@ -41,7 +41,15 @@ BROWSER_OPTIONS = (
     "--disable-sync",
 )
 
+LAUNCH = ("-m", "accelerate.commands.launch", "--cpu", "--num_machines", "1", "--mixed_precision", "no")
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def launched_on(processes: int, *training: object) -> list[object]:
+    """A training on so many processes: on a CPU `accelerate launch` starts one, however many it is asked for."""
+    several = ["-m", "torch.distributed.run", "--nproc_per_node", processes]
+    return [*(several if processes > 1 else [*LAUNCH, "--num_processes", 1]), *training]
 
 
 def run_command(*arguments: object, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

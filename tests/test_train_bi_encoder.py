@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ from transformers import AutoTokenizer, set_seed
 from dataset_builder.inputs import InputError, read_recipe
 from dataset_builder.taxonomy import LABELS
 from publish.plan import _model_files
-from tests.conftest import ROOT, Command
-from tests.test_train_runs import LAUNCH, Interrupted, _encoder, _losses
+from tests.conftest import ROOT, Command, launched_on
+from tests.test_train_runs import Interrupted, _encoder, _losses
 from train import bi_data, bi_encoder
 from train.bi_data import CollatePairs, Pair, as_pairs, load_pairs, merged, ndcg, tokenise, vocabulary
 from train.bi_encoder import out_of_patience, train
@@ -448,12 +449,16 @@ def test_two_processes_lose_what_one_loses(
     found = []
     for processes in (1, 2):
         folder = tmp_path / str(processes)
-        launch = [*LAUNCH, "--num_processes", processes, "-m", "train.bi_encoder", "--recipe", path]
-        done = command(*launch, "--output-dir", folder, "--max-steps", 6, "--tracker", "tensorboard")
+        done = command(
+            *launched_on(processes, "-m", "train.bi_encoder", "--recipe", path),
+            "--output-dir", folder, "--max-steps", 6,
+            "--tracker", "tensorboard", environment=dict(os.environ) | {"ACCELERATE_USE_CPU": "true"},
+        )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert "6 steps" in done.stdout
         weights = load_file(folder / "model.safetensors")["encoder.layer.0.output.dense.weight"].numpy()
         record = json.loads((folder / "training.json").read_text())
+        assert record["processes"] == processes
         found.append((_losses(folder), weights, record["validation_ndcg"], record["bias"]))
     one, two = found
     assert one[0]

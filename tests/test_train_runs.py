@@ -1,6 +1,7 @@
 """The training loop as it is run: resumed, on two processes, averaged, adapted, tracked, on every architecture."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from eval.measure import decide
 from eval.metrics import accuracy
 from eval.predict import load_model as load_model_folder
 from eval.predict import probabilities
-from tests.conftest import ROOT, Command
+from tests.conftest import ROOT, Command, launched_on
 from train import classifier
 from train.checkpoint import CHECKPOINT, Progress, moving_average
 from train.classifier import train
@@ -30,7 +31,6 @@ from train.save import take_up
 from train.thresholds import Calibration
 
 Recipe = dict[str, Any]
-LAUNCH = ["-m", "accelerate.commands.launch", "--cpu", "--num_machines", "1", "--mixed_precision", "no"]
 
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerator")
@@ -108,9 +108,13 @@ def test_two_processes_lose_what_one_loses(
     losses = []
     for processes in (1, 2):
         folder = tmp_path / str(processes)
-        launch = [*LAUNCH, "--num_processes", processes, "-m", "train.classifier", "--recipe", path]
-        done = command(*launch, "--output-dir", folder, "--max-steps", 6, "--tracker", "tensorboard")
+        done = command(
+            *launched_on(processes, "-m", "train.classifier", "--recipe", path),
+            "--output-dir", folder, "--max-steps", 6,
+            "--tracker", "tensorboard", environment=dict(os.environ) | {"ACCELERATE_USE_CPU": "true"},
+        )  # fmt: skip
         assert done.returncode == 0, done.stderr
+        assert json.loads((folder / "training.json").read_text())["processes"] == processes
         losses.append(_losses(folder))
         losses.append(load_file(folder / "model.safetensors")["classifier.weight"].numpy())
     assert losses[0] == pytest.approx(losses[2], rel=1e-4)
