@@ -6,6 +6,8 @@ Repositories are private unless --public is given. It reads files and imports no
 """
 
 import argparse
+import json
+import re
 import sys
 import tomllib
 from dataclasses import fields
@@ -14,13 +16,14 @@ from typing import NoReturn
 
 import httpx2
 from huggingface_hub import HfApi, constants, get_token
-from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.utils import validate_repo_id
 
 from publish import checks, hub, server
 from publish.plan import DATASET, Content, Places, Plan, make
 
 ROOT = Path(__file__).resolve().parent
+TAG = re.compile(r"(?!.*(\.\.|\.lock$|\.$))(?!(main|HEAD)$)\w[\w.-]{0,99}", re.ASCII)  # as git and addresses take it
 
 
 def told(text: str) -> str:
@@ -109,6 +112,8 @@ def main() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     commit, uncommitted = checks.source_tree(ROOT)
     release = hub.Release(args.namespace, args.tag or f"v{version}", commit, not args.public)
+    if not TAG.fullmatch(release.tag):
+        fail(f"--tag {release.tag!r} is no name for a tag: give letters, digits, '.', '_' and '-', such as v{version}.")
     try:
         validate_repo_id(f"{args.namespace}/{DATASET}")
         plan = make(args.namespace, places)
@@ -121,10 +126,16 @@ def main() -> None:
         fail(f"{error}. What was sent before is whole.")
     except HfHubHTTPError as error:
         fail(server.explain(error, constants.ENDPOINT, args.namespace))
-    except (httpx2.HTTPError, OSError) as error:
+    except OfflineModeIsEnabled:
+        fail("the Hub is switched off by HF_HUB_OFFLINE. Take it out of the environment.")
+    except KeyboardInterrupt:
+        fail("interrupted. What was sent is whole; the same command goes on from there.")
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
         if isinstance(error, OSError) and error.filename:
             fail(f"{error.filename}: {error.strerror}. See that it is there and can be read, and run it again.")
         fail(f"{constants.ENDPOINT}: {type(error).__name__}: {hub.first_line(error)}. Run it again.")
+    except json.JSONDecodeError:
+        fail(f"{constants.ENDPOINT} answers what is no JSON, the page of a proxy perhaps. See HF_ENDPOINT.")
     except ValueError as error:  # a name that the Hub does not take
         fail(f"{' '.join(str(error).split()).rstrip('.')}. What was sent before is whole.")
 

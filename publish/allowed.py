@@ -1,6 +1,7 @@
 """What a repository may hold, by name and by where it lies. Everything else is refused."""
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -47,7 +48,7 @@ def files_of(folder: Path, paths: Iterable[Path], kind: str, problems: list[str]
     found = {}
     for path in paths:
         name = path.relative_to(folder).as_posix()
-        target = path.resolve()
+        target = Path(os.path.realpath(path))  # resolve() raises where links go in a circle
         if not target.is_relative_to(folder.resolve()) or not target.exists():
             where = "nowhere" if not target.exists() else f"out of {folder}"
             problems.append(f"{path} -> {target}: leads {where}. Put the file itself there, or take it away.")
@@ -71,7 +72,11 @@ def module_folders(folder: Path, problems: list[str]) -> list[str]:
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         problems.append(f"{path}: cannot be read as what it should be. Make it again.")
         return []
-    inside = [part for part in parts if not PurePosixPath(part).is_absolute() and ".." not in PurePosixPath(part).parts]
+    inside = [
+        part
+        for part in parts
+        if not PurePosixPath(part).is_absolute() and ".." not in PurePosixPath(part).parts and "\0" not in part
+    ]
     if outside := [part for part in parts if part not in inside]:
         problems.append(f"{path}: has the path '{outside[0]}', which leads out of {folder}. Make it again.")
     return ["" if part == "." else part for part in (PurePosixPath(part).as_posix() for part in inside)]

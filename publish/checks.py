@@ -19,37 +19,40 @@ from publish.plan import CARD, RECORD, Content, Places, Plan, Repository, read
 
 WEIGHTS, PARQUET = ".safetensors", ".parquet"
 SHOWN = 5  # names in a line
+STATUS = ("status", "--porcelain", "--untracked-files=all", "--ignore-submodules=none")
 
 
 def source_tree(root: Path) -> tuple[str, list[str]]:
     """The commit that the source tree is at, and why it is not just that commit; '' where there is no commit."""
-    found = _git(root, "rev-parse", "--show-toplevel")
-    commit = _git(root, "rev-parse", "--verify", "HEAD")
-    if found is None or commit is None or Path(found.strip()).resolve() != root.resolve():
+    try:
+        found = _git(root, "rev-parse", "--show-toplevel")
+        commit = _git(root, "rev-parse", "--verify", "HEAD").strip()
+        changed = [line[3:] for line in _git(root, *STATUS).splitlines()]
+        listed, why = _git(root, "ls-files", "-v").splitlines(), ""
+    except OSError as error:  # not installed, no repository, one that git does not trust, a broken index
+        found, why = "", f" ({error})"
+    if not found or Path(found.strip()).resolve() != root.resolve():
         return "", [
-            f"{root}: no git repository with a commit, so nobody could tell what was sent. Publish from a clone."
+            f"{root}: no git repository with a commit{why}, so nobody could tell what was sent. Publish from a clone."
         ]
-    status = ("status", "--porcelain", "--untracked-files=all", "--ignore-submodules=none")
-    changed = [line[3:] for line in (_git(root, *status) or "").splitlines()]
     problems = [f"{root}: not committed: {_some(changed)}. Commit or remove it."] if changed else []
     # Files that git was told not to look at: in lower case those assumed unchanged, S those that are skipped.
-    flagged = [
-        line[2:] for line in (_git(root, "ls-files", "-v") or "").splitlines() if line[:1].islower() or line[0] == "S"
-    ]
+    flagged = [line[2:] for line in listed if line[:1].islower() or line[0] == "S"]
     if flagged:
         problems.append(
             f"{root}: git does not look at changes of {_some(flagged)}. Run git update-index --no-assume-unchanged "
             "--no-skip-worktree on it."
         )
-    return commit.strip(), problems
+    return commit, problems
 
 
-def _git(root: Path, *arguments: str) -> str | None:
-    try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return None
-    return None if done.returncode else done.stdout
+def _git(root: Path, *arguments: str) -> str:
+    """What git says. Raises OSError, with its own words, where it is not there or fails."""
+    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False)
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").splitlines()
+        raise OSError(said[0] if said else f"git ended with {done.returncode}")
+    return done.stdout.decode("utf-8", "replace")
 
 
 def cards_are_fresh(root: Path, places: Places) -> list[str]:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import httpx2
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoCard
-from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import parse_ratelimit_headers
 from huggingface_hub.utils.sha import git_hash
@@ -82,7 +82,7 @@ def retried(attempt: Callable[[], Result]) -> Result:
             wait = min(limit.reset_in_seconds + 1, LONGEST_WAIT) if limit else 2**tried
             _wait(f"the Hub answered {status}", wait)
         except (httpx2.TransportError, ConnectionError, TimeoutError) as error:
-            if tried == TRIES - 1:
+            if tried == TRIES - 1 or isinstance(error, OfflineModeIsEnabled):
                 raise
             _wait(f"no answer ({type(error).__name__})", 2**tried)
     raise AssertionError("unreachable")
@@ -94,11 +94,20 @@ def _wait(why: str, seconds: int) -> None:
 
 
 def look(api: HfApi, repo_id: str, kind: str, revision: str | None = None) -> There | None:
-    """What is there, at a revision or at the head; None where there is no repository, or none that we may see."""
+    """What is there, at a revision or at the head; None where there is no repository, or none that we may see.
+
+    Raises:
+        NotAllowed: the Hub leads to a repository of another name.
+    """
     try:
         info = api.repo_info(repo_id, repo_type=kind)
     except RepositoryNotFoundError:
         return None
+    if info.id.casefold() != repo_id.casefold():
+        raise NotAllowed(
+            f"{repo_id} ({kind}) was renamed or moved to {info.id}, which is not written to. Rename it back, or create "
+            "a new repository of that name."
+        )
     tree = api.list_repo_tree(repo_id, recursive=True, revision=revision or info.sha, repo_type=kind)
     files = {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
     tags = tuple(ref.name for ref in api.list_repo_refs(repo_id, repo_type=kind).tags)
@@ -173,8 +182,8 @@ def compare(api: HfApi, repository: Repository, release: Release) -> tuple[dict[
         other = [name for name, state in tagged.items() if state != UNCHANGED]
         if other:
             problems.append(
-                f"{repo_id} ({repository.kind}) has the tag {release.tag} already, with another {other[0]}"
-                f"{f' and {len(other) - 1} more' if len(other) > 1 else ''}. What is tagged stays; give a new --tag."
+                f"{repo_id} ({repository.kind}) has the tag {release.tag} already, with another {_some(other)}. "
+                "What is tagged stays; give a new --tag."
             )
     if CARD in repository.files:
         try:
@@ -196,7 +205,11 @@ def send(api: HfApi, repository: Repository, release: Release) -> tuple[str, boo
         if there is None:
             api.create_repo(repo_id, repo_type=kind, private=release.private, space_sdk=sdk, exist_ok=True)
             there = look(api, repo_id, kind)
-            assert there is not None, "created a moment ago"
+            if there is None:
+                raise NotAllowed(
+                    f"{repo_id} ({kind}) is there, but this token may not see it: it is gated, or the token is of some "
+                    "repositories alone. Use a token that may read and write it."
+                )
         found = states(repository, there)
         # Made anew for each attempt: the client keeps in them what it has sent.
         operations: list[CommitOperationAdd | CommitOperationDelete] = [
@@ -222,6 +235,12 @@ def send(api: HfApi, repository: Repository, release: Release) -> tuple[str, boo
         except RuntimeError as error:  # in it the client hides what befell an upload
             _look_for_changes(repository)
             raise error.__cause__ if isinstance(error.__cause__, Exception) else OSError(first_line(error)) from None
+        sent = states(repository, look(api, repo_id, kind, commit.oid))
+        if left := [name for name, state in sent.items() if state != UNCHANGED]:
+            raise NotAllowed(
+                f"{repo_id} ({kind}): the Hub did not take {_some(left)}; a .gitignore there may name it. Delete that "
+                "one there, then run it again."
+            )
         return str(commit.oid)
 
     def mark() -> None:
@@ -248,6 +267,10 @@ def _same_tag(api: HfApi, repository: Repository, release: Release) -> None:
             f"{repo_id} ({repository.kind}) was given the tag {release.tag} by another push meanwhile, with another "
             f"{other[0]}. Compare with --compare, then give a new --tag."
         )
+
+
+def _some(names: list[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 def _look_for_changes(repository: Repository) -> None:
@@ -299,8 +322,11 @@ def whoami(api: HfApi, namespace: str) -> str:
         NotAllowed: it is read-only, or not of this namespace.
     """
     about = retried(api.whoami)
-    names = [about["name"], *(of["name"] for of in about.get("orgs", []))]
-    role = about.get("auth", {}).get("accessToken", {}).get("role")
+    try:
+        names = [about["name"], *(of["name"] for of in about.get("orgs") or ())]
+        role = ((about.get("auth") or {}).get("accessToken") or {}).get("role")
+    except (KeyError, TypeError, AttributeError):
+        raise NotAllowed(f"{api.endpoint} does not answer as a Hub does. See HF_ENDPOINT.") from None
     if namespace not in names:
         raise NotAllowed(f"the token may not write to '{namespace}'; it is of {', '.join(names)}.")
     if role == "read":

@@ -1,6 +1,7 @@
 """What is to be sent and where it lies: the data sets, the models and the Space, with every file of theirs."""
 
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -125,7 +126,7 @@ def _dataset(plan: Plan, namespace: str, name: str, corpus: Path, places: Places
     if not _is_card(_named(corpus / CARD, namespace), corpus / CARD, plan.problems):
         return
     if CARD in files:  # the loader reads its configuration from the card
-        card, built = DatasetCard(_text(files[CARD])), DatasetCard.load(corpus / CARD).data
+        card, built = DatasetCard(_text(files[CARD])), DatasetCard(_text(corpus / CARD)).data
         if not built.get("configs"):
             plan.problems.append(f"{corpus / CARD}: names no configs, so nobody could load the data. Build it again.")
         card.data.configs, card.data.dataset_info = built.get("configs"), built.get("dataset_info")
@@ -214,13 +215,16 @@ def _measured(folder: Path, problems: list[str]) -> dict[str, Content]:
         of, metrics = result.get("hub_dataset"), result.get("metrics")
         if not of or not metrics:
             continue
-        headline = metrics.get(result.get("headline", next(iter(metrics))))
-        if not {"id", "config"} <= of.keys() or headline is None:
+        try:
+            value = float(metrics[result.get("headline", next(iter(metrics)))]["value"])
+            entry = EvalResultEntry(str(of["id"]), str(of["config"]), value, dataset_revision=of.get("revision"))
+        except (LookupError, TypeError, ValueError, AttributeError):
+            value = math.nan
+        if not math.isfinite(value):
             problems.append(
                 f"{path}: its hub_dataset lacks 'id' or 'config', or its headline is no metric. Measure again."
             )
             continue
-        entry = EvalResultEntry(of["id"], of["config"], headline["value"], dataset_revision=of.get("revision"))
         text = yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False)
         files[f".eval_results/{path.stem}.yaml"] = text.encode()
     return files
@@ -237,11 +241,11 @@ def _card(plan: Plan, path: Path, namespace: str) -> dict[str, Content]:
 def _named(path: Path, namespace: str) -> Content:
     """A file as bytes with the namespace put in; the file itself where it does not ask for one or is no text."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # before the YAML of a card nothing may stand
     except UnicodeDecodeError:
         return path
     return NAMESPACE.sub(lambda _: namespace, text).encode() if NAMESPACE.search(text) or path.suffix == ".md" else path
 
 
 def _text(content: Content) -> str:
-    return content.decode("utf-8") if isinstance(content, bytes) else content.read_text(encoding="utf-8")
+    return content.decode("utf-8") if isinstance(content, bytes) else content.read_text(encoding="utf-8-sig")

@@ -74,4 +74,4 @@ def _same(given: Any, made: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    return "(not there)" if value is UNKNOWN else json.dumps(value)
+    return "(not there)" if value is UNKNOWN else json.dumps(value, default=str)
