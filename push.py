@@ -27,8 +27,8 @@ TAG = re.compile(r"(?!.*(\.\.|\.lock$|\.$))(?!(main|HEAD)$)\w[\w.-]{0,99}", re.A
 
 
 def told(text: str) -> str:
-    """A text as it may be printed: with nothing that a terminal obeys, and without the password of an address."""
-    return server.printable(server.without_password(text, constants.ENDPOINT))
+    """A text as one line may show it: with nothing that a terminal obeys, and without the password of an address."""
+    return server.printable(" ".join(server.without_password(text, constants.ENDPOINT).split("\n")))
 
 
 def fail(message: str) -> NoReturn:

@@ -6,12 +6,14 @@ says, and what the Hub reads (front matter); and the plots beside the results. O
 """
 
 import argparse
-import json
+import math
 import re
 from pathlib import Path
+from typing import Any
 
 from dataset_builder.inputs import InputError, run_command
 from dataset_builder.provenance import RESULTS
+from dataset_builder.reading import json_file
 from eval.about import about_section, recorded_recipe
 from eval.metadata import model_index
 from eval.notes import Result
@@ -21,27 +23,71 @@ from eval.sections import CORPORA, corpus_section, main_result, model_section, r
 
 CARDS = Path("model_cards")
 README = Path("README.md")
+KINDS = {"benchmark": str, "per_label": dict, "protocol": str, "seeds": list, "trained_on": dict, "commit": str}
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 ABOUT = ("<!-- recipe:begin -->", "<!-- recipe:end -->")
 FRONT = ("# results:begin", "# results:end")
 
 
 def read_results(folder: Path) -> dict[str, dict[str, Result]]:
-    """All result files as {published name: {benchmark: result}}; `system/` is not a published name."""
+    """All result files as {published name: {benchmark: result}}; `system/` is not a published name.
+
+    Raises:
+        InputError: a file is broken or no result; so does what is read of a result later, where it lacks that.
+    """
     results: dict[str, dict[str, Result]] = {}
     for path in sorted(folder.glob("*/*.json")):
         if path.parent.name != "system":
-            try:
-                content = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise InputError(f"{path}: broken JSON ({error}). Measure again.") from None
-            results.setdefault(path.parent.name, {})[path.stem] = content
+            results.setdefault(path.parent.name, {})[path.stem] = read_result(path)
     return results
 
 
 def read_ablations(folder: Path, name: str) -> list[Result]:
     """The results of a published model's ablations: `<folder>/<name>/ablations/<recipe>/<benchmark>.json`."""
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / name).glob("ablations/*/*.json"))]
+    return [read_result(path) for path in sorted((folder / name).glob("ablations/*/*.json"))]
+
+
+class _Of(dict[str, Any]):
+    """A mapping of a result file, which knows its file: what it lacks is an InputError."""
+
+    def __init__(self, content: dict[str, Any], path: Path) -> None:
+        super().__init__(content)
+        self.path = path
+
+    def __missing__(self, key: str) -> Any:
+        raise InputError(f"{self.path}: lacks '{key}'. Measure again, or take the file away.")
+
+
+def read_result(path: Path) -> Result:
+    """A result file. Raises InputError where it is broken, or its metrics are no numbers."""
+
+    def owned(value: Any) -> Any:
+        if isinstance(value, dict):
+            return _Of({key: owned(one) for key, one in value.items()}, path)
+        return [owned(one) for one in value] if isinstance(value, list) else value
+
+    content: Result = owned(json_file(path, "Measure again."))
+    metrics = content.get("metrics") if isinstance(content, dict) else None
+    if not isinstance(metrics, dict) or not all(map(_is_metric, metrics.values())):
+        raise InputError(f"{path}: no result: its metrics are not numbers with names. Measure again, or take it away.")
+    wrong = [key for key, kind in KINDS.items() if key in content and not isinstance(content[key], kind)]
+    if wrong or content.get("seeds") == [] or content.get("benchmark", path.stem) != path.stem:
+        key = wrong[0] if wrong else "seeds" if content.get("seeds") == [] else "benchmark"
+        raise InputError(f"{path}: '{key}' is {content[key]!r:.80}, which it cannot be. Measure again.")
+    return content
+
+
+def _is_metric(found: Any) -> bool:
+    value = found.get("value") if isinstance(found, dict) else None
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def read_text(path: Path) -> str:
+    """A card's text. Raises InputError where it is not UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: byte {error.start} is not UTF-8. Save it as UTF-8.") from None
 
 
 def fill(text: str, section: str, path: Path, begin: str = BEGIN, end: str = END) -> str:
@@ -54,9 +100,9 @@ def fill(text: str, section: str, path: Path, begin: str = BEGIN, end: str = END
 
 def render(results: dict[str, dict[str, Result]], folder: Path) -> dict[Path, str]:
     """Every card and README with today's numbers; `folder` is where ablations are."""
-    rendered = {README: fill(README.read_text(encoding="utf-8"), readme_section(results), README)}
+    rendered = {README: fill(read_text(README), readme_section(results), README)}
     for path in sorted(CARDS.glob("*.md")):
-        text, found = path.read_text(encoding="utf-8"), results.get(path.stem, {})
+        text, found = read_text(path), results.get(path.stem, {})
         if path.stem in CORPORA:
             rendered[path] = fill(text, corpus_section(found), path)
             continue
@@ -85,7 +131,7 @@ def main() -> int:
     if args.out:
         rendered = {args.out / path.name: text for path, text in rendered.items() if path != README}
     if args.check:
-        stale = [path for path, text in rendered.items() if not path.exists() or path.read_text("utf-8") != text]
+        stale = [path for path, text in rendered.items() if not path.exists() or read_text(path) != text]
         if stale or drawn:
             named = ", ".join(map(str, [*stale, *drawn]))
             how = f" --results {args.results} --out {args.out}`" if args.out else "` and commit"

@@ -18,6 +18,7 @@ from publish.contents import is_unsafe, secrets
 from publish.plan import CARD, RECORD, Content, Places, Plan, Repository, read
 
 WEIGHTS, PARQUET = ".safetensors", ".parquet"
+NEEDED = {"config.json", "tokenizer_config.json"}  # of every model, in whatever folder
 SHOWN = 5  # names in a line
 STATUS = ("status", "--porcelain", "--untracked-files=all", "--ignore-submodules=none")
 
@@ -142,13 +143,18 @@ def _weights(repository: Repository, record: dict[str, Any]) -> list[str]:
     weights = sorted(name for name in repository.files if name.endswith(WEIGHTS))
     if not weights:
         return [f"{folder}: has no *{WEIGHTS}. Train it again."]
-    problems = []
+    there = {name.rpartition("/")[2] for name in repository.files}
+    problems = [f"{folder}: has no {name}, so nobody could load it. Train it again." for name in sorted(NEEDED - there)]
     if sha256(*(repository.files[name] for name in weights)) != trained:
         problems.append(f"{folder}: other weights ({_some(weights)}) than those of its {RECORD}. Train it again.")
     if (folder / "onnx/export.json").exists():
         made = read(folder / "onnx/export.json", problems)
         if made and made.get("weights_sha256") != trained:
             problems.append(f"{folder}/onnx: made from other weights than the folder's. Run `python -m train.export`.")
+    elif any(name.startswith("onnx/") for name in repository.files):
+        problems.append(
+            f"{folder}/onnx: has no export.json, so nobody knows what it was made from. Run `python -m train.export`."
+        )
     return problems
 
 

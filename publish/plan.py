@@ -97,6 +97,9 @@ def make(namespace: str, places: Places) -> Plan:
     _dataset(plan, namespace, DATASET, places.corpus, places)
     if places.descriptors.is_dir():
         _dataset(plan, namespace, DESCRIPTORS, places.descriptors, places)
+    plan.notes += [
+        f"left out: {place}, which is no folder" for place in (places.descriptors, places.space) if not place.is_dir()
+    ]
     _models(plan, namespace, places)
     if places.space.is_dir():
         paths = [path for path in sorted(places.space.rglob("*")) if _is_sent(path, places.space)]

@@ -1,5 +1,6 @@
 """Asks the published models, with stock libraries only: nothing of the project is installed where this file runs."""
 
+import ast
 import csv
 import os
 import threading
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+from huggingface_hub.errors import RemoteEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from sentence_transformers import SentenceTransformer
@@ -26,6 +27,8 @@ REFERENCE = "reference.safetensors"
 MOST_CHARACTERS = 20_000
 MOST_LABELS, LONGEST_LABEL = 50, 200  # labels; characters of one
 TINY = 1e-6
+# What a model that is missing, torn or of another kind ends in.
+UNLOADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError)
 
 _TURN = threading.Lock()  # one visitor after the other: a tokenizer cannot serve two, and a model is loaded once
 
@@ -160,14 +163,24 @@ def read(given: str | None) -> str:
     """What was typed, without blanks around it; nothing where a program sent null.
 
     Raises:
-        CannotAnswer: it is far too much, or holds half a character, which no model reads.
+        CannotAnswer: it is far too much, holds half a character, which no model reads, or is a program's list.
     """
     text = str(given or "").strip()
     if len(text) > MOST_CHARACTERS:
         raise CannotAnswer(f"This is too long for the page: give up to {MOST_CHARACTERS:,} characters at once.")
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise CannotAnswer("This holds half a character, perhaps of an emoji that was cut. Take it out.")
+    if text[:1] in ("[", "{") and _is_list(text):
+        raise CannotAnswer("This is a list. Give one text at a time, and labels as a text with commas between them.")
     return text
+
+
+def _is_list(text: str) -> bool:
+    """Whether a program sent a list or an object, which the page's server writes out as Python does."""
+    try:
+        return isinstance(ast.literal_eval(text), (list, dict))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return False
 
 
 def checked(given: str | None) -> str:
@@ -215,8 +228,11 @@ def place_of(name: str) -> str:
 def classifier(place: str) -> Any:
     """A text-classification pipeline, loaded once. Raises CannotAnswer when it does not load."""
     try:
-        return pipeline("text-classification", model=place, top_k=None)
-    except (OSError, ValueError, HfHubHTTPError, SafetensorError) as error:
+        found = pipeline("text-classification", model=place, top_k=None)
+        if missing := set(found.model.config.id2label.values()) - found.model.config.thresholds.keys():
+            raise ValueError(f"its config has no threshold of {min(missing)}")
+        return found
+    except UNLOADABLE as error:
         raise _missing(place, error) from error
 
 
@@ -224,8 +240,10 @@ def classifier(place: str) -> Any:
 def bi_encoder(place: str) -> tuple[Any, np.ndarray | None]:
     """The bi-encoder and the embeddings of unlabelled texts that it brings, loaded once. Raises like `classifier`."""
     try:
-        return SentenceTransformer(place), _reference(place)
-    except (OSError, ValueError, HfHubHTTPError, SafetensorError) as error:
+        found = SentenceTransformer(place)
+        found[0].auto_model.config.zero_shot["temperature"], found[0].auto_model.config.zero_shot["bias"]
+        return found, _reference(place)
+    except UNLOADABLE as error:
         raise _missing(place, error) from error
 
 
@@ -233,9 +251,11 @@ def _reference(place: str) -> np.ndarray | None:
     """Embeddings (texts, size) of the unlabelled texts that a model brings; None where it brings none."""
     try:
         path = Path(place) / REFERENCE if Path(place).is_dir() else Path(hf_hub_download(place, REFERENCE))
-        embeddings: np.ndarray = load_file(path)["embeddings"].astype(np.float32)
-    except (FileNotFoundError, EntryNotFoundError):
+    except RemoteEntryNotFoundError:  # not a network that is down: then every label would have the threshold 0.5
         return None
+    if not path.exists():
+        return None
+    embeddings: np.ndarray = load_file(path)["embeddings"].astype(np.float32)
     return embeddings
 
 

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -201,8 +202,13 @@ def test_what_cannot_be_drawn(corpus: Path, tmp_path: Path, key: Key, command: C
         ({"id": "a", "text": "b", "labels": [0]}, "need a field 'scores'"),
         ({"id": "a", "text": "b", "labels": [0], "scores": [0.5] * 27}, "'a' has 27 scores; 28 are needed"),
         ({"id": "a", "text": "b", "labels": [0], "scores": [0.0] * 28}, "has no labelled row"),
+        ({"id": "a", "text": "b", "labels": [0], "scores": [None] + [0.5] * 27}, "'a' has a score that is no number"),
+        ({"id": "a", "text": "b", "labels": [0], "scores": [0.5] * 27 + [float("nan")]}, "a score that is no number"),
+        ({"id": "a", "text": "b", "labels": [28], "scores": [0.5] * 28}, r"'a' has labels \[28\], which are not all"),
+        ({"id": "a", "text": "b", "labels": [-1], "scores": [0.5] * 28}, r"'a' has labels \[-1\]"),
+        ({"id": 5, "text": "b", "labels": [0], "scores": [0.5] * 28}, "'5' has an id or a text that is none"),
     ):
-        folder = tmp_path / f"bad-{len(row)}-{len(row.get('scores', []))}-{says[-3:]}"
+        folder = Path(tempfile.mkdtemp(dir=tmp_path))
         (folder / "contextual").mkdir(parents=True)
         pq.write_table(pa.Table.from_pylist([row]), folder / "contextual" / "test-00000-of-00001.parquet")
         with pytest.raises(InputError, match=says):
@@ -304,6 +310,11 @@ def answer_file(key: Key, annotator: str, answers: dict[str, Any]) -> dict[str, 
 def write(path: Path, content: Any) -> Path:
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     return path
+
+
+def studio(change: dict[str, Any]) -> list[dict[str, Any]]:
+    """An export of Label Studio of one annotation, changed."""
+    return [{"data": {"task": "t001", "sample": "x"}, "annotations": [{"completed_by": 1, "result": []} | change]}]
 
 
 def simulate(key: Key, annotator: str, right: float, slip: float, none: float, reveal: float) -> dict[str, Any]:
@@ -430,7 +441,12 @@ def test_one_annotator(key: Key, tmp_path: Path) -> None:
         ({"answers": {"t999": {"picks": ["joy"]}}}, "answers 't999', which is not in the sample"),
         ({"answers": {"t001": {"picks": ["bliss"]}}}, "'t001' has the pick 'bliss', which was not offered"),
         ({"answers": {"t001": {"picks": ["none"], "seconds": -1}}}, "greater than or equal to 0"),
+        ({"answers": {"p001": {"picks": ["1", "2"]}}}, "'p001' has 2 picks, where one is asked for"),
+        ("task;picks\nt001;joy\n", "Export it again, as JSON"),
         ([{"task": "t001", "picks": "joy"}], "Export as 'JSON'"),
+        (studio({"result": [3]}), "item 1: its result is not of Label Studio's form"),
+        (studio({"result": [{"from_name": "picks", "value": None}]}), "item 1: its result is not of"),
+        (studio({"completed_by": None}), "item 1: nobody knows whose annotation it is"),
     ],
 )
 def test_bad_answers_name_the_file(key: Key, tmp_path: Path, content: Any, says: str) -> None:
@@ -440,6 +456,22 @@ def test_bad_answers_name_the_file(key: Key, tmp_path: Path, content: Any, says:
     with pytest.raises(InputError, match=r"from-ana\.json") as error:
         read_answers(key, [path])
     assert says in str(error.value)
+
+
+def test_somebody_who_answered_nothing_does_not_undo_the_agreement_of_the_others(key: Key, tmp_path: Path) -> None:
+    files = [write(tmp_path / f"{name}.json", simulate(key, name, 0.9, 0, 0, 0)) for name in "ab"]
+    two = score(key, read_answers(key, files), "people")["metrics"]["accuracy_all_agree"]
+    files.append(write(tmp_path / "c.json", answer_file(key, "c", {})))
+    assert score(key, read_answers(key, files), "people")["metrics"]["accuracy_all_agree"] == two
+
+
+def test_a_key_of_other_labels_is_refused(key: Key, tmp_path: Path) -> None:
+    content = key.model_dump(mode="json")
+    content["tasks"][0]["distractor"] = "bliss"
+    with pytest.raises(
+        InputError, match=r"key\.json: not the key of a sample: key 'tasks\.0\.distractor': 'bliss' is no label"
+    ):
+        read_key(write(tmp_path / "key.json", content))
 
 
 def test_the_same_annotator_twice_names_both_files(key: Key, tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ import pytest
 
 from dataset_builder.inputs import InputError
 from dataset_builder.quality import measures
-from dataset_builder.quality.corpus import open_corpus
+from dataset_builder.quality.corpus import Corpus, open_corpus
 from dataset_builder.quality.gates import judge
 from dataset_builder.quality.label_errors import confident, label_errors
 from dataset_builder.quality.measure_corpora import measure, read_reference
-from dataset_builder.quality.report import name_of, report
+from dataset_builder.quality.report import _made_by, name_of, report
 from dataset_builder.quality.survey import Draw, survey
 from dataset_builder.recipe import BuildRecipe, Gate, Gates, ScriptedTeacher
 from dataset_builder.taxonomy import LABEL_TO_INDEX, NEUTRAL
@@ -160,7 +160,13 @@ def test_a_survey_counts_all_rows() -> None:
     assert found.score_bins[0, 8] == found.score_bins[3, 19] == 5
     assert sorted(found.sample, key=lambda text: text.number)[0].top == 3
     assert [text.number for text in found.neutrals] == [6]
-    for bad in ({"text": None}, {"labels": [28]}, {"labels": "joy"}, {"scores": [1.0]}):
+    for bad in (
+        {"text": None},
+        {"labels": [28]},
+        {"labels": "joy"},
+        {"scores": [1.0]},
+        {"scores": [None, *scores[1:]]},
+    ):
         with pytest.raises(InputError, match="x, row 1"):
             survey([row(0, **bad)], "x")
 
@@ -331,6 +337,10 @@ def test_a_failed_gate_ends_with_1(tmp_path: Path, scripted_recipe: Path, comman
 def test_what_cannot_be_reported(scripted_work: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="in it"):
         report(str(tmp_path), "x", Gates(), None)
+    assert _made_by(Corpus("x", tmp_path, {})) == {}
+    for manifest in ("[1]", '{"teacher": "a"}'):  # of another program
+        (tmp_path / "manifest.json").write_text(manifest)
+        assert _made_by(Corpus("x", tmp_path, {})) == {}
     shutil.copy(scripted_work / "run.json", tmp_path)
     with pytest.raises(InputError, match="no finished build"):
         report(str(tmp_path), "x", Gates(), None)

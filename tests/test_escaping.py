@@ -55,9 +55,14 @@ def test_a_report_of_a_hostile_corpus_is_tame() -> None:
     row: dict[str, Any] = dict.fromkeys(names, EVIL) | {"descriptors": [{"text": EVIL, "weight": 1.0}]}
     about = {"name": EVIL, "place": EVIL, "rows": {EVIL: {"train": 1}}, "metrics": {}, "per_label": {}}
     made = about | dict.fromkeys(("teacher", "recipe"), EVIL)
-    made |= {"sources": {EVIL: 1}, "support": 1, "recipe_hash": "a", "prompt_version": "b", "data_revision": "c"}
+    made |= {
+        "sources": {EVIL: 1},
+        "support": 1,
+        **dict.fromkeys(("recipe_hash", "prompt_version", "data_revision"), EVIL),
+    }
     for content in (about, made):
-        page = report_page.page(content, [], {EVIL: [row, row | {"variant": "rewritten"}]}, [])
+        rows = [row, row | {"variant": "rewritten"}, row | {"descriptors": [EVIL, {"text": None}]}]
+        page = report_page.page(content, [], {EVIL: rows}, ["labels"])
         assert is_tame(page)
         assert page.count("I am here") >= 9, "and nothing of it is hidden"
 

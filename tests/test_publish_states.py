@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse
 
 import push
 from publish import checks, hub, server
-from publish.plan import CARD, Plan, Repository, _card, _measured, _model_files
+from publish.plan import CARD, Places, Plan, Repository, _card, _measured, _model_files, make
 from publish.recipes import differing
 from tests.loopback_hub import LoopbackHub, serve
 from tests.loopback_repository import HubError
@@ -228,3 +228,36 @@ def test_a_byte_order_mark_does_not_cost_a_card_its_yaml(tmp_path: Path) -> None
 
 def test_a_date_in_a_recipe_is_named_as_what_differs() -> None:
     assert "2024-01-01" in next(iter(differing({"name": "x", "base_model": datetime.date(2024, 1, 1)}, {"name": "x"})))
+
+
+@pytest.mark.parametrize(
+    ("missing", "says"),
+    [
+        ("tokenizer_config.json", "has no tokenizer_config.json, so nobody could load it"),
+        ("config.json", "has no config.json, so nobody could load it"),
+        ("onnx/export.json", "onnx: has no export.json, so nobody knows what it was made from"),
+        ("", ""),
+    ],
+)
+def test_a_model_that_lacks_a_part_is_not_sent(missing: str, says: str, tmp_path: Path) -> None:
+    names = ("config.json", "tokenizer_config.json", "model.safetensors", "onnx/export.json", "onnx/model.onnx")
+    digest = checks.sha256(b"weights")
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("weights" if "model" in name else json.dumps({"weights_sha256": digest}))
+    if missing:
+        (tmp_path / missing).unlink()
+    problems: list[str] = []
+    repository = Repository("m", "model", tmp_path, _model_files(tmp_path, problems))
+    found = [*problems, *checks._weights(repository, {"weights_sha256": digest})]
+    assert len(found) == bool(says)
+    assert says in "".join(found)
+
+
+def test_what_is_not_sent_since_it_is_not_there_is_said(tmp_path: Path) -> None:
+    places = Places(
+        **dict.fromkeys(("corpus", "models", "cards", "results", "recipes"), tmp_path),
+        descriptors=tmp_path / "d",
+        space=tmp_path / "s",
+    )
+    assert make("tester", places).notes == [f"left out: {tmp_path / name}, which is no folder" for name in "ds"]

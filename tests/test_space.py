@@ -12,11 +12,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from huggingface_hub.errors import LocalEntryNotFoundError
 from transformers import AutoTokenizer
 
 import app
@@ -151,6 +153,46 @@ def test_odd_input_of_visitors_and_programs_gets_a_message(show: Any) -> None:
     for text, second in (("I am fine \ud83d", "joy"), ("I am fine", "joy \udc00")):
         assert "half a character" in show(text, second)
     assert "characters" in show("I am fine", "a" * 140_000)
+
+
+@pytest.mark.parametrize("given", ["['joy', 'dread']", '["joy", "dread"]', "[1, 2]", "{'text': 'a'}", "[]"])
+def test_a_list_of_a_program_is_no_text(given: str) -> None:
+    assert "This is a list" in app.show_emotions(given, None)
+    assert "This is a list" in app.show_own_labels("I am fine", given)
+
+
+def test_brackets_of_people_are_text() -> None:
+    for given in ("[laughs] So be it [sighs]", "[", "{joy}", "[" * 19_000, "[REDACTED]"):
+        assert scores.read(given) == given
+
+
+def test_a_network_that_is_down_is_no_model_without_reference_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(*_: str) -> str:
+        raise LocalEntryNotFoundError("cannot reach the Hub")
+
+    monkeypatch.setattr(scores, "SentenceTransformer", lambda place: [loaded(zero_shot={"temperature": 1, "bias": 0})])
+    monkeypatch.setattr(scores, "hf_hub_download", download)
+    with pytest.raises(CannotAnswer, match="The model down does not load just now"):
+        scores.bi_encoder("somebody/down")
+
+
+def test_a_model_of_another_kind_is_said_not_to_load(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(scores, "SentenceTransformer", lambda place: [loaded()])
+    for number, config in enumerate([{}, {"thresholds": {}}, {"thresholds": [0.5]}]):
+        kind = SimpleNamespace(model=SimpleNamespace(config=SimpleNamespace(id2label={0: "joy"}, **config)))
+        monkeypatch.setattr(scores, "pipeline", lambda *_, kind=kind, **__: kind)
+        with pytest.raises(CannotAnswer, match="does not load"):
+            scores.classifier(f"somebody/plain-{number}")
+    with pytest.raises(CannotAnswer, match="does not load"):
+        scores.bi_encoder("somebody/plain")
+    assert "its config has no threshold of joy" in capsys.readouterr().out
+
+
+def loaded(**config: Any) -> Any:
+    """The first module of an encoder, with its configuration alone."""
+    return SimpleNamespace(auto_model=SimpleNamespace(config=SimpleNamespace(**config)))
 
 
 def test_null_is_an_empty_field(local: Path) -> None:

@@ -120,7 +120,7 @@ def _made_by(corpus: Corpus) -> dict[str, Any]:
     """What the corpus's manifest says of the build, where there is one."""
     path = corpus.folder / MANIFEST
     manifest = read_json(path) if path.exists() else {}
-    if not all(key in manifest for key in MADE_BY.values()):
+    if not isinstance(manifest, dict) or not all(key in manifest for key in (*MADE_BY.values(), "seed")):
         return {}
     return {key: manifest[name] for key, name in MADE_BY.items()} | {"seeds": [manifest["seed"]]}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 from dataset_builder.escaping import cell, code
 from dataset_builder.quality.gates import Verdict
@@ -66,7 +67,10 @@ def page(
         counts = [(label, *(found[label] for found in content["per_label"].values())) for label in LABELS]
         parts += ["## Labels\n", table(("label", *map(cell, content["per_label"])), counts)]
     if plots:
-        parts += ["## Plots\n", *(f"![{CAPTIONS[name]}]({content['name']}/{name}.png)\n" for name in plots)]
+        parts += [
+            "## Plots\n",
+            *(f"![{CAPTIONS[name]}]({quote(content['name'], errors='replace')}/{name}.png)\n" for name in plots),
+        ]
     for config, found in shown.items():
         parts.append(f"## {len(found)} random rows of {code(config)}, as they are\n")
         parts += [_row(row) for row in found]
@@ -105,8 +109,9 @@ def _origin(content: dict[str, Any]) -> str:
         sources = ", ".join(f"{count} of {cell(source)}" for source, count in content["sources"].items())
         start = f"{content['support']} stories ({sources}); "
     return (
-        f"{start}teacher {code(content['teacher'])}; recipe {code(content['recipe'])} ({content['recipe_hash']}), "
-        f"prompts {content['prompt_version']}, corpus {content['data_revision']}.\n"
+        f"{start}teacher {code(content['teacher'])}; recipe {code(content['recipe'])} "
+        f"({cell(content['recipe_hash'])}), prompts {cell(content['prompt_version'])}, corpus "
+        f"{cell(content['data_revision'])}.\n"
     )
 
 
@@ -145,6 +150,13 @@ def _value(metric: dict[str, float]) -> str:
     return text
 
 
+def _descriptor(found: Any) -> str:
+    """A word and its weight; of corpora of others perhaps the word alone."""
+    if not isinstance(found, dict):
+        return cell(found)
+    return cell(found.get("text")) + (f" {found['weight']:.2f}" if found.get("weight") is not None else "")
+
+
 def _row(row: dict[str, Any]) -> str:
     """One row as a list: what it says, then where it comes from."""
     said = [f"- **{cell(row['text'])}**"]
@@ -158,7 +170,7 @@ def _row(row: dict[str, Any]) -> str:
         given = [LABELS[label] + (f" {scores[label]:.2f}" if scores else "") for label in row["labels"]]
         said.append("  - labels: " + ", ".join(given))
     if row.get("descriptors"):
-        said.append("  - descriptors: " + ", ".join(f"{cell(d['text'])} {d['weight']:.2f}" for d in row["descriptors"]))
+        said.append("  - descriptors: " + ", ".join(map(_descriptor, row["descriptors"])))
     source = [
         cell(row.get("character") or ""),
         f"asked for {cell(row['requested_emotion'])}" if row.get("requested_emotion") else "",

@@ -2,6 +2,7 @@
 
 import hashlib
 import heapq
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -162,6 +163,8 @@ def _read(row: dict[str, Any], number: int, place: str) -> Text:
     scores = row.get("scores")
     if scores is not None and len(scores) != len(LABELS):
         raise InputError(f"{place}: {len(scores)} scores; there must be {len(LABELS)}.")
+    if scores is not None and (None in scores or not math.isfinite(sum(scores))):
+        raise InputError(f"{place}: a score is no number. Validate the corpus first.")
     narrative, character = row.get("narrative_id") or "", row.get("character") or ""
     return Text(
         number=number,

@@ -70,7 +70,7 @@ def read_answers(key: Key, paths: Iterable[Path]) -> list[Answers]:
 
 
 def _contents(path: Path) -> list[Any]:
-    content = json_file(path, "Export it again.", "cannot be read as JSON")
+    content = json_file(path, "Export it again, as JSON.", "cannot be read as JSON")
     if isinstance(content, list):
         return [{"format": FORMAT} | found for found in read_studio(content, str(path)).values()]
     return [content]
@@ -83,19 +83,21 @@ def _checked(key: Key, path: Path, content: Any) -> Answers:
         raise InputError(f"{path}: not an answer file: {describe(error)}") from None
     if file.sample != key.sample:
         raise InputError(f"{path}: answers to the sample {file.sample}; the key is of {key.sample}. Give its own key.")
+    pairs = {pair.id for pair in key.pairs}
     options = {task.id: {*task.options, NONE} for task in key.tasks} | {pair.id: {"1", "2", SAME} for pair in key.pairs}
     for item, answer in file.answers.items():
         if item not in options:
             raise InputError(f"{path}: answers '{item}', which is not in the sample.")
         if wrong := sorted(set(answer.picks) - options[item]):
             raise InputError(f"{path}: '{item}' has the pick '{wrong[0]}', which was not offered.")
+        if item in pairs and len(answer.picks) > 1:
+            raise InputError(f"{path}: '{item}' has {len(answer.picks)} picks, where one is asked for. Leave one.")
     if file.annotator not in key.annotators and not STUDIO.fullmatch(file.annotator):
         raise InputError(
             f"{path}: answers of {file.annotator!a}, who is none of the key's annotators: "
             f"{', '.join(key.annotators)}. Give the file that a page of this sample exported."
         )
     given = {item: answer for item, answer in file.answers.items() if answer.picks}
-    pairs = {pair.id for pair in key.pairs}
     return Answers(
         annotator=file.annotator,
         file=path,

@@ -65,7 +65,10 @@ def read_studio(content: list[Any], place: str) -> dict[str, dict[str, Any]]:
             if annotation.get("was_cancelled"):
                 continue
             by = annotation.get("completed_by")
-            annotator = f"studio-{by.get('id') if isinstance(by, dict) else by}"  # no e-mail address, no name
+            person = by.get("id") if isinstance(by, dict) else by  # no e-mail address, no name
+            if person is None:
+                raise InputError(f"{place}: item {number}: nobody knows whose annotation it is ('completed_by').")
+            annotator = f"studio-{person}"
             at, when = (
                 (annotator, data["task"]),
                 str(annotation.get("updated_at") or annotation.get("created_at") or ""),
@@ -76,7 +79,11 @@ def read_studio(content: list[Any], place: str) -> dict[str, dict[str, Any]]:
             file = files.setdefault(annotator, {"sample": data.get("sample"), "annotator": annotator, "answers": {}})
             if file["sample"] != data.get("sample"):
                 raise InputError(f"{place}: tasks of two samples in one export. Export each project by itself.")
-            file["answers"][data["task"]] = {"picks": _picks(annotation), "seconds": annotation.get("lead_time")}
+            try:
+                picks = _picks(annotation)
+            except (AttributeError, TypeError):
+                raise InputError(f"{place}: item {number}: its result is not of Label Studio's form.") from None
+            file["answers"][data["task"]] = {"picks": picks, "seconds": annotation.get("lead_time")}
     if not files:
         raise InputError(f"{place}: nothing is annotated in it.")
     return files

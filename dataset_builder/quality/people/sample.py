@@ -4,19 +4,20 @@ Everything is drawn by hash of the seed and the row's id: the same corpus and se
 whatever the order of the files.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from dataset_builder.ask import stable_hash
 from dataset_builder.inputs import InputError, Strict, describe, fingerprint
 from dataset_builder.quality.corpus import Corpus
 from dataset_builder.quality.deduplicate import REWRITTEN, utterance_of
 from dataset_builder.reading import json_file
-from dataset_builder.taxonomy import EMOTIONS, LABELS, NEUTRAL
+from dataset_builder.taxonomy import EMOTIONS, LABEL_TO_INDEX, LABELS, NEUTRAL
 
 FORMAT = "emo-pillars-people/1"
 NONE = "none"
@@ -38,6 +39,15 @@ class Wanted:
     order: str
 
 
+def _known(label: str) -> str:
+    if label not in LABEL_TO_INDEX:
+        raise ValueError(f"{label[:40]!r} is no label of the taxonomy; give the key as it was exported")
+    return label
+
+
+Label = Annotated[str, AfterValidator(_known)]
+
+
 class Task(Strict):
     """One question: six labels in the order shown, and what the annotators must not know about them.
 
@@ -51,11 +61,11 @@ class Task(Strict):
     character: str
     context: str | None
     variant: str | None
-    options: tuple[str, ...]
+    options: tuple[Label, ...]
     order: Literal["ranked", "shuffled"]
-    strongest: str
-    kept: tuple[str, ...]
-    distractor: str
+    strongest: Label
+    kept: tuple[Label, ...]
+    distractor: Label
     scores: tuple[float, ...]
     weight: float
 
@@ -180,8 +190,8 @@ def _strata(corpus: Corpus, wanted: Wanted) -> dict[int, list[str]]:
         if missing := [name for name in needed if row.get(name) is None]:
             raise InputError(f"{corpus.place}: rows of '{wanted.config}' need a field '{missing[0]}'.")
         scores = row["scores"]
-        if len(scores) != len(LABELS):
-            raise InputError(f"{corpus.place}: '{row['id']}' has {len(scores)} scores; {len(LABELS)} are needed.")
+        if fault := _fault(row):
+            raise InputError(f"{corpus.place}: '{row['id']}' {fault}. Validate the corpus first.")
         if not max(scores) > 0:
             continue
         utterance = utterance_of(row)
@@ -191,6 +201,20 @@ def _strata(corpus: Corpus, wanted: Wanted) -> dict[int, list[str]]:
     if not best:
         raise InputError(f"{corpus.place}: '{wanted.config}' {wanted.split} has no labelled row.")
     return {label: [row_id for _, row_id in sorted(found.values())] for label, found in best.items()}
+
+
+def _fault(row: Mapping[str, Any]) -> str:
+    """What keeps a row from being asked about; nothing where all is well."""
+    scores, labels = row["scores"], row["labels"]
+    if not isinstance(row["id"], str) or not isinstance(row["text"], str):
+        return "has an id or a text that is none"
+    if len(scores) != len(LABELS):
+        return f"has {len(scores)} scores; {len(LABELS)} are needed"
+    if None in scores or not math.isfinite(sum(scores)):
+        return "has a score that is no number"
+    if not all(isinstance(label, int) and 0 <= label < len(LABELS) for label in labels):
+        return f"has labels {labels}, which are not all classes 0 to {len(LABELS) - 1}"
+    return ""
 
 
 def _task(number: int, row: Mapping[str, Any], wanted: Wanted, weight: float) -> Task:

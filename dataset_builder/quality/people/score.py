@@ -125,7 +125,7 @@ def score(key: Key, answers: Sequence[Answers], name: str) -> dict[str, Any]:
 
 def ratios_of(panel: Panel) -> dict[str, Ratio]:
     """Every measure that is a share: numerator and denominator of each task, (tasks,)."""
-    votes, raters, many = panel.votes, panel.raters, len(panel.answers)
+    votes, raters, many = panel.votes, panel.raters, sum(bool(one.tasks) for one in panel.answers)
     strongest = panel.of(panel.strongest)
     neutral, says_neutral = votes[:, NEUTRAL], panel.strongest == NEUTRAL
     two = (votes >= 2).any(axis=1)

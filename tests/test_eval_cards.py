@@ -1,0 +1,79 @@
+"""Results as people leave them: whatever is broken, older or of another program is named by its file and key."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import eval.cards
+from dataset_builder.inputs import InputError
+from eval.cards import plots, read_results, read_text, render
+from tests.conftest import ROOT
+
+NAME = "emo-pillars-contextless-minilm"
+WHOLE = json.loads((ROOT / "eval/results" / NAME / "own.json").read_text(encoding="utf-8"))
+
+
+def rendered(folder: Path, content: Any) -> None:
+    """Everything that is made of one result file, given as a value or as bytes."""
+    path = folder / NAME / "own.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    found = read_results(folder)
+    render(found, folder)
+    plots(found, folder)
+
+
+def test_a_result_that_is_whole_or_has_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    rendered(tmp_path, WHOLE)
+    rendered(tmp_path, b"\xef\xbb\xbf" + json.dumps(WHOLE).encode())
+
+
+@pytest.mark.parametrize("key", ["benchmark", "per_label", "support", "seeds", "trained_on", "commit", "hardware"])
+def test_a_key_that_is_missing_is_named(tmp_path: Path, key: str) -> None:
+    with pytest.raises(InputError, match=rf"own\.json: lacks '{key}'"):
+        rendered(tmp_path, {name: value for name, value in WHOLE.items() if name != key})
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        *(({key: value}, key) for key in ("per_label", "trained_on", "protocol", "commit") for value in (None, 5, [])),
+        ({"seeds": []}, "seeds"),
+        ({"seeds": 1}, "seeds"),
+        ({"benchmark": "another"}, "benchmark"),
+    ],
+)
+def test_a_key_of_another_kind_is_named(tmp_path: Path, change: dict[str, Any], key: str) -> None:
+    with pytest.raises(InputError, match=rf"own\.json: '{key}' is .*, which it cannot be"):
+        rendered(tmp_path, WHOLE | change)
+
+
+@pytest.mark.parametrize("metrics", [None, [1], {"macro_f1": 0.5}, {"macro_f1": {}}, {"a": {"value": float("nan")}}])
+def test_metrics_are_numbers(tmp_path: Path, metrics: Any) -> None:
+    with pytest.raises(InputError, match=r"own\.json: no result: its metrics are not numbers"):
+        rendered(tmp_path, WHOLE | {"metrics": metrics})
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b"[1, 2]", json.dumps(WHOLE).encode("utf-16"), b"\xff{}"])
+def test_what_is_no_result_is_named(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(InputError, match=r"own\.json"):
+        rendered(tmp_path, content)
+
+
+def test_broken_ablations_and_cards_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered(tmp_path / "results", WHOLE)
+    broken = tmp_path / "results" / NAME / "ablations/no-context/own.json"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("{")
+    with pytest.raises(InputError, match=r"ablations/no-context/own\.json: broken JSON"):
+        rendered(tmp_path / "results", WHOLE)
+    shutil.rmtree(broken.parent)
+    (tmp_path / f"{NAME}.md").write_bytes("# Gefühle".encode("latin-1"))
+    with pytest.raises(InputError, match=rf"{NAME}\.md: byte 5 is not UTF-8"):
+        read_text(tmp_path / f"{NAME}.md")
+    monkeypatch.setattr(eval.cards, "CARDS", tmp_path)
+    with pytest.raises(InputError, match="is not UTF-8"):
+        rendered(tmp_path / "results", WHOLE)
