@@ -10,6 +10,7 @@ import json
 import re
 import sys
 import tomllib
+import traceback
 from dataclasses import fields
 from pathlib import Path
 from typing import NoReturn
@@ -136,8 +137,18 @@ def main() -> None:
         fail(f"{constants.ENDPOINT}: {type(error).__name__}: {hub.first_line(error)}. Run it again.")
     except json.JSONDecodeError:
         fail(f"{constants.ENDPOINT} answers what is no JSON, the page of a proxy perhaps. See HF_ENDPOINT.")
+    except (LookupError, TypeError, AttributeError) as error:
+        if not _of_the_client(error):
+            raise
+        fail(f"{constants.ENDPOINT} does not answer as a Hub does ({type(error).__name__}). See HF_ENDPOINT.")
     except ValueError as error:  # a name that the Hub does not take
         fail(f"{' '.join(str(error).split()).rstrip('.')}. What was sent before is whole.")
+
+
+def _of_the_client(error: Exception) -> bool:
+    """Whether the Hub's client stumbled: over an answer that is none of a Hub, for it checks none."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith("huggingface_hub.")
 
 
 def run(plan: Plan, places: Places, release: hub.Release, args: argparse.Namespace, uncommitted: list[str]) -> None:

@@ -235,8 +235,9 @@ def send(api: HfApi, repository: Repository, release: Release) -> tuple[str, boo
         except RuntimeError as error:  # in it the client hides what befell an upload
             _look_for_changes(repository)
             raise error.__cause__ if isinstance(error.__cause__, Exception) else OSError(first_line(error)) from None
-        sent = states(repository, look(api, repo_id, kind, commit.oid))
-        if left := [name for name, state in sent.items() if state != UNCHANGED]:
+        sent = look(api, repo_id, kind, commit.oid)
+        added = [one.path_in_repo for one in operations if isinstance(one, CommitOperationAdd)]
+        if sent and (left := [name for name in added if _blob(sent, name) in (None, _blob(there, name))]):
             raise NotAllowed(
                 f"{repo_id} ({kind}): the Hub did not take {_some(left)}; a .gitignore there may name it. Delete that "
                 "one there, then run it again."
@@ -267,6 +268,10 @@ def _same_tag(api: HfApi, repository: Repository, release: Release) -> None:
             f"{repo_id} ({repository.kind}) was given the tag {release.tag} by another push meanwhile, with another "
             f"{other[0]}. Compare with --compare, then give a new --tag."
         )
+
+
+def _blob(there: There, name: str) -> str | None:
+    return there.files[name].blob_id if name in there.files else None
 
 
 def _some(names: list[str]) -> str:

@@ -97,9 +97,6 @@ def make(namespace: str, places: Places) -> Plan:
     _dataset(plan, namespace, DATASET, places.corpus, places)
     if places.descriptors.is_dir():
         _dataset(plan, namespace, DESCRIPTORS, places.descriptors, places)
-    plan.notes += [
-        f"left out: {place}, which is no folder" for place in (places.descriptors, places.space) if not place.is_dir()
-    ]
     _models(plan, namespace, places)
     if places.space.is_dir():
         paths = [path for path in sorted(places.space.rglob("*")) if _is_sent(path, places.space)]
@@ -107,6 +104,9 @@ def make(namespace: str, places: Places) -> Plan:
         files = {name: _named(path, namespace) for name, path in found.items()}
         if _is_card(files.get(CARD, b""), places.space / CARD, plan.problems):
             plan.repositories.append(Repository(DATASET, "space", places.space, files))
+    plan.notes += [
+        f"left out: {place}, which is no folder" for place in (places.descriptors, places.space) if not place.is_dir()
+    ]
     return plan
 
 

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from huggingface_hub import HfApi, RepoCard, close_session
 from huggingface_hub.errors import OfflineModeIsEnabled
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 import push
 from publish import checks, hub, server
@@ -103,6 +103,22 @@ def test_nothing_is_tried_again_where_the_hub_is_switched_off(monkeypatch: pytes
 
     with pytest.raises(OfflineModeIsEnabled):
         hub.retried(attempt)
+
+
+@pytest.mark.parametrize("answer", [b"null", b"[]", b"{}"])
+def test_an_answer_over_which_the_client_stumbles_is_told_from_a_fault_of_ours(
+    answer: bytes, sent_to: Callable[[Odd], LoopbackHub]
+) -> None:
+    def change(call: str, given: Callable[[], Any]) -> Any:
+        asked = call.startswith("GET /api/models/tester/m")
+        return Response(answer, media_type="application/json") if asked else given()
+
+    with pytest.raises((KeyError, TypeError)) as raised:
+        sent_to(Odd(change))
+    assert push._of_the_client(raised.value)
+    with pytest.raises(KeyError) as own:
+        {}["a"]
+    assert not push._of_the_client(own.value)
 
 
 # ---------------------------------------------------------------- the command line and the environment
