@@ -71,8 +71,8 @@ def read_result(path: Path) -> Result:
     if not isinstance(metrics, dict) or not all(map(_is_metric, metrics.values())):
         raise InputError(f"{path}: no result: its metrics are not numbers with names. Measure again, or take it away.")
     wrong = [key for key, kind in KINDS.items() if key in content and not isinstance(content[key], kind)]
-    if wrong or content.get("seeds") == [] or content.get("benchmark", path.stem) != path.stem:
-        key = wrong[0] if wrong else "seeds" if content.get("seeds") == [] else "benchmark"
+    if wrong or content.get("benchmark", path.stem) != path.stem:
+        key = wrong[0] if wrong else "benchmark"
         raise InputError(f"{path}: '{key}' is {content[key]!r:.80}, which it cannot be. Measure again.")
     return content
 

@@ -56,7 +56,13 @@ def about_labels(result: Result) -> list[str]:
 def how_certain(result: Result) -> str:
     """What the brackets are, where there are any, and the seeds."""
     seeds = result["seeds"]
-    said = f"mean of {len(seeds)} seeds ({', '.join(map(str, seeds))})" if len(seeds) > 1 else f"seed {seeds[0]}"
+    said = (
+        f"mean of {len(seeds)} seeds ({', '.join(map(str, seeds))})"
+        if len(seeds) > 1
+        else f"seed {seeds[0]}"
+        if seeds
+        else "no seed"
+    )
     return f"Brackets are {result['intervals']}; {said}" if "intervals" in result else said[:1].upper() + said[1:]
 
 
