@@ -16,7 +16,12 @@ from pathlib import Path
 from typing import NoReturn
 
 import httpx2
-from huggingface_hub import HfApi, constants, get_token
+
+try:
+    from huggingface_hub import HfApi, constants, get_token
+except ValueError:  # the client reads the address when it is imported; it may hold a password, so it is not shown
+    print("error: HF_ENDPOINT is no address. Give one that begins with https://, or take it away.", file=sys.stderr)
+    sys.exit(2)
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.utils import validate_repo_id
 

@@ -18,7 +18,8 @@ import push
 from publish import checks, hub, server
 from publish.plan import CARD, Places, Plan, Repository, _card, _measured, _model_files, make
 from publish.recipes import differing
-from tests.loopback_hub import LoopbackHub, serve
+from tests.conftest import Command
+from tests.loopback_hub import LoopbackHub, client_environment, serve
 from tests.loopback_repository import HubError
 
 RELEASE = hub.Release("tester", "v1", "", private=True)
@@ -174,6 +175,15 @@ def test_an_endpoint_that_is_no_address_is_named(endpoint: str) -> None:
     assert line.startswith("HF_ENDPOINT is https://")
     assert "S3cr3t" not in line
     assert server.stranger(endpoint) in ([], ["the token goes to host, which is not huggingface.co"])
+
+
+@pytest.mark.parametrize("endpoint", ["https://[bad", "https://u:S3cr3t@host:abc"])
+def test_an_address_that_the_client_does_not_bear_ends_in_a_line(
+    endpoint: str, command: Command, tmp_path: Path
+) -> None:
+    done = command("push.py", "--namespace", "tester", environment=client_environment(endpoint, tmp_path))
+    assert done.returncode == 2
+    assert done.stderr == "error: HF_ENDPOINT is no address. Give one that begins with https://, or take it away.\n"
 
 
 def test_a_page_for_an_error_is_not_printed_whole() -> None:
