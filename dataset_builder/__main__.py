@@ -37,7 +37,7 @@ def main() -> int | None:
         required=True,
         nargs="+",
         type=Path,
-        help="train texts: .jsonl[.gz], .tsv (text first), folders with <config>/train-*.parquet; labels are not read",
+        help="train texts: .jsonl[.gz], .csv, .tsv (text first), folders of <config>/train-*.parquet; no labels",
     )
     describe.add_argument("--column", default="text", help="the field of the texts in .jsonl (default: text)")
     describe.add_argument("--work-dir", required=True, type=Path, help="where to write; what is published is corpus/")

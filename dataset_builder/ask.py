@@ -24,6 +24,7 @@ from dataset_builder.text_hygiene import cleaned, shown
 PROMPTS = Path(__file__).parent / "prompts"
 QUOTED = ("story", "context", "text")  # fields that a good reply may repeat
 LONGEST_KEPT = 500  # characters of a rejected text that are kept
+LONGEST_REPLY = 100_000  # characters: ten times what any answer needs
 SURROGATES = range(0xD800, 0xE000)  # halves of characters
 LOST = "\ufffd"  # the replacement character
 T = TypeVar("T")
@@ -160,6 +161,8 @@ class Ask:
             )
             try:
                 reply = await self._teacher.generate(request)
+                if len(reply.text) > LONGEST_REPLY:  # a server that knows no limit
+                    reply = replace(reply, text=reply.text[:LONGEST_REPLY], cut=True)
                 self.usage.add(reply.usage)
                 self.retried.update(reply.retried)
                 said, failure, self.answered = reply.text, None, True

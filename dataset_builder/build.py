@@ -116,6 +116,8 @@ def _claim(
         write_json(path, run)
         return run
     before = read_json(path)
+    if not isinstance(before, dict) or not isinstance(before.get("teachers"), dict):
+        raise InputError(f"{path}: is none of a build, so nobody knows of what. Give another --work-dir.")
     if run != before and nothing_made(work_dir, *ALL_STAGES):  # as after a teacher that refused every call
         for folder in (NARRATIVES, PROGRESS, *ALL_STAGES):
             shutil.rmtree(work_dir / folder, ignore_errors=True)
@@ -128,10 +130,14 @@ def _claim(
     not_begun = [stage for stage in ALL_STAGES if nothing_made(work_dir, stage)]
     differences = [found for found in _differences(theirs, mine) if not _is_made_again(found, again, not_begun)]
     if differences:
+        again_helps = all(_is_made_again(found, [PUBLISH, *ALL_STAGES], []) for found in differences)
+        again_from = (
+            ", or make the rows of a stage and of those after it again with "
+            f"--restart-from ({', '.join((*ALL_STAGES, PUBLISH))})"
+        )
         raise InputError(
             f"{work_dir}: holds a run that differs in {', '.join(differences[:5])}. Its rows would not fit the new "
-            "ones: give another --work-dir, or make the rows of a stage and of those after it again with "
-            f"--restart-from ({', '.join((*ALL_STAGES, PUBLISH))})."
+            f"ones: give another --work-dir{again_from if again_helps else ''}."
         )
     if restart_from:
         make_again(work_dir, restart_from)

@@ -41,10 +41,12 @@ def run_stages(recipe: Run, work_dir: Path, stages: tuple[str, ...] = ALL_STAGES
     Raises:
         InputError: shards are missing at the end, because the executor (Slurm) still works on them.
     """
-    if all((work_dir / stage / MANIFEST).exists() for stage in stages):
-        return
     missing = [rank for rank in range(recipe.executor.shards) if not _shard_done(work_dir, stages, rank)]
+    if not missing and all((work_dir / stage / MANIFEST).exists() for stage in stages):
+        return
     if missing:
+        for stage in stages:  # sums of shards that somebody deleted since
+            (work_dir / stage / MANIFEST).unlink(missing_ok=True)
         make_room(recipe, len(missing))
         with forks_end_with_this():
             _executor(recipe, work_dir, stages).run()

@@ -19,6 +19,7 @@ from datatrove.pipeline.base import PipelineStep
 from loguru import logger
 
 from dataset_builder.ask import Ask, UnitRejected, stable_hash
+from dataset_builder.inputs import InputError
 from dataset_builder.processes import available_cores, end_with
 from dataset_builder.progress import NARRATIVES, PROGRESS, SECONDS_BETWEEN_TICKS, Bar, Notes
 from dataset_builder.recipe import Run
@@ -216,7 +217,10 @@ class _ShardFlow:
 
     def _keep(self, stage: Stage, record: UnitRecord) -> None:
         journal = self._kept[stage.name]
-        assert isinstance(journal, Journal), "a finished stage has no unit that is missing"
+        if not isinstance(journal, Journal):  # its shard was made of rows that were made again since
+            raise InputError(
+                f"{self._work}: {stage.name}: rows are missing. Make them with --restart-from {stage.name}."
+            )
         journal.append(record.unit, record.model_dump())
 
     def _finish(self) -> None:

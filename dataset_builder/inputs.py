@@ -4,17 +4,24 @@ import errno
 import hashlib
 import importlib.util
 import json
+import os
 import re
 import reprlib
 import sys
-from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 
 from dataset_builder.escaping import printable
 
@@ -28,15 +35,29 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _no_switch_is_a_number(cls, section: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
+        """YAML's true, yes and on would be read as 1."""
+        found = read(section)
+        for key, value in section.items() if isinstance(section, dict) else ():
+            if isinstance(value, bool) and type(getattr(found, key, None)) in (int, float):
+                raise ValueError(f"'{key}' is a number, and true, false, yes and no are none (found {value})")
+        return found
+
 
 class _RecipeLoader(yaml.SafeLoader):
     """PyYAML reads `1e-5` as a string, and of a key that is there twice the last; recipes are full of such numbers."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """A mapping whose keys differ. Raises YAMLError for a key that is there twice."""
-        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
-        if twice := next((key for key, times in keys.items() if times > 1 and key != "<<"), None):
-            raise yaml.constructor.ConstructorError(None, None, f"the key '{twice}' is there twice", node.start_mark)
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen and key.value != "<<":
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{key.value}' is there twice", key.start_mark
+                )
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
@@ -50,6 +71,12 @@ RecipeT = TypeVar("RecipeT", bound=Strict)
 LARGEST_YAML = 4 * 2**20  # characters
 MOST_NODES = 200_000  # values of a YAML file, those that aliases (`*name`) repeat counted each time
 SHOWN = 200  # characters of a value in a message
+_SECTION = "keys and values of its own are wanted, indented below it; leave it out for the defaults"
+_WANTED = {  # what is said of a value of another type, by pydantic's code
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), _SECTION),
+    **dict.fromkeys(("tuple_type", "list_type"), "a list is wanted, as [one, two]"),
+    "string_type": "text is wanted: put it into quotes",
+}
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = SHOWN
 _NAME = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9_]([\w.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
@@ -94,7 +121,9 @@ def read_yaml(path: str | Path, text: str | None = None) -> Any:
     except RecursionError:
         raise InputError(f"{path}: not a readable YAML file: values within values, too deep.") from None
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: not a readable YAML file: {' '.join(str(error).split())[: 3 * SHOWN]}") from None
+        said = " ".join(str(error).replace('in "<unicode string>", ', "at ").split())[: 3 * SHOWN]
+        advice = " Save it as UTF-8." if isinstance(error, UnicodeError) else ""
+        raise InputError(f"{path}: not a readable YAML file: {said}{advice}") from None
     if nodes > MOST_NODES:
         raise InputError(f"{path}: more than {MOST_NODES:,} values, as aliases (*name) repeat them. Write values out.")
     return content
@@ -159,7 +188,8 @@ def describe(error: ValidationError) -> str:
             says = str(fault["ctx"]["error"])[: 3 * SHOWN]
             faults.append(f"key '{key}': {says}" if fault["loc"] else says)
         else:
-            faults.append(f"key '{key}': {fault['msg']} (found {_SHORT.repr(fault['input'])})")
+            wanted = _WANTED.get(fault["type"], fault["msg"])
+            faults.append(f"key '{key}': {wanted} (found {_SHORT.repr(fault['input'])})")
     more = len(error.errors()) - len(faults)
     return "; ".join(faults) + (f"; and {more} more" if more > 0 else "")
 
@@ -219,14 +249,19 @@ def fingerprint(value: Any) -> str:
     return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
 
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 _NO_PLACE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EPERM)
 
 
 def run_command(main: Callable[[], int | None]) -> None:
     """Run a command's `main`; bad input ends it with one line on stderr and exit code 2, never a traceback."""
     try:
-        sys.exit(main() or 0)
+        code = main() or 0
+        sys.stdout.flush()
+        sys.exit(code)
+    except BrokenPipeError:  # whoever read this has read enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except InputError as error:
         print(f"error: {printable(error)}", file=sys.stderr)
         sys.exit(2)

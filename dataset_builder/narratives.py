@@ -1,5 +1,6 @@
 """Where stories come from: the built-in tales, a JSONL file, or a Hub data set. All of it is checked before any use."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -26,6 +27,8 @@ def read_narratives(source: Narratives) -> list[Narrative]:
     """
     found: list[Narrative] = []
     places: dict[str, str] = {}
+    texts: dict[str, str] = {}
+    twins: list[str] = []
     for name in source.sources:
         stories = list(islice(_fitting(_of_source(name, source.revision), source), source.limit))
         if not stories:
@@ -43,7 +46,15 @@ def read_narratives(source: Narratives) -> list[Narrative]:
             if story.id in places:
                 raise InputError(f"{name}: the id '{story.id}' was used in {places[story.id]}. Ids must be unique.")
             places[story.id] = name
+            if (first := texts.setdefault(story.text, story.id)) != story.id:
+                twins.append(f"'{story.id}' that of '{first}'")
         found += stories
+    if twins:
+        print(
+            f"note: {len(twins)} of {len(found)} stories have the text of another ({', '.join(twins[:3])}). Rows of "
+            "both are made and may come into different splits: delete one of each.",
+            file=sys.stderr,
+        )
     return found
 
 
@@ -56,7 +67,10 @@ def _of_source(name: str, revision: str | None) -> Iterator[Narrative]:
     if path.is_dir() and not (path / "README.md").exists():
         return _folder(path)
     if path.is_file():
-        raise InputError(f"narratives '{name}': not one of {', '.join(ENDINGS)}, or a folder of them.")
+        raise InputError(
+            f"narratives '{name}': not one of {', '.join(ENDINGS)}, or a folder of them. Write one story a line, an "
+            f"object with {', '.join(FIELDS)} (of a JSON list: jq -c '.[]' FILE)."
+        )
     return _hub(name, revision)
 
 
@@ -126,12 +140,16 @@ def _checked(places: Iterable[tuple[str, Any]], source: str) -> Iterator[Narrati
     seen: dict[str, str] = {}
     for place, row in places:
         if not isinstance(row, dict):
-            raise InputError(f"{place}: a story is an object with {', '.join(FIELDS)}; this is {type(row).__name__}.")
+            raise InputError(
+                f"{place}: a story is an object with {', '.join(FIELDS)}; this is {type(row).__name__}. Write "
+                "one story a line (of a JSON list: jq -c '.[]' FILE)."
+            )
         for field in FIELDS:
             if field not in row:
                 raise InputError(f"{place}: field '{field}' is missing. Every story needs {', '.join(FIELDS)}.")
             if not isinstance(row[field], str):
-                raise InputError(f"{place}: field '{field}' must be text, found {type(row[field]).__name__}.")
+                quoted = ": write it in quotes" if isinstance(row[field], int) else ""
+                raise InputError(f"{place}: field '{field}' must be text, found {type(row[field]).__name__}{quoted}.")
             row[field] = cleaned(row[field])
             if damage := damage_of(row[field], one_line=field != "text"):
                 raise InputError(f"{place}: field '{field}' holds {damage}. Mend the file.")

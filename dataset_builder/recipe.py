@@ -1,6 +1,6 @@
 """The recipe of a corpus: everything that changes a row, in one frozen model. Places are given on the command line."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -10,8 +10,17 @@ from dataset_builder.recipe_teachers import EndpointTeacher as EndpointTeacher
 from dataset_builder.recipe_teachers import ScriptedTeacher as ScriptedTeacher
 from dataset_builder.recipe_teachers import Teacher as Teacher
 
+StrictT = TypeVar("StrictT", bound=Strict)
 Share = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
+
+
+def _in_order(section: StrictT, least: str, most: str) -> StrictT:
+    """The same section. Raises ValueError where no number is between two of its keys."""
+    low, high = getattr(section, least), getattr(section, most)
+    if high is not None and low > high:
+        raise ValueError(f"'{least}' ({low}) is above '{most}' ({high}), so that nothing would be kept")
+    return section
 
 
 class Narratives(Strict):
@@ -20,11 +29,15 @@ class Narratives(Strict):
     `limit` counts the stories of each source; those outside `min_words` to `max_words` are passed over.
     """
 
-    source: str | tuple[str, ...] = "tales"
+    source: str | Annotated[tuple[str, ...], Field(min_length=1)] = "tales"
     revision: str | None = None
     limit: Positive | None = None
     min_words: Annotated[int, Field(ge=0)] = 0
     max_words: Positive | None = None
+
+    @model_validator(mode="after")
+    def _some_length_fits(self) -> "Narratives":
+        return _in_order(self, "min_words", "max_words")
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -170,6 +183,10 @@ class Quality(Strict):
     label_words: bool = False
     benchmarks: tuple[str, ...] = ()
 
+    @model_validator(mode="after")
+    def _some_length_fits(self) -> "Quality":
+        return _in_order(_in_order(self, "min_words", "max_words"), "min_words", "max_context_words")
+
 
 class Split(Strict):
     """Shares of train, validation and test among the rows of `contextless`.
@@ -213,7 +230,7 @@ class Run(Strict):
     """What every run with a teacher names."""
 
     name: Name
-    seed: int = 13
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 13  # a column of the corpus
     teacher: Teacher
     executor: Executor = Executor()
 

@@ -105,8 +105,12 @@ class EndpointTeacher(Strict):
     @classmethod
     def _urls_have_a_host(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         for url in urls:
-            if not re.match(r"https?://[^/\s]", url):
-                raise ValueError("a url begins with http:// or https://, as in http://127.0.0.1:8000/v1")
+            if not re.fullmatch(r"https?://[^/\s]\S*", url):
+                raise ValueError("a url begins with http:// or https:// and has no blank, as http://127.0.0.1:8000/v1")
+            try:
+                urlsplit(url).port  # noqa: B018 - it is read only here
+            except ValueError as error:
+                raise ValueError(f"no url: {error}. Write one as http://127.0.0.1:8000/v1") from None
         return urls
 
     @field_validator("extra_body")

@@ -16,9 +16,12 @@ from dataset_builder.reply_text import (
     closed,
     lines_of,
     plain,
+    said_in,
+    table_rows,
     unquoted,
     whole_sentences,
     without_fence,
+    without_frame,
 )
 from dataset_builder.reply_text import BadReply as BadReply
 from dataset_builder.reply_text import answer_of as answer_of
@@ -50,8 +53,18 @@ SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 _LABEL_WORDS = re.compile(r"[^\W\d_](?:[^\W\d_]|[ '’-](?=[^\W\d_]))*")  # letters, with single signs between them
-_AROUND_LABEL = " :=([)]–-\"'*"
-_BEFORE_LEVEL = frozenset(":=([–-")
+_AROUND_LABEL = " :：=→([)]|–—-\"'*"
+_BEFORE_LEVEL = frozenset(":：=→([|–—-")
+# A level as teachers write it: .8, 0,8, 80 %, 8/10, 8 out of 10.
+_LEVEL = re.compile(
+    r"(\d{0,3}[.,]\d+(?:e-\d{1,2})?|\d+(?:e-\d{1,2})?) ?(?:(%|percent)|(?:/|out of) ?(\d{1,3}))?", re.IGNORECASE
+)
+_NEGATIVE = re.compile(r"[:：=|] ?[-−–]$")
+_TAG = re.compile(r"[\[【]\s?([A-Za-z]+)\s?[\]】]\s?[:–-]?\s?")
+_TAG_WITHIN = 25  # characters: what stands before a tag numbers the line ("a)", "Utterance 1:")
+_NO_ITEM = frozenset(("none", "n/a", "nobody", "no one", "no character", "no characters"))
+_HEADING = re.compile(r"^(?:the )?(?:main )?(?:characters?|names?)(?: in the story)?(?: are| is)? ?: ?", re.IGNORECASE)
+_EMOTIONS_ARE = re.compile(r"^(?:\w+[!,.] )?(?:(?:here are )?the )?(?:emotions?|answer)[^,;:]{0,40}:", re.IGNORECASE)
 LONGEST_LABEL, MOST_LABELS = 40, 40  # characters, and labels of one text: what is more is no label
 # What an assistant says, at the beginning of its reply; what a character may say ("I can't help but smile") is none.
 _REFUSAL = re.compile(
@@ -88,14 +101,17 @@ def _json(text: str, cut: bool) -> list[Any] | None:
     """
     text = without_fence(text)
     if not re.match(r"\{\s*[\"}]|\[\s*[\"{\[]", text):
-        return None
+        begins = re.search(r"^(?:\{\s*\"|\[\s*[\"{])", text, re.MULTILINE)  # behind a line that announces it
+        if not begins:
+            return None
+        text = text[begins.start() :]
     text = closed(text) if cut else text
     try:
         value, _ = json.JSONDecoder(parse_constant=_no_number).raw_decode(text)
         json.dumps(value, ensure_ascii=False).encode()  # half a character (a lone surrogate) is an error here
     except (ValueError, RecursionError):
         raise BadReply("cut_off" if cut else "broken_json") from None
-    if isinstance(value, dict) and len(value) == 1 and isinstance(only := next(iter(value.values())), list):
+    if isinstance(value, dict) and len(value) == 1 and isinstance(only := next(iter(value.values())), (list, dict)):
         value = only
     return list(value.items()) if isinstance(value, dict) else list(value)
 
@@ -111,11 +127,12 @@ def items(text: str, cut: bool) -> list[str]:
         if not (found := [item for item in map(_as_text, found_json) if item]):
             raise BadReply("empty")
         return found
-    lines = lines_of(text)
+    lines = table_rows(lines_of(text))
     if cut and lines:
         lines.pop()
+    lines = [*map(plain, lines)]
     markers = [MARKER.match(line) for line in lines]
-    found = [plain(line[marker.end() if marker else 0 :]).strip() for line, marker in zip(lines, markers, strict=True)]
+    found = [line[marker.end() if marker else 0 :].strip() for line, marker in zip(lines, markers, strict=True)]
     if any(markers):  # talk before and after a numbered list is not part of it
         found = [item for item, marker in zip(found, markers, strict=True) if marker]
     found = [item for item in found if item]
@@ -135,11 +152,13 @@ def names(text: str, cut: bool) -> list[str]:
     """Names or roles from a list: what explains them (after a colon, a dash, a bracket) is left off, twins too."""
     found: dict[str, str] = {}
     listed = items(text, cut)
+    if len(listed) == 1:
+        listed = [_HEADING.sub("", listed[0], count=1)]
     if len(listed) == 1 and not MARKER.match(text) and re.search(r",| and ", listed[0]):
         listed = re.split(r" ?, ?(?:and )?| and ", listed[0])
     for item in listed:
         name = re.split(r" ?[:(\[,;]| [-–—] ", item, maxsplit=1)[0].strip(QUOTES + ".*_")
-        if name:
+        if name and name.lower() not in _NO_ITEM:
             found.setdefault(name.lower(), name)
     return list(found.values())
 
@@ -147,21 +166,39 @@ def names(text: str, cut: bool) -> list[str]:
 def utterances(text: str, cut: bool) -> list[tuple[str, str]]:
     """(emotion, utterance) pairs of lines such as `1. [joy] I did it!`; the emotion is lower case, "" if not given."""
     found = _json(text, cut)
-    if found and all(isinstance(item, dict) for item in found):
-        made = [(_word(item.get("emotion")), unquoted(_word(item.get("text"), lower=False))) for item in found]
-        return [pair for pair in made if pair[1]]
+    if found and all(isinstance(item, (dict, list, tuple)) for item in found):
+        made = [pair for pair in map(_pair, found) if pair[1]]
+        if not made:
+            raise BadReply("empty")
+        return made
+    listed = [part for item in items(text, cut) for part in re.split(r"(?<=\S) (?=\d{1,2}[.)] ?\[)", item)]
+    named = [re.match(r"\**([A-Za-z]+)\**\s*[:–-]\**\s+(.+)", item) for item in listed]
+    all_named = len(listed) > 1 and all(
+        name and ":" in item[: name.start(2)] for name, item in zip(named, listed, strict=True)
+    )
     pairs = []
-    for item in items(text, cut):
+    for item, name in zip(listed, named, strict=True):
+        tag = _TAG.search(item[:_TAG_WITHIN])
         bracketed = re.match(r"[\[(]\s*([^\])]+?)\s*[\])]\s*[:–-]?\s*(.+)|([A-Za-z]+)\s*\]\s*[:–-]?\s*(.+)", item)
-        named = re.match(r"([A-Za-z]+)\s*[:–-]\s+(.+)", item)
         if bracketed:  # the second form where the begun answer held the opening bracket
             emotion, said = bracketed[1] or bracketed[3], bracketed[2] or bracketed[4]
-        elif named and named[1].lower() in LABELS:  # "Well - I never" names none
-            emotion, said = named[1], named[2]
+        elif tag and tag[1].lower() in LABELS:
+            emotion, said = tag[1], item[tag.end() :]
+        elif name and (all_named or name[1].lower() in LABELS):  # "Well - I never" names none
+            emotion, said = name[1], name[2]
         else:
             emotion, said = "", item
         pairs.append((emotion.lower(), unquoted(said)))
     return pairs
+
+
+def _pair(item: Any) -> tuple[str, str]:
+    """Emotion and utterance of an object of a JSON reply, whatever its keys are called, or of a pair; "" for none."""
+    if not isinstance(item, dict):
+        item = dict(zip(("emotion", "text"), item, strict=False))
+    others = (value for key, value in item.items() if key != "emotion" and isinstance(value, str))
+    said = item["text"] if isinstance(item.get("text"), str) else max(others, key=len, default="")
+    return _word(item.get("emotion")), unquoted(_word(said, lower=False))
 
 
 def _word(value: Any, *, lower: bool = True) -> str:
@@ -172,7 +209,7 @@ def _word(value: Any, *, lower: bool = True) -> str:
 
 def sentence(text: str, cut: bool) -> str:
     """What somebody says: quotes are taken off, a final comma becomes a full stop, an unfinished end is dropped."""
-    said = unquoted(" ".join(plain(text).split()))
+    said = unquoted(said_in(plain(_of_json(text, cut))))
     if not said:
         raise BadReply("empty")
     if cut:
@@ -182,9 +219,17 @@ def sentence(text: str, cut: bool) -> str:
     return said if said[-1] in ".!?…" else said + "."
 
 
+def _of_json(text: str, cut: bool) -> str:
+    """The first text of a reply that is JSON; the reply itself where it is none."""
+    found = _json(text, cut)
+    first = found[0] if found else text
+    return _as_text(first[-1] if isinstance(first, (list, tuple)) and first else first) if found else text
+
+
 def paragraph(text: str, cut: bool) -> str:
     """A short text: lines joined, fences and a leading `Text:` taken off, an unfinished last sentence dropped."""
-    joined = re.sub(r"^(?:text|context|situation|answer) ?: ?", "", " ".join(lines_of(text)), flags=re.IGNORECASE)
+    lines = without_frame(lines_of(_of_json(text, cut)))
+    joined = re.sub(r"^(?:text|context|situation|answer) ?: ?", "", " ".join(lines), flags=re.IGNORECASE)
     joined = plain(joined).strip(QUOTES.replace("'", ""))
     if not joined:
         raise BadReply("empty")
@@ -195,12 +240,13 @@ def scored_labels(text: str, cut: bool) -> list[RawLabel]:
     """Emotion words with levels, as in `1. joy: 0.8`; levels are rounded to the grid of 0.1 (paper A, Table 15)."""
     found = _json_levels(_json(text, cut) or [])
     for item in [] if found else _labels_of(items(text, cut)):
-        level = re.search(r"\d?[.,]\d+|\d+", item)
+        level = _LEVEL.search(item)
         before = item[: level.start()] if level else ""
-        label = before.strip(_AROUND_LABEL)
+        label = before.strip(_AROUND_LABEL).partition(" (")[0]
         between = before[len(before.rstrip(_AROUND_LABEL)) :]
-        if level and _BEFORE_LEVEL.intersection(between) and _LABEL_WORDS.fullmatch(label):
-            found.setdefault(label.lower(), round(float(level[0].replace(",", ".")), 1))
+        marked = _BEFORE_LEVEL.intersection(between) or label.lower() in LABELS
+        if level and marked and _LABEL_WORDS.fullmatch(label):
+            found.setdefault(label.lower(), round(-1.0 if _NEGATIVE.search(before) else _share(level), 1))
     found = {label: level for label, level in found.items() if 0 < len(label) <= LONGEST_LABEL}
     if not found:
         raise BadReply("no_scores")
@@ -209,17 +255,24 @@ def scored_labels(text: str, cut: bool) -> list[RawLabel]:
     return [RawLabel(label=label, score=score) for label, score in [*found.items()][:MOST_LABELS]]
 
 
+def _share(level: re.Match[str]) -> float:
+    """A level from 0 to 1, of a number, of a percentage, or of so much out of so much."""
+    number = float(level[1].replace(",", "."))
+    return number / (100 if level[2] else int(level[3] or 1) or 1)
+
+
 def _json_levels(listed: list[Any]) -> dict[str, float]:
     """Labels with levels of a JSON reply: pairs, objects of a label and a level, or one object of label: level."""
     found: dict[str, float] = {}
     for item in listed:
-        pair = [*item.values()] if isinstance(item, dict) else item
+        pair = [*item.values()][:2] if isinstance(item, dict) else item
         if isinstance(pair, (list, tuple)) and len(pair) == 2 and isinstance(pair[0], str):
             label = " ".join(pair[0].split()).lower()
             if isinstance(pair[1], bool) or not _LABEL_WORDS.fullmatch(label):
                 continue
             try:
-                level = float(pair[1])
+                written = _LEVEL.fullmatch(pair[1].strip()) if isinstance(pair[1], str) else None
+                level = _share(written) if written else float(pair[1])
             except (TypeError, ValueError, OverflowError):
                 continue
             if math.isfinite(level):
@@ -243,12 +296,15 @@ def descriptors(text: str, cut: bool) -> list[str]:
     listed = _json(text, cut)
     if listed is not None:
         text, cut = ", ".join(map(_as_text, listed)), False
-    lines = [line[marker.end() if (marker := MARKER.match(line)) else 0 :] for line in lines_of(text)]
-    joined = re.sub(r"^(?:emotions?|answer) ?:", "", ", ".join(lines).lstrip(), flags=re.IGNORECASE)
-    parts = [plain(part).strip(QUOTES + ".!*_").lower() for part in re.split(r"[,;]|\band\b", joined)]
+    lines = table_rows(lines_of(text))
+    lines = [line[marker.end() if (marker := MARKER.match(line)) else 0 :] for line in lines]
+    joined = _EMOTIONS_ARE.sub("", ", ".join(lines).lstrip(), count=1)
+    parts = [
+        plain(part).partition(" (")[0].strip(QUOTES + ".!*_").lower() for part in re.split(r"[,;]|\band\b", joined)
+    ]
     if cut:
         parts.pop()
-    found = [part for part in dict.fromkeys(parts) if _is_descriptor(part)]
+    found = [part for part in dict.fromkeys(parts) if _is_descriptor(part) and part not in _NO_ITEM]
     if not found:
         raise BadReply("cut_off" if cut else "empty")
     return found

@@ -30,6 +30,16 @@ _LONE_OPENING = re.compile(r"^['‘](?=[A-Z])(?!(?:Tis|Twas|Twere|Em|Cause|Cos|B
 _MARKS = '"“”«»„ \t'  # quotation marks that are nothing else
 QUOTES = "\"“”«»„'‘’ \t"
 
+# What an assistant says before its answer and after it, and what it calls it.
+_ANNOUNCED = re.compile(
+    r"(?:sure|certainly|of course|absolutely|okay|ok|here(?:'s|’s| is| are))\b.{0,120}:", re.IGNORECASE
+)
+_CLOSED = re.compile(r"(?:i hope (?:this|that|it|you)|let me know|feel free|\(?note ?:)", re.IGNORECASE)
+_NAMED_ANSWER = re.compile(
+    r"^(?:rewritten|rewriting|rewrite|answer|response)(?: (?:text|utterance|version|sentence))? ?: ?", re.IGNORECASE
+)
+_SPEAKER = re.compile(r"^[A-Z][\w .'’-]{0,30}: (?=[\"“].*[\"”]$)")
+
 
 class BadReply(Exception):
     """A reply that cannot be used; `reason` is the code under which it is counted."""
@@ -126,6 +136,30 @@ def lines_of(text: str) -> list[str]:
     """The lines of a reply that say something, blanks between words made one."""
     lines = (" ".join(line.split()) for line in text.splitlines())
     return [line for line in lines if line and not line.startswith(FENCE)]
+
+
+def table_rows(lines: list[str]) -> list[str]:
+    """Lines of which some are a Markdown table, its rows as `first: second`, without their numbers and the heading."""
+    rules = [at for at, line in enumerate(lines) if set(line) <= set("|:- ") and "|" in line and "-" in line]
+    if not rules:
+        return lines
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[rules[0] + 1 :] if line[0] == "|"]
+    texts = [cells[1:] if len(cells) > 1 and cells[0].rstrip(".)").isdigit() else cells for cells in rows]
+    return [": ".join(filter(None, cells)) for cells in texts if any(cells)]
+
+
+def without_frame(lines: list[str]) -> list[str]:
+    """Lines without what an assistant says around its answer: "Sure, here is the text:", "I hope this helps!"."""
+    lines = lines[1:] if lines and _ANNOUNCED.fullmatch(lines[0]) else lines
+    return lines[:-1] if len(lines) > 1 and _CLOSED.match(lines[-1]) else lines
+
+
+def said_in(text: str) -> str:
+    """What is said in a reply, on one line: without what announces it, a list's marker, its speaker, a name for it."""
+    line = " ".join(without_frame(lines_of(text))).removeprefix("> ")
+    marker = MARKER.match(line)
+    line = line[marker.end() if marker and marker["number"] in (None, "1") else 0 :]
+    return _SPEAKER.sub("", _NAMED_ANSWER.sub("", line, count=1), count=1)
 
 
 def unquoted(text: str) -> str:

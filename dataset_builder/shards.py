@@ -88,6 +88,10 @@ def read_json(path: Path) -> Any:
     """Read a JSON file that this program wrote. Raises InputError where it is missing or broken."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: missing. Was it deleted? Make it again (of a stage, by `build --restart-from STAGE`)."
+        ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read ({error}). Delete it and run the command again.") from None
 

@@ -18,6 +18,7 @@ from dataset_builder.build import build
 from dataset_builder.inputs import InputError, fingerprint, read_recipe
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.shards import read_lines, shard_path
+from dataset_builder.status import status
 from dataset_builder.taxonomy import LABELS
 from tests.conftest import ROOT, Command
 
@@ -228,3 +229,28 @@ def test_another_build_of_equal_size_is_not_read_from_the_cache_of_the_first(
         texts.append(load_dataset(str(tmp_path / "work/corpus"), "contextless", split="train")["text"][0])
         shutil.rmtree(tmp_path / "work")
     assert texts[0] != texts[1]
+
+
+def test_a_shard_that_was_deleted_is_made_again(scripted_work: Path, scripted_recipe: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    shutil.copytree(scripted_work, work)
+    recipe = read_recipe(scripted_recipe, BuildRecipe)
+    shutil.rmtree(work / "corpus")
+    shard_path(work / "labels", 0).write_bytes(b"torn")
+    with pytest.raises(InputError, match="Delete it and build again"):
+        build(recipe, work)
+    shard_path(work / "labels", 0).unlink()
+    build(recipe, work)
+    assert parquet(work) == parquet(scripted_work)
+    (work / "labels/manifest.json").unlink()
+    with pytest.raises(InputError, match=r"labels/manifest.json: missing.*--restart-from STAGE"):
+        status(work)
+    build(recipe, work, "labels")
+    assert parquet(work) == parquet(scripted_work)
+
+
+def test_restarting_is_advised_only_where_it_helps(scripted_work: Path, scripted_recipe: Path) -> None:
+    with pytest.raises(InputError, match=r"differs in narratives .*give another --work-dir\.$"):
+        build(recipe_of(scripted_recipe, narratives={"limit": 1}), scripted_work)
+    with pytest.raises(InputError, match=r"differs in recipe\.seed .*--restart-from"):
+        build(recipe_of(scripted_recipe, seed=8), scripted_work)

@@ -246,9 +246,28 @@ def test_faults_of_files_are_found(corpus: Path) -> None:
         validate(corpus)
 
 
+def test_files_without_the_rows_that_the_manifest_counts_are_found(corpus: Path) -> None:
+    file(corpus, "contextual", "validation").unlink()
+    shutil.rmtree(corpus / "descriptors")
+    found = validate(corpus)
+    assert {key: count for key, count in found.counts.items() if key[1] == "row_count"} == {
+        ("contextual", "row_count"): 1,
+        ("descriptors", "row_count"): 1,
+    }
+    assert "files hold nothing" in found.examples["descriptors", "row_count"][0]
+
+
 def test_every_check_is_tested() -> None:
     elsewhere = {"scores_not_28"}  # the schema has lists of 28 only: `check_row` sees it in rows that are built
-    elsewhere |= {"no_descriptor", "schema", "label_names", "unknown_config", "near_duplicate", "story_in_two_splits"}
+    elsewhere |= {
+        "no_descriptor",
+        "schema",
+        "label_names",
+        "unknown_config",
+        "near_duplicate",
+        "story_in_two_splits",
+        "row_count",
+    }
     elsewhere |= {"duplicate_across_splits", "near_duplicate_across_splits", "benchmark_text", "lone_surrogate"}
     assert set(CHECKS) == {*ROW, *CONTEXT, *HYGIENE, *elsewhere}
 
@@ -402,6 +421,7 @@ def test_benchmarks_of_several_forms(tmp_path: Path, name: str, content: str, te
     ("name", "content", "said"),
     [
         ("a.jsonl", '{"text": "One"}\n{"say": 1}\n', r"a\.jsonl, line 2: .*'text'"),
+        ("a.jsonl", "", r"a\.jsonl: no text in it"),
         ("a.txt", "One", "not a .jsonl"),
         ("a.csv", "id,sentence\n1,hello\n", r"no column 'text' in its header \(id, sentence\)"),
         (

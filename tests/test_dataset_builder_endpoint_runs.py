@@ -1,18 +1,19 @@
 """Runs against servers as they are: what a server or a recipe does wrong ends a run early, and nothing is lost."""
 
+import asyncio
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
 from dataset_builder.build import build
 from dataset_builder.engine import read_manifest
-from dataset_builder.inputs import InputError
+from dataset_builder.inputs import InputError, read_recipe
 from dataset_builder.quality.measure_labelers import label, label_file
 from dataset_builder.recipe import BuildRecipe, Executor
 from dataset_builder.texts.write import asked_for, write
@@ -309,6 +310,46 @@ def test_label_texts_without_any_answer_is_an_error(
     assert "Traceback" not in done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("error: ")
     assert not (tmp_path / "s").exists()
+
+
+def test_a_redirection_that_loses_the_question_is_named(teacher: LoopbackTeacher, tmp_path: Path) -> None:
+    teacher.spoil = lambda asked, answer: RedirectResponse(f"{teacher.url}/there", 301)
+    with pytest.raises(InputError, match=r"it redirects to http://127.*/there. Write .* into 'teacher.urls'"):
+        build(build_recipe(teacher.url), tmp_path)
+
+
+def test_an_answer_that_comes_sign_by_sign_times_out(teacher: LoopbackTeacher, tmp_path: Path) -> None:
+    async def dripping() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b" "
+            await asyncio.sleep(0.1)
+
+    teacher.spoil = lambda asked, answer: StreamingResponse(dripping(), media_type="application/json")
+    with pytest.raises(InputError, match="time_out"):
+        build(build_recipe(teacher.url, timeout=0.3, retries=0), tmp_path)
+
+
+def test_a_proxy_is_none_for_this_machine_and_is_named_elsewhere(
+    teacher: LoopbackTeacher, tmp_path: Path, faultless: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "socks5://user:secret@127.0.0.1:9")
+    build(build_recipe(teacher.url), tmp_path / "here")
+    assert corpus_of(tmp_path / "here") == faultless
+    with pytest.raises(InputError, match=r"through .*\$ALL_PROXY.* \(ImportError\). Set it to an http:// url") as error:
+        build(build_recipe("http://teacher.invalid/v1"), tmp_path / "there")
+    assert "secret" not in str(error.value)
+    monkeypatch.delenv("ALL_PROXY")
+    with pytest.raises(InputError, match=r"no teacher answers .*Calls go through \$HTTP_PROXY"):
+        build(build_recipe("http://teacher.invalid/v1"), tmp_path / "there")
+
+
+def test_label_texts_reads_tables(scripted_recipe: Path, tmp_path: Path) -> None:
+    table = tmp_path / "texts.tsv"
+    table.write_bytes(b"label\ttext\r\njoy\tI won the race.\r\nfear\tI lost the key.\r\n")
+    label_file(table, read_recipe(scripted_recipe, BuildRecipe), tmp_path / "s")
+    said = [json.loads(line)["text"] for line in (tmp_path / "s").read_text().splitlines()]
+    assert said == ["I won the race.", "I lost the key."]
 
 
 def test_label_texts_says_how_many_failed_and_why(teacher: LoopbackTeacher, tmp_path: Path, command: Command) -> None:

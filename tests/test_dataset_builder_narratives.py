@@ -166,3 +166,18 @@ def test_no_library_s_error_is_a_traceback(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nor a data set that loads") as error:
         read_narratives(Narratives(source=str(tmp_path)))
     assert "\n" not in str(error.value)
+
+
+def test_one_text_under_two_ids_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = lines(tmp_path, [*good(2), GOOD | {"text": "Ben met Ana."}])
+    assert len(read_narratives(Narratives(source=str(path)))) == 3
+    assert "1 of 3 stories have the text of another ('s1' that of 's0')" in capsys.readouterr().err
+
+
+def test_other_forms_of_stories_are_told_how_to_be_written(tmp_path: Path) -> None:
+    for name in ("a.jsonl", "a.json", "a.txt"):
+        path = lines(tmp_path, [json.dumps(good(2))], name)
+        with pytest.raises(InputError, match=r"one story a line.*jq -c '\.\[\]' FILE"):
+            read_narratives(Narratives(source=str(path)))
+    with pytest.raises(InputError, match="line 1: field 'id' must be text, found int: write it in quotes"):
+        read_narratives(Narratives(source=str(lines(tmp_path, [GOOD | {"id": 7}]))))

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from dataset_builder.ask import Ask, UnitRejected
-from dataset_builder.recipe import BuildRecipe, ScriptedTeacher
+from dataset_builder.ask import LONGEST_REPLY, Ask, UnitRejected
+from dataset_builder.recipe import BuildRecipe, Decoding, ScriptedTeacher
 from dataset_builder.schema import (
     CharacterRow,
     LabelledRow,
@@ -344,3 +344,14 @@ def test_exemplars_are_shown_and_not_to_be_repeated() -> None:
     assert len(shots) == 3
     _, ask, _ = run("rewriting", SITUATED, shots[0][1])
     assert reasons(ask) == ["prompt_echo"]
+
+
+def test_a_reply_without_an_end_is_read_so_far() -> None:
+    decoding = Decoding(max_new_tokens=10)
+    ask = Ask(Says("a" * (LONGEST_REPLY + 1), False), 1, "cleaning", "u", {})
+    asyncio.run(ask.text("labels_verbalised", decoding, _length, text="x", emotions="x", context=""))
+    assert ask.rejected == []
+
+
+def _length(text: str, cut: bool) -> None:
+    assert (len(text), cut) == (LONGEST_REPLY, True)

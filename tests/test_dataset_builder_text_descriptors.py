@@ -120,6 +120,8 @@ def test_tables_and_lines_have_their_texts_only(tmp_path: Path) -> None:
     lines.write_text('{"body": "So it goes.", "label": "grief"}\n\n{"body": "  ", "id": 7}\n')
     found = [*read_sources([table], "text"), *read_sources([lines], "body")]
     name = tmp_path.name
+    (tmp_path / "train.csv").write_text('label,text\njoy,"Well, I won!"\n')
+    assert read_sources([tmp_path / "train.csv"], "text")[0].texts[0].text == "Well, I won!"
     assert [(text.id, text.text) for source in found for text in source.texts] == [
         (f"{name}/train/0000002", "I won!"),
         (f"{name}/train/0000003", 'He said "no"'),
@@ -134,7 +136,7 @@ def test_tables_and_lines_have_their_texts_only(tmp_path: Path) -> None:
         ("dev.tsv", "a\t1\tx\n", "'dev' in its name says that this split is held out"),
         ("goemotions_test.jsonl", '{"text": "a"}\n', "'test' in its name"),
         ("validation-2.jsonl", '{"text": "a"}\n', "'validation' in its name"),
-        ("a.csv", "text\n", r"texts come from \.jsonl, "),
+        ("a.txt", "text\n", r"texts come from \.jsonl, "),
         ("a.jsonl", '{"text": "a"}\n{"te', "line 2: broken JSON"),
         ("a.jsonl", '{"body": "a"}\n', r"line 1: no text in 'text' \(it has body\). Name the field with --column"),
         ("a.jsonl", "[]\n", "line 1: no text in 'text'"),

@@ -178,8 +178,11 @@ def benchmark_texts(place: str | Path) -> Iterator[tuple[str, str]]:
         raise InputError(f"{path}: a folder. Give the benchmark's texts as a .jsonl, .csv or .tsv file.")
     name = f"{path.parent.name}/{path.name}"
     what = "Give the benchmark's texts as .jsonl, .csv, .tsv or .parquet, in a field or column that is called 'text'."
+    number = -1
     for number, (_, _, text) in enumerate(texts_of(path, "text", what)):
         yield f"{name}:{number}", text
+    if number < 0:
+        raise InputError(f"{path}: no text in it. {what}")
 
 
 def _from_hub(place: str) -> Iterator[tuple[str, str]]:

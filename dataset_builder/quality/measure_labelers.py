@@ -20,7 +20,7 @@ from dataset_builder.domains.goemotions import file_comments
 from dataset_builder.inputs import InputError
 from dataset_builder.quality.resolve import class_of, resolve
 from dataset_builder.reading import json_lines
-from dataset_builder.reading_texts import words_of_name
+from dataset_builder.reading_texts import texts_of, words_of_name
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.schema import Usage
 from dataset_builder.stages.labels import raw_labels
@@ -100,7 +100,9 @@ def label_file(path: Path, recipe: BuildRecipe, out: Path) -> Labelled:
         InputError: no such file, a line is of another form (named), or no text was labelled; nothing is written.
     """
     texts: list[str] = []
-    for place, row in json_lines(path, "Write one with `eval.run --texts`."):
+    if path.name.removesuffix(".gz").endswith((".tsv", ".csv", ".parquet")):
+        texts += [text for _, _, text in texts_of(path, "text", "Give JSON lines or a table with a column 'text'.")]
+    for place, row in json_lines(path, "Write one with `eval.run --texts`.") if not texts else ():
         if not isinstance(row, dict) or not isinstance(row.get("text"), str):
             raise InputError(f'{place}: not {{"text": …}}. Write one with `eval.run --texts`.')
         texts.append(row["text"])

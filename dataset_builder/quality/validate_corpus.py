@@ -17,7 +17,7 @@ from dataset_builder.escaping import flat
 from dataset_builder.quality.corpus import Corpus, open_corpus
 from dataset_builder.quality.deduplicate import ORIGINAL, REWRITTEN, Twins, benchmark_texts, utterance_of
 from dataset_builder.quality.validate import LONGEST_LABEL, MOST_LABELS, check_bounds, check_values
-from dataset_builder.quality.validate_files import column_faults, names_of_classes
+from dataset_builder.quality.validate_files import column_faults, count_faults, names_of_classes
 from dataset_builder.recipe import Quality
 from dataset_builder.replies import is_refusal, shingles
 from dataset_builder.schema import CONFIGS, ContextlessRow, ContextualRow, DescriptorsRow, PublishedRow
@@ -29,6 +29,7 @@ ROUNDING = 1e-3  # scores are float32, raw scores may have been rounded
 # What each check looks for; reasons of `check_values` that a situation has too are told apart by `context_`.
 CHECKS = {
     "unknown_config": "the config has a name and columns that we know",
+    "row_count": "as many rows as the manifest says",
     "schema": "columns and types are those of the published config",
     "label_names": "the class names in the files and in the card are the taxonomy's, in its order",
     "null_value": "no value is missing",
@@ -120,6 +121,8 @@ def validate(place: str | Path, quality: Quality | None = None, benchmarks: Iter
     known = [pair for benchmark in (*quality.benchmarks, *benchmarks) for pair in benchmark_texts(benchmark)]
     corpus_wide = _CorpusWide(Twins(quality.near_duplicate_at, known), _instructions())
     findings = Findings()
+    for config, said in count_faults(corpus):
+        findings.add(config, "row_count", said)
     for config in corpus.files:
         findings.rows[config] = corpus.count(config)
         if config not in CONFIGS:

@@ -7,6 +7,7 @@ from typing import Any
 from dataset_builder.inputs import SHOWN, InputError, read_card
 from dataset_builder.quality.corpus import Corpus, open_parquet
 from dataset_builder.schema import features
+from dataset_builder.shards import read_json
 
 
 def column_faults(corpus: Corpus, config: str) -> list[str]:
@@ -24,6 +25,17 @@ def column_faults(corpus: Corpus, config: str) -> list[str]:
         if faults:
             found.append(f"{config}/{path.name}: {'; '.join(faults)}")
     return found
+
+
+def count_faults(corpus: Corpus) -> Iterator[tuple[str, str]]:
+    """Configs whose files do not hold the rows that the corpus's manifest counts, each with a sentence."""
+    path = corpus.folder / "manifest.json"
+    manifest = read_json(path) if path.exists() else {}
+    rows = manifest.get("rows") if isinstance(manifest, dict) else None
+    for config, wanted in rows.items() if isinstance(rows, dict) else ():
+        there = corpus.count(config) if config in corpus.files else {}
+        if there != wanted:
+            yield config, f"manifest.json counts {wanted}, and the files hold {there or 'nothing'}"
 
 
 def names_of_classes(corpus: Corpus, config: str) -> Iterator[tuple[str, list[str]]]:

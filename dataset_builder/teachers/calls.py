@@ -37,7 +37,8 @@ from dataset_builder.teachers.bodies import (
 )
 from dataset_builder.teachers.keys import OPENAI_VARIABLE, read_key
 from dataset_builder.teachers.prompt_lengths import PromptLengths
-from dataset_builder.teachers.refusals import NO_MONEY, Refusals, advise, is_the_questions
+from dataset_builder.teachers.proxies import http_client, proxies_to
+from dataset_builder.teachers.refusals import BUSY, NO_MONEY, Refusals, advise, is_the_questions
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0  # seconds before a call is repeated; doubled each time
 TRIED_AT_ONCE = 4  # calls by a prompt before any of them was answered: a server that refuses it is asked no more
@@ -96,7 +97,10 @@ class Calls:
         async def call() -> Answer:
             async with self._turn(request.prompt) as client:
                 create: Any = client.chat.completions if config.chat else client.completions
-                raw = (await create.with_raw_response.create(**parameters)).http_response
+                # The client's time-out is that of each read: a server that sends a sign now and then would never end.
+                async with asyncio.timeout(config.timeout):
+                    raw = (await create.with_raw_response.create(**parameters)).http_response
+            self._check_redirected(raw)
             return self._answer(raw.content, raw.headers.get("content-type", ""), scored)
 
         answer = await self._again(lambda: self._named(call, request.prompt, request.about), retried)
@@ -142,6 +146,7 @@ class Calls:
                 default_headers=self._key.headers(self._url),
                 timeout=self._config.timeout,
                 max_retries=0,  # the retries are ours (`_again`): the client's would not be counted
+                http_client=http_client(self._url),
             )
             self._connections = {
                 loop: _Connection(client, asyncio.Semaphore(self._config.in_flight), asyncio.Condition())
@@ -227,21 +232,29 @@ class Calls:
     async def _called(self, call: Callable[[], Awaitable[T]]) -> T:
         try:
             return await call()
-        except openai.APITimeoutError:
+        except (openai.APITimeoutError, TimeoutError):
             raise TeacherError("time_out", sick=True) from None
         except openai.APIConnectionError as error:
-            why = f"{error.__cause__ or error}"
+            why = str(error.__cause__ or error) or type(error.__cause__ or error).__name__
             if self._answered:
                 raise TeacherError(NO_CONNECTION, one_line(why), sick=True) from None
+            through = f" Calls go through {proxies}." if (proxies := proxies_to(self._url)) else ""
             raise InputError(
                 f"{self.server}: no teacher answers ({one_line(why)}). Start the server and run the same "
-                "command again; what was made is kept."
+                f"command again; what was made is kept.{through}"
             ) from None
         except openai.APIStatusError as error:
+            self._check_redirected(error.response)
             said = words_of(_error_of(error.response.content)) or error.response.reason_phrase
             raise self._failure(error.status_code, said, error.response.headers) from None
         except (openai.APIError, json.JSONDecodeError, RecursionError, UnicodeError) as error:
             raise TeacherError("broken_body", one_line(str(error)), sick=True) from None
+
+    def _check_redirected(self, response: Any) -> None:
+        """Raises InputError where a redirection lost the question: most become a GET."""
+        if response.history and response.request.method != "POST":
+            place = shown_url(str(response.url))
+            raise InputError(f"{self.server}: it redirects to {place}. Write the API's own url into 'teacher.urls'.")
 
     def _failure(self, status: int, said: str, headers: Mapping[str, str]) -> TeacherError:
         """What a status and the server's words come to; a status of 0 where the server names none.
@@ -255,7 +268,8 @@ class Calls:
         if not status:
             return TeacherError("error_in_body", said, sick=not own, advice=advise(said))
         sick = status in (408, 409, 429) or (status >= 500 and not own)
-        failed = TeacherError(f"http_{status}", said, sick=sick, advice=advise(said))
+        code = f"http_{status}"
+        failed = TeacherError(code, said, sick=sick, advice="" if code in BUSY else advise(said))
         failed.retry_after = min(retry_after(headers), self._config.patience)
         return failed
 

@@ -88,7 +88,7 @@ def read_key(config: EndpointTeacher, url: str) -> Key:
 
 def _may_be_sent(variable: str | None, scheme: str, host: str) -> None:
     what = f"the key in ${variable}" if variable else "the password in the url"
-    if scheme != "https" and not _is_here(host):
+    if scheme != "https" and not is_here(host):
         raise InputError(
             f"teacher.urls: {what} would go to {host} over {scheme}, readable for everybody on the way. Use https, "
             f"or a tunnel to this machine. To send it all the same, add {SWITCH}."
@@ -102,7 +102,7 @@ def _may_be_sent(variable: str | None, scheme: str, host: str) -> None:
         )
 
 
-def _is_here(host: str) -> bool:
+def is_here(host: str) -> bool:
     """Whether a host is this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True

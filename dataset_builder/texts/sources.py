@@ -15,7 +15,7 @@ from dataset_builder.shards import read_json
 
 TRAIN = "train"
 TERMS = ("domain", "licence", "terms", "citation", "recipe", "revision")  # of a folder's manifest, kept in ours
-ENDINGS = (".jsonl", ".jsonl.gz", ".tsv", ".tsv.gz")
+ENDINGS = (".jsonl", ".jsonl.gz", ".tsv", ".tsv.gz", ".csv", ".csv.gz")
 
 
 _BETWEEN = re.compile(r"(?<=[.!?…][\"”’'])\s+|(?<=[.!?…])\s+(?=[\"“‘'A-Z])")
