@@ -5,6 +5,7 @@ import contextlib
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,10 +20,11 @@ import pytest
 from datasets import load_dataset
 
 from dataset_builder.ask import Ask
+from dataset_builder.build import build
 from dataset_builder.engine import rows_of
 from dataset_builder.inputs import InputError, read_recipe
 from dataset_builder.quality.corpus import read_rows
-from dataset_builder.recipe import EmbeddedTeacher
+from dataset_builder.recipe import BuildRecipe, EmbeddedTeacher
 from dataset_builder.schema import Descriptor
 from dataset_builder.shards import read_json, read_lines, shard_path
 from dataset_builder.stages.descriptors import emotion_words
@@ -38,9 +40,11 @@ from dataset_builder.texts.describe import describe
 from dataset_builder.texts.recipe import TextsRecipe, Weights
 from dataset_builder.texts.sources import read_sources
 from dataset_builder.texts.weights import advantages, agreement, descriptors, usual_without_content
+from dataset_builder.texts.work import publish_rows
 from dataset_builder.texts.write import write
 from dataset_builder.texts.writing_recipe import WritingRecipe
 from tests.conftest import ROOT, Command
+from tests.loopback_teacher import corpus_of
 
 CUES: dict[str, Any] = {
     "in_texts": [5, 5],
@@ -112,6 +116,23 @@ def test_a_domain_set_gives_its_train_texts_and_no_label(tmp_path: Path, monkeyp
     assert read == [("train", ["id", "text"])]
     assert source.as_json()["licence"] == "cc-by-4.0"
     assert [*source.files] == [next((place / "contextless").glob("train-*")).relative_to(place).as_posix()]
+
+
+def test_a_corpus_of_another_kind_is_kept(
+    scripted_work: Path, scripted_recipe: Path, texts: Path, tmp_path: Path
+) -> None:
+    built = tmp_path / "built"
+    shutil.copytree(scripted_work, built)
+    with pytest.raises(InputError, match=r"holds a run with another .*give another --work-dir"):
+        run(recipe(), texts, built)
+    with pytest.raises(InputError, match="holds a corpus of 'publish', which is kept"):
+        publish_rows([], built, {"stage": "situate"})
+    assert corpus_of(built) == corpus_of(scripted_work)
+    run(recipe(), texts, tmp_path / "described")
+    before = corpus_of(tmp_path / "described")
+    with pytest.raises(InputError, match=r"run\.json: is none of a build"):
+        build(read_recipe(scripted_recipe, BuildRecipe), tmp_path / "described")
+    assert corpus_of(tmp_path / "described") == before
 
 
 def test_tables_and_lines_have_their_texts_only(tmp_path: Path) -> None:

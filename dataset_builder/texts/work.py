@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from dataset_builder.ask import LONGEST_KEPT
-from dataset_builder.engine import MANIFEST, REJECTS, nothing_made
+from dataset_builder.engine import ALL_STAGES, MANIFEST, REJECTS, nothing_made
 from dataset_builder.inputs import InputError
 from dataset_builder.progress import NARRATIVES, PROGRESS
 from dataset_builder.publish import CORPUS, seal, write_splits
@@ -37,7 +37,7 @@ def run_before(work_dir: Path, mine: dict[str, Any]) -> dict[str, Any] | None:
     before: dict[str, Any] = read_json(path)
     if other := [key for key in mine if before.get(key) != mine[key]]:
         stages = [stage.name for stage in ALONE]
-        if nothing_made(work_dir, *stages):  # as after a teacher that refused every call
+        if nothing_made(work_dir, *stages, *ALL_STAGES):  # as after a teacher that refused every call
             for folder in (NARRATIVES, PROGRESS, *stages):
                 shutil.rmtree(work_dir / folder, ignore_errors=True)
             return None
@@ -85,8 +85,11 @@ def publish_rows(
     in the manifest.
 
     Raises:
-        InputError: no row is left.
+        InputError: no row is left, or a corpus of another kind is there.
     """
+    there = work_dir / CORPUS / MANIFEST
+    if there.exists() and (stage := read_json(there).get("stage")) not in (None, said["stage"]):
+        raise InputError(f"{work_dir}: holds a corpus of '{stage}', which is kept. Give another --work-dir.")
     rows = list(split)
     held_out = _held_out(rows)
     kept: list[tuple[str, PublishedRow]] = []
