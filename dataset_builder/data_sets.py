@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from datasets import Dataset, DatasetDict, load_dataset_builder
 
-from dataset_builder.inputs import InputError, first_line
+from dataset_builder.inputs import SHOWN, InputError, first_line
 from dataset_builder.provenance import digest_of
 from dataset_builder.taxonomy import LABELS
 
@@ -46,7 +46,10 @@ class DataSet:
     def rows(self, split: str) -> Dataset:
         """The rows of a split. Raises InputError where there are none."""
         if split not in self.splits or not len(self.splits[split]):
-            raise InputError(f"{self}: has no {split} rows. Use more stories.")
+            raise InputError(
+                f"{self}: has no {split} rows, but {', '.join(self.splits)}. Use more stories; in data of your own, "
+                f"give the split a file, such as {split}.jsonl."
+            )
         return self.splits[split]
 
     def about(self) -> dict[str, Any]:
@@ -107,10 +110,20 @@ def _from_folder(folder: Path, where: str, config: str | None) -> DataSet:
 def _does_not_load(where: str, config: str | None, error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
-    return (
-        f"data set '{where}', config '{config or 'default'}': does not load ({first_line(error)}). Build one "
-        "with `make demo`, or give a folder or Hub id with --data; for the Hub's, check the network and HF_ENDPOINT."
-    )
+    named, says = f"data set '{where}', config '{config or 'default'}'", " ".join(str(error).split())[:SHOWN]
+    if not Path(where).is_dir():
+        return (
+            f"{named}: does not load ({says or type(error).__name__}). Build one with `make demo`, or give a folder or "
+            "Hub id with --data; for the Hub's, check the network and HF_ENDPOINT."
+        )
+    if pattern := set("*?[]") & set(str(Path(where).resolve())):
+        return f"{named}: its path has a {min(pattern)!r}, which `datasets` takes for a pattern. Rename it."
+    if says.startswith("BuilderConfig"):
+        return (
+            f"{named}: does not load ({says}). Name its files in the folder's README.md, 'configs: - config_name: "
+            f"{config}', as that of a built corpus does; `python -m dataset_builder domain` does it for known sets."
+        )
+    return f"{named}: does not load ({says or type(error).__name__}). Mend the folder's files or its README.md."
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -166,6 +179,20 @@ def check_columns(data: DataSet, split: str, wanted: Mapping[str, str]) -> None:
             + "; ".join(f"'{name}': {words}" for name, words in wanted.items())
             + ". `python -m dataset_builder domain` makes them of known sets."
         )
+
+
+def check_descriptors(data: DataSet, split: str, column: str = "descriptors") -> None:
+    """Raises InputError where a row has not a list of descriptors, each a text with a weight from 0 to 1."""
+    for row, found in enumerate(data.rows(split)[column]):
+        try:
+            right = all(isinstance(one["text"], str) and 0 <= one["weight"] <= 1 for one in found)  # NaN is neither
+        except (TypeError, KeyError):
+            right = False
+        if not right:
+            raise InputError(
+                f"{data}: {split} {row_name(data.rows(split), row)} has a descriptor that is not a text with a weight "
+                "from 0 to 1. Mend or delete the row."
+            )
 
 
 def check_texts(data: DataSet, split: str, column: str) -> None:

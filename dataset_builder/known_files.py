@@ -1,5 +1,6 @@
 """Sets known by the names of their files: whoever points a reader at another set's folder is told whose it is."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from dataset_builder.inputs import InputError
@@ -33,6 +34,13 @@ OTHERS = {
 def whose(folder: Path) -> str | None:
     """Which known set a folder holds, and what to do with it; None where no file is known."""
     return next((says for names, says in _SETS if any((folder / name).exists() for name in names)), None)
+
+
+def there(folder: Path, names: Sequence[str]) -> Path | None:
+    """The first of some files that a folder holds, its name in any case, or gzipped (`.gz`); None without one."""
+    held = {path.name.casefold(): path for path in sorted(folder.iterdir())} if folder.is_dir() else {}
+    wanted = (f"{name}{ending}".casefold() for name in names for ending in ("", ".gz"))
+    return next((held[name] for name in wanted if name in held), None)
 
 
 def missing(path: Path, what: str) -> InputError:

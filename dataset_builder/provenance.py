@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from dataset_builder.inputs import InputError
+
 RESULTS = Path("eval/results")
 WRITTEN = (RESULTS.as_posix(), "model_cards", "README.md")
 
@@ -55,6 +57,19 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def weights_digest(folder: Path) -> str:
+    """The SHA-256 of all weights of a model folder, in hexadecimal: its safetensors one after the other, by path.
+
+    A checkpoint's do not count. `publish/checks.py` does the same with the files that it sends.
+    """
+    digest = hashlib.sha256()
+    for name, path in sorted((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*.safetensors")):
+        if not name.startswith("checkpoint"):
+            with path.open("rb") as file:
+                hashlib.file_digest(file, lambda: digest)
+    return digest.hexdigest()
+
+
 def without_place(argument: str) -> str:
     """An argument as others can use it: a path from the repository on, and of one outside it the last part."""
     if Path(argument).is_absolute() and Path(argument).is_relative_to(Path.cwd()):
@@ -64,6 +79,14 @@ def without_place(argument: str) -> str:
         name, equals, place = "", "", argument
     outside = place.startswith(("/", "~", ".."))
     return f"{name}{equals}…/{Path(place).name}" if outside else argument
+
+
+def results_folder(text: str) -> Path:
+    """The `--out` of a command line. Raises InputError, before anything is measured, where it cannot be written to."""
+    folder = Path(text)
+    if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        raise InputError(f"--out {text}: is no folder that can be written to. Give another.")
+    return folder
 
 
 def write_result(content: dict[str, Any], out: Path, name: str, benchmark: str) -> Path:

@@ -17,7 +17,7 @@ import numpy as np
 from datasets import DatasetDict
 
 from dataset_builder.bridges import BRIDGES, native_scores
-from dataset_builder.data_sets import check_label_numbers, checked_rows, read_data_set, row_name
+from dataset_builder.data_sets import check_columns, check_label_numbers, checked_rows, read_data_set, row_name
 from dataset_builder.domains.goemotions import PROTOCOL, comments, split_files
 from dataset_builder.inputs import InputError, fingerprint
 from dataset_builder.provenance import digest_of
@@ -141,6 +141,8 @@ def prepared(domain: str, place: str | None, config: str) -> Rows:
     manifest = _manifest(Path(place))
     if manifest.get("domain") != domain:
         raise InputError(f"{place}: holds {manifest.get('domain', 'no domain set')}. Give a folder of `{command}`.")
+    if not isinstance(manifest.get("rows"), dict) or not manifest["rows"] or "protocol" not in manifest:
+        raise InputError(f"{place}/manifest.json: has no 'rows' or no 'protocol'. Make the folder again: `{command}`.")
     own_config = next(iter(manifest["rows"]))
     data = read_data_set(place, own_config)
     contextual = own_config == config == "contextual"
@@ -156,6 +158,7 @@ def prepared(domain: str, place: str | None, config: str) -> Rows:
         gold[row, [index[name] for name in names]] = 1
     contexts = list(rows["context"]) if contextual else None
     units, own_part = HANG_TOGETHER.get(domain, ("rows", None))
+    check_columns(data, "test", {"id": f"which of the {units} a row is of"} if own_part else {})
     clusters = [own_part.sub("", row_id) for row_id in rows["id"]] if own_part else None
     return Rows(list(rows["text"]), contexts, gold, data.revision, str(manifest["protocol"]), clusters, units)
 

@@ -121,7 +121,8 @@ def read_scores(path: Path, rows: Rows) -> tuple[np.ndarray, str]:
     {"text": …, "scores": {label: score}}; labels that are not named have 0.
 
     Raises:
-        InputError: a line is broken or another text's, or names a label that is none of ours.
+        InputError: a line is broken or another text's, names a label that is none of ours, or has a score that is not
+            from 0 to 1.
     """
     form = 'not {"text": …, "scores": {label: score}}'
     found_lines = list(json_lines(path, "Give a line for each text of the benchmark.", form))
@@ -140,8 +141,11 @@ def read_scores(path: Path, rows: Rows) -> tuple[np.ndarray, str]:
         if unknown:
             raise InputError(f"{where}: '{unknown[0][:80]}' is none of the 28 labels.")
         scores[number] = [named.get(label, 0.0) for label in LABELS]
-        if not np.isfinite(scores[number]).all():
-            raise InputError(f"{where}: has scores that are no finite numbers.")
+        if wrong := [label for label, score in named.items() if not 0 <= score <= 1]:  # NaN is neither
+            raise InputError(
+                f"{where}: the score of '{wrong[0]}' is {named[wrong[0]]:g} and not from 0 to 1. Give probabilities: "
+                "percentages over 100, logits through a sigmoid."
+            )
     return scores, f"sha256 {digest_of(path)[:16]}"
 
 

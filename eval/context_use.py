@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from dataset_builder.data_sets import check_label_numbers, checked_rows, read_data_set
+from dataset_builder.data_sets import check_columns, check_label_numbers, checked_rows, read_data_set
 from dataset_builder.inputs import InputError, run_command
-from dataset_builder.provenance import RESULTS, provenance, write_result
+from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
 from dataset_builder.reading import json_lines
 from dataset_builder.statistics import between
 from eval.benchmarks import multi_hot
@@ -22,6 +22,7 @@ from eval.measure import about_intervals, over_seeds
 from eval.metrics import Measure, bootstrap, macro_f1, micro_f1
 from eval.predict import load_model, probabilities
 
+COLUMNS = {"id": "what marks name it by", "narrative_id": "its story", "variant": "how it was made: 'original', …"}
 SITUATIONS = ("own", "none", "other")
 
 
@@ -92,15 +93,18 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="its corpus, folder or Hub id")
     parser.add_argument("--split", default="test", help="default: test")
     parser.add_argument("--needs", type=Path, help="marks of rows that need their situation")
-    parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
+    parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
     needs = read_needs(args.needs) if args.needs else {}
     data = read_data_set(args.data, "contextual")
     rows = checked_rows(data, args.split, contextual=True)
     check_label_numbers(data, args.split)
+    check_columns(data, args.split, COLUMNS)
+    if needs and not set(map(str, rows["id"])) & set(needs):
+        raise InputError(f"{args.needs}: marks no row of the {args.split} split. Give marks of this corpus and split.")
     model = load_model(args.model)
     texts, contexts = list(rows["text"]), list(rows["context"])
-    stories = list(rows["narrative_id"])
+    stories = [str(story) for story in rows["narrative_id"]]
     others = strangers(stories, seed=13)
     gold = multi_hot(rows["labels"])
     asked = {"own": contexts, "none": None, "other": [contexts[row] for row in others]}
@@ -108,11 +112,11 @@ def main() -> None:
         situation: (probabilities(model, texts, given) >= model.thresholds).astype(np.int8)
         for situation, given in asked.items()
     }
-    variants = np.array(rows["variant"])
+    variants = np.array([str(variant) for variant in rows["variant"]])
     groups = {"all": np.ones(len(texts), dtype=bool)}
     groups |= {variant: variants == variant for variant in sorted(set(variants))}
     if needs:
-        marks = [needs.get(name) for name in rows["id"]]
+        marks = [needs.get(str(name)) for name in rows["id"]]
         groups["needing"] = np.array([mark is True for mark in marks])
         groups["not_needing"] = np.array([mark is False for mark in marks])
     content: dict[str, Any] = {

@@ -14,7 +14,7 @@ from datasets.exceptions import DatasetNotFoundError
 from huggingface_hub.errors import HfHubHTTPError
 
 from dataset_builder.inputs import InputError, first_line, run_command
-from dataset_builder.provenance import RESULTS, provenance, write_result
+from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
 from dataset_builder.reading import json_file
 from dataset_builder.schema import CONFIGS
 from dataset_builder.taxonomy import LABELS, NEUTRAL
@@ -44,7 +44,7 @@ def main() -> None:
     """Parse the command line, describe, write."""
     parser = argparse.ArgumentParser(prog="python -m eval.corpus", description="Describes a corpus for its card.")
     parser.add_argument("--data", required=True, help="the corpus: a folder or Hub id")
-    parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
+    parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
     try:
         published = get_dataset_config_names(args.data)
@@ -55,10 +55,17 @@ def main() -> None:
         raise InputError(f"{args.data}: has no config {', '.join(CONFIGS)}. Give a corpus of dataset_builder.")
     labelled = next((splits for config, splits in configs.items() if config != "descriptors"), None)
     splits, by = (configs["descriptors"], "describer") if labelled is None else (labelled, "labeler")
+    wanted = ("teacher", by, "prompt_version", "seed", "narrative_id", "source")
+    for split, found in splits.items():
+        if missing := [column for column in wanted if column not in found.column_names]:
+            raise InputError(
+                f"{args.data}: its {split} rows have no {', '.join(missing)}, so it is no corpus of `dataset_builder "
+                "build` or describe-texts. Give one."
+            )
     metrics, per_label = describe(configs)
     manifest = Path(args.data) / "manifest.json"
     made: dict[str, Any] = json_file(manifest) if manifest.exists() else {}
-    if Path(args.data).exists() and not made:
+    if Path(args.data).exists() and (not made or not isinstance(made, dict)):
         raise InputError(f"{args.data}: has no manifest.json, so it was not built to the end. Build it again.")
     corpus, of_descriptors = CORPORA
     name = of_descriptors if labelled is None else corpus

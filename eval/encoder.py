@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from huggingface_hub import HfApi, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import RemoteEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from sentence_transformers import SentenceTransformer
 
 from dataset_builder.inputs import InputError, first_line, wheel_path
 from eval.label_sets import own_sentences
-from eval.predict import training_record
+from eval.predict import revision_of, training_record, unreachable
 from eval.rules import labels_a_text, shift_to
 
 BATCH = 64
@@ -71,28 +71,34 @@ def load_encoder(place: str) -> Encoder:
         )
     try:
         model = SentenceTransformer(str(path) if is_local else place, trust_remote_code=False)
-    except (OSError, ValueError, HfHubHTTPError, SafetensorError) as error:
+    except Exception as error:  # torn files, the Hub, unknown architectures: the library promises no kinds
         raise InputError(f"model '{place}': does not load ({first_line(error)}).") from None
     record = training_record(str(path) if is_local else place, is_local)
     found = _reference(path if is_local else None, place)
     if found is not None and not record:
         raise InputError(f"model folder '{place}': has no training.json, so its training did not end. Train it again.")
-    if is_local:
-        revision = str(record.get("weights_sha256", "unknown"))[:16]
-        name = place.partition("/")[0] if wheel_path(place) else path.resolve().name
-    else:
-        revision, name = str(HfApi().model_info(place).sha), place.split("/")[1]
+    name = (
+        place.split("/")[1] if not is_local else place.partition("/")[0] if wheel_path(place) else path.resolve().name
+    )
+    temperature, bias = record.get("temperature", FALLBACK_TEMPERATURE), record.get("bias")
     return Encoder(
-        name, revision, model, record.get("temperature", FALLBACK_TEMPERATURE), record.get("bias"), found, record
+        name, revision_of(str(path) if is_local else place, record, is_local), model, temperature, bias, found, record
     )
 
 
 def _reference(folder: Path | None, place: str) -> np.ndarray | None:
     try:
         path = folder / REFERENCE if folder else Path(hf_hub_download(place, REFERENCE))
-        embeddings: np.ndarray = load_file(path)["embeddings"].astype(np.float32)
-    except (FileNotFoundError, EntryNotFoundError):
+    except RemoteEntryNotFoundError:
         return None
+    except Exception as error:  # of the network: whether there is one is not known
+        raise unreachable(place, error) from None
+    if not path.exists():
+        return None
+    try:
+        embeddings: np.ndarray = load_file(path)["embeddings"].astype(np.float32)
+    except (SafetensorError, OSError, KeyError) as error:
+        raise InputError(f"{path}: does not load ({first_line(error)}). Copy or train the model again.") from None
     return embeddings
 
 
@@ -117,6 +123,8 @@ def embed_labels(encoder: Encoder, labels: Sequence[str], definitions: Mapping[s
 
 def _unit(embeddings: Any) -> np.ndarray:
     array = np.asarray(embeddings, dtype=np.float32)
+    if not np.isfinite(array).all():
+        raise InputError("the model's embeddings are no finite numbers: its weights are damaged. Train it again.")
     unit: np.ndarray = array / np.linalg.norm(array, axis=1, keepdims=True).clip(1e-12)
     return unit
 

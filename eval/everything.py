@@ -40,8 +40,12 @@ def published(folder: Path) -> dict[str, list[Path]]:
     found: dict[str, list[tuple[int, Path]]] = {}
     for path in sorted(folder.glob("*/training.json")):
         record = json_file(path)
-        if record["name"].startswith(PUBLISHED):
-            found.setdefault(record["name"], []).append((record["recipe"]["seed"], path.parent))
+        try:
+            name, seed = str(record["name"]), int(record["recipe"]["seed"])
+        except (KeyError, TypeError, ValueError):
+            raise InputError(f"{path}: is no training record. Train the model again, or move its folder.") from None
+        if name.startswith(PUBLISHED):
+            found.setdefault(name, []).append((seed, path.parent))
     if not found:
         raise InputError(f"{folder}: no model folder in it. Train one, or give a folder of models after --all.")
     return {name: [path for _, path in sorted(seeds)] for name, seeds in found.items()}

@@ -8,7 +8,6 @@ speeds. Only the model is timed: texts are tokenised and padded before.
 
 import argparse
 import functools
-import json
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,8 @@ from onnxruntime.capi import onnxruntime_pybind11_state as faults
 from tqdm import tqdm
 
 from dataset_builder.inputs import InputError, first_line, run_command
-from dataset_builder.provenance import RESULTS, write_result
+from dataset_builder.provenance import RESULTS, results_folder, write_result
+from dataset_builder.reading import json_file
 from eval.benchmarks import Rows, find
 from eval.metrics import macro_f1
 from eval.predict import Model, load_model
@@ -61,7 +61,9 @@ def check_files(folder: Path, model: Model) -> str:
     for file in (*FILES.values(), RECORD):
         if not (folder / file).exists():
             raise InputError(f"{folder / file}: no such file. {again}")
-    if json.loads((folder / RECORD).read_text(encoding="utf-8"))["weights_sha256"] != model.record["weights_sha256"]:
+    record = json_file(folder / RECORD, again)
+    exported = record.get("weights_sha256") if isinstance(record, dict) else None
+    if exported is None or exported != model.record.get("weights_sha256"):
         raise InputError(f"{folder / RECORD}: names other weights than training.json does. {again}")
     return again
 
@@ -185,7 +187,7 @@ def main() -> None:
     parser.add_argument("--data", help="GoEmotions' own files; default: from the Hub")
     parser.add_argument("--texts", type=int, default=1024, help="how many test texts are timed; F1 is always of all")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each")
-    parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
+    parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
     add_threads(parser)
     args = parser.parse_args()
     at_least_one(args, "texts", "rounds", "threads")

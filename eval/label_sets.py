@@ -8,12 +8,24 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, model_validator
 
 from dataset_builder.inputs import InputError, Name, Strict, read_recipe, read_yaml
+from dataset_builder.text_hygiene import damage_of
 
 FOLDER = Path(__file__).parent / "label_sets"
-Text = Annotated[str, Field(min_length=1)]
+
+
+def sound(text: str) -> str:
+    """A text that can be embedded. Raises ValueError where it is blank or damaged."""
+    if not text.strip():
+        raise ValueError("is blank")
+    if damage := damage_of(text):
+        raise ValueError(f"holds {damage}")
+    return text
+
+
+Text = Annotated[str, AfterValidator(sound)]
 
 
 class Label(Strict):
@@ -67,9 +79,14 @@ def read_definitions(path: str) -> dict[str, str]:
     """Definitions of labels from a YAML file of `label: definition`.
 
     Raises:
-        InputError: the file is missing or of another form.
+        InputError: the file is missing or of another form, or a definition is blank or damaged.
     """
     content = read_yaml(path)
     if not isinstance(content, dict) or not all(isinstance(part, str) for pair in content.items() for part in pair):
         raise InputError(f"{path}: expected lines of `label: definition`.")
+    for label, definition in content.items():
+        try:
+            sound(definition)
+        except ValueError as error:
+            raise InputError(f"{path}: the definition of '{label}' {error}. Mend or delete it.") from None
     return content

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset_builder.inputs import InputError
-from dataset_builder.known_files import missing
+from dataset_builder.known_files import missing, there
 from dataset_builder.reading import named
 from dataset_builder.reading_texts import Once
 
@@ -38,7 +38,7 @@ def emobank(folder: Path) -> tuple[Path, list[str], np.ndarray, list[str]]:
     Raises:
         InputError: the file is missing or of another form, or a row's text is empty or its id is there twice.
     """
-    path = folder / EMOBANK_FILE
+    path = there(folder, [EMOBANK_FILE]) or folder / EMOBANK_FILE
     if not path.exists():
         raise missing(path, f"Give the folder of {EMOBANK_FILE}.")
     longer = {"V": "valence", "A": "arousal", "D": "dominance"}
@@ -71,7 +71,9 @@ def semeval2018(folder: Path) -> tuple[Path, list[str], np.ndarray, None]:
     Raises:
         InputError: the file is missing or of another form, or a row's text is empty or its id is there twice.
     """
-    path = next((place for place in _semeval_places(folder) if place.exists()), folder / SEMEVAL_TEST)
+    path = next(
+        filter(None, (there(place, [SEMEVAL_TEST]) for place in _semeval_places(folder))), folder / SEMEVAL_TEST
+    )
     if not path.exists():
         raise missing(path, "Give the folder of the task's files, E-c, English, with the gold labels.")
     columns = {"ID": ("id",), "Tweet": ("tweet", "text"), **{name: (name,) for name in SEMEVAL}}
@@ -92,6 +94,6 @@ def semeval2018(folder: Path) -> tuple[Path, list[str], np.ndarray, None]:
 
 
 def _semeval_places(folder: Path) -> list[Path]:
-    """Where the test file is in the archives of the task, above all as it is called there."""
+    """Where the test file may be, in the archives of the task too."""
     below = ("", "E-c", "English/E-c", "SemEval2018-Task1-all-data/English/E-c")
-    return [folder / part / SEMEVAL_TEST for part in below]
+    return [folder / part for part in below]

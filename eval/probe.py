@@ -20,7 +20,7 @@ import numpy as np
 from sklearn.metrics import silhouette_score
 
 from dataset_builder.inputs import run_command
-from dataset_builder.provenance import RESULTS, provenance, write_result
+from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
 from dataset_builder.taxonomy import EMOTIONS, VALENCE
 from eval.affect import ANGLES, CIRCLE_AROUSAL, CIRCLE_VALENCE
 from eval.encoder import Encoder, embed_labels, load_encoder
@@ -130,7 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m eval.probe", description="Probes a bi-encoder's space.")
     parser.add_argument("--model", required=True, help="a bi-encoder: a folder or Hub id")
     parser.add_argument("--beside", metavar="MODEL", help="another encoder, probed in the same way")
-    parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
+    parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
     encoder = load_encoder(args.model)
     beside = load_encoder(args.beside) if args.beside else None

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from dataset_builder.inputs import InputError, option_name, run_command
-from dataset_builder.provenance import RESULTS, write_result
+from dataset_builder.provenance import RESULTS, results_folder, write_result
 from eval.benchmarks import BENCHMARKS, TOLERANCE, Benchmark, Rows, find
 from eval.classifiers import load_seeds, read_scores, result, result_of_scores
 from eval.measure import shown
@@ -76,19 +76,25 @@ def main() -> None:
     )
     parser.add_argument("--name", type=option_name, help="of the system that gave --scores")
     parser.add_argument("--threshold", type=float, default=0.5, help="of --scores, for all labels; default: 0.5")
-    parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
+    parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
     if args.all:
+        if args.benchmark:
+            raise InputError("--all measures on every benchmark that is at hand. Leave --benchmark out.")
         from eval.everything import measure_all, places
 
         measure_all(args.all, places(args.data), args.out)
         return
     if not args.benchmark or len(args.data) > 1:
         raise InputError("give --benchmark, and at most one --data.")
+    if not 0 <= args.threshold <= 1:  # NaN is neither
+        raise InputError(f"--threshold {args.threshold:g}: give one from 0 to 1, as the scores are.")
     for name in args.benchmark:
         find(name)  # a wrong name is said before a model is loaded
     data = args.data[0] if args.data else None
     if args.texts:
+        if len(args.benchmark) > 1:
+            raise InputError("--texts writes those of one --benchmark.")
         rows = find(args.benchmark[0]).load(data, "contextless")
         lines = [json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in rows.texts]
         args.texts.parent.mkdir(parents=True, exist_ok=True)

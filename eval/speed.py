@@ -23,7 +23,7 @@ import torch
 from tqdm import tqdm
 
 from dataset_builder.inputs import InputError, run_command
-from dataset_builder.provenance import RESULTS, write_result
+from dataset_builder.provenance import RESULTS, results_folder, write_result
 from dataset_builder.taxonomy import LABELS
 from eval.benchmarks import find
 from eval.export_speed import RECORD, check_files
@@ -210,7 +210,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=256, help="how many texts")
     parser.add_argument("--nli-texts", type=int, default=4, help="how many an NLI classifier reads, 28 times each")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each")
-    parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
+    parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
     add_threads(parser)
     args = parser.parse_args()
     at_least_one(args, "limit", "nli_texts", "rounds", "threads")

@@ -5,12 +5,12 @@ benchmark. FOLDER is where a variant's results are, `<benchmark>.json` each.
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from dataset_builder.inputs import InputError, run_command
-from dataset_builder.provenance import RESULTS, provenance, write_result
+from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
+from eval.cards import read_result
 from eval.sections import ZERO_SHOT, variants_table
 
 ABOUT = ("trained_on", "recipe_hash", "model_revision", "threshold_source", "data_revision", "seeds", "definitions")
@@ -30,7 +30,7 @@ def read_runs(given: list[str]) -> dict[str, dict[str, dict[str, Any]]]:
         paths = [path for path in (Path(place) / f"{name}.json" for name in ZERO_SHOT) if path.exists()]
         if not paths:
             raise InputError(f"--run {one}: no result of eval.zero_shot_run there. Measure the variant first.")
-        runs[variant] = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+        runs[variant] = {path.stem: read_result(path) for path in paths}
     return runs
 
 
@@ -52,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m eval.zero_shot_ablations", description="Results side by side.")
     parser.add_argument("--name", required=True, help="the published model that the variants are of")
     parser.add_argument("--run", action="append", required=True, metavar="VARIANT=FOLDER", help="may be repeated")
-    parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
+    parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
     runs = read_runs(args.run)
     content = {"name": args.name, "benchmark": "ablations", **together(runs), **provenance()}

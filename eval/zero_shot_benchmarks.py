@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset_builder.data_sets import checked_rows, read_data_set
+from dataset_builder.data_sets import check_columns, check_descriptors, checked_rows, read_data_set
 from dataset_builder.inputs import InputError
 from dataset_builder.reading import lines
 from dataset_builder.taxonomy import EMOTIONS, LABELS
@@ -68,6 +68,8 @@ def descriptors(place: str | None) -> Task:
         raise InputError("benchmark 'descriptors': give the corpus, a folder or Hub id, with --data.")
     data = read_data_set(place, "descriptors")
     rows = checked_rows(data, "validation", contextual=False, labels="descriptors")
+    check_columns(data, "validation", {"narrative_id": "the text's source"})
+    check_descriptors(data, "validation")
     index = {name: column for column, name in enumerate(LABELS)}
     gold = np.zeros((len(rows), len(LABELS)), dtype=np.int8)
     for row, found in enumerate(rows["descriptors"]):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dataset_builder.inputs import run_command
-from dataset_builder.provenance import RESULTS, provenance, write_result
+from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
 from eval.affect import CIRCLE_AROUSAL, CIRCLE_VALENCE, TAXONOMY
 from eval.classifiers import check_seeds
 from eval.encoder import Encoder, Scores, embed_texts, load_encoder, score
@@ -175,7 +175,7 @@ def main() -> None:
     parser.add_argument("--rule", choices=RULES, default=DEFAULT, help=f"default: {DEFAULT}")
     parser.add_argument("--by-targets", action="store_true", help="the rule's reference are the texts asked about")
     parser.add_argument("--definitions", action="store_true", help="labels are embedded with their definitions")
-    parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
+    parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
     how = {"rule": args.rule, "by_targets": args.by_targets, "defined": args.definitions}
     task = find_task(args.benchmark)(args.data)

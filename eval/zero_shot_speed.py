@@ -11,7 +11,6 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,7 +18,7 @@ from tqdm import tqdm
 from transformers import pipeline
 
 from dataset_builder.inputs import run_command
-from dataset_builder.provenance import RESULTS, write_result
+from dataset_builder.provenance import RESULTS, results_folder, write_result
 from dataset_builder.taxonomy import LABELS
 from eval.benchmarks import find
 from eval.encoder import BATCH, Encoder, embed_labels, embed_texts, load_encoder
@@ -87,7 +86,7 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=512, help="for the bi-encoder, in every turn")
     parser.add_argument("--nli-texts", type=int, default=8, help="for the NLI classifier, in every turn")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each")
-    parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
+    parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
     add_threads(parser)
     args = parser.parse_args()
     at_least_one(args, "texts", "nli_texts", "rounds", "threads")

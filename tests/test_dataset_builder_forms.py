@@ -1,6 +1,7 @@
 """Known sets in the forms that circulate: read, or refused by name with what to do."""
 
 import csv
+import gzip
 import io
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from dataset_builder.taxonomy import LABELS
 from eval import official_files
 from eval.benchmarks import goemotions
 from tests.conftest import Command
-from tests.test_dataset_builder_domains import goemotions_files, isear_files, rows_of
+from tests.test_dataset_builder_domains import emocontext_files, goemotions_files, iemocap_files, isear_files, rows_of
 
 ROWS = [("a", 'He said "no", twice.', [2, 14]), ("b", "Fine.", [27]), ("c", '"Quoted', [0])]
 NAMES = ("train", "validation", "test")
@@ -250,3 +251,29 @@ def test_semeval_s_forms(tmp_path: Path, head: tuple[str, ...], given: str) -> N
         put(tmp_path / "a" / official_files.SEMEVAL_TEST, content)
         with pytest.raises(InputError, match=says):
             official_files.semeval2018(tmp_path / "a")
+
+
+def test_files_in_another_case_and_gzipped(tmp_path: Path) -> None:
+    """As archives and other systems leave them: TRAIN.TSV, test.tsv.gz."""
+    for path in goemotions_files(tmp_path / "g").glob("*.tsv"):
+        put(path.with_name(f"{path.name}.gz"), gzip.compress(path.read_bytes().replace(b"\n", b"\r\n")))
+        path.unlink()
+    assert len(list(comments(tmp_path / "g", "train"))) == 2
+    assert set(prepare("goemotions", tmp_path / "g", tmp_path / "g-out")["sources"]) >= {"train.tsv.gz", "test.tsv.gz"}
+    for path in isear_files(tmp_path / "i").glob("*.tsv"):
+        path.rename(path.with_name(path.name.upper()))
+    assert prepare("isear", tmp_path / "i", tmp_path / "i-out")["rows"]["contextless"]["test"] == 28
+    emocontext = emocontext_files(tmp_path / "e")
+    put(emocontext / "Train.txt.gz", gzip.compress((emocontext / "train.txt").read_bytes().replace(b"\tsad", b"\tSad")))
+    (emocontext / "train.txt").unlink()
+    assert prepare("emocontext", emocontext, tmp_path / "e-out")["classes"]["train"]["sad"] == 1
+    bank = "id,split,V,A,D,text\na_1_2,test,3,3,3,So\n"
+    put(tmp_path / "b/EmoBank.csv.gz", gzip.compress(bank.encode()))
+    assert official_files.emobank(tmp_path / "b")[1] == ["So"]
+
+
+def test_a_turn_with_a_time_that_is_none(tmp_path: Path) -> None:
+    folder = iemocap_files(tmp_path)
+    path = folder / "Session1/dialog/transcriptions/Ses01F_impro01.txt"
+    path.write_text(path.read_text() + "Ses01F_impro01_F002 [1.2.3-4.0]: Odd.\n")
+    assert prepare("iemocap-4", folder, tmp_path / "out")["handled"]["lines_that_are_no_turn"] == 11

@@ -8,7 +8,14 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from dataset_builder.data_sets import DataSet, check_columns, check_scores, check_texts, read_data_set, row_name
+from dataset_builder.data_sets import (
+    DataSet,
+    check_columns,
+    check_descriptors,
+    check_scores,
+    check_texts,
+    read_data_set,
+)
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
 from train.bi_model import Ids
@@ -61,13 +68,16 @@ def load_pairs(recipe: BiEncoderRecipe, place: str | None) -> Corpus:
         InputError: nothing there that loads, a split is missing, or no text has descriptors of enough weight.
     """
     labels = recipe.targets == "labels"
-    data = read_data_set(place or recipe.dataset, "contextless" if labels else "descriptors", recipe.dataset_revision)
+    revision = None if place else recipe.dataset_revision
+    data = read_data_set(place or recipe.dataset, "contextless" if labels else "descriptors", revision)
     wanted = {name: COLUMNS[name] for name in ("text", "scores", "labels")} if labels else DESCRIPTORS
     for split in SPLITS:
         check_columns(data, split, wanted)
         check_texts(data, split, "text")
         if labels:
             check_scores(data, split)
+        else:
+            check_descriptors(data, split)
     if labels:
         check_labels(data)
     found = {split: _weighted(data, split, recipe) for split in SPLITS}
@@ -90,23 +100,8 @@ def _weighted(data: DataSet, split: str, recipe: BiEncoderRecipe) -> list[tuple[
     if recipe.targets == "labels":
         lists = [[(LABELS[i], float(score)) for i, score in enumerate(scores)] for scores in rows["scores"]]
     else:
-        lists = [_descriptors(data, split, row, found) for row, found in enumerate(rows["descriptors"])]
+        lists = [[(one["text"], one["weight"]) for one in found] for found in rows["descriptors"]]
     return [(text, merged(found, recipe.keep_at)) for text, found in zip(rows["text"], lists, strict=True)]
-
-
-def _descriptors(data: DataSet, split: str, row: int, found: Any) -> list[tuple[str, float]]:
-    """The texts and weights of a row's descriptors. Raises InputError where one is not a text with a weight."""
-    try:
-        pairs = [(one["text"], float(one["weight"])) for one in found]
-    except (TypeError, KeyError, ValueError):
-        pairs = [("", -1.0)]
-    for text, weight in pairs:
-        if not isinstance(text, str) or not 0 <= weight <= 1:  # NaN is neither
-            raise InputError(
-                f"{data}: {split} {row_name(data.rows(split), row)} has a descriptor that is not a text with a weight "
-                "from 0 to 1. Mend or delete the row."
-            )
-    return pairs
 
 
 def merged(found: Sequence[tuple[str, float]], keep_at: float) -> Weighted:

@@ -35,7 +35,7 @@ from train.bi_data import (
 from train.bi_model import PROBABILITY, BiEncoder, Ids, load_model, parameter_groups, save_encoder
 from train.bi_recipe import BiEncoderRecipe
 from train.cached import backward, embed_all
-from train.checkpoint import Checkpoints, Progress, finite, forget, found_checkpoint, moving_average
+from train.checkpoint import Checkpoints, Progress, finite, forget, found_checkpoint, moving_average, room_in
 from train.command import SHOWN_EVERY, train_by_arguments
 from train.contrastive import fit_scale, loss_of
 from train.data import LengthGroupedBatches
@@ -195,7 +195,8 @@ def train(
     }
     if accelerator.is_main_process:
         (output_dir / RECORD).unlink(missing_ok=True)
-        save_encoder(accelerator.unwrap_model(model), tokenizer, recipe, scale, reference, output_dir, projection)
+        with room_in(output_dir):
+            save_encoder(accelerator.unwrap_model(model), tokenizer, recipe, scale, reference, output_dir, projection)
         write_record(record, output_dir)
         forget(output_dir)
     accelerator.wait_for_everyone()
@@ -281,7 +282,8 @@ def main() -> None:
     recipe, output_dir, record = train_by_arguments("train.bi_encoder", BiEncoderRecipe, train)
     print(
         f"{output_dir}: {record['steps']} steps, {record['samples_per_second']} samples/s, best after epoch "
-        f"{record['best_epoch']}, validation {recipe.best_by} {max(record[f'validation_{recipe.best_by}']):.4f}, "
+        f"{record['best_epoch']}, validation {recipe.best_by} "
+        f"{max(record[f'validation_{recipe.best_by}'], default=float('nan')):.4f}, "
         f"temperature {record['temperature']:.4f}, bias {record['bias']:.3f}"
     )
 

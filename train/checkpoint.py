@@ -5,7 +5,8 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -197,14 +198,10 @@ def keep(accelerator: Accelerator, output_dir: Path, of: str, write: Callable[[P
         settle(output_dir)
         shutil.rmtree(part, ignore_errors=True)
     accelerator.wait_for_everyone()
-    try:
+    with room_in(part):
         accelerator.save_state(str(part))
         if write and accelerator.is_main_process:
             write(part)
-    except (SafetensorError, RuntimeError) as error:  # what those libraries make of a full disk
-        raise InputError(
-            f"{part}: cannot be written ({first_line(error)}). Make room; --resume goes on from the last checkpoint."
-        ) from None
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         sizes = {path.name: path.stat().st_size for path in part.iterdir()}
@@ -216,6 +213,17 @@ def keep(accelerator: Accelerator, output_dir: Path, of: str, write: Callable[[P
         part.rename(target)
         shutil.rmtree(old, ignore_errors=True)
     accelerator.wait_for_everyone()
+
+
+@contextmanager
+def room_in(folder: Path) -> Iterator[None]:
+    """Weights are written there. Raises InputError for what the libraries make of a full disk."""
+    try:
+        yield
+    except (SafetensorError, RuntimeError) as error:
+        raise InputError(
+            f"{folder}: cannot be written ({first_line(error)}). Make room; --resume goes on from the last checkpoint."
+        ) from None
 
 
 def _check_sizes(place: Path) -> None:
@@ -246,10 +254,14 @@ def is_kept(output_dir: Path) -> bool:
 
 
 def found_checkpoint(output_dir: Path, *, resume: bool, shown: bool) -> bool:
-    """Whether a run is to go on from a checkpoint; says so where it was asked to and there is none."""
-    if resume and not is_kept(output_dir) and shown:
+    """Whether a run is to go on from a checkpoint; says so where it was asked to and there is none, or the reverse."""
+    kept = is_kept(output_dir)
+    if resume and not kept and shown:
         print(f"{output_dir}: has no checkpoint to resume from; the training starts at step 0.", file=sys.stderr)
-    return resume and is_kept(output_dir)
+    if kept and not resume and shown:
+        what = "Stop now and add --resume to go on from it; this training starts at step 0 and replaces it"
+        print(f"{output_dir}: has a checkpoint. {what}.", file=sys.stderr)
+    return resume and kept
 
 
 def forget(output_dir: Path) -> None:

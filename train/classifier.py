@@ -17,9 +17,9 @@ from transformers import get_scheduler
 
 from dataset_builder.inputs import InputError, run_command
 from dataset_builder.statistics import classwise_calibration_error
-from train.checkpoint import Checkpoints, Progress, finite, forget, found_checkpoint, moving_average, plain
+from train.checkpoint import Checkpoints, Progress, finite, forget, found_checkpoint, moving_average, plain, room_in
 from train.command import SHOWN_EVERY, train_by_arguments
-from train.data import SPLITS, Collate, LengthGroupedBatches, read_corpus, tokenise
+from train.data import SPLITS, Collate, LengthGroupedBatches, read_corpus, tell_shared, tokenise
 from train.launch import start_process
 from train.losses import loss_of
 from train.model import fit_head, load_model, parameter_groups, with_lora
@@ -68,6 +68,8 @@ def train(
 
     # --- data
     corpus = read_corpus(recipe, data)
+    if accelerator.is_main_process:
+        tell_shared(corpus)
 
     # --- model
     tokenizer, model = load_model(recipe, base_model)
@@ -182,7 +184,8 @@ def train(
     }
     if accelerator.is_main_process:
         take_up(best, calibrated)
-        save(best, tokenizer, recipe, record, output_dir)
+        with room_in(output_dir):
+            save(best, tokenizer, recipe, record, output_dir)
         forget(output_dir)
     accelerator.wait_for_everyone()
     accelerator.end_training()

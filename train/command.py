@@ -1,7 +1,10 @@
 """The command line that both loops have: a recipe, places, and switches that do not change the result."""
 
 import argparse
-from collections.abc import Callable
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +16,40 @@ TRACKERS = ("tensorboard", "trackio")
 SHOWN_EVERY = 10  # updates
 
 RecipeT = TypeVar("RecipeT", ClassifierRecipe, BiEncoderRecipe)
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Make an output folder and keep other trainings out of it; one that stays empty goes again.
+
+    Raises:
+        InputError: it cannot be written, or another training has it.
+    """
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"{folder}: cannot be written. Give another --output-dir.")
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        if os.environ.get("RANK", "0") == "0":  # the first of several processes holds it for all
+            _lock(held, folder)
+        yield
+    finally:
+        os.close(held)
+        if is_new:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
+
+
+def _lock(held: int, folder: Path) -> None:
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(
+            f"{folder}: another training writes there. Wait for it, or give another --output-dir."
+        ) from None
+    except OSError:  # a file system without locks
+        return
 
 
 def train_by_arguments(
@@ -34,6 +71,9 @@ def train_by_arguments(
     for name in ("max_steps", "keep_every"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}: give 1 or more.")
+    for name in ("data", "base_model"):
+        if getattr(args, name) == "":  # of a variable that is not set
+            raise InputError(f"--{name.replace('_', '-')}: is empty. Give a folder or Hub id, or leave it out.")
     if args.seed is not None:
         if not 0 <= args.seed < 2**32:
             raise InputError(f"--seed {args.seed}: give one from 0 to {2**32 - 1}.")
@@ -41,4 +81,7 @@ def train_by_arguments(
     output_dir = args.output_dir or Path("work/models") / recipe.name
     switches = {"resume": args.resume, "keep_every": args.keep_every, "tracker": args.tracker}
     switches["base_model"] = args.base_model
-    return recipe, output_dir, train(recipe, args.data, output_dir, args.max_steps, **switches)
+    if output_dir.resolve() == Path.cwd():
+        raise InputError("--output-dir: is empty, or the repository itself. Give the model a folder of its own.")
+    with claimed(output_dir):
+        return recipe, output_dir, train(recipe, args.data, output_dir, args.max_steps, **switches)

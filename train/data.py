@@ -1,5 +1,6 @@
 """From a published corpus to batches of token ids with targets."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NotRequired, TypedDict
 
@@ -16,6 +17,7 @@ from dataset_builder.data_sets import (
     check_scores,
     check_texts,
     read_data_set,
+    row_name,
 )
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
@@ -55,7 +57,7 @@ def read_corpus(recipe: ClassifierRecipe, place: str | None) -> DataSet:
         InputError: nothing there that loads, a split or column is missing, the labels are in another order than ours,
             a row has no text, no label or a wrong score, or no validation row has a label.
     """
-    data = read_data_set(place or recipe.dataset, recipe.config, recipe.dataset_revision)
+    data = read_data_set(place or recipe.dataset, recipe.config, None if place else recipe.dataset_revision)
     wanted = {name: words for name, words in COLUMNS.items() if name != "context" or recipe.config == "contextual"}
     for split in SPLITS:
         check_columns(data, split, wanted)
@@ -66,7 +68,34 @@ def read_corpus(recipe: ClassifierRecipe, place: str | None) -> DataSet:
     for split in SPLITS:
         check_label_numbers(data, split)
     _check_positives(data, recipe)
+    for split in SPLITS:
+        _check_agreement(data, split, recipe.hard_at)
     return data
+
+
+def _check_agreement(data: DataSet, split: str, hard_at: float) -> None:
+    """Raises InputError where most rows' largest score is of none of their labels: scores in another order."""
+    rows = data.rows(split)
+    scores = np.asarray(rows["scores"], dtype=np.float32)
+    best = scores.max(axis=1)
+    labelled = [(row, labels) for row, labels in enumerate(rows["labels"]) if labels and best[row] >= hard_at]
+    apart = [(row, labels) for row, labels in labelled if scores[row, labels].max() < best[row]]
+    if len(apart) > len(labelled) / 2:
+        row, labels = apart[0]
+        raise InputError(
+            f"{data}: {split} {row_name(rows, row)} has the label '{LABELS[labels[0]]}' and its largest score for "
+            f"'{LABELS[scores[row].argmax()]}', as most rows. Put scores in the order of dataset_builder/taxonomy.py."
+        )
+
+
+def tell_shared(data: DataSet) -> None:
+    """Say so where validation rows are train rows too: they choose weights and thresholds by what was learned."""
+    columns = [name for name in ("context", "text") if name in data.rows("train").column_names]
+    learned, held = (set(zip(*(data.rows(split)[name] for name in columns), strict=True)) for split in SPLITS)
+    if shared := len(learned & held):
+        print(
+            f"{data}: {shared} of {len(held)} validation texts are train texts too. Split them anew.", file=sys.stderr
+        )
 
 
 def check_labels(data: DataSet) -> None:
@@ -105,7 +134,7 @@ def tokenise(rows: Any, tokenizer: PreTrainedTokenizerBase, recipe: ClassifierRe
         for row, ids in enumerate(tokenizer(texts, add_special_tokens=False, truncation=False)["input_ids"]):
             if len(ids) >= room:
                 raise InputError(
-                    f"{recipe.name}: the utterance of row '{rows['id'][row]}' has {len(ids)} tokens, which leaves no "
+                    f"{recipe.name}: the utterance of {row_name(rows, row)} has {len(ids)} tokens, which leaves no "
                     f"room for its situation. Raise 'max_length' {recipe.max_length}."
                 )
     strategy = "only_second" if pairs else True

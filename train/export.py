@@ -23,14 +23,13 @@ import onnxruntime
 import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as faults
 from onnxruntime.quantization import QuantType, quantize_dynamic
-from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from dataset_builder.inputs import InputError, first_line, run_command
+from dataset_builder.provenance import weights_digest
 from train.lean_graph import ARCHITECTURES, LeanClassifier
 from train.model import positions
-from train.save import weights_digest
 
 FOLDER = "onnx"
 FP32, INT8, RECORD = "model.onnx", "model_quantized.onnx", "export.json"
@@ -96,6 +95,13 @@ def export(folder: Path, out: Path | None = None) -> dict[str, Any]:
         target.mkdir(exist_ok=True)
         for name in (FP32, INT8, RECORD):
             (part / name).replace(target / name)
+    except (InputError, OSError):
+        raise
+    except Exception as error:  # of an exporter that does not know the architecture
+        raise InputError(
+            f"model folder '{folder}': cannot be exported ({first_line(error)}). Nothing was kept; the model can be "
+            "published without ONNX files."
+        ) from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return record
@@ -110,8 +116,10 @@ def load(folder: Path) -> tuple[Any, Any]:
         model, found = AutoModelForSequenceClassification.from_pretrained(
             folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # torn files, unknown architectures: the library promises no kinds
         raise InputError(f"model folder '{folder}': does not load ({first_line(error)}). Train it again.") from None
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise InputError(f"model folder '{folder}': has no tokenizer. Give the whole folder that the training wrote.")
     if missing := sorted(found["missing_keys"]):
         raise InputError(
             f"model folder '{folder}': its weights lack {missing[0]}, so it is no trained classifier. Train it first."

@@ -38,6 +38,8 @@ def start_process(
         )
     except (ValueError, ImportError) as error:
         raise InputError(f"{recipe.name}: cannot be trained on this machine ({first_line(error)}).") from None
+    if tracker and not accelerator.log_with:  # accelerate leaves it out without a word
+        raise InputError(f"--tracker {tracker}: the package {tracker} is not installed. Install it, or leave it out.")
     set_seed(recipe.seed)
     return accelerator, take_cores()
 

@@ -21,7 +21,17 @@ DROPOUTS = (  # the names that the architectures give them
     "embedding_dropout",
     "mlp_dropout",
 )
-HEAD = {"classifier", "pooler", "head", "score"}  # what stands between the encoder's states and the outputs
+# What stands between the encoder's states and the outputs.
+HEAD = {
+    "classifier",
+    "pooler",
+    "head",
+    "score",
+    "pre_classifier",
+    "classification_head",
+    "sequence_summary",
+    "logits_proj",
+}
 POSITIONS = {"position_embeddings", "wpe", "embed_positions"}  # what the architectures call their table of positions
 OURS = "NAMESPACE/"  # stands for whoever publishes the models
 MEAN_WEIGHT = 4.0  # of the other tokens against the first one's own state, where the pooling layer starts
@@ -50,6 +60,13 @@ def load_model(recipe: ClassifierRecipe, place: str | None = None) -> tuple[PreT
     }
     kind = AutoModelForSequenceClassification
     tokenizer, model = load_base(recipe, kind, outputs, place, truncation_side="left")
+    if recipe.gradient_checkpointing and not getattr(model, "supports_gradient_checkpointing", False):
+        raise InputError(f"{recipe.name}: the base model has no 'gradient_checkpointing'. Set it to false.")
+    if last_linear(model).bias is None:  # it takes up the calibration
+        raise InputError(
+            f"base model '{place or recipe.base_model}': the head of '{model.config.model_type}' has no bias. Take an "
+            "encoder, like BERT or RoBERTa."
+        )
     if recipe.pooling_layer:
         model = with_pooling_layer(model, recipe)
     return tokenizer, model
@@ -78,7 +95,7 @@ def load_base(
         config = AutoConfig.from_pretrained(**base, **outputs)
         if recipe.dropout is not None:
             config.update({name: recipe.dropout for name in DROPOUTS if hasattr(config, name)})
-        model = kind.from_pretrained(**base, config=config)
+        model = kind.from_pretrained(**base, config=config, dtype=torch.float32)  # bases with 16 bits a weight too
     except Exception as error:  # of the Hub, torn files, unknown architectures: the library promises no kinds
         raise InputError(f"{named}: does not load ({first_line(error)}). Check 'base_model' and the network.") from None
     if len(tokenizer) <= len(tokenizer.all_special_ids):
@@ -202,7 +219,7 @@ def fit_head(model: nn.Module, loader: Any, loss: Loss) -> None:
             model(**{name: value.to(device) for name, value in batch.items()})
     hook.remove()
     inputs, wanted = torch.cat(features), torch.cat(targets)
-    mean, deviation = inputs.mean(dim=0), inputs.std(dim=0) + 1e-6
+    mean, deviation = inputs.mean(dim=0), inputs.std(dim=0).nan_to_num() + 1e-6  # of one row it is NaN
     inputs = (inputs - mean) / deviation
     share = wanted.mean(dim=0).clamp(1e-4, 1 - 1e-4)
     weight = torch.zeros_like(head.weight, dtype=torch.float32, device=device).requires_grad_()
@@ -232,7 +249,12 @@ def with_lora(model: nn.Module, lora: Lora) -> nn.Module:
         lora_dropout=lora.dropout,
         target_modules="all-linear",
     )
-    adapted: nn.Module = get_peft_model(model, config)
+    try:
+        adapted: nn.Module = get_peft_model(model, config)
+    except ValueError as error:
+        raise InputError(
+            f"'lora' does not fit the base model ({first_line(error)}). Take another, or no 'lora'."
+        ) from None
     return adapted
 
 

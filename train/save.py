@@ -1,6 +1,5 @@
 """What a trained classifier leaves: a folder that stock libraries load, and the record of its training."""
 
-import hashlib
 import importlib.metadata
 import json
 import shutil
@@ -13,10 +12,9 @@ from transformers import PreTrainedTokenizerBase
 
 from dataset_builder.data_sets import DataSet
 from dataset_builder.inputs import fingerprint
-from dataset_builder.provenance import without_place, write_result
+from dataset_builder.provenance import weights_digest, without_place, write_result
 from dataset_builder.taxonomy import LABELS
 from train.bi_recipe import BiEncoderRecipe
-from train.checkpoint import CHECKPOINT
 from train.model import base_model_source, last_linear
 from train.recipe import ClassifierRecipe
 from train.thresholds import Calibration
@@ -96,19 +94,6 @@ def write_record(record: dict[str, Any], folder: Path) -> None:
     """Write the training record beside the weights that it is of; its presence says that the folder is whole."""
     about = record | {"weights_sha256": weights_digest(folder)}
     write_result(about, folder.parent, folder.name, Path(RECORD).stem)
-
-
-def weights_digest(folder: Path) -> str:
-    """The SHA-256 of all weights of a model folder, in hexadecimal: its safetensors one after the other, by path.
-
-    A checkpoint's do not count. `publish/checks.py` does the same with the files that it sends.
-    """
-    digest = hashlib.sha256()
-    for name, path in sorted((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*.safetensors")):
-        if not name.startswith(CHECKPOINT):
-            with path.open("rb") as file:
-                hashlib.file_digest(file, lambda: digest)
-    return digest.hexdigest()
 
 
 def as_thresholds(values: Any) -> dict[str, float]:

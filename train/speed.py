@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from dataset_builder.inputs import InputError, read_recipe, run_command
-from dataset_builder.provenance import RESULTS, cores, provenance, write_result
+from dataset_builder.provenance import RESULTS, cores, provenance, results_folder, write_result
 from train.recipe import ClassifierRecipe
 
 RECIPE = "train/recipes/emo-pillars-contextless-minilm-goemotions.yaml"
@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60, help="updates in a turn (default: 60)")
     parser.add_argument("--threads", type=int, default=cores(), help="of both loops; default: all cores")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each loop (default: 3)")
-    parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
+    parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
     parser.add_argument("--turn", choices=LOOPS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.steps <= WARM_UP:

@@ -9,7 +9,7 @@ from pathlib import Path
 from dataset_builder.bridges import BRIDGES
 from dataset_builder.domains.reading import Example, Fold, Source, class_in
 from dataset_builder.inputs import InputError
-from dataset_builder.known_files import missing
+from dataset_builder.known_files import missing, there
 from dataset_builder.reading import named
 
 FILES = {"train": "train.txt", "validation": "dev.txt", "test": "test.txt"}
@@ -24,8 +24,10 @@ def read(folder: Path, fold: Fold | None) -> Source:
         InputError: a file is missing or without labels, or a line is malformed (file and line are named).
     """
     del fold
-    splits = {split: _examples(folder / name, split) for split, name in FILES.items()}
-    return Source(splits, [folder / name for name in FILES.values()], "official splits")
+    files = {split: there(folder, [name]) or folder / name for split, name in FILES.items()}
+    return Source(
+        {split: _examples(path, split) for split, path in files.items()}, [*files.values()], "official splits"
+    )
 
 
 def _examples(path: Path, split: str) -> list[Example]:
@@ -41,7 +43,7 @@ def _examples(path: Path, split: str) -> list[Example]:
             Example(
                 id=f"emocontext/{split}/{key}",
                 text=third,
-                classes=(class_in(label, classes, place),),
+                classes=(class_in(label.lower(), classes, place),),
                 context=f"A: {first}\nB: {second}",
                 speaker="A",
                 place=place,

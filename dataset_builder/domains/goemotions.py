@@ -14,7 +14,7 @@ from typing import Any
 
 from dataset_builder.domains.reading import Example, Fold, Source
 from dataset_builder.inputs import InputError
-from dataset_builder.known_files import missing
+from dataset_builder.known_files import missing, there
 from dataset_builder.reading import header, lines, named, table
 from dataset_builder.reading_texts import Once
 from dataset_builder.taxonomy import LABELS
@@ -68,10 +68,10 @@ def split_files(folder: Path, split: str) -> list[Path]:
     """The files of a split: one table, or Parquet files. Raises InputError where there is none."""
     for place in (folder / name for name in FOLDERS):
         for stem in STEMS[split]:
-            tables = [place / f"{stem}{ending}" for ending in (".tsv", ".csv")]
-            shards = sorted([*place.glob(f"{stem}.parquet"), *place.glob(f"{stem}-*.parquet")])
-            if found := [path for path in tables if path.exists()][:1] or shards:
-                return found
+            if table := there(place, [f"{stem}.tsv", f"{stem}.csv"]):
+                return [table]
+            if shards := sorted([*place.glob(f"{stem}.parquet"), *place.glob(f"{stem}-*.parquet")]):
+                return shards
     raise missing(folder / FILES[split], WHAT)
 
 

@@ -26,7 +26,7 @@ SIX = {"hap": "hap", "sad": "sad", "neu": "neu", "ang": "ang", "exc": "exc", "fr
 EMOTIONS = ("ang", "dis", "exc", "fea", "fru", "hap", "neu", "oth", "sad", "sur", "xxx")
 WHAT = "Give the folder IEMOCAP_full_release, with Session1 to Session5 in it."
 LABEL = re.compile(r"\[[\d.]+ - [\d.]+\]\s+(Ses\d\d\w+)\s+(\w+)\s+\[.*\]\s*")
-TURN = re.compile(r"(Ses\d\d\w+_([FM])\w+)\s+\[([\d.]+)-[\d.]+\]:\s*(\S.*)")
+TURN = re.compile(r"(Ses\d\d\w+_([FM])\w+)\s+\[(\d+\.?\d*)-[\d.]+\]:\s*(\S.*)")
 ASIDE = re.compile(r"([FM]):\s*(\S.*)")  # some turns have neither name nor time; they stand where they are
 
 

@@ -15,13 +15,13 @@ import numpy as np
 from dataset_builder.bridges import BRIDGES
 from dataset_builder.domains.reading import SEED, Example, Fold, Source, class_in, drawn
 from dataset_builder.inputs import InputError
-from dataset_builder.known_files import missing
+from dataset_builder.known_files import missing, there
 from dataset_builder.reading import named
 
 # The second names are those of the original data base, whose export has `|` between its 42 columns.
 COLUMNS = {"key": ("key", "mykey"), "emotion": ("emotion", "field1"), "text": ("text", "sit")}
 TRAIN, DEV, WHOLE = "train.tsv", "dev.tsv", "isear.tsv"
-WHOLES = (WHOLE, "isear.csv", "ISEAR.csv")
+WHOLES = (WHOLE, "isear.csv")
 VALIDATION_SHARE = 0.1
 WHAT = f"Give a folder with {TRAIN} and {DEV}, or with the whole set as {WHOLE} (header: key, emotion, text)."
 # Bytes of the original's line breaks and of letters outside ASCII, as they come out of its conversions.
@@ -50,17 +50,18 @@ def read(folder: Path, fold: Fold | None) -> Source:
         InputError: files are missing, a line is malformed, or a person is in both files (file and line are named).
     """
     counts: Counter[str] = Counter()
-    whole = next((folder / name for name in WHOLES if (folder / name).exists()), None)
-    if whole is None and not (folder / TRAIN).exists():
+    whole, trained, developed = there(folder, WHOLES), there(folder, [TRAIN]), there(folder, [DEV])
+    parts = [trained or folder / TRAIN, developed or folder / DEV]
+    if whole is None and not trained:
         raise missing(folder / TRAIN, WHAT)
     if fold is None:
-        if whole and not (folder / TRAIN).exists():
+        if whole and not trained:
             raise InputError(f"{whole}: the whole set is measured in folds. Add --fold 1 (to 5, or --folds N).")
-        files = [folder / TRAIN, folder / DEV]
+        files = parts
         splits = _by_person(*(_examples(path, counts) for path in files))
         protocol = f"by person: {DEV} is test; of {TRAIN}'s persons {VALIDATION_SHARE:.0%} are validation"
     else:
-        files = [whole] if whole else [folder / TRAIN, folder / DEV]
+        files = [whole] if whole else parts
         splits = _by_fold([example for path in files for example in _examples(path, counts)], fold, counts)
         protocol = (
             f"random folds over all rows of {', '.join(path.name for path in files)}: fold {fold.number} of {fold.of} "
