@@ -6,6 +6,7 @@ whose label cannot be told without the situation.
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ def main() -> None:
     check_label_numbers(data, args.split)
     check_columns(data, args.split, COLUMNS)
     if needs and not set(map(str, rows["id"])) & set(needs):
-        raise InputError(f"{args.needs}: marks no row of the {args.split} split. Give marks of this corpus and split.")
+        print(f"{args.needs}: marks no row of the {args.split} split. Are they of this corpus?", file=sys.stderr)
     model = load_model(args.model)
     texts, contexts = list(rows["text"]), list(rows["context"])
     stories = [str(story) for story in rows["narrative_id"]]

@@ -107,17 +107,19 @@ def test_rows_without_a_story_or_an_author(tmp_path: Path, command: Command, mon
 
 
 def test_marks_of_another_corpus_are_noticed(
-    scripted_work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scripted_work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     marks = put(tmp_path / "marks.jsonl", {"id": "nobody's", "needs_context": True})
     ask = ["x", "--model", "none", "--data", str(scripted_work / "corpus"), "--split", "train", "--needs", str(marks)]
     monkeypatch.setattr("sys.argv", ask)
-    with pytest.raises(InputError, match=r"marks.jsonl: marks no row of the train split"):
+    with pytest.raises(InputError, match="model 'none'"):
         context_use.main()
+    assert "marks.jsonl: marks no row of the train split. Are they of this corpus?" in capsys.readouterr().err
     data = next((scripted_work / "corpus/contextual").glob("train-*"))
     put(marks, {"id": pq.read_table(data)["id"][0].as_py(), "needs_context": True})
     with pytest.raises(InputError, match="model 'none'"):
         context_use.main()
+    assert "marks no row" not in capsys.readouterr().err
 
 
 def test_thresholds_that_are_none(tiny_models: Path, tmp_path: Path) -> None:

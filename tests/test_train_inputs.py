@@ -90,7 +90,9 @@ def test_the_recipe_s_revision_is_of_its_own_data(monkeypatch: pytest.MonkeyPatc
 def test_a_long_utterance_without_an_id_is_named(tiny_encoder: Path, tmp_path: Path) -> None:
     own = [{name: value for name, value in row.items() if name != "id"} | {"context": "Night."} for row in rows()]
     own[2]["text"] = "river " * 50
-    folder = write(tmp_path / "own", both(own) | {"validation": own[:1]}, "contextual", context="dtype: string")
+    folder = write(
+        tmp_path / "own", both(own) | {"validation": own[:1], "test": own}, "contextual", context="dtype: string"
+    )
     chosen = recipe(tiny_encoder, folder, config="contextual", max_length=20)
     tokenizer = AutoTokenizer.from_pretrained(tiny_encoder)
     with pytest.raises(InputError, match=r"the utterance of row 2, counted from 0, has .* Raise 'max_length' 20"):

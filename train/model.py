@@ -219,7 +219,7 @@ def fit_head(model: nn.Module, loader: Any, loss: Loss) -> None:
             model(**{name: value.to(device) for name, value in batch.items()})
     hook.remove()
     inputs, wanted = torch.cat(features), torch.cat(targets)
-    mean, deviation = inputs.mean(dim=0), inputs.std(dim=0).nan_to_num() + 1e-6  # of one row it is NaN
+    mean, deviation = inputs.mean(dim=0), inputs.std(dim=0, correction=min(1, len(inputs) - 1)) + 1e-6
     inputs = (inputs - mean) / deviation
     share = wanted.mean(dim=0).clamp(1e-4, 1 - 1e-4)
     weight = torch.zeros_like(head.weight, dtype=torch.float32, device=device).requires_grad_()
