@@ -126,7 +126,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a card is stale")
     args = parser.parse_args()
     results = read_results(args.results)
-    if not results:
+    if not results and not args.check:
         raise InputError(f"{args.results}: holds no result. Cards would lose their numbers: check --results.")
     rendered = render(results, args.results)
     drawn = {path: found for path, found in plots(results, args.results).items() if not is_fresh(path, found)}
