@@ -14,8 +14,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.loopback_hub import client_environment, serve
-from tests.side_by_side import Step, watch
+from tools.loopback_hub.hub import client_environment, serve
+from tools.side_by_side import Step, watch
 
 NAMESPACE = "tester"
 MODELS = ("emo-pillars-contextless-minilm", "emo-pillars-contextual-minilm")

@@ -5,10 +5,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.bridges import DOMAINS
+from dataset_builder.analysis.commands import add_commands
 from dataset_builder.command_options import add_narratives, add_teacher, with_narratives, with_teacher
 from dataset_builder.inputs import InputError, run_command
-from dataset_builder.quality.commands import add_commands
+from dataset_builder.label_maps import DOMAINS
 from dataset_builder.recipe import BuildRecipe
 
 
@@ -87,7 +87,7 @@ def main() -> int | None:
 
 
 def _status(args: argparse.Namespace) -> None:
-    from dataset_builder.status import status
+    from dataset_builder.pipeline.status import status
 
     print(status(args.work_dir))
 
@@ -95,8 +95,8 @@ def _status(args: argparse.Namespace) -> None:
 def _build(args: argparse.Namespace) -> None:
     recipe = with_narratives(args)
 
-    from dataset_builder.build import build  # here, so that a bad recipe fails before heavy imports
-    from dataset_builder.status import status
+    from dataset_builder.pipeline.build import build  # here, so that a bad recipe fails before heavy imports
+    from dataset_builder.pipeline.status import status
 
     made = build(recipe, args.work_dir, args.restart_from)
     print(status(args.work_dir))
@@ -105,8 +105,8 @@ def _build(args: argparse.Namespace) -> None:
 
 
 def _adopt(args: argparse.Namespace) -> None:
-    from dataset_builder.adopt import Fields, adopt
-    from dataset_builder.publish import CORPUS
+    from dataset_builder.import_released import Fields, adopt
+    from dataset_builder.pipeline.assemble import CORPUS
 
     manifest = adopt(args.files, args.work_dir, Fields(args.context_field, args.character_field))
     for config, splits in manifest["rows"].items():
@@ -117,8 +117,8 @@ def _adopt(args: argparse.Namespace) -> None:
 
 def _say_rows(work_dir: Path) -> dict[str, Any]:
     """Print how many rows each config of what was published has; its manifest."""
-    from dataset_builder.publish import CORPUS
-    from dataset_builder.shards import read_json
+    from dataset_builder.files.shards import read_json
+    from dataset_builder.pipeline.assemble import CORPUS
 
     corpus = work_dir / CORPUS
     manifest: dict[str, Any] = read_json(corpus / "manifest.json")
@@ -128,13 +128,13 @@ def _say_rows(work_dir: Path) -> dict[str, Any]:
 
 
 def _describe_texts(args: argparse.Namespace) -> None:
-    from dataset_builder.texts.recipe import TextsRecipe
+    from dataset_builder.descriptors.recipe import TextsRecipe
 
     recipe = with_teacher(args.recipe, TextsRecipe, args)
     if args.limit is not None and args.limit < 1:
         raise InputError(f"--limit {args.limit}: give 1 or more.")
 
-    from dataset_builder.texts.describe import describe
+    from dataset_builder.descriptors.describe import describe
 
     made = describe(recipe, args.texts, args.column, args.work_dir, args.others, args.limit, args.stories, args.judged)
     manifest = _say_rows(args.work_dir)
@@ -145,8 +145,8 @@ def _describe_texts(args: argparse.Namespace) -> None:
 
 
 def _write_texts(args: argparse.Namespace) -> None:
-    from dataset_builder.texts.write import write
-    from dataset_builder.texts.writing_recipe import WritingRecipe
+    from dataset_builder.descriptors.write import write
+    from dataset_builder.descriptors.writing_recipe import WritingRecipe
 
     made = write(with_teacher(args.recipe, WritingRecipe, args), args.work_dir)
     manifest = _say_rows(args.work_dir)
@@ -156,7 +156,7 @@ def _write_texts(args: argparse.Namespace) -> None:
 
 
 def _situate(args: argparse.Namespace) -> None:
-    from dataset_builder.texts.situate import situate
+    from dataset_builder.descriptors.situate import situate
 
     situate(args.described, args.work_dir, args.others)
     _say_rows(args.work_dir)
@@ -177,7 +177,7 @@ def _check_teacher(args: argparse.Namespace) -> int:
     if args.stories < 1:
         raise InputError(f"--stories {args.stories}: give 1 or more.")
 
-    from dataset_builder.check_teacher import check_teacher, page
+    from dataset_builder.teacher_eval.check_teacher import check_teacher, page
 
     with tempfile.TemporaryDirectory() as nowhere:
         verdict, checks = check_teacher(recipe, args.stories, args.work_dir or Path(nowhere))
@@ -188,7 +188,7 @@ def _check_teacher(args: argparse.Namespace) -> int:
 def _plan(args: argparse.Namespace) -> None:
     recipe = with_narratives(args)
 
-    from dataset_builder.plan import plan
+    from dataset_builder.pipeline.plan import plan
 
     print(plan(recipe, args.pilot))
 

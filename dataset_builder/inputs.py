@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import importlib.util
-import json
 import os
 import re
 import reprlib
@@ -23,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from dataset_builder.escaping import printable
+from dataset_builder.files.escaping import printable
 
 
 class InputError(Exception):
@@ -241,12 +240,6 @@ def read_list(path: Path) -> tuple[str, ...]:
     """The lines of a vocabulary file, in their order, without blank ones and comments."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return tuple(line for line in lines if line and not line.startswith("#"))
-
-
-def fingerprint(value: Any) -> str:
-    """A short stable hash (16 hex digits) of anything that JSON can hold: recipes, prompts, rows."""
-    canonical = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
 
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)

@@ -6,12 +6,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from dataset_builder.files.reading import json_lines
+from dataset_builder.files.text_hygiene import cleaned, damage_of
+from dataset_builder.files.texts import HELD_OUT, LOOKED_AT, no_text, words_of_name
 from dataset_builder.inputs import InputError, first_line
-from dataset_builder.reading import json_lines
-from dataset_builder.reading_texts import HELD_OUT, LOOKED_AT, no_text, words_of_name
 from dataset_builder.recipe import Narratives
 from dataset_builder.schema import Narrative
-from dataset_builder.text_hygiene import cleaned, damage_of
 
 TALES = Path(__file__).parent / "tales"
 FIELDS = ("id", "title", "text")
@@ -107,7 +107,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
     if not path.name.endswith(".parquet"):
         return json_lines(path, f"Give a .jsonl or .jsonl.gz with {', '.join(FIELDS)}.")
 
-    from dataset_builder.quality.corpus import read_rows
+    from dataset_builder.corpus import read_rows
 
     return ((f"{path}, row {number}", row) for number, row in enumerate(read_rows(path)))
 
@@ -122,7 +122,7 @@ def _name(path: Path) -> str:
 
 
 def _hub(name: str, revision: str | None) -> Iterator[Narrative]:
-    from dataset_builder.data_sets import read_data_set
+    from dataset_builder.files.data_sets import read_data_set
 
     try:
         rows = read_data_set(name, None, revision).rows("train")

@@ -177,7 +177,7 @@ class ContextlessRow(PublishedRow):
 class ContextualRow(ContextlessRow):
     """A row of the published config `contextual`: `text` in its `context`; `original_text` before rewriting.
 
-    `open` are remarks that say nothing without their situation (dataset_builder/texts/situate.py).
+    `open` are remarks that say nothing without their situation (dataset_builder/descriptors/situate.py).
     """
 
     context: str

@@ -2,7 +2,7 @@
 
 There are three kinds: `several` (any number of classes a text, decided by the model's thresholds), `single` (one class
 a text, decided by the largest score) and `affect` (a rating, told by the labels' valence). A `bridge` says how a set's
-own classes sit among the 28 (`dataset_builder.bridges`). Adding a benchmark is adding a loader of (text, situation,
+own classes sit among the 28 (`dataset_builder.label_maps`). Adding a benchmark is adding a loader of (text, situation,
 gold) rows and an entry of the table; `eval.zero_shot_benchmarks` asks about the same rows by the classes' names.
 """
 
@@ -16,12 +16,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from datasets import DatasetDict
 
-from dataset_builder.bridges import BRIDGES, native_scores
-from dataset_builder.data_sets import check_columns, check_label_numbers, checked_rows, read_data_set, row_name
 from dataset_builder.domains.goemotions import PROTOCOL, comments, split_files
-from dataset_builder.inputs import InputError, fingerprint
+from dataset_builder.files.data_sets import check_columns, check_label_numbers, checked_rows, read_data_set, row_name
+from dataset_builder.files.reading import json_file
+from dataset_builder.hashing import fingerprint
+from dataset_builder.inputs import InputError
+from dataset_builder.label_maps import BRIDGES, native_scores
 from dataset_builder.provenance import digest_of
-from dataset_builder.reading import json_file
 from dataset_builder.taxonomy import LABELS
 from eval import official_files
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from dataset_builder.files.reading import json_lines
 from dataset_builder.inputs import InputError
 from dataset_builder.provenance import digest_of, provenance
-from dataset_builder.reading import json_lines
 from dataset_builder.taxonomy import LABELS
 from eval.benchmarks import Benchmark, Rows
 from eval.measure import about_intervals, details, measure

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from dataset_builder.data_sets import check_columns, check_label_numbers, checked_rows, read_data_set
+from dataset_builder.files.data_sets import check_columns, check_label_numbers, checked_rows, read_data_set
+from dataset_builder.files.reading import json_lines
 from dataset_builder.inputs import InputError, run_command
 from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
-from dataset_builder.reading import json_lines
 from dataset_builder.statistics import between
 from eval.benchmarks import multi_hot
 from eval.measure import about_intervals, over_seeds

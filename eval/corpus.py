@@ -13,13 +13,13 @@ from datasets import DatasetDict, get_dataset_config_names
 from datasets.exceptions import DatasetNotFoundError
 from huggingface_hub.errors import HfHubHTTPError
 
+from dataset_builder.files.reading import json_file
 from dataset_builder.inputs import InputError, first_line, run_command
 from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
-from dataset_builder.reading import json_file
 from dataset_builder.schema import CONFIGS
 from dataset_builder.taxonomy import LABELS, NEUTRAL
 from eval.benchmarks import load_splits
-from eval.sections import CORPORA
+from eval.cards.sections import CORPORA
 
 
 def describe(configs: dict[str, DatasetDict]) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, int]]]:

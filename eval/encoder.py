@@ -17,9 +17,9 @@ from safetensors.numpy import load_file
 from sentence_transformers import SentenceTransformer
 
 from dataset_builder.inputs import InputError, first_line, wheel_path
+from eval.decision_rules import labels_a_text, shift_to
 from eval.label_sets import own_sentences
 from eval.predict import revision_of, training_record, unreachable
-from eval.rules import labels_a_text, shift_to
 
 BATCH = 64
 REFERENCE = "reference.safetensors"

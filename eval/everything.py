@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dataset_builder.files.reading import json_file
 from dataset_builder.inputs import InputError
-from dataset_builder.reading import json_file
 from eval.benchmarks import BENCHMARKS, Benchmark
 from eval.classifiers import load_seeds
 from eval.run import measure_models

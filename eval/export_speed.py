@@ -19,9 +19,9 @@ import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as faults
 from tqdm import tqdm
 
+from dataset_builder.files.reading import json_file
 from dataset_builder.inputs import InputError, first_line, run_command
 from dataset_builder.provenance import RESULTS, results_folder, write_result
-from dataset_builder.reading import json_file
 from eval.benchmarks import Rows, find
 from eval.metrics import macro_f1
 from eval.predict import Model, load_model
@@ -57,7 +57,7 @@ def check_files(folder: Path, model: Model) -> str:
     Raises:
         InputError: a file is missing or of other weights than the model's.
     """
-    again = f"Run: python -m train.export --model {folder}"
+    again = f"Run: python -m train.classifier.export --model {folder}"
     for file in (*FILES.values(), RECORD):
         if not (folder / file).exists():
             raise InputError(f"{folder / file}: no such file. {again}")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset_builder.bridges import native_scores
+from dataset_builder.label_maps import native_scores
 from dataset_builder.statistics import FEW, RESAMPLES, between, f1_by_class, intervals
 from dataset_builder.taxonomy import LABELS, VALENCE
 from eval.benchmarks import Benchmark

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from dataset_builder.files.known_files import missing, there
+from dataset_builder.files.reading import named
+from dataset_builder.files.texts import Once
 from dataset_builder.inputs import InputError
-from dataset_builder.known_files import missing, there
-from dataset_builder.reading import named
-from dataset_builder.reading_texts import Once
 
 EMOBANK_FILE = "emobank.csv"
 OFFSETS = re.compile(r"_\d+_\d+$")  # of a sentence in its document, at the end of its id

@@ -10,9 +10,9 @@ from huggingface_hub.errors import RemoteEntryNotFoundError
 from tqdm import tqdm
 from transformers import pipeline
 
+from dataset_builder.files.reading import json_file
 from dataset_builder.inputs import InputError, first_line
 from dataset_builder.provenance import weights_digest
-from dataset_builder.reading import json_file
 from dataset_builder.taxonomy import LABELS
 
 BATCH = 64

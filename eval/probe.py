@@ -22,10 +22,10 @@ from sklearn.metrics import silhouette_score
 from dataset_builder.inputs import run_command
 from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
 from dataset_builder.taxonomy import EMOTIONS, VALENCE
-from eval.affect import ANGLES, CIRCLE_AROUSAL, CIRCLE_VALENCE
 from eval.encoder import Encoder, embed_labels, load_encoder
 from eval.label_sets import label_sets
 from eval.metrics import pearson
+from eval.valence import ANGLES, CIRCLE_AROUSAL, CIRCLE_VALENCE
 
 FELT = tuple(emotion for emotion in EMOTIONS if emotion.name != "neutral")
 ASKED = ("joy", "anger", "fear", "sadness", "love", "nostalgia", "quiet pride", "dread", "bored", "serene")
@@ -144,7 +144,7 @@ def main() -> None:
         "threshold_source": "none: nothing is decided",
         "seeds": [encoder.record["recipe"]["seed"]] if "recipe" in encoder.record else [],
         "model_revision": encoder.revision,
-        "data_revision": "words of eval/affect.py and dataset_builder/taxonomy.py",
+        "data_revision": "words of eval/valence.py and dataset_builder/taxonomy.py",
         "recipe_hash": encoder.record.get("recipe_hash", "unknown"),
     }
     if beside:

@@ -1,8 +1,8 @@
 """python -m eval.zero_shot --model M --labels joy,"quiet pride",dread "text" ["text2" …]
 
 Scores texts against any labels, without training. By default a text may have any number of them; `--single` gives
-each text the nearest one. How labels are decided without labelled texts is written in eval/rules.py, valence in
-eval/affect.py.
+each text the nearest one. How labels are decided without labelled texts is written in eval/decision_rules.py, valence in
+eval/valence.py.
 """
 
 import argparse
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dataset_builder.files.text_hygiene import damage_of
 from dataset_builder.inputs import InputError, run_command
-from dataset_builder.text_hygiene import damage_of
-from eval.affect import TAXONOMY, Anchors, weighted_mean
+from eval.decision_rules import DEFAULT, RULES, decide, sigmoid
 from eval.encoder import Encoder, embed_labels, embed_texts, load_encoder, score
 from eval.label_sets import find_set, read_definitions
-from eval.rules import DEFAULT, RULES, decide, sigmoid
+from eval.valence import TAXONOMY, Anchors, weighted_mean
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def classify(
 
     Args:
         definitions: of some of the labels, or none.
-        rule: one of `eval.rules.RULES`.
+        rule: one of `eval.decision_rules.RULES`.
         single: one label a text, that of the largest cosine, instead of any number by the rule.
     """
     found = score(encoder, texts, labels, definitions)
@@ -118,7 +118,9 @@ def main() -> None:
     what.add_argument("--label-set", help="labels-6, labels-11, labels-32, or a YAML file of that form")
     parser.add_argument("--definitions", help="a YAML file of `label: definition`, for some of the labels or all")
     parser.add_argument("--single", action="store_true", help="one label a text")
-    parser.add_argument("--rule", choices=RULES, default=DEFAULT, help=f"default: {DEFAULT}; see eval/rules.py")
+    parser.add_argument(
+        "--rule", choices=RULES, default=DEFAULT, help=f"default: {DEFAULT}; see eval/decision_rules.py"
+    )
     parser.add_argument("--valence", action="store_true", help="print each text's valence too, from -1 to 1")
     args = parser.parse_args()
     if args.label_set:

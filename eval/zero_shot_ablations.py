@@ -10,8 +10,8 @@ from typing import Any
 
 from dataset_builder.inputs import InputError, run_command
 from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
-from eval.cards import read_result
-from eval.sections import ZERO_SHOT, variants_table
+from eval.cards.render import read_result
+from eval.cards.sections import ZERO_SHOT, variants_table
 
 ABOUT = ("trained_on", "recipe_hash", "model_revision", "threshold_source", "data_revision", "seeds", "definitions")
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset_builder.data_sets import check_columns, check_descriptors, checked_rows, read_data_set
+from dataset_builder.files.data_sets import check_columns, check_descriptors, checked_rows, read_data_set
+from dataset_builder.files.reading import lines
 from dataset_builder.inputs import InputError
-from dataset_builder.reading import lines
 from dataset_builder.taxonomy import EMOTIONS, LABELS
 from eval.benchmarks import Kind
 from eval.benchmarks import find as find_benchmark

@@ -1,7 +1,7 @@
 """python -m eval.zero_shot_run --model M [M …] --benchmark goemotions [--data DIR] [--beside MODEL] [--out DIR]
 
 Measures a bi-encoder on a benchmark that it was not trained for and writes <out>/<model>/<benchmark>.json. Several
-models are one recipe trained with several seeds. The rule that decides is the shipped one (eval/rules.py) or the one
+models are one recipe trained with several seeds. The rule that decides is the shipped one (eval/decision_rules.py) or the one
 that --rule names; the other rules' values are there to be seen, not to be chosen from. `--beside` measures another
 encoder, such as the untrained one, by the same rule.
 """
@@ -16,8 +16,8 @@ import numpy as np
 
 from dataset_builder.inputs import run_command
 from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
-from eval.affect import CIRCLE_AROUSAL, CIRCLE_VALENCE, TAXONOMY
 from eval.classifiers import check_seeds
+from eval.decision_rules import DEFAULT, RULES, decide, sigmoid
 from eval.encoder import Encoder, Scores, embed_texts, load_encoder, score
 from eval.measure import Metrics, about_intervals, by_class, calibration, of_seeds, over_seeds, shown
 from eval.metrics import (
@@ -31,7 +31,7 @@ from eval.metrics import (
     roc_auc,
     weighted_f1,
 )
-from eval.rules import DEFAULT, RULES, decide, sigmoid
+from eval.valence import CIRCLE_AROUSAL, CIRCLE_VALENCE, TAXONOMY
 from eval.zero_shot import by_anchors
 from eval.zero_shot_benchmarks import Task, find_task
 
@@ -77,7 +77,7 @@ def single(task: Task, scores: Sequence[Scores]) -> tuple[Metrics, np.ndarray]:
 
 
 def affect(task: Task, models: Sequence[Encoder]) -> Metrics:
-    """Correlations of ratings with values by anchor words (eval/affect.py)."""
+    """Correlations of ratings with values by anchor words (eval/valence.py)."""
     assert task.gold is not None
     wanted = {
         "pearson_valence": (TAXONOMY, 0),

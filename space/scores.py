@@ -116,7 +116,7 @@ def thresholds_of(logits: np.ndarray) -> np.ndarray:
     """For each label the probability from which on a text has it, from logits (texts, labels) of unlabelled texts.
 
     It is the one with the largest F1 that is to be expected if a text has one of the labels on average; of a single
-    label every other text has it. In the project this is the rule `expected_f1` of eval/rules.py.
+    label every other text has it. In the project this is the rule `expected_f1` of eval/decision_rules.py.
     """
     wanted = min(1.0, logits.shape[1] / 2)
     low, high = -100 - logits.max(), 100 - logits.min()

@@ -163,8 +163,8 @@ def evidence(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture(scope="session")
 def bi_encoder(tiny_encoder: Path, scripted_work: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A published bi-encoder, from the tiny encoder in a few steps."""
-    from train.bi_encoder import train
-    from train.bi_recipe import BiEncoderRecipe
+    from train.bi_encoder.loop import train
+    from train.bi_encoder.recipe import BiEncoderRecipe
 
     folder = tmp_path_factory.mktemp("bi") / "emo-pillars-zeroshot-minilm"
     recipe = BiEncoderRecipe(

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from dataset_builder.benchmarks.server import PROMPTS
 from dataset_builder.recipe import BuildRecipe, ScriptedTeacher
-from dataset_builder.teachers import Request
+from dataset_builder.teachers.base import Request
 from dataset_builder.teachers.scripted import Scripted
 
 # What was asked and the completion that would be the answer; what is sent instead, or None for it as it is.

@@ -39,7 +39,7 @@ def scripted_recipe(path: Path) -> Path:
 
 def scripted_work(recipe: Path, work: Path) -> Path:
     """Build the scripted teacher's corpus in `work/corpus`."""
-    from dataset_builder.build import build
+    from dataset_builder.pipeline.build import build
     from dataset_builder.recipe import BuildRecipe
 
     build(read_recipe(recipe, BuildRecipe), work)
@@ -88,8 +88,8 @@ def descriptors_alone(corpus: Path, folder: Path) -> Path:
 
 def tiny_models(encoder: Path, corpus: Path, models: Path) -> Path:
     """Two published models, trained on the scripted corpus from the tiny encoder for a few steps."""
-    from train.classifier import train
-    from train.recipe import ClassifierRecipe
+    from train.classifier.loop import train
+    from train.classifier.recipe import ClassifierRecipe
 
     for config in ("contextless", "contextual"):
         recipe = ClassifierRecipe(
@@ -107,7 +107,7 @@ def tiny_models(encoder: Path, corpus: Path, models: Path) -> Path:
 
 def evidence(models: Path, folder: Path) -> Path:
     """Write what stands beside models: `folder/recipes`, `/results`, `/cards` with the results' numbers, `/space`."""
-    from eval.cards import read_results, render
+    from eval.cards.render import read_results, render
 
     for part in ("recipes", "cards", "space"):
         (folder / part).mkdir(parents=True)

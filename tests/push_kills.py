@@ -23,8 +23,8 @@ from starlette.requests import Request
 from dataset_builder.inputs import run_command
 from dataset_builder.provenance import RESULTS, provenance, write_result
 from tests import publishable
-from tests.loopback_hub import LoopbackHub, client_environment, serve
-from tests.loopback_repository import Json
+from tools.loopback_hub.hub import LoopbackHub, client_environment, serve
+from tools.loopback_hub.repository import Json
 
 NAMESPACE = "tester"
 READS = ("GET", "HEAD")

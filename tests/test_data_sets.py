@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataset_builder.data_sets import check_label_numbers, read_data_set
+from dataset_builder.files.data_sets import check_label_numbers, read_data_set
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
 from eval.benchmarks import own
-from train.bi_data import load_pairs
-from train.bi_recipe import BiEncoderRecipe
-from train.data import read_corpus
-from train.recipe import ClassifierRecipe
+from train.bi_encoder.data import load_pairs
+from train.bi_encoder.recipe import BiEncoderRecipe
+from train.classifier.data import read_corpus
+from train.classifier.recipe import ClassifierRecipe
 
 Row = dict[str, Any]
 

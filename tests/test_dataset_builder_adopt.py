@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from datasets import load_dataset
 
-from dataset_builder.adopt import Fields, adopt
+from dataset_builder.import_released import Fields, adopt
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
 from tests.conftest import Command
@@ -67,8 +67,8 @@ def test_situations_where_their_field_is_named(tmp_path: Path) -> None:
 
 
 def test_a_model_trains_on_it(tmp_path: Path, tiny_encoder: Path) -> None:
-    from train.classifier import train
-    from train.recipe import ClassifierRecipe
+    from train.classifier.loop import train
+    from train.classifier.recipe import ClassifierRecipe
 
     files = released(tmp_path, train=[ROW] * 8, dev=[ROW] * 2, test=[ROW])
     adopt(files, tmp_path / "work", Fields())

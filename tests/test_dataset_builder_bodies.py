@@ -10,7 +10,7 @@ import pytest
 from dataset_builder.inputs import InputError
 from dataset_builder.recipe import EndpointTeacher
 from dataset_builder.schema import Usage
-from dataset_builder.teachers import NoAnswer, TeacherError
+from dataset_builder.teachers.base import NoAnswer, TeacherError
 from dataset_builder.teachers.bodies import answer_in, error_in, one_line, read_body, words_of
 from dataset_builder.teachers.calls import Calls
 from dataset_builder.teachers.prompt_lengths import PromptLengths

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 from datasets import get_dataset_config_names, load_dataset
 
-from dataset_builder.ask import prompt_versions
-from dataset_builder.build import build
-from dataset_builder.inputs import InputError, fingerprint, read_recipe
+from dataset_builder.files.shards import read_lines, shard_path
+from dataset_builder.hashing import fingerprint
+from dataset_builder.inputs import InputError, read_recipe
+from dataset_builder.pipeline.ask import prompt_versions
+from dataset_builder.pipeline.build import build
+from dataset_builder.pipeline.status import status
 from dataset_builder.recipe import BuildRecipe
-from dataset_builder.shards import read_lines, shard_path
-from dataset_builder.status import status
 from dataset_builder.taxonomy import LABELS
 from tests.conftest import ROOT, Command
 

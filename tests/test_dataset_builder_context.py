@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dataset_builder.corpus import open_corpus
 from dataset_builder.inputs import InputError
-from dataset_builder.quality import context_test
-from dataset_builder.quality.context_test import Moves, marks, metrics
-from dataset_builder.quality.corpus import open_corpus
 from dataset_builder.taxonomy import LABEL_TO_INDEX
+from dataset_builder.teacher_eval import context_ablation as context_test
+from dataset_builder.teacher_eval.context_ablation import Moves, marks, metrics
 from tests.conftest import Command
 
 ANGER, JOY = LABEL_TO_INDEX["anger"], LABEL_TO_INDEX["joy"]
@@ -67,9 +67,9 @@ def test_a_labeler_that_ignores_situations_is_seen(
     scripted_work: Path, monkeypatch: pytest.MonkeyPatch, scripted_recipe: Path
 ) -> None:
     from dataset_builder.inputs import read_recipe
-    from dataset_builder.quality.measure_labelers import Labelled
     from dataset_builder.recipe import BuildRecipe
     from dataset_builder.schema import Usage
+    from dataset_builder.teacher_eval.labelers import Labelled
 
     asked: list[list[str]] = []
 

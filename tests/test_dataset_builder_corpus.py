@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dataset_builder.analysis.deduplicate_corpus import REMOVED, deduplicate
+from dataset_builder.analysis.validate_corpus import CHECKS, validate
+from dataset_builder.corpus import open_corpus
+from dataset_builder.filters.deduplicate import Deduplicator, Twins, benchmark_texts
 from dataset_builder.inputs import InputError
-from dataset_builder.quality.corpus import open_corpus
-from dataset_builder.quality.deduplicate import Deduplicator, Twins, benchmark_texts
-from dataset_builder.quality.deduplicate_corpus import REMOVED, deduplicate
-from dataset_builder.quality.validate_corpus import CHECKS, validate
 from dataset_builder.schema import features
 from dataset_builder.taxonomy import LABELS
 from tests.conftest import Command

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_builder.texts import cues
-from dataset_builder.texts.embed import embed
-from dataset_builder.texts.recipe import Cues
+from dataset_builder.descriptors import phrases as cues
+from dataset_builder.descriptors.embed import embed
+from dataset_builder.descriptors.recipe import Cues
 
 
 def test_tokens_are_words_marks_and_emoji() -> None:
@@ -59,7 +59,7 @@ def test_texts_are_embedded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         asked.append(texts)
         return np.array([[len(text), 1.0] for text in texts])
 
-    monkeypatch.setattr("dataset_builder.texts.embed.PIECE", 2)
+    monkeypatch.setattr("dataset_builder.descriptors.embed.PIECE", 2)
     with pytest.raises(InterruptedError):
         embed(["a", "bb", "ccc", "bad"], "an encoder", encode, tmp_path)
     assert embed(["a", "bb", "ccc", "dddd", "e"], "an encoder", encode, tmp_path)[:, 0].tolist() == [1, 2, 3, 4, 1]

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from datasets import load_dataset
 
-from dataset_builder.bridges import BRIDGES, DOMAINS, native_scores, native_targets
 from dataset_builder.domains import prepare as preparing
 from dataset_builder.domains.isear import is_non_answer, person
 from dataset_builder.domains.prepare import prepare
 from dataset_builder.domains.reading import Fold
 from dataset_builder.inputs import InputError
+from dataset_builder.label_maps import BRIDGES, DOMAINS, native_scores, native_targets
 from dataset_builder.taxonomy import LABELS
 from tests.conftest import Command
 
@@ -140,8 +140,8 @@ def test_goemotions_is_a_corpus(tmp_path: Path, command: Command) -> None:
 
 
 def test_labels_are_classes_and_a_model_trains_on_it(tmp_path: Path, tiny_encoder: Path) -> None:
-    from train.classifier import train
-    from train.recipe import ClassifierRecipe
+    from train.classifier.loop import train
+    from train.classifier.recipe import ClassifierRecipe
 
     for name, files, config in (("isear", isear_files, "contextless"), ("iemocap-4", iemocap_files, "contextual")):
         prepare(name, files(tmp_path / f"{name}-files"), tmp_path / name)

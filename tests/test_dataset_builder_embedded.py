@@ -21,7 +21,8 @@ from dataset_builder.inputs import InputError
 from dataset_builder.processes import apart
 from dataset_builder.recipe import EmbeddedTeacher, Executor
 from dataset_builder.schema import Usage
-from dataset_builder.teachers import Reply, Request, TeacherError, forget_teachers, load_teacher, room, teacher_name
+from dataset_builder.teachers import forget_teachers, load_teacher, room, teacher_name
+from dataset_builder.teachers.base import Reply, Request, TeacherError
 from dataset_builder.teachers.embedded import Embedded
 from dataset_builder.teachers.encoding import PromptEncoder
 from tests.conftest import ROOT
@@ -174,8 +175,8 @@ def test_a_control_group_limits_what_is_available(tmp_path: Path, monkeypatch: p
 
 
 def test_what_is_asked_before_the_start_leaves_no_teacher_in_the_parent(tiny_teacher: Path) -> None:
-    from dataset_builder.texts.describe import _prepared
-    from dataset_builder.texts.recipe import TextsRecipe
+    from dataset_builder.descriptors.describe import _prepared
+    from dataset_builder.descriptors.recipe import TextsRecipe
 
     recipe = TextsRecipe(
         name="t",

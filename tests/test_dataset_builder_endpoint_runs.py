@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
-from dataset_builder.build import build
-from dataset_builder.engine import read_manifest
+from dataset_builder.descriptors.write import asked_for, write
+from dataset_builder.descriptors.writing_recipe import WritingRecipe
 from dataset_builder.inputs import InputError, read_recipe
-from dataset_builder.quality.measure_labelers import label, label_file
+from dataset_builder.pipeline.build import build
+from dataset_builder.pipeline.engine import read_manifest
 from dataset_builder.recipe import BuildRecipe, Executor
-from dataset_builder.texts.write import asked_for, write
-from dataset_builder.texts.writing_recipe import WritingRecipe
+from dataset_builder.teacher_eval.labelers import label, label_file
 from tests.conftest import Command
 from tests.loopback_teacher import (
     LoopbackTeacher,

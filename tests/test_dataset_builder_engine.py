@@ -13,17 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from dataset_builder.ask import stable_hash
-from dataset_builder.build import build
-from dataset_builder.engine import ALL_STAGES
-from dataset_builder.flow import SICK_AFTER, Flow
+from dataset_builder.corpus import open_corpus
+from dataset_builder.files.shards import held
+from dataset_builder.hashing import stable_hash
 from dataset_builder.inputs import InputError, read_recipe
-from dataset_builder.progress import PROGRESS
-from dataset_builder.quality.corpus import open_corpus
+from dataset_builder.pipeline.build import build
+from dataset_builder.pipeline.engine import ALL_STAGES
+from dataset_builder.pipeline.flow import Flow
+from dataset_builder.pipeline.progress import PROGRESS
+from dataset_builder.pipeline.status import status
+from dataset_builder.pipeline.unanswered import SICK_AFTER
 from dataset_builder.recipe import BuildRecipe, Executor, Labels, Quality, ScriptedTeacher
-from dataset_builder.shards import held
-from dataset_builder.status import status
-from dataset_builder.teachers import Reply, Request, Scores, TeacherError
+from dataset_builder.teachers.base import Reply, Request, Scores, TeacherError
 from dataset_builder.teachers.scripted import Scripted
 from tests.conftest import Command
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from dataset_builder.descriptors.recipe import TextsRecipe
+from dataset_builder.hashing import fingerprint
 from dataset_builder.inputs import (
     WHEEL_WEIGHTS,
     InputError,
-    fingerprint,
     option_name,
     read_card,
     read_recipe,
@@ -19,10 +20,9 @@ from dataset_builder.inputs import (
     wheel_path,
 )
 from dataset_builder.recipe import BuildRecipe
-from dataset_builder.texts.recipe import TextsRecipe
 from tests.conftest import ROOT, Command
-from train.bi_recipe import BiEncoderRecipe
-from train.recipe import ClassifierRecipe
+from train.bi_encoder.recipe import BiEncoderRecipe
+from train.classifier.recipe import ClassifierRecipe
 
 GOOD = "name: x\nteacher: {kind: scripted}\n"
 ENDPOINT = "name: x\nteacher: {{kind: endpoint, model: m, urls: '{}'}}\n"

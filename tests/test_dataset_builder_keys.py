@@ -141,7 +141,7 @@ def test_a_key_that_the_server_echoes_is_shown_to_nobody(status: int, tmp_path: 
 
 
 def test_what_is_meant_for_openai_goes_to_nobody_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from dataset_builder.build import build
+    from dataset_builder.pipeline.build import build
 
     monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
     monkeypatch.setenv("OPENAI_PROJECT_ID", "project-1")

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from dataset_builder.ask import Ask, UnitRejected
+from dataset_builder.pipeline.ask import Ask, UnitRejected
+from dataset_builder.pipeline.stages.labels import CHOICES, run
+from dataset_builder.pipeline.stages.likelihood import CONTENT_FREE, soft_scores
 from dataset_builder.recipe import BuildRecipe, ScriptedTeacher
 from dataset_builder.schema import Narrative, Usage, UtteranceRow
-from dataset_builder.stages.labels import CHOICES, run
-from dataset_builder.stages.likelihood import CONTENT_FREE, soft_scores
 from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS, NEUTRAL
-from dataset_builder.teachers import Reply, Request, Scores, TeacherError
+from dataset_builder.teachers.base import Reply, Request, Scores, TeacherError
 
 STORY = Narrative(id="s", title="S", text="Mara ran.", source="tales")
 

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_builder.check_teacher import check_teacher, page
-from dataset_builder.golden import exemplars, read_golden
+from dataset_builder.gold_set import exemplars, read_golden
 from dataset_builder.inputs import InputError, read_recipe
-from dataset_builder.plan import plan
-from dataset_builder.quality.diversity import neutral_cosines
-from dataset_builder.quality.measure_labelers import Gold, Labelled, compare, read_dev
+from dataset_builder.pipeline.plan import plan
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.schema import Usage, UtteranceRow
 from dataset_builder.taxonomy import LABELS
+from dataset_builder.teacher_eval.check_teacher import check_teacher, page
+from dataset_builder.teacher_eval.labelers import Gold, Labelled, compare, read_dev
+from dataset_builder.teacher_eval.neutral_variety import neutral_cosines
 from tests.conftest import ROOT, Command
 
 RECIPES = ROOT / "dataset_builder/recipes"
@@ -34,7 +34,7 @@ def test_the_golden_set_is_whole() -> None:
 
 
 def test_exemplars_are_never_scored() -> None:
-    from dataset_builder.ask import load_prompt
+    from dataset_builder.pipeline.ask import load_prompt
 
     scored = {row.text for row in read_golden("scored")}
     for prompt in ("characters", "utterances_single", "descriptors_generated", "cleaning", "rewriting"):

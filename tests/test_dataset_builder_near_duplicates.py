@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from dataset_builder.quality.deduplicate import Deduplicator, Twins
-from dataset_builder.quality.measures import near_duplicates
-from dataset_builder.quality.near_duplicates import NearDuplicates, shingles, tokens
+from dataset_builder.analysis.diversity_metrics import near_duplicates
+from dataset_builder.filters.deduplicate import Deduplicator, Twins
+from dataset_builder.filters.near_duplicates import NearDuplicates, shingles, tokens
 
 WORDS = [f"w{number}" for number in range(20_000)]
 

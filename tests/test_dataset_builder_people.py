@@ -15,14 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataset_builder.inputs import InputError
-from dataset_builder.quality.corpus import open_corpus
-from dataset_builder.quality.people.agreement import alpha_counts, alpha_of, kappa_counts, kappa_of
-from dataset_builder.quality.people.answers import Answer, Answers, read_answers
-from dataset_builder.quality.people.card import section
-from dataset_builder.quality.people.label_studio import CONFIG, studio_tasks
-from dataset_builder.quality.people.page import export, page
-from dataset_builder.quality.people.sample import (
+from dataset_builder.corpus import open_corpus
+from dataset_builder.human_eval.agreement import alpha_counts, alpha_of, kappa_counts, kappa_of
+from dataset_builder.human_eval.answers import Answer, Answers, read_answers
+from dataset_builder.human_eval.card import section
+from dataset_builder.human_eval.label_studio import CONFIG, studio_tasks
+from dataset_builder.human_eval.page import export, page
+from dataset_builder.human_eval.sample import (
     NONE,
     Key,
     Wanted,
@@ -33,7 +32,8 @@ from dataset_builder.quality.people.sample import (
     read_key,
     strongest_of,
 )
-from dataset_builder.quality.people.score import Panel, ratios_of, score
+from dataset_builder.human_eval.score import Panel, ratios_of, score
+from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import EMOTIONS, LABEL_TO_INDEX, LABELS, NEUTRAL
 from tests.conftest import Command, contrast
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from dataset_builder import progress
-from dataset_builder.build import build
-from dataset_builder.engine import read_manifest
 from dataset_builder.inputs import InputError, read_recipe
-from dataset_builder.progress import expected_units, minutes_left, printable, read_progress, sample
+from dataset_builder.pipeline import progress
+from dataset_builder.pipeline.build import build
+from dataset_builder.pipeline.engine import read_manifest
+from dataset_builder.pipeline.progress import expected_units, minutes_left, printable, read_progress, sample
+from dataset_builder.pipeline.stages import STAGES
+from dataset_builder.pipeline.status import status
 from dataset_builder.recipe import BuildRecipe
-from dataset_builder.stages import STAGES
-from dataset_builder.status import status
-from dataset_builder.teachers import Reply, Request
+from dataset_builder.teachers.base import Reply, Request
 from dataset_builder.teachers.scripted import Scripted
 
 
@@ -72,7 +72,7 @@ def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Scripted, "generate", slow)
     for name in ("SECONDS_BETWEEN_NOTES", "SECONDS_BETWEEN_LINES", "SECONDS_BETWEEN_SAMPLES"):
         monkeypatch.setattr(progress, name, 0.0)
-    monkeypatch.setattr("dataset_builder.flow.SECONDS_BETWEEN_TICKS", 0.1)
+    monkeypatch.setattr("dataset_builder.pipeline.flow.SECONDS_BETWEEN_TICKS", 0.1)
 
 
 @pytest.mark.usefixtures("slowly")

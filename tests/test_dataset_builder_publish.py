@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from dataset_builder.build import build
+from dataset_builder.analysis.validate_corpus import validate
+from dataset_builder.corpus import open_corpus
+from dataset_builder.files.shards import read_json, read_lines, shard_path, to_line, write_whole
+from dataset_builder.filters.validate import words
 from dataset_builder.inputs import read_recipe
-from dataset_builder.publish import CORPUS, publish
-from dataset_builder.quality.corpus import open_corpus
-from dataset_builder.quality.validate import words
-from dataset_builder.quality.validate_corpus import validate
+from dataset_builder.pipeline.assemble import CORPUS, publish
+from dataset_builder.pipeline.build import build
 from dataset_builder.recipe import BuildRecipe, Split
-from dataset_builder.shards import read_json, read_lines, shard_path, to_line, write_whole
 
 Row = dict[str, Any]
 MANY = """

@@ -3,11 +3,11 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from dataset_builder.quality.deduplicate import Deduplicator
-from dataset_builder.quality.deduplicate_corpus import nearest_twins
-from dataset_builder.quality.resolve import class_of, resolve
-from dataset_builder.quality.split import split_narratives
-from dataset_builder.quality.validate import check_context, check_label_word, check_row, check_utterance
+from dataset_builder.analysis.deduplicate_corpus import nearest_twins
+from dataset_builder.filters.deduplicate import Deduplicator
+from dataset_builder.filters.resolve import class_of, resolve
+from dataset_builder.filters.split import split_narratives
+from dataset_builder.filters.validate import check_context, check_label_word, check_row, check_utterance
 from dataset_builder.recipe import PaperMap, Quality, Similarity
 from dataset_builder.schema import ContextlessRow, ContextualRow, RawLabel
 from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS

@@ -10,15 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataset_builder import reading
+from dataset_builder.analysis.measure_corpora import goemotions
 from dataset_builder.domains.goemotions import comments
+from dataset_builder.files import reading
+from dataset_builder.files.reading import json_file, json_lines, lines, named, table
+from dataset_builder.files.texts import no_text, texts_of
+from dataset_builder.filters.deduplicate import benchmark_texts
 from dataset_builder.inputs import InputError
-from dataset_builder.quality.deduplicate import benchmark_texts
-from dataset_builder.quality.measure_corpora import goemotions
-from dataset_builder.quality.measure_labelers import read_dev
-from dataset_builder.reading import json_file, json_lines, lines, named, table
-from dataset_builder.reading_texts import no_text, texts_of
 from dataset_builder.taxonomy import LABELS
+from dataset_builder.teacher_eval.labelers import read_dev
 
 DATA = Path(__file__).parent.parent.parent / "shared/data"
 ODD = "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg"  # str.splitlines ends a line at each of these

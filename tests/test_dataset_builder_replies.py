@@ -6,10 +6,8 @@ import time
 
 import pytest
 
-from dataset_builder.ask import usable
-from dataset_builder.replies import (
-    BadReply,
-    answer_of,
+from dataset_builder.pipeline.ask import usable
+from dataset_builder.pipeline.replies import (
     check_refusal_and_echo,
     descriptors,
     items,
@@ -20,7 +18,8 @@ from dataset_builder.replies import (
     utterances,
 )
 from dataset_builder.schema import Usage
-from dataset_builder.teachers import Reply
+from dataset_builder.teachers.base import Reply
+from dataset_builder.teachers.reply_text import BadReply, answer_of
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from dataset_builder.replies import BadReply, descriptors, names, paragraph, scored_labels, sentence, utterances
+from dataset_builder.pipeline.replies import descriptors, names, paragraph, scored_labels, sentence, utterances
+from dataset_builder.teachers.reply_text import BadReply
 
 TABLE = "| # | Emotion | {} |\n|---|:--|---|\n| 1 | joy | {} |\n| 2 | fear | {} |"
 JSON = 'Here is the JSON:\n```json\n[{"emotion": "joy", "text": "I did it."}, {"emotion": "fear", "text": "Run!"}]\n```'

@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dataset_builder.analysis import diversity_metrics as measures
+from dataset_builder.analysis.gates import judge
+from dataset_builder.analysis.label_errors import confident, label_errors
+from dataset_builder.analysis.measure_corpora import measure, read_reference
+from dataset_builder.analysis.report import _made_by, name_of, report
+from dataset_builder.analysis.survey import Draw, survey
+from dataset_builder.corpus import Corpus, open_corpus
 from dataset_builder.inputs import InputError
-from dataset_builder.quality import measures
-from dataset_builder.quality.corpus import Corpus, open_corpus
-from dataset_builder.quality.gates import judge
-from dataset_builder.quality.label_errors import confident, label_errors
-from dataset_builder.quality.measure_corpora import measure, read_reference
-from dataset_builder.quality.report import _made_by, name_of, report
-from dataset_builder.quality.survey import Draw, survey
 from dataset_builder.recipe import BuildRecipe, Gate, Gates, ScriptedTeacher
 from dataset_builder.taxonomy import LABEL_TO_INDEX, NEUTRAL
 from tests.conftest import ROOT, Command

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from dataset_builder.files.shards import Journal, clear, held, read_lines, shard_path, to_line, write_whole
 from dataset_builder.inputs import InputError
-from dataset_builder.shards import Journal, clear, held, read_lines, shard_path, to_line, write_whole
 
 
 def test_a_journal_forgets_only_its_torn_last_line(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from dataset_builder.ask import LONGEST_REPLY, Ask, UnitRejected
+from dataset_builder.pipeline.ask import LONGEST_REPLY, Ask, UnitRejected
+from dataset_builder.pipeline.stages import STAGES
+from dataset_builder.pipeline.stages.utterances import acts_of, neutral_acts
 from dataset_builder.recipe import BuildRecipe, Decoding, ScriptedTeacher
 from dataset_builder.schema import (
     CharacterRow,
@@ -18,9 +20,7 @@ from dataset_builder.schema import (
     Usage,
     UtteranceRow,
 )
-from dataset_builder.stages import STAGES
-from dataset_builder.stages.utterances import acts_of, neutral_acts
-from dataset_builder.teachers import Reply, Request, Scores, TeacherError
+from dataset_builder.teachers.base import Reply, Request, Scores, TeacherError
 
 STORY = Narrative(
     id="s", title="The Ring", source="tales", text="Mara lost the ring. Old Tomas helped her look for it until night."

@@ -21,7 +21,7 @@ from dataset_builder.statistics import (
 )
 from eval import metrics
 from eval.measure import by_class, over_seeds
-from train import thresholds
+from train.classifier import thresholds
 
 # GoEmotions' test split: rows of each label, of 5,427.
 GOEMOTIONS = np.array(

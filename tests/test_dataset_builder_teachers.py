@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from dataset_builder.inputs import InputError
 from dataset_builder.recipe import EmbeddedTeacher, EndpointTeacher
-from dataset_builder.teachers import Reply, Request, TeacherError
+from dataset_builder.teachers.base import Reply, Request, TeacherError
 from dataset_builder.teachers.embedded import Embedded
 from dataset_builder.teachers.endpoint import Endpoint, _retry_after
 

@@ -19,30 +19,30 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 
-from dataset_builder.ask import Ask
-from dataset_builder.build import build
-from dataset_builder.engine import rows_of
+from dataset_builder.corpus import read_rows
+from dataset_builder.descriptors.calibration import advantages, agreement, descriptors, usual_without_content
+from dataset_builder.descriptors.describe import describe
+from dataset_builder.descriptors.phrases import one_line
+from dataset_builder.descriptors.recipe import TextsRecipe, Weights
+from dataset_builder.descriptors.sources import read_sources
+from dataset_builder.descriptors.words import log_probabilities
+from dataset_builder.descriptors.work import publish_rows
+from dataset_builder.descriptors.write import write
+from dataset_builder.descriptors.writing_recipe import WritingRecipe
+from dataset_builder.files.shards import read_json, read_lines, shard_path
 from dataset_builder.inputs import InputError, read_recipe
-from dataset_builder.quality.corpus import read_rows
+from dataset_builder.pipeline.ask import Ask
+from dataset_builder.pipeline.build import build
+from dataset_builder.pipeline.engine import rows_of
+from dataset_builder.pipeline.stages.descriptors import emotion_words
+from dataset_builder.pipeline.stages.likelihood import CONTENT_FREE
+from dataset_builder.pipeline.status import status as said_by_status
 from dataset_builder.recipe import BuildRecipe, EmbeddedTeacher
 from dataset_builder.schema import Descriptor
-from dataset_builder.shards import read_json, read_lines, shard_path
-from dataset_builder.stages.descriptors import emotion_words
-from dataset_builder.stages.likelihood import CONTENT_FREE
-from dataset_builder.stages.words import log_probabilities
-from dataset_builder.status import status as said_by_status
 from dataset_builder.taxonomy import LABELS
-from dataset_builder.teachers import Request
+from dataset_builder.teachers.base import Request
 from dataset_builder.teachers.choices import ChoiceTree
 from dataset_builder.teachers.scripted import Scripted
-from dataset_builder.texts.cues import one_line
-from dataset_builder.texts.describe import describe
-from dataset_builder.texts.recipe import TextsRecipe, Weights
-from dataset_builder.texts.sources import read_sources
-from dataset_builder.texts.weights import advantages, agreement, descriptors, usual_without_content
-from dataset_builder.texts.work import publish_rows
-from dataset_builder.texts.write import write
-from dataset_builder.texts.writing_recipe import WritingRecipe
 from tests.conftest import ROOT, Command
 from tests.loopback_teacher import corpus_of
 
@@ -110,7 +110,7 @@ def test_a_domain_set_gives_its_train_texts_and_no_label(tmp_path: Path, monkeyp
         read.append((path.name.partition("-")[0], columns))
         return read_rows(path, columns, **how)
 
-    monkeypatch.setattr("dataset_builder.quality.corpus.read_rows", spy)
+    monkeypatch.setattr("dataset_builder.corpus.read_rows", spy)
     (source,) = read_sources([place], "text")
     assert [(text.id, text.text) for text in source.texts] == [("goemotions/train1", 'What a "train" day')]
     assert read == [("train", ["id", "text"])]
@@ -659,7 +659,7 @@ def test_descriptors_are_reported_on_against_labels(tmp_path: Path, command: Com
 
 
 def test_a_descriptor_stands_for_its_home() -> None:
-    from dataset_builder.quality.measure_descriptors import as_classes
+    from dataset_builder.teacher_eval.descriptors import as_classes
 
     made = [Descriptor(text=word, weight=weight) for word, weight in (("fright", 1.0), ("fear", 0.5), ("hunger", 0.4))]
     found = as_classes([made, []])

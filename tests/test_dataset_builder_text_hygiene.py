@@ -2,7 +2,7 @@
 
 import pytest
 
-from dataset_builder.text_hygiene import cleaned, cleaned_row, damage_of, fault_of, faults_in, faults_of
+from dataset_builder.files.text_hygiene import cleaned, cleaned_row, damage_of, fault_of, faults_in, faults_of
 
 
 @pytest.mark.parametrize(

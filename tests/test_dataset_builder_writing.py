@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 from datasets import load_dataset
 
+from dataset_builder.descriptors.situate import open_remarks, situate
+from dataset_builder.descriptors.work import publish_rows
+from dataset_builder.descriptors.write import asked_for, write
+from dataset_builder.descriptors.writing import first_sentence
+from dataset_builder.descriptors.writing_recipe import WritingRecipe
+from dataset_builder.files.shards import read_json
 from dataset_builder.inputs import InputError, read_recipe
-from dataset_builder.replies import BadReply
+from dataset_builder.pipeline.status import status as said_by_status
 from dataset_builder.schema import DescriptorsRow
-from dataset_builder.shards import read_json
-from dataset_builder.stages.writing import first_sentence
-from dataset_builder.status import status as said_by_status
 from dataset_builder.taxonomy import LABELS
-from dataset_builder.texts.situate import open_remarks, situate
-from dataset_builder.texts.work import publish_rows
-from dataset_builder.texts.write import asked_for, write
-from dataset_builder.texts.writing_recipe import WritingRecipe
+from dataset_builder.teachers.reply_text import BadReply
 from tests.conftest import ROOT
 
 

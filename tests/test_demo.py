@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from datasets import load_dataset
 
-from dataset_builder.build import build
 from dataset_builder.inputs import read_recipe
+from dataset_builder.pipeline.build import build
 from dataset_builder.recipe import BuildRecipe
 from tests.conftest import ROOT, Command
 

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from dataset_builder.escaping import cell, code, flat, printable, table
+from dataset_builder.analysis import report_page
+from dataset_builder.analysis.validate_corpus import Findings
+from dataset_builder.corpus import open_corpus
+from dataset_builder.files.escaping import cell, code, flat, printable, table
+from dataset_builder.human_eval.answers import read_answers
+from dataset_builder.human_eval.card import section
+from dataset_builder.human_eval.sample import Key, Wanted, draw
+from dataset_builder.human_eval.score import score
 from dataset_builder.inputs import InputError, run_command
-from dataset_builder.quality import report_page
-from dataset_builder.quality.corpus import open_corpus
-from dataset_builder.quality.people.answers import read_answers
-from dataset_builder.quality.people.card import section
-from dataset_builder.quality.people.sample import Key, Wanted, draw
-from dataset_builder.quality.people.score import score
-from dataset_builder.quality.validate_corpus import Findings
-from eval.sections import corpus_section
+from eval.cards.sections import corpus_section
 
 EVIL = (
     "I am here** now.\n\n## Gates\n\n| config | value |\n| --- | --- |\n| `x` | **ok** |\n\n<img src=http://t.invalid/p.gif>"

@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 from datasets import load_dataset
 
-from dataset_builder.bridges import BRIDGES
 from dataset_builder.domains.prepare import prepare
 from dataset_builder.inputs import InputError
+from dataset_builder.label_maps import BRIDGES
 from dataset_builder.provenance import RESULTS, write_result
 from dataset_builder.taxonomy import LABELS
 from eval import context_use
 from eval.benchmarks import Rows, find, goemotions, own
-from eval.cards import fill, plots, read_ablations, read_results, render
+from eval.cards.plots import draw, is_fresh
+from eval.cards.render import fill, plots, read_ablations, read_results, render
+from eval.cards.sections import corpus_section, model_section, readme_section, table
 from eval.classifiers import load_seeds, numbers, result
 from eval.context_use import compare, strangers
 from eval.measure import decide, measure
 from eval.metrics import largest
-from eval.plots import draw, is_fresh
 from eval.predict import load_model, probabilities
-from eval.sections import corpus_section, model_section, readme_section, table
 from tests.conftest import Command
 from tests.publishable import descriptors_alone
 from tests.test_dataset_builder_domains import emocontext_files, goemotions_files, iemocap_files, isear_files

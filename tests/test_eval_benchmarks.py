@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_builder.bridges import BRIDGES
 from dataset_builder.domains.prepare import prepare
 from dataset_builder.inputs import InputError
+from dataset_builder.label_maps import BRIDGES
 from dataset_builder.taxonomy import LABELS
 from eval.benchmarks import BENCHMARKS, TOLERANCE, Rows, find
-from eval.cards import read_results
+from eval.cards.render import read_results
 from eval.classifiers import check_order, numbers, read_scores, result_of_scores
 from eval.measure import decide, measure, valence_of
 from eval.official_files import SEMEVAL, SEMEVAL_TEST

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-import eval.cards
+import eval.cards.render
 from dataset_builder.inputs import InputError
-from eval.cards import plots, read_results, read_text, render
+from eval.cards.render import plots, read_results, read_text, render
 from tests.conftest import ROOT
 
 NAME = "emo-pillars-contextless-minilm"

@@ -14,12 +14,8 @@ from dataset_builder.domains.prepare import prepare
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
 from eval import zero_shot_speed
-from eval.affect import ANGLES, CIRCLE_AROUSAL, CIRCLE_VALENCE, TAXONOMY, weighted_mean
-from eval.encoder import FALLBACK_TEMPERATURE, Encoder, embed_labels, load_encoder, score
-from eval.label_sets import find_set, label_sets, own_sentences, read_definitions
-from eval.metrics import average_precision, pearson, roc_auc
-from eval.probe import by_chance, left_out, probe, same_group
-from eval.rules import (
+from eval.cards.sections import model_section, variants_table
+from eval.decision_rules import (
     DEFAULT,
     RULES,
     best_thresholds,
@@ -31,7 +27,11 @@ from eval.rules import (
     shift_to,
     sigmoid,
 )
-from eval.sections import model_section, variants_table
+from eval.encoder import FALLBACK_TEMPERATURE, Encoder, embed_labels, load_encoder, score
+from eval.label_sets import find_set, label_sets, own_sentences, read_definitions
+from eval.metrics import average_precision, pearson, roc_auc
+from eval.probe import by_chance, left_out, probe, same_group
+from eval.valence import ANGLES, CIRCLE_AROUSAL, CIRCLE_VALENCE, TAXONOMY, weighted_mean
 from eval.zero_shot import classify, read_labels, read_texts, valence
 from eval.zero_shot_ablations import read_runs, together
 from eval.zero_shot_benchmarks import Task, descriptors, emobank, find_task

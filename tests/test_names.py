@@ -5,7 +5,7 @@ from pathlib import Path
 import yaml
 
 from eval.benchmarks import BENCHMARKS
-from eval.sections import CORPORA
+from eval.cards.sections import CORPORA
 from eval.zero_shot_benchmarks import TASKS
 
 ROOT = Path(__file__).parent.parent

@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dataset_builder.descriptors.embed import embed
+from dataset_builder.files.shards import to_line, write_json
 from dataset_builder.narratives import read_narratives
 from dataset_builder.provenance import provenance, without_place, write_result
 from dataset_builder.recipe import Narratives
-from dataset_builder.shards import to_line, write_json
-from dataset_builder.texts.embed import embed
-from eval import about
-from eval.about import about_section, recorded_recipe
-from eval.notes import commit_of
+from eval.cards import model_card as about
+from eval.cards.model_card import about_section, recorded_recipe
+from eval.cards.notes import commit_of
 
 RECIPE = "name: x\nbase_model: a/b\ndataset: work/domains/goemotions\nconfig: contextless\nepochs: 2\n"
 

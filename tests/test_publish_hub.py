@@ -16,9 +16,9 @@ from publish import hub, server
 from publish.plan import Repository, make
 from publish.recipes import differing
 from tests.conftest import Command
-from tests.loopback_hub import LoopbackHub, client_environment, serve
-from tests.loopback_repository import HubError
 from tests.publishable import arguments, one_model
+from tools.loopback_hub.hub import LoopbackHub, client_environment, serve
+from tools.loopback_hub.repository import HubError
 
 
 def refused(status: int, **headers: str) -> HfHubHTTPError:
@@ -217,8 +217,8 @@ def test_of_two_pushes_under_one_tag_the_second_is_refused(
 
 def others_send(held: LoopbackHub, repository: Repository) -> None:
     """What another push does, done to the Hub's own tables: it answers one call at a time."""
-    from tests.loopback_repository import Repository as Held
-    from tests.loopback_repository import now
+    from tools.loopback_hub.repository import Repository as Held
+    from tools.loopback_hub.repository import now
 
     key = ("models", "tester/m")
     if key not in held.repositories:

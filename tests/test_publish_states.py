@@ -19,8 +19,8 @@ from publish import checks, hub, server
 from publish.plan import CARD, Places, Plan, Repository, _card, _measured, _model_files, make
 from publish.recipes import differing
 from tests.conftest import Command
-from tests.loopback_hub import LoopbackHub, client_environment, serve
-from tests.loopback_repository import HubError
+from tools.loopback_hub.hub import LoopbackHub, client_environment, serve
+from tools.loopback_hub.repository import HubError
 
 RELEASE = hub.Release("tester", "v1", "", private=True)
 

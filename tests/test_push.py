@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from dataset_builder.quality.corpus import open_corpus
-from dataset_builder.quality.deduplicate_corpus import deduplicate
+from dataset_builder.analysis.deduplicate_corpus import deduplicate
+from dataset_builder.corpus import open_corpus
 from eval.benchmarks import GOEMOTIONS as GOEMOTIONS_ON_HUB
 from tests.conftest import Command
-from tests.loopback_hub import APPLIED_500, APPLIED_DROPPED, DROPPED, LoopbackHub, client_environment, serve
 from tests.publishable import arguments
 from tests.push_kills import measure
+from tools.loopback_hub.hub import APPLIED_500, APPLIED_DROPPED, DROPPED, LoopbackHub, client_environment, serve
 
 USER = """
 import json, sys

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from tests import side_by_side
-from tests.side_by_side import Step, watch
+from tools import side_by_side
+from tools.side_by_side import Step, watch
 
 BAR = """
 import sys, time

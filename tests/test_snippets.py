@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from dataset_builder.texts.write import write
-from dataset_builder.texts.writing_recipe import WritingRecipe
-from eval.sections import CORPORA
+from dataset_builder.descriptors.write import write
+from dataset_builder.descriptors.writing_recipe import WritingRecipe
+from eval.cards.sections import CORPORA
 from tests.conftest import ROOT, Command
-from tests.loopback_hub import client_environment, serve
 from tests.publishable import descriptors_alone
 from tests.test_dataset_builder_domains import goemotions_files, isear_files
+from tools.loopback_hub.hub import client_environment, serve
 
 CARDS = sorted((ROOT / "model_cards").glob("*.md"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -58,7 +58,7 @@ def published(
     command: Command,
 ) -> Iterator[str]:
     """A Hub with a small stand-in of every repository that has a card, and the cards."""
-    from train.export import export
+    from train.classifier.export import export
 
     models = tmp_path_factory.mktemp("every-model")
     for name in (path.stem for path in CARDS if path.stem not in CORPORA):

@@ -26,8 +26,8 @@ import chart
 import scores
 from dataset_builder.taxonomy import EMOTIONS, LABELS
 from eval import zero_shot
+from eval.decision_rules import by_expected_f1, log_odds
 from eval.predict import load_model, probabilities
-from eval.rules import by_expected_f1, log_odds
 from scores import Answer, CannotAnswer, Score
 from tests.conftest import ROOT, contrast, without
 

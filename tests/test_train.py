@@ -12,11 +12,11 @@ from transformers import AutoTokenizer, pipeline
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
 from tests.conftest import Command
-from train.classifier import sigmoid, train
-from train.data import Collate, LengthGroupedBatches, load_corpus, tokenise
-from train.losses import asymmetric, binary_cross_entropy, focal
-from train.recipe import ClassifierRecipe
-from train.thresholds import (
+from train.classifier.data import Collate, LengthGroupedBatches, load_corpus, tokenise
+from train.classifier.loop import sigmoid, train
+from train.classifier.losses import asymmetric, binary_cross_entropy, focal
+from train.classifier.recipe import ClassifierRecipe
+from train.classifier.thresholds import (
     GRID,
     calibrate,
     calibration_error,

@@ -22,15 +22,16 @@ from dataset_builder.taxonomy import LABELS
 from publish.plan import _model_files
 from tests.conftest import ROOT, Command, launched_on
 from tests.test_train_runs import Interrupted, _encoder, _losses
-from train import bi_data, bi_encoder
-from train.bi_data import CollatePairs, Pair, as_pairs, load_pairs, merged, ndcg, tokenise, vocabulary
-from train.bi_encoder import out_of_patience, train
-from train.bi_model import PROJECTION, BiEncoder, embed, load_model
-from train.bi_recipe import BiEncoderRecipe, Projection
-from train.cached import backward, embed_all
+from train.bi_encoder import data as bi_data
+from train.bi_encoder import loop as bi_encoder
+from train.bi_encoder.data import CollatePairs, Pair, as_pairs, load_pairs, merged, ndcg, tokenise, vocabulary
+from train.bi_encoder.grad_cache import backward, embed_all
+from train.bi_encoder.loop import out_of_patience, train
+from train.bi_encoder.losses import cosine_regression, distribution, fit_scale, info_nce, loss_of, sigmoid_contrastive
+from train.bi_encoder.model import PROJECTION, BiEncoder, embed, load_model
+from train.bi_encoder.projection import fit_projection, project
+from train.bi_encoder.recipe import BiEncoderRecipe, Projection
 from train.checkpoint import CHECKPOINT, Progress
-from train.contrastive import cosine_regression, distribution, fit_scale, info_nce, loss_of, sigmoid_contrastive
-from train.projection import fit_projection, project
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerator")
 

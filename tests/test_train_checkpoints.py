@@ -14,9 +14,10 @@ from safetensors.torch import load_file
 from dataset_builder.inputs import InputError
 from tests.test_data_sets import rows, write
 from tests.test_train_launch import recipe
-from train import checkpoint, classifier
+from train import checkpoint
 from train.checkpoint import CHECKPOINT, Progress, is_kept, keep, moving_average, whole
-from train.classifier import train
+from train.classifier import loop as classifier
+from train.classifier.loop import train
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerator")
 

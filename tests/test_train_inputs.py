@@ -14,16 +14,18 @@ from transformers import AutoModel, AutoTokenizer, OPTConfig, OPTModel
 from dataset_builder.inputs import InputError
 from tests.test_data_sets import both, rows, write
 from tests.test_train_launch import recipe
-from train import classifier, data, launch
-from train.bi_data import load_pairs
-from train.bi_recipe import BiEncoderRecipe
+from train import launch
+from train.bi_encoder.data import load_pairs
+from train.bi_encoder.recipe import BiEncoderRecipe
 from train.checkpoint import CHECKPOINT, OF, found_checkpoint
-from train.classifier import train
+from train.classifier import data
+from train.classifier import loop as classifier
+from train.classifier.export import export
+from train.classifier.loop import train
+from train.classifier.model import load_model
+from train.classifier.recipe import ClassifierRecipe
 from train.command import claimed, train_by_arguments
-from train.export import export
 from train.launch import start_process
-from train.model import load_model
-from train.recipe import ClassifierRecipe
 from train.save import RECORD
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerator")
@@ -76,7 +78,7 @@ def test_the_recipe_s_revision_is_of_its_own_data(monkeypatch: pytest.MonkeyPatc
         raise InputError("asked")
 
     monkeypatch.setattr(data, "read_data_set", told)
-    monkeypatch.setattr("train.bi_data.read_data_set", told)
+    monkeypatch.setattr("train.bi_encoder.data.read_data_set", told)
     about = {"name": "x", "base_model": "b", "dataset": "own/set", "dataset_revision": "abc", "epochs": 1}
     encoder = BiEncoderRecipe.model_validate(about | {"learning_rate": 1})
     for place in (None, "other/set"):
@@ -182,7 +184,7 @@ def test_a_model_that_the_exporter_does_not_know(
         raise TypeError("no operator\nof that name")
 
     folder = shutil.copytree(tiny_models / "emo-pillars-contextless-minilm", tmp_path / "m")
-    monkeypatch.setattr("train.export._trace", unsupported)
+    monkeypatch.setattr("train.classifier.export._trace", unsupported)
     with pytest.raises(InputError, match=r"m': cannot be exported \(no operator\)\. Nothing was kept"):
         export(folder)
     assert not list((folder).glob("onnx*/*"))

@@ -17,8 +17,8 @@ from transformers import (
 
 from dataset_builder.inputs import read_recipe
 from tests.conftest import ROOT
-from train.classifier import train
-from train.recipe import ClassifierRecipe
+from train.classifier.loop import train
+from train.classifier.recipe import ClassifierRecipe
 
 pytestmark = [
     pytest.mark.end_to_end,

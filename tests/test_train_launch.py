@@ -14,11 +14,11 @@ from transformers import GPT2Config, GPT2Model, XLNetConfig, XLNetModel
 
 from dataset_builder.inputs import InputError, read_recipe
 from tests.conftest import ROOT, Command
-from train.bi_recipe import BiEncoderRecipe
-from train.classifier import train
-from train.losses import asymmetric, focal
-from train.model import base_model_source, load_model, positions
-from train.recipe import ClassifierRecipe
+from train.bi_encoder.recipe import BiEncoderRecipe
+from train.classifier.loop import train
+from train.classifier.losses import asymmetric, focal
+from train.classifier.model import base_model_source, load_model, positions
+from train.classifier.recipe import ClassifierRecipe
 
 CORES = len(os.sched_getaffinity(0))
 

@@ -21,14 +21,14 @@ from eval.metrics import accuracy
 from eval.predict import load_model as load_model_folder
 from eval.predict import probabilities
 from tests.conftest import ROOT, Command, launched_on
-from train import classifier
 from train.checkpoint import CHECKPOINT, Progress, moving_average
-from train.classifier import train
-from train.losses import binary_cross_entropy
-from train.model import fit_head, last_linear, load_model, with_pooling_layer
-from train.recipe import ClassifierRecipe, Lora
+from train.classifier import loop as classifier
+from train.classifier.loop import train
+from train.classifier.losses import binary_cross_entropy
+from train.classifier.model import fit_head, last_linear, load_model, with_pooling_layer
+from train.classifier.recipe import ClassifierRecipe, Lora
+from train.classifier.thresholds import Calibration
 from train.save import take_up
-from train.thresholds import Calibration
 
 Recipe = dict[str, Any]
 

@@ -14,13 +14,13 @@ import httpx2
 import pytest
 from datasets import load_dataset
 
-from dataset_builder.build import build
 from dataset_builder.inputs import wheel_path
+from dataset_builder.pipeline.build import build
+from dataset_builder.pipeline.replies import SCHEMAS, names
+from dataset_builder.pipeline.stages.descriptors import emotion_words
+from dataset_builder.pipeline.stages.labels import CHOICES
 from dataset_builder.recipe import BuildRecipe, EmbeddedTeacher, EndpointTeacher
-from dataset_builder.replies import SCHEMAS, names
-from dataset_builder.stages.descriptors import emotion_words
-from dataset_builder.stages.labels import CHOICES
-from dataset_builder.teachers import Request
+from dataset_builder.teachers.base import Request
 from dataset_builder.teachers.embedded import Embedded
 from dataset_builder.teachers.endpoint import Endpoint
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dataset_builder.inputs import InputError, read_recipe
-from train.bi_recipe import BiEncoderRecipe
-from train.recipe import ClassifierRecipe
+from train.bi_encoder.recipe import BiEncoderRecipe
+from train.classifier.recipe import ClassifierRecipe
 
 TRACKERS = ("tensorboard", "trackio")
 SHOWN_EVERY = 10  # updates

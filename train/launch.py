@@ -11,8 +11,8 @@ from accelerate.utils import set_seed
 
 from dataset_builder.inputs import InputError, first_line
 from dataset_builder.provenance import cores
-from train.bi_recipe import BiEncoderRecipe
-from train.recipe import ClassifierRecipe
+from train.bi_encoder.recipe import BiEncoderRecipe
+from train.classifier.recipe import ClassifierRecipe
 
 LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 LOCAL_PROCESSES = ("LOCAL_WORLD_SIZE", "MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "MV2_COMM_WORLD_LOCAL_SIZE")

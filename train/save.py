@@ -10,14 +10,14 @@ import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from dataset_builder.data_sets import DataSet
-from dataset_builder.inputs import fingerprint
+from dataset_builder.files.data_sets import DataSet
+from dataset_builder.hashing import fingerprint
 from dataset_builder.provenance import weights_digest, without_place, write_result
 from dataset_builder.taxonomy import LABELS
-from train.bi_recipe import BiEncoderRecipe
-from train.model import base_model_source, last_linear
-from train.recipe import ClassifierRecipe
-from train.thresholds import Calibration
+from train.bi_encoder.recipe import BiEncoderRecipe
+from train.classifier.model import base_model_source, last_linear
+from train.classifier.recipe import ClassifierRecipe
+from train.classifier.thresholds import Calibration
 
 RECORD = "training.json"
 ADAPTER = "adapter"

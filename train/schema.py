@@ -4,8 +4,8 @@ import json
 
 from pydantic import BaseModel
 
-from train.bi_recipe import BiEncoderRecipe
-from train.recipe import ClassifierRecipe
+from train.bi_encoder.recipe import BiEncoderRecipe
+from train.classifier.recipe import ClassifierRecipe
 
 KINDS: dict[str, type[BaseModel]] = {"classifier": ClassifierRecipe, "bi_encoder": BiEncoderRecipe}
 

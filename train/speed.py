@@ -20,7 +20,7 @@ import torch
 
 from dataset_builder.inputs import InputError, read_recipe, run_command
 from dataset_builder.provenance import RESULTS, cores, provenance, results_folder, write_result
-from train.recipe import ClassifierRecipe
+from train.classifier.recipe import ClassifierRecipe
 
 RECIPE = "train/recipes/emo-pillars-contextless-minilm-goemotions.yaml"
 LOOPS = ("ours", "trainer", "trainer-grouped")  # the last has the library's own grouping by length
@@ -78,7 +78,7 @@ def turn(loop: str, recipe: ClassifierRecipe, data: str, steps: int) -> dict[str
     """Train for so many steps by one loop; its speed and the process's peak memory."""
     with tempfile.TemporaryDirectory() as folder:
         if loop == "ours":
-            from train.classifier import train
+            from train.classifier.loop import train
 
             speed = float(train(recipe, data, Path(folder), steps)["samples_per_second"])
         else:
@@ -91,8 +91,8 @@ def turn(loop: str, recipe: ClassifierRecipe, data: str, steps: int) -> dict[str
 def _trainer(recipe: ClassifierRecipe, data: str, folder: Path, steps: int, *, grouped: bool) -> float:
     from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
 
-    from train.data import load_corpus, tokenise
-    from train.model import load_model
+    from train.classifier.data import load_corpus, tokenise
+    from train.classifier.model import load_model
 
     corpus, _ = load_corpus(recipe, data)
     tokenizer, model = load_model(recipe)

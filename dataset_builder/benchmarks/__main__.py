@@ -11,10 +11,10 @@ from typing import Any
 
 from dataset_builder.benchmarks import faults, full_size, kills, overhead, prefix, quality
 from dataset_builder.benchmarks.sizes import columns
+from dataset_builder.files.shards import read_json, write_whole
 from dataset_builder.inputs import InputError, read_recipe, run_command
 from dataset_builder.provenance import RESULTS, provenance, write_result
 from dataset_builder.recipe import BuildRecipe
-from dataset_builder.shards import read_json, write_whole
 
 TEACHER = "dataset_builder/recipes/demo.yaml"  # whose teacher reads stories in the prefix measure
 

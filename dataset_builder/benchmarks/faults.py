@@ -11,8 +11,8 @@ from typing import Any
 from dataset_builder.benchmarks.overhead import count, free_port, start_server
 from dataset_builder.benchmarks.server import ANSWERED, ASKED, CUT_OFF, FAULTS
 from dataset_builder.benchmarks.stories import write_stories
-from dataset_builder.engine import read_manifest
-from dataset_builder.stages import STAGES
+from dataset_builder.pipeline.engine import read_manifest
+from dataset_builder.pipeline.stages import STAGES
 
 DEAD_SECONDS = 30.0
 LOST = "lost"

@@ -7,10 +7,10 @@ from typing import Any
 from dataset_builder.benchmarks.sizes import merge
 from dataset_builder.benchmarks.stories import write_stories
 from dataset_builder.benchmarks.watch import GIB, Spent, watch
-from dataset_builder.engine import MANIFEST, read_manifest
-from dataset_builder.publish import CORPUS
-from dataset_builder.stages import STAGES
-from dataset_builder.status import elapsed
+from dataset_builder.pipeline.assemble import CORPUS
+from dataset_builder.pipeline.engine import MANIFEST, read_manifest
+from dataset_builder.pipeline.stages import STAGES
+from dataset_builder.pipeline.status import elapsed
 
 RECIPE = """
 name: full-size

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.benchmarks.stories import write_stories
-from dataset_builder.build import PUBLISH, make_again
-from dataset_builder.engine import MANIFEST
-from dataset_builder.publish import CORPUS
-from dataset_builder.shards import read_lines, to_line
-from dataset_builder.stages import STAGES
+from dataset_builder.files.shards import read_lines, to_line
+from dataset_builder.pipeline.assemble import CORPUS
+from dataset_builder.pipeline.build import PUBLISH, make_again
+from dataset_builder.pipeline.engine import MANIFEST
+from dataset_builder.pipeline.stages import STAGES
 
 POLL = 0.005  # seconds
 RECIPE = """

@@ -5,11 +5,11 @@ import random
 import time
 from typing import Any
 
-from dataset_builder.ask import Ask
 from dataset_builder.narratives import read_narratives
+from dataset_builder.pipeline.ask import Ask
+from dataset_builder.pipeline.stages import utterances
 from dataset_builder.recipe import BuildRecipe, EmbeddedTeacher, Narratives
 from dataset_builder.schema import CharacterRow, Usage
-from dataset_builder.stages import utterances
 from dataset_builder.teachers.embedded import Embedded
 
 QUESTIONS = 6  # a story

@@ -9,7 +9,7 @@ from typing import Any
 from dataset_builder.benchmarks.full_size import prepare
 from dataset_builder.benchmarks.sizes import merge
 from dataset_builder.benchmarks.watch import GIB, watch
-from dataset_builder.quality.corpus import open_corpus
+from dataset_builder.corpus import open_corpus
 
 CHECKS = {
     "validate": (),

@@ -18,9 +18,9 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from dataset_builder.ask import stable_hash
+from dataset_builder.hashing import stable_hash
 from dataset_builder.recipe import ScriptedTeacher
-from dataset_builder.teachers import Request
+from dataset_builder.teachers.base import Request
 from dataset_builder.teachers.scripted import Scripted
 
 # What goes wrong, and how often.

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from dataset_builder.ask import stable_hash
-from dataset_builder.shards import write_whole
+from dataset_builder.files.shards import write_whole
+from dataset_builder.hashing import stable_hash
 
 CHARACTERS = 15
 SYLLABLES = [consonant + vowel for consonant in "bdklmnrst" for vowel in "aeio"]

@@ -6,11 +6,11 @@ shares of classes: half of train is `others`, of dev and test six in seven.
 
 from pathlib import Path
 
-from dataset_builder.bridges import BRIDGES
 from dataset_builder.domains.reading import Example, Fold, Source, class_in
+from dataset_builder.files.known_files import missing, there
+from dataset_builder.files.reading import named
 from dataset_builder.inputs import InputError
-from dataset_builder.known_files import missing, there
-from dataset_builder.reading import named
+from dataset_builder.label_maps import BRIDGES
 
 FILES = {"train": "train.txt", "validation": "dev.txt", "test": "test.txt"}
 COLUMNS = {name: (name,) for name in ("id", "turn1", "turn2", "turn3", "label")}

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.domains.reading import Example, Fold, Source
+from dataset_builder.files.known_files import missing, there
+from dataset_builder.files.reading import header, lines, named, table
+from dataset_builder.files.texts import Once
 from dataset_builder.inputs import InputError
-from dataset_builder.known_files import missing, there
-from dataset_builder.reading import header, lines, named, table
-from dataset_builder.reading_texts import Once
 from dataset_builder.taxonomy import LABELS
 
 FILES = {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"}
@@ -113,7 +113,7 @@ def _with_header(path: Path) -> Iterator[Comment]:
 
 
 def _of_parquet(path: Path) -> Iterator[Comment]:
-    from dataset_builder.quality.corpus import open_parquet, read_rows
+    from dataset_builder.corpus import open_parquet, read_rows
 
     names = set(open_parquet(path).schema_arrow.names)
     _refuse_other_forms(names, str(path))

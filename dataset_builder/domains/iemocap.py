@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 
 from dataset_builder.domains.reading import Example, Fold, Source, class_in, drawn
+from dataset_builder.files.known_files import whose
+from dataset_builder.files.reading import lines
 from dataset_builder.inputs import InputError
-from dataset_builder.known_files import whose
-from dataset_builder.reading import lines
 
 CONTEXT_TURNS = 10
 TEST_SESSION = 5

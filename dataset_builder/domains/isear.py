@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset_builder.bridges import BRIDGES
 from dataset_builder.domains.reading import SEED, Example, Fold, Source, class_in, drawn
+from dataset_builder.files.known_files import missing, there
+from dataset_builder.files.reading import named
 from dataset_builder.inputs import InputError
-from dataset_builder.known_files import missing, there
-from dataset_builder.reading import named
+from dataset_builder.label_maps import BRIDGES
 
 # The second names are those of the original data base, whose export has `|` between its 42 columns.
 COLUMNS = {"key": ("key", "mykey"), "emotion": ("emotion", "field1"), "text": ("text", "sit")}

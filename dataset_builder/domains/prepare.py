@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.bridges import BRIDGES, native_targets
 from dataset_builder.domains import emocontext, goemotions, iemocap, isear
 from dataset_builder.domains.reading import SEED, Example, Fold, Source
-from dataset_builder.engine import MANIFEST
+from dataset_builder.files.known_files import OTHERS
+from dataset_builder.files.shards import clear, write_json
+from dataset_builder.files.texts import Once
 from dataset_builder.inputs import InputError
-from dataset_builder.known_files import OTHERS
+from dataset_builder.label_maps import BRIDGES, native_targets
+from dataset_builder.pipeline.assemble import seal, write_splits
+from dataset_builder.pipeline.engine import MANIFEST
 from dataset_builder.provenance import digest_of
-from dataset_builder.publish import seal, write_splits
-from dataset_builder.reading_texts import Once
 from dataset_builder.schema import DOMAIN_CONFIGS, DomainDialogueRow, DomainRow, features
-from dataset_builder.shards import clear, write_json
 from dataset_builder.taxonomy import LABELS
 
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from dataset_builder.files.text_hygiene import shown
 from dataset_builder.schema import Usage
-from dataset_builder.teachers import NoAnswer, TeacherError
-from dataset_builder.text_hygiene import shown
+from dataset_builder.teachers.base import NoAnswer, TeacherError
 
 LONGEST_WORDS = 300  # characters of a server's own words that are kept
 SHORT = 80  # of what the model thought

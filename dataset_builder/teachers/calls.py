@@ -23,8 +23,7 @@ import openai
 from dataset_builder.inputs import InputError
 from dataset_builder.recipe import EndpointTeacher
 from dataset_builder.recipe_teachers import shown_url
-from dataset_builder.replies import BadReply, answer_of
-from dataset_builder.teachers import NO_CONNECTION, NoAnswer, Request, TeacherError
+from dataset_builder.teachers.base import NO_CONNECTION, NoAnswer, Request, TeacherError
 from dataset_builder.teachers.bodies import (
     NO_REASONING,
     SHORT,
@@ -39,6 +38,7 @@ from dataset_builder.teachers.keys import OPENAI_VARIABLE, read_key
 from dataset_builder.teachers.prompt_lengths import PromptLengths
 from dataset_builder.teachers.proxies import http_client, proxies_to
 from dataset_builder.teachers.refusals import BUSY, NO_MONEY, Refusals, advise, is_the_questions
+from dataset_builder.teachers.reply_text import BadReply, answer_of
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0  # seconds before a call is repeated; doubled each time
 TRIED_AT_ONCE = 4  # calls by a prompt before any of them was answered: a server that refuses it is asked no more

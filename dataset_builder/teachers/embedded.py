@@ -12,7 +12,8 @@ from transformers import DynamicCache
 from dataset_builder.inputs import InputError
 from dataset_builder.recipe import EmbeddedTeacher
 from dataset_builder.schema import Usage
-from dataset_builder.teachers import DOCUMENT_STOP, Reply, Request, Scores, TeacherError, embedded_name
+from dataset_builder.teachers import embedded_name
+from dataset_builder.teachers.base import DOCUMENT_STOP, Reply, Request, Scores, TeacherError
 from dataset_builder.teachers.choices import ChoiceTree
 from dataset_builder.teachers.choices import Path as TokenPath
 from dataset_builder.teachers.encoding import PromptEncoder

@@ -7,7 +7,7 @@ from typing import Any
 
 import jinja2
 
-from dataset_builder.teachers import Request, TeacherError
+from dataset_builder.teachers.base import Request, TeacherError
 
 MARKS = re.compile(r"[<>\[\]{}|]")  # what the marks among the added tokens have, and added words have not
 PLAIN = "x"  # stands for a quoted text that has no marks

@@ -12,13 +12,13 @@ import openai
 
 from dataset_builder.inputs import InputError
 from dataset_builder.recipe import EndpointTeacher
-from dataset_builder.replies import answer_of
 from dataset_builder.schema import Usage
-from dataset_builder.teachers import DOCUMENT_STOP, Reply, Request, Scores, TeacherError
+from dataset_builder.teachers.base import DOCUMENT_STOP, Reply, Request, Scores, TeacherError
 from dataset_builder.teachers.bodies import Answer
 from dataset_builder.teachers.calls import Calls
 from dataset_builder.teachers.calls import retry_after as _retry_after  # noqa: F401 - known by this name
 from dataset_builder.teachers.choices import ChoiceTree, Path
+from dataset_builder.teachers.reply_text import answer_of
 
 CHOSEN_AT_ONCE = 128  # token ids whose log-probabilities vLLM gives in one call
 VERBALISE = "Set 'labels.labeler: verbalised' and 'descriptors.describer: generated' in the recipe"

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 
 from dataset_builder.inputs import InputError
-from dataset_builder.teachers import TeacherError
+from dataset_builder.teachers.base import TeacherError
 
 NO_MONEY = ("insufficient_quota", "insufficient balance", "insufficient credit", "billing")  # as 402 would say
 BUSY = ("http_408", "http_429", "http_502", "http_503", "http_504", "time_out", "no_connection")  # passes by itself

@@ -7,11 +7,11 @@ import random
 import re
 from collections.abc import Sequence
 
-from dataset_builder.ask import stable_hash
+from dataset_builder.hashing import stable_hash
 from dataset_builder.recipe import ScriptedTeacher
 from dataset_builder.schema import Usage
 from dataset_builder.taxonomy import LABELS
-from dataset_builder.teachers import Reply, Request, Scores
+from dataset_builder.teachers.base import Reply, Request, Scores
 
 WORDS = """
 river window letter garden morning street kitchen winter bridge market paper mountain engine candle harbour pocket

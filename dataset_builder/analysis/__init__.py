@@ -1,0 +1,1 @@
+"""Looks at a finished corpus: validation, duplicates, measures, report."""

@@ -1,0 +1,190 @@
+"""Measures of how varied texts are: pure functions on texts, tokens and embeddings; nothing is read or sampled here.
+
+Definitions are those that reproduce the values of human text in reference_values.tsv (measure_corpora.py checks it).
+Distinct-n falls and compression rises with the number of tokens, so values compare at one size only.
+"""
+
+import gzip
+import math
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from dataset_builder.filters.near_duplicates import (
+    NearDuplicates,
+    shingles,  # one way to cut texts for all measures
+)
+
+Tokens = Sequence[str]
+
+
+def n_grams(text: Tokens, n: int) -> list[tuple[str, ...]]:
+    """All n-grams of a text, repeated ones too."""
+    return list(zip(*(text[i:] for i in range(n)), strict=False))
+
+
+def gzip_ratio(texts: Iterable[str], size: int = 500_000) -> tuple[float, int]:
+    """Bytes before over bytes after gzip (level 9) of the first `size` bytes, a text a line; and how many there were.
+
+    The order of the texts moves it by about .01. Compression ratio of Shaib et al. 2024 (arXiv 2403.00553).
+    """
+    lines: list[bytes] = []
+    room = size
+    for text in texts:
+        if room <= 0:
+            break
+        lines.append(text.encode() + b"\n")
+        room -= len(lines[-1])
+    joined = b"".join(lines)[:size]
+    return (len(joined) / len(gzip.compress(joined, 9)) if joined else math.nan), len(joined)
+
+
+def distinct(texts: Iterable[Tokens], n: int) -> float:
+    """Distinct n-grams over all n-grams (Li et al. 2016); nan without any."""
+    seen: set[tuple[str, ...]] = set()
+    total = 0
+    for text in texts:
+        found = n_grams(text, n)
+        total += len(found)
+        seen.update(found)
+    return len(seen) / total if total else math.nan
+
+
+def first_tokens(texts: Iterable[Tokens], budget: int) -> list[Tokens] | None:
+    """The first texts that together have `budget` tokens, the last one cut; None where there are fewer."""
+    taken: list[Tokens] = []
+    for text in texts:
+        taken.append(text[:budget])
+        budget -= len(taken[-1])
+        if budget == 0:
+            return taken
+    return None
+
+
+class Shared(NamedTuple):
+    """How much of the texts' 4-grams occurs in other texts too.
+
+    `four_grams`: of a text's distinct 4-grams, pooled over texts. `texts`: of the texts that have a 4-gram, those with
+    a shared one. `self_repetition`: mean of log(1 + a text's shared 4-grams) (Salkar et al. 2022).
+    """
+
+    four_grams: float
+    texts: float
+    self_repetition: float
+
+
+def shared_four_grams(texts: Sequence[Tokens]) -> Shared:
+    """How much of the texts' 4-grams occurs in more than one text; nan where no text has four tokens."""
+    found = [n_grams(text, 4) for text in texts]
+    in_texts = Counter(gram for grams in found for gram in set(grams))
+    with_one = sum(bool(grams) for grams in found)
+    if not with_one:
+        return Shared(math.nan, math.nan, math.nan)
+    shared = [sum(in_texts[gram] > 1 for gram in grams) for grams in found]
+    return Shared(
+        sum(count for count in in_texts.values() if count > 1) / sum(in_texts.values()),
+        sum(count > 0 for count in shared) / with_one,
+        sum(math.log1p(count) for count in shared) / len(texts),
+    )
+
+
+def self_bleu(texts: Sequence[Tokens]) -> float:
+    """Mean BLEU-4 of each text against all others (Zhu et al. 2018); an order without a match counts 0.1 matches.
+
+    A text of fewer than four tokens is scored on the orders that it has. Time and memory are linear in the tokens:
+    of every n-gram only the two largest counts in one text are kept.
+    """
+    texts = [text for text in texts if text]
+    if len(texts) < 2:
+        return math.nan
+    counts = [[Counter(n_grams(text, n)) for n in range(1, 5)] for text in texts]
+    most: dict[tuple[str, ...], tuple[int, int, int]] = {}  # n-gram: largest count, the text that has it, second
+    for number, orders in enumerate(counts):
+        for order in orders:
+            for gram, count in order.items():
+                first, owner, second = most.get(gram, (0, -1, 0))
+                most[gram] = (count, number, first) if count > first else (first, owner, max(second, count))
+    lengths = sorted(len(text) for text in texts)
+    scores = []
+    for number, orders in enumerate(counts):
+        logs = []
+        for order in filter(None, orders):
+            matched = 0
+            for gram, count in order.items():
+                first, owner, second = most[gram]
+                matched += min(count, second if owner == number else first)
+            logs.append(math.log(max(matched, 0.1) / order.total()))
+        own = len(texts[number])
+        place = bisect_left(lengths, own)
+        others = [*lengths[max(place - 1, 0) : place], *lengths[place + 1 : place + 2]]
+        closest = min(others, key=lambda length: (abs(length - own), length))
+        scores.append(math.exp(sum(logs) / len(logs) + min(0.0, 1 - closest / own)))
+    return sum(scores) / len(scores)
+
+
+def exact_duplicates(texts: Iterable[Tokens]) -> float:
+    """The share of texts whose tokens are those of an earlier text."""
+    seen: set[tuple[str, ...]] = set()
+    total = 0
+    for text in texts:
+        seen.add(tuple(text))
+        total += 1
+    return 1 - len(seen) / total if total else math.nan
+
+
+def near_duplicates(texts: Sequence[Tokens], at: float = 0.7) -> float:
+    """The share of texts for which an earlier one is a near-duplicate at this Jaccard index, equal ones included.
+
+    The definition and the index are those of the filters (near_duplicates.py), so that nothing is found here in what
+    they left.
+    """
+    index = NearDuplicates(at)
+    known: set[frozenset[int]] = set()
+    twins = 0
+    for found in map(shingles, texts):
+        if found in known:
+            twins += 1
+            continue
+        known.add(found)
+        twins += any(True for _ in index.matches(found))
+        index.add(found)
+    return twins / len(texts) if texts else math.nan
+
+
+def vendi_score(embedded: np.ndarray) -> float:
+    """The effective number of different texts, 1 to n, of embeddings (n, size) of length 1 (Friedman and Dieng 2023).
+
+    The kernel is the cosine; its eigenvalues are those of the smaller (size, size) matrix.
+    """
+    values = np.linalg.eigvalsh(embedded.T @ embedded / len(embedded))
+    values = values[values > 1e-12]
+    return float(np.exp(-(values * np.log(values)).sum()))
+
+
+def pair_cosines(embedded: np.ndarray, groups: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines of all pairs of embeddings (n, size) of length 1: those within a group, those across two groups."""
+    names = np.array(groups)
+    same = names[:, None] == names[None, :]
+    upper = np.triu(np.ones_like(same), k=1)
+    cosines = embedded @ embedded.T
+    return cosines[same & upper], cosines[~same & upper]
+
+
+def entropy(counts: np.ndarray) -> float:
+    """Entropy in bits of counts or weights along the last axis, averaged over the others; empty rows count 0."""
+    weights = np.asarray(counts, dtype=float)
+    shares = weights / np.maximum(weights.sum(axis=-1, keepdims=True), 1e-12)
+    bits = -(shares * np.log2(np.where(shares > 0, shares, 1))).sum(axis=-1)
+    return float(bits.mean())
+
+
+def kappa(first: Sequence[int], second: Sequence[int]) -> float:
+    """Cohen's kappa of two labelers with one class a text; 1 where both always give the same single class."""
+    total = len(first)
+    observed = sum(a == b for a, b in zip(first, second, strict=True)) / total
+    counted, other = Counter(first), Counter(second)
+    expected = sum(count * other[label] for label, count in counted.items()) / total**2
+    return (observed - expected) / (1 - expected) if expected < 1 else 1.0

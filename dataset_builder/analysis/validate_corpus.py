@@ -1,0 +1,251 @@
+"""Everything that can be wrong with a corpus, looked for in any corpus of our form, built or downloaded.
+
+A check has a name, a sentence, and the rows that fail it. A corpus is valid when no row fails any.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from dataset_builder.analysis.validate_files import column_faults, count_faults, names_of_classes
+from dataset_builder.corpus import Corpus, open_corpus
+from dataset_builder.files.escaping import flat
+from dataset_builder.files.text_hygiene import FAULTS, faults_in, shown
+from dataset_builder.filters.deduplicate import ORIGINAL, REWRITTEN, Twins, benchmark_texts, utterance_of
+from dataset_builder.filters.validate import LONGEST_LABEL, MOST_LABELS, check_bounds, check_values
+from dataset_builder.pipeline.ask import PROMPTS
+from dataset_builder.pipeline.replies import is_refusal, shingles
+from dataset_builder.recipe import Quality
+from dataset_builder.schema import CONFIGS, ContextlessRow, ContextualRow, DescriptorsRow, PublishedRow
+from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS
+
+EXAMPLES = 3
+ROUNDING = 1e-3  # scores are float32, raw scores may have been rounded
+# What each check looks for; reasons of `check_values` that a situation has too are told apart by `context_`.
+CHECKS = {
+    "unknown_config": "the config has a name and columns that we know",
+    "row_count": "as many rows as the manifest says",
+    "schema": "columns and types are those of the published config",
+    "label_names": "the class names in the files and in the card are the taxonomy's, in its order",
+    "null_value": "no value is missing",
+    "id_twice": "an id is there once",
+    "scores_not_28": "a score for every class",
+    "score_out_of_range": "scores and weights from 0 to 1",
+    "no_label": "at least one label",
+    "labels_out_of_order": "labels rise and are classes",
+    "labels_are_not_the_strongest": "no class without a label has a higher score than one with a label",
+    "scores_unlike_raw_labels": "the score of a class is no lower than that of the raw label of its name",
+    "no_descriptor": "at least one descriptor",
+    "too_short": "long enough",
+    "too_long": "short enough",
+    "not_english": "English",
+    "repetitive": "does not repeat itself",
+    "third_person": "the speaker speaks, and is not spoken of",
+    "label_word": "the text does not name its own emotion",
+    "context_too_short": "the situation is long enough",
+    "context_too_long": "the situation is short enough",
+    "context_not_english": "the situation is English",
+    "context_repetitive": "the situation does not repeat itself",
+    "context_label_word": "the situation does not name the feeling",
+    **FAULTS,
+    "raw_labels_out_of_bounds": f"at most {MOST_LABELS} raw labels or descriptors, up to {LONGEST_LABEL} letters each",
+    "requested_emotion": "the requested emotion is a class, 'unnamed', or empty where none was",
+    "refusal": "no refusal of the teacher",
+    "prompt_echo": "no piece of the instructions",
+    "not_its_original": "a row that is called original is the original",
+    "no_original": "a rewriting has its original in the same split",
+    "story_in_two_splits": "the rows of a story are in one split, in all configs",
+    "duplicate": "no two rows of a config with the same words",
+    "duplicate_across_splits": "no row with the words of a row of another split, in any config",
+    "near_duplicate": "no two rows of a config with nearly the same words",
+    "near_duplicate_across_splits": "no row with nearly the words of a row of another split, in any config",
+    "benchmark_text": "no text of a benchmark",
+}
+
+
+UNSOUND = ("scores_not_28", "score_out_of_range", "no_label", "labels_out_of_order")  # nothing to compare then
+
+
+@dataclass
+class Findings:
+    """How many rows fail each check, and the first of them."""
+
+    rows: dict[str, dict[str, int]] = field(default_factory=dict)
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    examples: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+
+    def add(self, config: str, check: str, example: str) -> None:
+        """One more row of `config` fails `check`."""
+        self.counts[config, check] += 1
+        shown = self.examples.setdefault((config, check), [])
+        if len(shown) < EXAMPLES:
+            example = flat(example if len(example) <= 200 else f"{example[:197]}…")
+            shown.append(example)
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        faults = [
+            {"config": config, "check": check, "rows": count, "examples": self.examples[config, check]}
+            for (config, check), count in sorted(self.counts.items())
+        ]
+        return {"valid": not faults, "rows": self.rows, "checks": CHECKS, "faults": faults}
+
+    def page(self) -> str:
+        """For people."""
+        counted = ", ".join(f"{flat(config)} {sum(splits.values())}" for config, splits in self.rows.items())
+        lines = [f"rows: {counted}"]
+        for (config, check), count in sorted(self.counts.items(), key=lambda item: (-item[1], item[0])):
+            lines.append(f"{flat(config)}: {count} × {check} (wanted: {CHECKS[check]})")
+            lines += [f"    {example}" for example in self.examples[config, check]]
+        lines.append("NOT VALID" if self.counts else f"valid: all {len(CHECKS)} checks passed")
+        return "\n".join(lines)
+
+
+def validate(place: str | Path, quality: Quality | None = None, benchmarks: Iterable[str] = ()) -> Findings:
+    """Look for every fault in a corpus; all configs, all splits, all rows.
+
+    Args:
+        quality: lengths and near-duplicate bound; by default those of recipes.
+        benchmarks: whose texts must not be in it, as `benchmark_texts` takes them.
+
+    Raises:
+        InputError: no corpus there, or a file that cannot be read.
+    """
+    quality = quality or Quality()
+    corpus = open_corpus(place)
+    known = [pair for benchmark in (*quality.benchmarks, *benchmarks) for pair in benchmark_texts(benchmark)]
+    corpus_wide = _CorpusWide(Twins(quality.near_duplicate_at, known), _instructions())
+    findings = Findings()
+    for config, said in count_faults(corpus):
+        findings.add(config, "row_count", said)
+    for config in corpus.files:
+        findings.rows[config] = corpus.count(config)
+        if config not in CONFIGS:
+            findings.add(config, "unknown_config", f"{corpus.folder.name}/{config}")
+            continue
+        for place, names in names_of_classes(corpus, config):
+            if names != list(LABELS):
+                findings.add(config, "label_names", f"{place}: {', '.join(names)}")
+        faults = column_faults(corpus, config)
+        for fault in faults:
+            findings.add(config, "schema", fault)
+        if not faults:
+            _Config(config, corpus, quality, findings, corpus_wide).run()
+    return findings
+
+
+def _instructions() -> set[tuple[str, ...]]:
+    """Runs of words of all prompts, without their fields: what a text must not repeat."""
+    texts = (path.read_text(encoding="utf-8") for path in sorted(PROMPTS.glob("*.txt")))
+    pieces = (piece for text in texts for piece in re.split(r"\{[{%].*?[%}]\}|### \w+", text, flags=re.DOTALL))
+    return {run for piece in pieces for run in shingles(piece)}
+
+
+@dataclass
+class _CorpusWide:
+    """What is looked at across configs, and the instructions that no text must repeat."""
+
+    twins: Twins
+    instructions: set[tuple[str, ...]]
+    split_of_story: dict[str, str] = field(default_factory=dict)
+
+
+class _Config:
+    """The rows of one config, one after the other."""
+
+    def __init__(
+        self, config: str, corpus: Corpus, quality: Quality, findings: Findings, corpus_wide: _CorpusWide
+    ) -> None:
+        self._config, self._corpus, self._quality, self._findings = config, corpus, quality, findings
+        self._wide = corpus_wide
+        self._split_of_row: dict[str, str] = {}
+        self._rewritings: list[tuple[str, str]] = []
+
+    def run(self) -> None:
+        for row in self._corpus.rows(self._config, broken_text=True):
+            split = row.pop("split")
+            for check in self._faults(row, split):
+                self._findings.add(self._config, check, f"{split} {shown(str(row.get('id')))}: {_shown(row, check)}")
+        for name, split in self._rewritings:
+            if self._split_of_row.get(f"{name}/{ORIGINAL}") != split:
+                self._findings.add(self._config, "no_original", f"{split} {name}/{REWRITTEN}")
+
+    def _faults(self, row: dict[str, Any], split: str) -> Iterator[str]:
+        broken = list(dict.fromkeys(fault for _, fault in faults_in(row)))
+        yield from broken
+        if any(value is None for value in row.values()):
+            self._split_of_row.setdefault(str(row["id"]), split)
+            yield "null_value"
+            return
+        if "lone_surrogate" in broken:  # no text that anything could be compared with
+            return
+        try:
+            typed = CONFIGS[self._config].model_validate(row)
+        except pydantic.ValidationError:  # types agree with the schema: a number is out of its range
+            yield "score_out_of_range"
+            return
+        yield from self._of_row(typed)
+        yield from self._of_corpus(typed, row, split)
+
+    def _of_row(self, row: PublishedRow) -> Iterator[str]:
+        reason = check_values(row, self._quality)
+        if reason and reason.removeprefix("context_") not in FAULTS:  # those are looked for in all fields
+            yield reason
+        if bounds := check_bounds(row):
+            yield bounds
+        if isinstance(row, ContextlessRow) and reason not in UNSOUND:
+            yield from _of_scores(row)
+        if isinstance(row, DescriptorsRow) and not row.descriptors:
+            yield "no_descriptor"
+        if isinstance(row, ContextualRow) and row.variant == "original" and row.text != row.original_text:
+            yield "not_its_original"
+        texts = (row.text, getattr(row, "context", ""))
+        if any(is_refusal(text) for text in texts):
+            yield "refusal"
+        if any(not self._wide.instructions.isdisjoint(shingles(text)) for text in texts):
+            yield "prompt_echo"
+
+    def _of_corpus(self, row: PublishedRow, fields: dict[str, Any], split: str) -> Iterator[str]:
+        if row.id in self._split_of_row:
+            yield "id_twice"
+            return
+        self._split_of_row[row.id] = split
+        story = row.narrative_id
+        if story and self._wide.split_of_story.setdefault(story, split) != split:
+            yield "story_in_two_splits"
+        if fields.get("variant") == REWRITTEN:
+            self._rewritings.append((utterance_of(fields), split))
+        found = self._wide.twins.check(fields, self._config, split)
+        if found and found[0] != "original_rejected":
+            yield found[0]
+
+
+def _of_scores(row: ContextlessRow) -> Iterator[str]:
+    """Whether labels, scores and raw labels say the same: another order of the classes shows here."""
+    labelled = [row.scores[label] for label in row.labels]
+    others = [score for label, score in enumerate(row.scores) if label not in row.labels]
+    if others and max(others) > min(labelled) + ROUNDING:
+        yield "labels_are_not_the_strongest"
+    raw = [(LABEL_TO_INDEX[label.label], label.score) for label in row.raw_labels if label.label in LABEL_TO_INDEX]
+    if any(row.scores[index] < score - ROUNDING for index, score in raw):
+        yield "scores_unlike_raw_labels"
+
+
+def _shown(row: dict[str, Any], check: str) -> str:
+    """What of a row shows its fault."""
+    if check == "null_value":
+        return ", ".join(name for name, value in row.items() if value is None)
+    if check.startswith("context_"):
+        return str(row["context"])
+    if check in ("scores_not_28", "score_out_of_range", "labels_are_not_the_strongest", "scores_unlike_raw_labels"):
+        return str(row.get("scores", row.get("descriptors")))
+    if check in FAULTS:  # as escapes: what is wrong with it cannot be seen, or does something to a terminal
+        return "; ".join(f"{name}: {row[name]!a}" for name in dict(faults_in(row)))
+    if check == "raw_labels_out_of_bounds":
+        return f"{len(row.get('raw_labels') or row.get('descriptors') or ())} labels"
+    return str(row[{"story_in_two_splits": "narrative_id"}.get(check, check if check in row else "text")])

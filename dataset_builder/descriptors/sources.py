@@ -1,0 +1,126 @@
+"""Texts without their labels. Of a file or folder nothing but ids and texts is read, and no split that is held out."""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dataset_builder.corpus import Corpus, open_corpus
+from dataset_builder.files.shards import read_json
+from dataset_builder.files.texts import HELD_OUT, LOOKED_AT, no_text, texts_of, words_of_name
+from dataset_builder.hashing import stable_hash
+from dataset_builder.inputs import InputError
+from dataset_builder.provenance import digest_of
+from dataset_builder.schema import CONFIGS, Narrative
+
+TRAIN = "train"
+TERMS = ("domain", "licence", "terms", "citation", "recipe", "revision")  # of a folder's manifest, kept in ours
+ENDINGS = (".jsonl", ".jsonl.gz", ".tsv", ".tsv.gz", ".csv", ".csv.gz")
+
+
+_BETWEEN = re.compile(r"(?<=[.!?…][\"”’'])\s+|(?<=[.!?…])\s+(?=[\"“‘'A-Z])")
+_FIRST_PERSON = re.compile(r"\b(?:I|me|my|we|us|our)\b")
+QUOTES = "\"“”‘’' "
+SHORTEST, LONGEST = 4, 40  # words of a sentence
+
+
+@dataclass(frozen=True)
+class Source:
+    """Texts of one place: what it is called, how many there are, its files' hashes, and what its manifest says."""
+
+    name: str
+    texts: list[Narrative]
+    files: dict[str, str]
+    manifest: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Its entry in our manifest."""
+        return {"texts": len(self.texts), "files": self.files, **self.manifest}
+
+
+def read_sources(places: list[Path], column: str) -> list[Source]:
+    """The texts of all places, in their order, blank ones too.
+
+    Args:
+        column: the field of the texts in JSON lines, and the name that a table's first line may have.
+
+    Raises:
+        InputError: a place that is not there or of no known form, a split that is held out, a line without its text
+            (file and line are named), or an id that is there twice.
+    """
+    found: list[Source] = []
+    seen: dict[str, str] = {}
+    for place in places:
+        source = _folder(place) if place.is_dir() else _file(place, column)
+        if not source.texts:
+            raise InputError(f"{place}: no text in it. Give a file or folder that holds some.")
+        for text in source.texts:
+            if text.id in seen:
+                raise InputError(f"{place}: the id '{text.id}' is there twice (also in {seen[text.id]}). Rename one.")
+            seen[text.id] = str(place)
+        found.append(source)
+    return found
+
+
+def spoken(source: Source, most: int, seed: int) -> Source:
+    """Of a source of stories their sentences in the first person, 4 to 40 words, at most so many, drawn by hash."""
+    found = {
+        sentence: Narrative(id=f"{story.id}/s{number:04d}", title=story.title, text=sentence, source=story.source)
+        for story in source.texts
+        for number, part in enumerate(_BETWEEN.split(" ".join(story.text.split())))
+        if SHORTEST <= len((sentence := part.strip(QUOTES)).split()) <= LONGEST and _FIRST_PERSON.search(sentence)
+    }
+    if not found:
+        raise InputError(f"{source.name}: no sentence in the first person in it. --stories takes narratives.")
+    drawn = sorted(found.values(), key=lambda text: (stable_hash(seed, "spoken", text.text), text.id))[:most]
+    return replace(source, texts=sorted(drawn, key=lambda text: text.id))
+
+
+def _folder(place: Path) -> Source:
+    """The train split of a prepared domain set or of a corpus: its texts without situations, where it has both."""
+    corpus = open_corpus(place)
+    config = next((name for name in CONFIGS if name in corpus.files), None)
+    if config is None or TRAIN not in corpus.files[config]:
+        raise InputError(
+            f"{place}: no train split of {', '.join(CONFIGS)} in it (found {_splits(corpus)}). Other splits "
+            "are held out and not described."
+        )
+    manifest = corpus.folder / "manifest.json"
+    said = read_json(manifest) if manifest.exists() else {}
+    name = str(said.get("domain") or said.get("recipe") or place.name)
+    texts = []
+    for number, row in enumerate(corpus.rows(config, TRAIN, columns=["id", "text"])):
+        key, text = row.get("id"), row.get("text", 0)
+        if key is None or not (text is None or isinstance(text, str)):  # no text is a blank one: left out and counted
+            raise InputError(f"{place}, {config}/{TRAIN}, row {number}: no 'id', or a 'text' that is none.")
+        texts.append(Narrative(id=str(key), title="", text=text or "", source=name))
+    if kind := no_text([text.text for text in texts[:LOOKED_AT]]):
+        raise InputError(f"{place}: the column 'text' holds {kind} ({texts[0].text[:40]}, …) and no texts.")
+    files = {path.relative_to(corpus.folder).as_posix(): digest_of(path) for path in corpus.files[config][TRAIN]}
+    return Source(name, texts, files, {key: said[key] for key in TERMS if key in said})
+
+
+def _splits(corpus: Corpus) -> str:
+    return ", ".join(f"{config}/{split}" for config, splits in corpus.files.items() for split in splits)
+
+
+def _file(place: Path, column: str) -> Source:
+    ending = next((ending for ending in ENDINGS if place.name.endswith(ending)), None)
+    if ending is None:
+        raise InputError(
+            f"{place}: texts come from {', '.join(ENDINGS)} files and from folders with <config>/train-*.parquet."
+        )
+    stem = place.name.removesuffix(ending)
+    if held_out := HELD_OUT & words_of_name(Path(stem)):
+        raise InputError(
+            f"{place}: '{held_out.pop()}' in its name says that this split is held out; it is not described. Give "
+            "train texts."
+        )
+    folder = place.absolute().parent.name
+    name = f"{folder}/{stem}" if folder else stem
+    what = "Name the field with --column, or give other texts with --texts."
+    texts = [
+        Narrative(id=id_ or f"{name}/{int(row.rpartition(' ')[2]):07d}", title="", text=text, source=name)
+        for row, id_, text in texts_of(place, column, what)
+    ]
+    return Source(name, texts, {place.name: digest_of(place)}, {})

@@ -1,0 +1,149 @@
+"""Texts of a file of JSON lines or of a table, and what they must meet.
+
+Every reader of texts looks whether they are texts and no ids, numbers or labels. In sets with labels no text may be
+empty and no id may be there twice.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from dataset_builder.files.reading import json_lines, table
+from dataset_builder.inputs import InputError
+
+# Words in the names of files that hold a split which is held out.
+HELD_OUT = {"test", "dev", "devel", "development", "eval", "evaluation", "val", "valid", "validation", "heldout"}
+LOOKED_AT = 1000  # texts from the beginning
+FEW, MANY = 5, 20  # texts, of which something can be said
+MOST = 0.9  # share of them
+# Names of columns by which the first line of a table is known for a header.
+NAMES = set(
+    "id key index comment_id tweet_id text texts tweet sentence utterance comment body message content document post "
+    "review statement dialogue label labels emotion emotions sentiment class category target score split".split()
+)
+_NUMBER = re.compile(r"\[?[-+]?[\d.,\s]+%?\]?")
+_ID = re.compile(r"(?=.*\d)[\w./:@#-]+")
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
+
+
+@dataclass
+class Once:
+    """The rule of every set: no text is empty, and no id is there twice. It keeps where each id was."""
+
+    places: dict[str, str] = field(default_factory=dict)
+
+    def check(self, key: str, text: str, place: str) -> None:
+        """Raises InputError, with the place, where a row breaks the rule."""
+        if not text.strip():
+            raise InputError(f"{place}: the text is empty. Mend or delete the row.")
+        if not key.strip():
+            raise InputError(f"{place}: the id is empty. Every row needs one of its own.")
+        if key in self.places:
+            raise InputError(f"{place}: the id '{key[:80]}' is there twice, first at {self.places[key]}. Delete one.")
+        self.places[key] = place
+
+
+def texts_of(path: Path, column: str, what: str) -> Iterator[tuple[str, str, str]]:
+    """Place, id ("" if there is none) and text of each row of a `.jsonl`, `.csv`, `.tsv` (also gzipped) or `.parquet`.
+
+    A table's first line may be a header, with `column` in it in any case; without one, a `.tsv` has its texts first.
+
+    Raises:
+        InputError: as `reading.json_lines` and `reading.table`; there is no such column, or what it holds is no text.
+    """
+    kind = path.name.removesuffix(".gz").rpartition(".")[2]
+    if kind in ("jsonl", "parquet"):
+        return _looked_at(path, _of_objects(path, kind, column, what), f"'{column}'", what)
+    if kind in _DELIMITERS:
+        return _of_table(path, _DELIMITERS[kind], column, what)
+    raise InputError(f"{path}: not a .jsonl, .csv, .tsv or .parquet file. {what}")
+
+
+def words_of_name(path: Path) -> set[str]:
+    """The words of a path: what they say of the split that a file holds."""
+    return set(re.split(r"[^a-z]+", str(path).lower()))
+
+
+def no_text(values: list[str]) -> str | None:
+    """What the values of a column are, if they are no texts: `numbers`, `ids`, `labels`; None for texts."""
+    values = [value.strip() for value in values if value.strip()]
+    if len(values) < FEW:
+        return None
+    if _share(values, _NUMBER) >= MOST:
+        return "numbers"
+    if _share(values, _ID) >= MOST:
+        return "ids"
+    few_words = sum(len(value.split()) <= 2 for value in values) >= MOST * len(values)
+    if len(values) >= MANY and few_words and len({value.casefold() for value in values}) <= len(values) / 4:
+        return "labels"
+    return None
+
+
+def _share(values: list[str], pattern: re.Pattern[str]) -> float:
+    return sum(pattern.fullmatch(value) is not None for value in values) / len(values)
+
+
+def _of_objects(path: Path, kind: str, column: str, what: str) -> Iterator[tuple[str, str, str]]:
+    for place, row in json_lines(path, what) if kind == "jsonl" else _parquet_rows(path):
+        text = row.get(column) if isinstance(row, dict) else None
+        if not isinstance(text, str):
+            has = f"has {_listed(row)}" if isinstance(row, dict) else f"is {type(row).__name__}"
+            raise InputError(f"{place}: no text in '{column}' (it {has}). {what}")
+        yield place, str(row.get("id") or ""), text
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[str, Any]]:
+    from dataset_builder.corpus import read_rows
+
+    return ((f"{path}, row {number}", row) for number, row in enumerate(read_rows(path)))
+
+
+def _of_table(path: Path, delimiter: str, column: str, what: str) -> Iterator[tuple[str, str, str]]:
+    rows = table(path, delimiter, what)
+    first = next(rows, None)
+    if first is None:
+        return
+    names = [name.strip().casefold() for name in first[1]]
+    places = [at for at, name in enumerate(names) if name == column.casefold()]
+    if len(places) > 1:
+        raise InputError(f"{first[0]}: the column '{column}' is there twice. Rename one.")
+    if not places and (delimiter == "," or sum(name in NAMES for name in names) >= min(2, len(names))):
+        raise InputError(f"{first[0]}: no column '{column}' in its header ({_listed(first[1])}). {what}")
+    if places:
+        name, at = f"the column '{first[1][places[0]].strip()}'", places[0]
+    else:
+        name, at, rows = "the first column", 0, chain([first], rows)
+    beginning = list(islice(rows, LOOKED_AT))
+    _refuse_words_beside_texts([fields for _, fields in beginning], at, path, name, what)
+    found = ((place, "", fields[at]) for place, fields in chain(beginning, rows))
+    yield from _looked_at(path, found, name, what)
+
+
+def _refuse_words_beside_texts(rows: list[list[str]], at: int, path: Path, name: str, what: str) -> None:
+    """A column of single words, with another that has several, is not that of the texts."""
+    if not rows or any(len(fields[at].split()) > 1 for fields in rows):
+        return
+    for other in range(len(rows[0])):
+        if sum(len(fields[other].split()) > 1 for fields in rows) > len(rows) / 2:
+            raise InputError(
+                f"{path}: {name} holds single words ({_listed([fields[at] for fields in rows])}), and column "
+                f"{other + 1} the texts, as it seems. {what}"
+            )
+
+
+def _looked_at(
+    path: Path, rows: Iterator[tuple[str, str, str]], name: str, what: str
+) -> Iterator[tuple[str, str, str]]:
+    beginning = list(islice(rows, LOOKED_AT))
+    values = [text for _, _, text in beginning]
+    if kind := no_text(values):
+        raise InputError(f"{path}: {name} holds {kind} ({_listed(values)}) and no texts. {what}")
+    yield from chain(beginning, rows)
+
+
+def _listed(values: Any) -> str:
+    """The first few of some values, shortened."""
+    return ", ".join(str(value)[:40] for value in islice(values, 5))

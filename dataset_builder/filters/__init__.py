@@ -1,0 +1,1 @@
+"""Rules that decide whether a row is published: form, labels, duplicates, split. Pure functions."""

@@ -1,0 +1,73 @@
+"""From the labeler's words to the 28 classes (paper A, section on out-of-taxonomy labels).
+
+Two ways for a word outside the taxonomy. The paper's: a small hand-made map, and the rest is dropped. Ours: the class
+nearest in meaning, if it is nearest by a margin. Raw words are always kept beside the resolved ones, and words that no
+class takes are counted in the corpus's manifest.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import Final
+
+import numpy as np
+
+from dataset_builder.filters.encoder import load_encoder
+from dataset_builder.recipe import PaperMap, Resolve, Similarity
+from dataset_builder.schema import RawLabel
+from dataset_builder.taxonomy import EMOTIONS, LABEL_TO_INDEX, LABELS, NEUTRAL
+
+KNOWN_PAIRS: Final[dict[str, str]] = {"anxiety": "nervousness", "hope": "optimism", "indignation": "anger"}
+
+
+def resolve(raw: Sequence[RawLabel], method: Resolve) -> list[float]:
+    """Scores of the 28 classes, in taxonomy order; of two words for one class the stronger counts."""
+    return strongest(((label.label, label.score) for label in raw), lambda word: class_of(word, method))
+
+
+def strongest(weighted: Iterable[tuple[str, float]], home: Callable[[str], int | None]) -> list[float]:
+    """Scores of the 28 classes from weighted words; `home` gives a word's class, of two words the stronger counts."""
+    scores = [0.0] * len(LABELS)
+    for word, weight in weighted:
+        if (index := home(word)) is not None:
+            scores[index] = max(scores[index], weight)
+    return scores
+
+
+def class_of(word: str, method: Resolve) -> int | None:
+    """Index of the class that takes this emotion word, or None when none does."""
+    if word in LABEL_TO_INDEX:
+        return LABEL_TO_INDEX[word]
+    if isinstance(method, PaperMap):
+        return LABEL_TO_INDEX.get(KNOWN_PAIRS.get(word, ""))
+    return _nearest(word, method)
+
+
+@cache
+def _nearest(word: str, method: Similarity) -> int | None:
+    best, second = np.argsort(-(found := similarities([word], method)[0]))[:2]
+    return int(best) if found[best] - found[second] >= method.margin else None
+
+
+def similarities(words: list[str], method: Similarity) -> np.ndarray:
+    """Similarity of each word to the 27 emotions, (words, 27): the mean of two cosines.
+
+    One compares the word with "name: definition", the other "a feeling of …" with the same of the name. Neutral is
+    left out: it is the absence of what these words name.
+    """
+    encode = load_encoder(method.encoder, method.wheel)
+    defined, felt = _classes(method)
+    return np.asarray((encode(words) @ defined.T + encode([_felt(word) for word in words]) @ felt.T) / 2)
+
+
+@cache
+def _classes(method: Similarity) -> tuple[np.ndarray, np.ndarray]:
+    encode = load_encoder(method.encoder, method.wheel)
+    emotions = EMOTIONS[:NEUTRAL]
+    return (
+        encode([f"{emotion.name}: {emotion.definition}" for emotion in emotions]),
+        encode([_felt(emotion.name) for emotion in emotions]),
+    )
+
+
+def _felt(word: str) -> str:
+    return f"a feeling of {word}"

@@ -1,0 +1,27 @@
+"""Train, validation and test by narrative, so that siblings never straddle a split."""
+
+from collections.abc import Mapping
+
+from dataset_builder.hashing import stable_hash
+from dataset_builder.schema import SPLITS
+
+
+def split_narratives(rows_of: Mapping[str, int], shares: tuple[float, float, float], seed: int) -> dict[str, str]:
+    """Assign each narrative to a split, so that the splits' row counts come close to `shares`.
+
+    Narratives are ordered by a hash of seed and id. The first go to test, the next to validation, the rest to train.
+    With three narratives that have rows, or more, no split is empty. A corpus is cut once, by the rows of one config,
+    for all its configs: cuts by other counts or shares put a narrative into other splits.
+    """
+    order = sorted(rows_of, key=lambda narrative: (stable_hash(seed, "split", narrative), narrative))
+    total = sum(rows_of.values())
+    last = max((place for place, narrative in enumerate(order) if rows_of[narrative]), default=0)  # left for train
+    split_of: dict[str, str] = {}
+    position = 0
+    for split, share in ((SPLITS[2], shares[2]), (SPLITS[1], shares[1])):
+        taken = 0
+        while position < last and (taken == 0 or taken + rows_of[order[position]] / 2 <= share * total):
+            taken += rows_of[order[position]]
+            split_of[order[position]] = split
+            position += 1
+    return split_of | dict.fromkeys(order[position:], SPLITS[0])

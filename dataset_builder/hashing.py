@@ -1,0 +1,17 @@
+"""Stable hashes: seeds, draws and fingerprints that depend on no order and no process."""
+
+import hashlib
+import json
+from typing import Any
+
+
+def stable_hash(*parts: object) -> int:
+    """A 31-bit number from the parts: seeds and draws come from it, so that they do not depend on any order."""
+    text = "\x1f".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") >> 1
+
+
+def fingerprint(value: Any) -> str:
+    """A short stable hash (16 hex digits) of anything that JSON can hold: recipes, prompts, rows."""
+    canonical = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()

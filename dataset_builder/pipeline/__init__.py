@@ -1,0 +1,1 @@
+"""Builds a corpus: stories go through the stages, their rows become typed Parquet."""

@@ -1,0 +1,260 @@
+"""The one place where a teacher is asked: prompts, seeds, attempts, the reasons of failure, and the tokens spent."""
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jinja2
+
+from dataset_builder.files.text_hygiene import cleaned, shown
+from dataset_builder.gold_set import exemplars
+from dataset_builder.hashing import fingerprint, stable_hash
+from dataset_builder.inputs import InputError
+from dataset_builder.pipeline.replies import SCHEMAS, check_refusal_and_echo
+from dataset_builder.recipe import Decoding
+from dataset_builder.schema import Rejected, Usage
+from dataset_builder.taxonomy import EMOTIONS
+from dataset_builder.teachers.base import NoAnswer, Reply, Request, Teacher, TeacherError
+from dataset_builder.teachers.reply_text import BadReply, answer_of
+
+PROMPTS = Path(__file__).parents[1] / "prompts"
+QUOTED = ("story", "context", "text")  # fields that a good reply may repeat
+LONGEST_KEPT = 500  # characters of a rejected text that are kept
+LONGEST_REPLY = 100_000  # characters: ten times what any answer needs
+SURROGATES = range(0xD800, 0xE000)  # halves of characters
+LOST = "\ufffd"  # the replacement character
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt file: jinja2 templates of the system message, the user message and the begun answer; its exemplars."""
+
+    system: jinja2.Template
+    user: jinja2.Template
+    prefill: jinja2.Template
+    shots: tuple[tuple[str, str], ...]
+
+
+@cache
+def load_prompt(name: str) -> Prompt:
+    """Read `prompts/<name>.txt`, whose parts are headed `### system`, `### user`, `### prefill`."""
+    parts = {"system": "", "user": "", "prefill": ""}
+    part = ""
+    for line in (PROMPTS / f"{name}.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("### "):
+            part = line.removeprefix("### ").strip()
+            if part not in parts:
+                raise InputError(f"{PROMPTS / name}.txt: unknown part '{part}'; parts are {', '.join(parts)}.")
+        else:
+            parts[part] += line + "\n"
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
+    templates = {part: environment.from_string(text.strip("\n")) for part, text in parts.items()}
+    return Prompt(**templates, shots=exemplars(name, templates["user"]))
+
+
+@cache
+def prompt_versions() -> dict[str, str]:
+    """Content hash of every prompt file of the corpus's stages, with its exemplars."""
+    return {name: prompt_version(name) for name in sorted(path.stem for path in PROMPTS.glob("*.txt"))}
+
+
+def prompt_version(name: str) -> str:
+    """Content hash of a prompt file with its exemplars."""
+    return fingerprint([(PROMPTS / f"{name}.txt").read_text(encoding="utf-8"), load_prompt(name).shots])
+
+
+def checked_prompts(prompts: tuple[str, ...], folder: str) -> tuple[str, ...]:
+    """The same names. Raises ValueError where one has no file in the folder of the prompts, or is there twice."""
+    known = sorted(path.stem for path in (PROMPTS / folder).glob("*.txt"))
+    for prompt in prompts:
+        if prompt not in known or prompts.count(prompt) > 1:
+            raise ValueError(f"'{prompt}' is unknown or there twice; prompts are {', '.join(known)}")
+    return prompts
+
+
+@cache
+def emotion_list(*, neutral: bool) -> str:
+    """The 27 emotions (and neutral) with their definitions, one a line, as prompts show them."""
+    shown = (emotion for emotion in EMOTIONS if neutral or emotion.name != "neutral")
+    return "\n".join(f"- {emotion.name}: {emotion.definition}" for emotion in shown)
+
+
+class UnitRejected(Exception):
+    """The unit gives no row; `reason` says why and `text` shows what the teacher said last.
+
+    `failure`: how the teacher failed to answer; None where it answered, and badly.
+    """
+
+    def __init__(self, reason: str, text: str = "", *, failure: TeacherError | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.text = text
+        self.failure = failure
+
+
+class Ask:
+    """Asks a teacher on behalf of one unit of one stage and keeps the account: usage, retries, rejected parts."""
+
+    def __init__(
+        self, teacher: Teacher, run_seed: int, stage: str, unit: str, shared: "dict[str, asyncio.Task[Any]]"
+    ) -> None:
+        self._teacher = teacher
+        self._shared = shared
+        self._run_seed = run_seed
+        self.stage = stage
+        self.unit = unit
+        self.usage = Usage()
+        self.retried: Counter[str] = Counter()
+        self.rejected: list[Rejected] = []
+        self.failure: TeacherError | None = None  # why something was left without an answer; the teacher's before all
+        self.answered = False  # whether any question was answered
+
+    async def text(
+        self,
+        prompt: str,
+        decoding: Decoding,
+        parse: Callable[[str, bool], T],
+        *,
+        part: str = "",
+        stop: tuple[str, ...] = (),
+        **fields: object,
+    ) -> T:
+        """Ask until `parse(text, cut)` accepts the reply, at most `decoding.attempts` times, each with its own seed.
+
+        Args:
+            prompt: name of the prompt file; `fields` fill it.
+            part: tells several questions of one unit apart.
+
+        Raises:
+            UnitRejected: with the last attempt's reason.
+        """
+        templates = load_prompt(prompt)
+        # What a good reply may repeat is left out of the instructions; exemplars that are texts are not to be repeated.
+        instructions = templates.user.render(**fields | dict.fromkeys(QUOTED, ""))
+        if not prompt.startswith("labels"):
+            instructions += "".join(f"\n\n{answer}" for _, answer in templates.shots)
+        reason, said, failure = "", "", None
+        for attempt in range(decoding.attempts):
+            if attempt:
+                self.retried[reason] += 1
+            request = replace(
+                self._request(templates, prompt, fields),
+                stop=stop,
+                schema=SCHEMAS.get(prompt),
+                max_new_tokens=decoding.max_new_tokens,
+                # A greedy teacher would repeat its bad reply: later attempts are sampled.
+                temperature=decoding.temperature or (0.7 if attempt else 0.0),
+                top_p=decoding.top_p,
+                repetition_penalty=decoding.repetition_penalty,
+                seed=stable_hash(self._run_seed, self.stage, self.unit, part, attempt),
+            )
+            try:
+                reply = await self._teacher.generate(request)
+                if len(reply.text) > LONGEST_REPLY:  # a server that knows no limit
+                    reply = replace(reply, text=reply.text[:LONGEST_REPLY], cut=True)
+                self.usage.add(reply.usage)
+                self.retried.update(reply.retried)
+                said, failure, self.answered = reply.text, None, True
+                said = usable(reply)
+                check_refusal_and_echo(said, instructions)
+                return parse(said, reply.cut)
+            except BadReply as error:
+                reason = error.reason
+            except NoAnswer as error:
+                self.usage.add(error.usage)
+                self.retried.update(error.retried)
+                reason, said, failure = error.reason, error.said, error
+            except TeacherError as error:  # its client has asked as often as makes sense
+                raise self._failed(error) from None
+        self._note(failure)
+        raise UnitRejected(reason, said, failure=failure)
+
+    def _failed(self, error: TeacherError) -> UnitRejected:
+        self.retried.update(error.retried)
+        self._note(error)
+        return UnitRejected(error.reason, error.said, failure=error)
+
+    def _note(self, failure: TeacherError | None) -> None:
+        if failure and not (self.failure and self.failure.sick):
+            self.failure = failure
+
+    def _request(self, templates: Prompt, prompt: str, fields: Mapping[str, object]) -> Request:
+        return Request(
+            prompt=prompt,
+            system=templates.system.render(**fields),
+            user=templates.user.render(**fields),
+            prefill=templates.prefill.render(**fields),
+            about=fingerprint(str(fields.get("story", fields.get("text", fields.get("context", self.unit))))),
+            shots=templates.shots,
+        )
+
+    async def scores(self, prompt: str, choices: Sequence[str], **fields: object) -> tuple[float, ...]:
+        """Log-probability of each choice as the answer's next word. Raises UnitRejected when the call fails."""
+        request = replace(self._request(load_prompt(prompt), prompt, fields), max_new_tokens=1)
+        try:
+            scores = await self._teacher.score(request, choices)
+        except TeacherError as error:
+            raise self._failed(error) from None
+        self.answered = True
+        self.usage.add(scores.usage)
+        self.retried.update(scores.retried)
+        return scores.log_probabilities
+
+    async def certainties(self, prompt: str, words: Sequence[str], texts: Sequence[str]) -> tuple[float, ...]:
+        """How probable each word is after these texts once its first token is there, on average.
+
+        Raises:
+            UnitRejected: a call failed.
+        """
+        choices = tuple(f" {word}" for word in words)
+        templates = load_prompt(prompt)
+        requests = [replace(self._request(templates, prompt, {"text": text}), max_new_tokens=1) for text in texts]
+        try:
+            found = await asyncio.gather(*(self._teacher.certainty(request, choices) for request in requests))
+        except TeacherError as error:
+            raise self._failed(error) from None
+        return tuple(sum(column) / len(found) for column in zip(*found, strict=True))
+
+    async def once(self, key: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What all units of a shard share: made by the first that needs it, awaited by the others.
+
+        Raises:
+            UnitRejected: it could not be made; the next unit that needs it tries again.
+        """
+        task = self._shared.get(key)
+        if task is None:
+            task = self._shared[key] = asyncio.ensure_future(make())
+        try:
+            result: T = await task
+        except UnitRejected as rejected:
+            self._note(rejected.failure)
+            if self._shared.get(key) is task:
+                del self._shared[key]
+            raise
+        return result
+
+    def reject(self, reason: str, text: str, part: str = "") -> None:
+        """Note that something the teacher made was not kept."""
+        name = f"{self.unit}/{part}" if part else self.unit
+        self.rejected.append(Rejected(id=shown(name), stage=self.stage, reason=reason, text=shown(text[:LONGEST_KEPT])))
+
+
+def usable(reply: Reply) -> str:
+    """A reply's answer, fit to be read and written: without reasoning and without what nobody sees.
+
+    Half a character is left off at the end of a reply that was cut. Elsewhere it becomes a replacement character, which
+    no text may hold (text_hygiene.py): of a list one item is lost, and not the others.
+
+    Raises:
+        BadReply: it is all reasoning.
+    """
+    text = answer_of(cleaned(reply.text))
+    if reply.cut:
+        text = text.rstrip("".join(map(chr, SURROGATES)) + LOST)
+    return re.sub(f"[{chr(SURROGATES[0])}-{chr(SURROGATES[-1])}]", LOST, text)

@@ -1,0 +1,48 @@
+"""Free descriptors of an utterance's emotions, for paper B's bi-encoder.
+
+`generated` (as paper B's authors ask their teacher): words or phrases, as many as the teacher finds, all of weight 1.
+`likelihood` (ours): the words of vocabulary/emotion_words.tsv, scored as the labeler of that name scores its labels,
+so that every descriptor has a weight and none is made up.
+"""
+
+from functools import cache
+from pathlib import Path
+
+from dataset_builder.files.reading import own_table
+from dataset_builder.hashing import stable_hash
+from dataset_builder.pipeline.ask import Ask
+from dataset_builder.pipeline.replies import descriptors
+from dataset_builder.pipeline.stages.likelihood import likelihood_scores
+from dataset_builder.recipe import BuildRecipe
+from dataset_builder.schema import DescribedRow, Descriptor, Narrative, UtteranceRow
+
+VOCABULARY = Path(__file__).parents[2] / "vocabulary" / "emotion_words.tsv"
+
+
+@cache
+def emotion_words() -> tuple[str, ...]:
+    """The open vocabulary, `neutral` last."""
+    rows = own_table(VOCABULARY)
+    return (*(row["word"] for row in rows if row["word"] != "neutral"), "neutral")
+
+
+def selects(row: UtteranceRow, recipe: BuildRecipe) -> bool:
+    """Whether this utterance is described: a draw by hash."""
+    return stable_hash(recipe.seed, "descriptors", row.id) < recipe.descriptors.share * 2**31
+
+
+async def run(row: UtteranceRow, story: Narrative, ask: Ask, recipe: BuildRecipe) -> list[DescribedRow]:
+    """The utterance with its descriptors, the strongest first."""
+    wanted = recipe.descriptors
+    if wanted.describer == "generated":
+        found = await ask.text("descriptors_generated", wanted.decoding, descriptors, text=row.text)
+        made = [Descriptor(text=text, weight=1.0) for text in found]
+    else:
+        words = emotion_words()
+        choices = tuple(f" {word}" for word in words)
+        scores = await likelihood_scores(row.text, choices, ask, wanted.temperature, wanted.calibration)
+        kept = [(word, score) for word, score in zip(words, scores, strict=True) if score >= wanted.keep_at]
+        made = [
+            Descriptor(text=word, weight=score) for word, score in sorted(kept, key=lambda pair: (-pair[1], pair[0]))
+        ]
+    return [DescribedRow(**row.model_dump(), descriptors=tuple(made[: wanted.most]), describer=wanted.describer)]

@@ -1,0 +1,41 @@
+"""Stage 3: soft labels, by one of two labelers.
+
+`verbalised` (paper A, Table 15): the teacher writes its five best emotions with levels on a grid of 0.1.
+`likelihood`: one forward pass scores all 28 names (stages/likelihood.py).
+"""
+
+from dataset_builder.filters.resolve import resolve
+from dataset_builder.pipeline.ask import Ask, emotion_list
+from dataset_builder.pipeline.replies import scored_labels
+from dataset_builder.pipeline.stages.likelihood import likelihood_scores
+from dataset_builder.recipe import BuildRecipe
+from dataset_builder.schema import LabelledRow, Narrative, RawLabel, UtteranceRow
+from dataset_builder.taxonomy import LABELS
+
+CHOICES = tuple(f" {label}" for label in LABELS)
+LOWEST_KEPT = 0.05  # raw likelihood scores below this are not stored
+
+
+async def run(row: UtteranceRow, story: Narrative, ask: Ask, recipe: BuildRecipe) -> list[LabelledRow]:
+    """The utterance with its raw labels, the strongest first."""
+    raw = await raw_labels(row.text, ask, recipe)
+    return [LabelledRow(**row.model_dump(), raw_labels=tuple(raw), labeler=recipe.labels.labeler)]
+
+
+async def raw_labels(text: str, ask: Ask, recipe: BuildRecipe) -> list[RawLabel]:
+    """The labeler's answer for any text, the strongest first."""
+    if recipe.labels.labeler == "likelihood":
+        scores = await likelihood_scores(text, CHOICES, ask, recipe.labels.temperature)
+        scored = zip(LABELS, scores, strict=True)
+        raw = [RawLabel(label=label, score=score) for label, score in scored if score >= LOWEST_KEPT]
+    else:
+        raw = await ask.text(
+            "labels_verbalised", recipe.labels.decoding, scored_labels, emotions=emotion_list(neutral=True), text=text
+        )
+    return sorted(raw, key=lambda label: -label.score)  # of equals the one that the teacher named first
+
+
+def taxonomy_labels(row: LabelledRow, recipe: BuildRecipe) -> list[str]:
+    """Names of the classes that the row expresses, for prompts and checks."""
+    scores = resolve(row.raw_labels, recipe.resolve)
+    return [label for label, score in zip(LABELS, scores, strict=True) if score >= recipe.labels.keep_at]

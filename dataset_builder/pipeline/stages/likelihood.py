@@ -1,0 +1,42 @@
+"""Soft scores of words by their likelihood as the answer: what the labeler and the describer of that name share.
+
+One forward pass gives the log-probability of each word after "Emotion:". From it the mean log-probability of the same
+word after content-free texts is taken off (calibration: a teacher prefers some words whatever the text), the rest
+goes through a softmax with a temperature, and every probability is divided by the largest: the strongest word has
+score 1, one half as likely 0.5. Content-free texts are neutral themselves and cannot calibrate that word; it takes
+the mean correction of the others.
+"""
+
+import math
+from collections.abc import Sequence
+
+from dataset_builder.pipeline.ask import Ask
+
+CONTENT_FREE = ("N/A", "...", "A sentence.", "[text]")
+PROMPT = "labels_likelihood"
+
+
+async def likelihood_scores(
+    text: str, choices: Sequence[str], ask: Ask, temperature: float, calibration: float = 1.0
+) -> list[float]:
+    """Scores of the choices in (0, 1], the largest 1; the last choice must be neutral. Shape (choices,).
+
+    `calibration` is the share of the baseline that is taken off.
+    """
+    baseline = await ask.once(f"baseline of {len(choices)}", lambda: _baseline(choices, ask))
+    found = await ask.scores(PROMPT, choices, text=text)
+    return soft_scores(found, [calibration * usual for usual in baseline], temperature)
+
+
+async def _baseline(choices: Sequence[str], ask: Ask) -> list[float]:
+    """Mean log-probability of each choice after content-free texts; neutral's is that of the others."""
+    rows = [await ask.scores(PROMPT, choices, text=text) for text in CONTENT_FREE]
+    means = [sum(column) / len(rows) for column in zip(*rows, strict=True)][:-1]
+    return [*means, sum(means) / len(means)]
+
+
+def soft_scores(log_probabilities: Sequence[float], baseline: Sequence[float], temperature: float) -> list[float]:
+    """Calibrated scores, rounded to 3 digits; all of the same length."""
+    calibrated = [(found - usual) / temperature for found, usual in zip(log_probabilities, baseline, strict=True)]
+    highest = max(calibrated)
+    return [round(math.exp(value - highest), 3) for value in calibrated]

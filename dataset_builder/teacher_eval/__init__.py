@@ -1,0 +1,1 @@
+"""Measures teachers and the parts of the pipeline that depend on them."""

@@ -1,0 +1,1 @@
+"""Writes the model cards from results."""

@@ -1,0 +1,296 @@
+"""Exports a classifier to ONNX: python -m train.classifier.export --model FOLDER [--out FOLDER]
+
+Writes `onnx/model.onnx` (fp32) and `onnx/model_quantized.onnx` (int8 weights; activations are quantised as they come)
+where transformers.js and optimum look for them, and `onnx/export.json`, last. `model.onnx` is the model as PyTorch runs
+it, in standard operators, for any runtime. The int8 file is made from the lean graph where the architecture has one
+(train/classifier/lean_graph.py), else from `model.onnx`; `export.json` says which, and why.
+"""
+
+import argparse
+import contextlib
+import importlib.metadata
+import json
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnxruntime.capi import onnxruntime_pybind11_state as faults
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from torch import nn
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from dataset_builder.inputs import InputError, first_line, run_command
+from dataset_builder.provenance import weights_digest
+from train.classifier.lean_graph import ARCHITECTURES, LeanClassifier
+from train.classifier.model import positions
+
+FOLDER = "onnx"
+FP32, INT8, RECORD = "model.onnx", "model_quantized.onnx", "export.json"
+OPSET = 17
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")  # in the order of the graphs' inputs
+LONGEST = 512  # tokens of the longest checked text
+FP32_TOLERANCE = 1e-4  # of a logit, relative to the largest where that is over 1
+# Of a probability, at the most and on average: where a trained model is in doubt, a small difference of a logit is a
+# large one of a probability. What int8 costs in F1 is measured by eval.export_speed.
+INT8_TOLERANCE, INT8_MEAN_TOLERANCE = 0.25, 0.02
+# Full-range int8 weights may overflow the 16-bit sums of CPUs without VNNI and of WebAssembly; with 7 bits none can. A
+# scale for each output column gives more back than the bit took.
+QUANTISATION = {"weight_type": "QInt8", "per_channel": True, "reduce_range": True}
+RUNTIME_ERRORS = tuple(getattr(faults, name) for name in ("Fail", "InvalidArgument", "InvalidGraph", "NotImplemented"))
+
+_WORD = "Well, that went as planned. "
+_SITUATION = "The cake that Ada had baked all morning fell off the table, and everyone looked at her."
+CHECKED: tuple[tuple[list[str], list[str] | None], ...] = (
+    (["I'm so happy for you!"], None),
+    (["No."], [_SITUATION]),
+    (["", "Why?", "Thank you, I really needed that today.", _WORD * 5], None),
+    (["Well, that went as planned.", "Fine!", _WORD * 3], [_SITUATION, "It rains.", ""]),
+    ([_WORD * LONGEST, "Oh."], None),
+    (["Oh.", _WORD], [_SITUATION * LONGEST, "It rains."]),
+)
+
+
+class _Plain(nn.Module):  # type: ignore[misc]
+    """The stock model with positional inputs and logits alone."""
+
+    def __init__(self, model: Any, names: list[str]) -> None:
+        super().__init__()
+        self.model = model
+        self.names = names
+
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        """Logits (batch, labels)."""
+        logits: torch.Tensor = self.model(**dict(zip(self.names, tensors, strict=True))).logits
+        return logits
+
+
+def export(folder: Path, out: Path | None = None) -> dict[str, Any]:
+    """Write the ONNX files of a model folder into `<out>/onnx`, each whole and only after all checks.
+
+    What an earlier export left there is deleted first: it may be of other weights.
+
+    Returns:
+        The record that is saved beside them (`export.json`).
+
+    Raises:
+        InputError: the folder does not load, or a file's outputs are too far from PyTorch's.
+    """
+    model, tokenizer = load(folder)
+    target = (out or folder) / FOLDER
+    for name in (RECORD, FP32, INT8):  # the record first: its presence means that the others are whole
+        (target / name).unlink(missing_ok=True)
+    part = target.with_name(f"{FOLDER}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        record = _write(model, tokenizer, part) | _about(folder)
+        (part / RECORD).write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        target.mkdir(exist_ok=True)
+        for name in (FP32, INT8, RECORD):
+            (part / name).replace(target / name)
+    except (InputError, OSError):
+        raise
+    except Exception as error:  # of an exporter that does not know the architecture
+        raise InputError(
+            f"model folder '{folder}': cannot be exported ({first_line(error)}). Nothing was kept; the model can be "
+            "published without ONNX files."
+        ) from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return record
+
+
+def load(folder: Path) -> tuple[Any, Any]:
+    """The model, in evaluation mode, and its tokenizer. Raises InputError when they are not there or do not load."""
+    if not (folder / "config.json").exists():
+        raise InputError(f"model folder '{folder}': has no config.json. Train a model into it, or check --model.")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        model, found = AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
+        )
+    except Exception as error:  # torn files, unknown architectures: the library promises no kinds
+        raise InputError(f"model folder '{folder}': does not load ({first_line(error)}). Train it again.") from None
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise InputError(f"model folder '{folder}': has no tokenizer. Give the whole folder that the training wrote.")
+    if missing := sorted(found["missing_keys"]):
+        raise InputError(
+            f"model folder '{folder}': its weights lack {missing[0]}, so it is no trained classifier. Train it first."
+        )
+    return model.eval(), tokenizer
+
+
+def _write(model: Any, tokenizer: Any, part: Path) -> dict[str, Any]:
+    """Both files in `part`, checked, and what the record says of them."""
+    batches = _batches(tokenizer, model)
+    names = [name for name in INPUTS if name in batches[0]]
+    with torch.inference_mode():
+        expected = [model(**batch).logits.numpy() for batch in batches]
+    _trace(_Plain(model, names), batches[3], names, part / FP32)
+    fp32 = _compare(part / FP32, batches, expected)
+    _refuse(FP32, "a logit", fp32["logit_difference"], fp32.pop("tolerance"))
+    lean = part / "lean.onnx"
+    why_plain = _lean(model, tokenizer, batches, expected, names, lean)
+    with _quiet():
+        quantize_dynamic(
+            lean if why_plain is None else part / FP32,
+            part / INT8,
+            weight_type=QuantType[str(QUANTISATION["weight_type"])],
+            per_channel=QUANTISATION["per_channel"],
+            reduce_range=QUANTISATION["reduce_range"],
+            nodes_to_exclude=_last_products(lean) if why_plain is None else [],
+        )
+    int8 = _compare(part / INT8, batches, expected)
+    del int8["tolerance"]
+    _refuse(INT8, "a probability", int8["probability_difference"], INT8_TOLERANCE)
+    _refuse(INT8, "a mean probability", int8["mean_probability_difference"], INT8_MEAN_TOLERANCE)
+    graph = {"graph": "lean"} if why_plain is None else {"graph": "plain", "why_plain": why_plain}
+    return {
+        "opset": OPSET,
+        "inputs": names,
+        "quantisation": QUANTISATION,
+        "checked_texts": sum(len(texts) for texts, _ in CHECKED),
+        "tolerances": {FP32: FP32_TOLERANCE, INT8: INT8_TOLERANCE, f"{INT8}, mean": INT8_MEAN_TOLERANCE},
+        "files": {FP32: {"graph": "plain"} | fp32, INT8: graph | int8},
+    }
+
+
+def _last_products(lean: Path) -> list[str]:
+    """The products of the last layer and the head, by name: what they lose nothing mends, and they are little work.
+
+    On GoEmotions' validation texts a trained model's probabilities are a sixth nearer to PyTorch's with them whole.
+    """
+    names = [node.name for node in onnx.load(lean).graph.node if node.op_type in ("MatMul", "Gemm")]
+    return names[max(index for index, name in enumerate(names) if "/joined." in name) :]
+
+
+def _lean(
+    model: Any, tokenizer: Any, batches: list[Any], expected: list[np.ndarray], names: list[str], path: Path
+) -> str | None:
+    """Write the lean graph; where it does not fit the model, the reason."""
+    kind = model.config.model_type
+    if kind not in ARCHITECTURES:
+        return f"no lean graph for {kind}, only for {', '.join(ARCHITECTURES)}"
+    if tokenizer.padding_side != "right":
+        return "the tokenizer pads on the left"
+    _trace(LeanClassifier(model), batches[3], names, path)
+    found = _compare(path, batches, expected)
+    if not found["logit_difference"] <= found["tolerance"]:
+        return f"the lean graph's logits are {found['logit_difference']:.2g} off"
+    return None
+
+
+def _batches(tokenizer: Any, model: Any) -> list[Any]:
+    longest = min(tokenizer.model_max_length, LONGEST, positions(model) or LONGEST)
+    return [
+        tokenizer(texts, pairs, padding=True, truncation=True, max_length=longest, return_tensors="pt")
+        for texts, pairs in CHECKED
+    ]
+
+
+def _trace(module: nn.Module, batch: Any, names: list[str], path: Path) -> None:
+    """Export by tracing, with free batch and length.
+
+    The newer exporter takes ten times as long for the same numbers, and quantisation stumbles over its shapes.
+    """
+    free = {0: "batch_size", 1: "sequence_length"}
+    with _quiet(), torch.no_grad():
+        torch.onnx.export(
+            module.eval(),
+            tuple(batch[name] for name in names),
+            path,
+            input_names=names,
+            output_names=["logits"],
+            dynamic_axes=dict.fromkeys(names, free) | {"logits": {0: "batch_size"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    exported = onnx.load(path)
+    del exported.graph.value_info[:]  # shapes of the traced batch, which quantisation would believe
+    onnx.save(exported, path)
+
+
+def _compare(path: Path, batches: list[Any], expected: list[np.ndarray]) -> dict[str, Any]:
+    """Largest differences from PyTorch over all checked texts, infinite if not finite; how far a logit may be off."""
+    try:
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        found = [session.run(None, {name: batch[name].numpy() for name in batch})[0] for batch in batches]
+    except RUNTIME_ERRORS as error:
+        raise InputError(f"{path.name}: onnxruntime does not run it ({first_line(error)}). Nothing was kept.") from None
+    logits, wanted = np.concatenate(found).astype(np.float64), np.concatenate(expected).astype(np.float64)
+    apart = _sigmoid(logits) - _sigmoid(wanted)
+    return {
+        "bytes": path.stat().st_size,
+        "logit_difference": _largest(logits - wanted),
+        "probability_difference": _largest(apart),
+        "mean_probability_difference": float(np.abs(apart).mean()),
+        "tolerance": FP32_TOLERANCE * max(1.0, float(np.abs(wanted).max())),
+    }
+
+
+def _largest(difference: np.ndarray) -> float:
+    return float(np.abs(difference).max()) if np.isfinite(difference).all() else float("inf")
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-logits)))
+
+
+def _refuse(name: str, what: str, difference: float, tolerance: float) -> None:
+    if not difference <= tolerance:
+        raise InputError(
+            f"{name}: {what} is {difference:.3g} off PyTorch's, allowed are {tolerance:.3g}. Nothing was kept; this "
+            "model can only be published without ONNX files, or its export must be mended in train/classifier/export.py."
+        )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's and the quantiser's advice, which is not meant for who runs this command."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    """Which weights and which libraries."""
+    names = ("onnx", "onnxruntime", "torch", "transformers")
+    return {
+        "weights_sha256": weights_digest(folder),
+        "libraries": {name: importlib.metadata.version(name) for name in names},
+    }
+
+
+def main() -> None:
+    """Parse the command line and export."""
+    parser = argparse.ArgumentParser(
+        prog="python -m train.classifier.export", description="Exports a classifier to ONNX."
+    )
+    parser.add_argument("--model", type=Path, required=True, help="a model folder")
+    parser.add_argument("--out", type=Path, help="where the folder 'onnx' goes; default: into the model's folder")
+    args = parser.parse_args()
+    record = export(args.model, args.out)
+    target = (args.out or args.model) / FOLDER
+    for name, found in record["files"].items():
+        print(
+            f"{target / name}: {found['bytes'] / 2**20:.1f} MiB, {found['graph']} graph, largest "
+            f"difference from PyTorch {found['probability_difference']:.2g} of a probability"
+        )
+        if "why_plain" in found:
+            print(f"  ({found['why_plain']})")
+
+
+if __name__ == "__main__":
+    run_command(main)
