@@ -1,0 +1,16 @@
+"""Commands that were replaced: the old name still ends with one line that gives the new one.
+
+A key is what stood after `python -m`: a module, or `dataset_builder` with its sub-command. The file of a
+replaced module holds nothing but a call of `end_with_new_name`.
+"""
+
+import sys
+from typing import Final, NoReturn
+
+NEW_NAMES: Final[dict[str, str]] = {}
+
+
+def end_with_new_name(old: str) -> NoReturn:
+    """Print the command that replaces the old one, and exit with code 2."""
+    print(f"error: `python -m {old}` was replaced. Run `{NEW_NAMES[old]}`.", file=sys.stderr)
+    sys.exit(2)
