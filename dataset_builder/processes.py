@@ -19,7 +19,7 @@ _watched: set[int] = set()
 _forks_end = False
 
 
-def end_with(parent: int) -> None:
+def exit_with_parent(parent: int) -> None:
     """End this process as soon as the process `parent` ends, however that does (kill -9); at once if it is gone.
 
     Nothing is cleaned up: what a worker has finished is in its journal.
@@ -54,7 +54,7 @@ def _lives(process: int) -> bool:
 
 
 @contextmanager
-def forks_end_with_this() -> Iterator[None]:
+def forks_exit_with_parent() -> Iterator[None]:
     """Processes that are forked meanwhile end when this one does, whoever forks them (datatrove's manager)."""
     global _forks_end
     _forks_end = True
@@ -67,7 +67,7 @@ def forks_end_with_this() -> Iterator[None]:
 def _after_fork() -> None:
     _watched.clear()  # threads do not survive a fork
     if _forks_end:
-        end_with(os.getppid())
+        exit_with_parent(os.getppid())
 
 
 os.register_at_fork(after_in_child=_after_fork)
@@ -78,14 +78,14 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def apart(function: Callable[..., T], *args: Any) -> T:
+def run_in_own_process(function: Callable[..., T], *args: Any) -> T:
     """Call a function in a process of its own, whose memory goes with it.
 
     Raises:
         InputError: what it raises, or that the process was killed.
     """
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context, initializer=end_with, initargs=(os.getpid(),)) as pool:
+    with ProcessPoolExecutor(1, mp_context=context, initializer=exit_with_parent, initargs=(os.getpid(),)) as pool:
         try:
             return pool.submit(function, *args).result()
         except BrokenProcessPool:

@@ -91,7 +91,7 @@ def test_any_value_may_be_anything(path: tuple[Any, ...]) -> None:
 def test_a_body_that_is_no_json(content: bytes, kind: str, advises: str) -> None:
     with pytest.raises(TeacherError) as error:
         read_body(content, kind)
-    assert (error.value.reason, error.value.sick) == ("broken_body", True)
+    assert (error.value.reason, error.value.retryable) == ("broken_body", True)
     assert advises in error.value.advice
     assert bool(advises) is bool(error.value.advice)
     assert error.value.detail
@@ -145,7 +145,7 @@ def test_why_there_is_no_answer(reply: dict[str, Any], reason: str, says: str) -
     with pytest.raises(NoAnswer) as error:
         answer_in(reply, chat=True)
     assert error.value.reason == reason
-    assert says in error.value.said
+    assert says in error.value.message
     assert error.value.usage.calls == 1
 
 
@@ -212,7 +212,7 @@ def refuse(refusals: Refusals, count: int, words: str, stories: int = 100, **opt
     """How many calls are made before the run ends; all of them where it does not."""
     for number in range(count):
         error = TeacherError(
-            options.get("reason", "http_400"), words, sick=options.get("sick", False), advice=advise(words)
+            options.get("reason", "http_400"), words, retryable=options.get("retryable", False), advice=advise(words)
         )
         try:
             refusals.failed("labels", f"story {number % stories}", error)
@@ -226,8 +226,8 @@ def test_when_failures_end_a_run() -> None:
     assert refuse(Refusals(URL), 500, "No.") == 12
     assert refuse(Refusals(URL), 500, "No.", stories=2) == 500, "two stories may be odd"
     assert refuse(Refusals(URL), 99, "maximum context length is 2048 tokens") == 99
-    assert refuse(Refusals(URL), 500, "Overloaded", reason="http_503", sick=True) == 500, "passes by itself"
-    assert refuse(Refusals(URL), 500, "template error", reason="http_500", sick=True) == 12
+    assert refuse(Refusals(URL), 500, "Overloaded", reason="http_503", retryable=True) == 500, "passes by itself"
+    assert refuse(Refusals(URL), 500, "template error", reason="http_500", retryable=True) == 12
 
 
 def test_after_an_answer_it_takes_more_to_end_a_run() -> None:

@@ -18,10 +18,10 @@ import pytest
 
 from dataset_builder import teachers
 from dataset_builder.inputs import InputError
-from dataset_builder.processes import apart
+from dataset_builder.processes import run_in_own_process
 from dataset_builder.recipe import EmbeddedTeacher, Executor
 from dataset_builder.schema import Usage
-from dataset_builder.teachers import forget_teachers, load_teacher, room, teacher_name
+from dataset_builder.teachers import load_teacher, memory, teacher_name, unload_teachers
 from dataset_builder.teachers.base import Reply, Request, TeacherError
 from dataset_builder.teachers.embedded import Embedded
 from dataset_builder.teachers.encoding import PromptEncoder
@@ -120,7 +120,7 @@ def test_a_gguf_read_by_tensors_is_the_model_read_whole() -> None:
 
 def test_a_teachers_name_needs_no_weights_and_a_forgotten_one_is_gone(tiny_teacher: Path) -> None:
     config = EmbeddedTeacher(kind="embedded", model=str(tiny_teacher), revision="r", gguf="a/b.gguf", int8=True)
-    forget_teachers()
+    unload_teachers()
     assert teacher_name(config) == f"{tiny_teacher}@r, b.gguf, int8"
     assert not teachers._LOADED
     teacher = load_teacher(EmbeddedTeacher(kind="embedded", model=str(tiny_teacher)))
@@ -130,7 +130,7 @@ def test_a_teachers_name_needs_no_weights_and_a_forgotten_one_is_gone(tiny_teach
     asyncio.run(teacher.score(request, ["a", "b"]))
     model = weakref.ref(teacher._model)
     del teacher
-    forget_teachers()
+    unload_teachers()
     patience = time.monotonic() + 5
     while model() is not None and time.monotonic() < patience:  # its thread may be about to let go of the last batch
         gc.collect()
@@ -139,39 +139,39 @@ def test_a_teachers_name_needs_no_weights_and_a_forgotten_one_is_gone(tiny_teach
 
 def test_workers_that_do_not_fit_are_refused(tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = EmbeddedTeacher(kind="embedded", model=str(tiny_teacher))
-    needed = room.memory_needed(config)
+    needed = memory.memory_needed(config)
     assert needed is not None
-    monkeypatch.setattr(room, "available", lambda: int(2.5 * needed))
-    assert room.check_room(config, 2, here=False) == 2
+    monkeypatch.setattr(memory, "available", lambda: int(2.5 * needed))
+    assert memory.check_memory(config, 2, here=False) == 2
     with pytest.raises(InputError, match=r"2 of 5 workers fit\. Set executor\.workers: 2"):
-        room.check_room(config, 5, here=False)
-    monkeypatch.setattr(room, "available", lambda: needed // 2)
+        memory.check_memory(config, 5, here=False)
+    monkeypatch.setattr(memory, "available", lambda: needed // 2)
     with pytest.raises(InputError, match=r"no worker fits\. .*int8"):
-        room.check_room(config, 1, here=False)
+        memory.check_memory(config, 1, here=False)
     nowhere = EmbeddedTeacher(kind="embedded", model="nobody/has-this")
-    assert room.check_room(nowhere, 99, here=False) is None, "loading it will tell"
+    assert memory.check_memory(nowhere, 99, here=False) is None, "loading it will tell"
 
 
 @needs_smollm2
 def test_what_a_worker_takes_follows_from_the_file(tmp_path: Path) -> None:
     config = EmbeddedTeacher(kind="embedded", model="m", wheel=WHEEL)
-    exact, quick = room.memory_needed(config), room.memory_needed(config.model_copy(update={"int8": True}))
+    exact, quick = memory.memory_needed(config), memory.memory_needed(config.model_copy(update={"int8": True}))
     assert exact is not None
     assert quick is not None
     assert 0.35e9 < exact - quick < 0.45e9, "135M weights in four bytes, or in one"
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"GGUF, but not really")
-    assert room.memory_needed(config.model_copy(update={"wheel": None, "gguf": str(broken)})) is None
+    assert memory.memory_needed(config.model_copy(update={"wheel": None, "gguf": str(broken)})) is None
 
 
 def test_a_control_group_limits_what_is_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "max").write_text("3000\n")
     (tmp_path / "stat").write_text("anon 1000\nfile 500\n")
-    monkeypatch.setattr(room, "LIMIT", tmp_path / "max")
-    monkeypatch.setattr(room, "USED", tmp_path / "stat")
-    assert room.available() == 2000
+    monkeypatch.setattr(memory, "LIMIT", tmp_path / "max")
+    monkeypatch.setattr(memory, "USED", tmp_path / "stat")
+    assert memory.available() == 2000
     (tmp_path / "max").write_text("max\n")
-    assert room.available() > 2000
+    assert memory.available() > 2000
 
 
 def test_what_is_asked_before_the_start_leaves_no_teacher_in_the_parent(tiny_teacher: Path) -> None:
@@ -186,7 +186,7 @@ def test_what_is_asked_before_the_start_leaves_no_teacher_in_the_parent(tiny_tea
         prompts=("emotion",),
         certain_at=0.0,
     )
-    forget_teachers()
+    unload_teachers()
     words, usual = _prepared(recipe)
     assert words == ("j", "f", "q")
     assert usual.shape == (1, 3)
@@ -199,7 +199,7 @@ def _is_killed() -> None:
 
 def test_a_process_apart_that_is_killed_is_one_line() -> None:
     with pytest.raises(InputError, match="was killed, most likely for want of memory"):
-        apart(_is_killed)
+        run_in_own_process(_is_killed)
 
 
 # ------------------------------------------------------------------ the end of the parent

@@ -45,7 +45,7 @@ def test_a_sick_teacher_ends_the_run_and_its_units_are_asked_again(
         nonlocal contexts
         contexts += request.prompt == "context"
         if contexts > 30:
-            raise TeacherError("http_503", sick=True)
+            raise TeacherError("http_503", retryable=True)
         return await answers(self, request)
 
     monkeypatch.setattr(Scripted, "generate", fails_after_a_while)
@@ -69,7 +69,7 @@ def test_units_at_which_the_teacher_always_fails_are_rejected_and_the_others_mad
     async def fails_at_some(self: Scripted, request: Request) -> Reply:
         asked = request.prompt == "context"
         if asked and (stable_hash(request.user) % 2 == 0 or "Story: Crab" in request.user):
-            raise TeacherError("time_out", sick=True)
+            raise TeacherError("time_out", retryable=True)
         return await answers(self, request)
 
     monkeypatch.setattr(Scripted, "generate", fails_at_some)
@@ -88,7 +88,7 @@ def test_a_calibration_without_an_answer_rejects_nobody_for_good(
         nonlocal failures
         if failures:
             failures -= 1
-            raise TeacherError("http_503", sick=True)
+            raise TeacherError("http_503", retryable=True)
         return await scores(self, request, choices)
 
     monkeypatch.setattr(Scripted, "score", fails_first)

@@ -19,7 +19,7 @@ from dataset_builder.pipeline.replies import (
 )
 from dataset_builder.schema import Usage
 from dataset_builder.teachers.base import Reply
-from dataset_builder.teachers.reply_text import BadReply, answer_of
+from dataset_builder.teachers.reply_text import BadReply, strip_reasoning
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_apostrophes_are_no_quotation_marks(text: str, expected: str) -> None:
     ],
 )
 def test_the_answer_behind_reasoning(text: str) -> None:
-    assert items(answer_of(text), cut=False) == ["Mara"]
+    assert items(strip_reasoning(text), cut=False) == ["Mara"]
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_the_answer_behind_reasoning(text: str) -> None:
 )
 def test_reasoning_alone_is_no_answer(text: str) -> None:
     with pytest.raises(BadReply, match="only_reasoning"):
-        answer_of(text)
+        strip_reasoning(text)
 
 
 def test_what_a_reply_may_not_hold_is_lost_alone() -> None:
@@ -262,7 +262,7 @@ def test_a_sign_that_is_repeated_takes_no_time(begins: str) -> None:
     readers = (items, names, utterances, sentence, paragraph, scored_labels, descriptors)
     for sign in REPEATED:
         text = begins + sign * (20_000 // len(sign)) + "x"
-        for reader in (*readers, lambda said, cut: check_refusal_and_echo(answer_of(said), "x")):
+        for reader in (*readers, lambda said, cut: check_refusal_and_echo(strip_reasoning(said), "x")):
             for cut in (False, True):
                 gc.disable()  # a collection takes as long as what else the process holds wants
                 started = time.process_time()

@@ -61,7 +61,7 @@ class Says:
     async def generate(self, request: Request) -> Reply:
         self.asked.append(request)
         if self.text.startswith("!"):
-            raise TeacherError(self.text[1:], sick=self.text.startswith("!http_5"))
+            raise TeacherError(self.text[1:], retryable=self.text.startswith("!http_5"))
         return Reply(self.text, self.cut, Usage(calls=1))
 
     async def score(self, request: Request, choices: Sequence[str]) -> Scores:

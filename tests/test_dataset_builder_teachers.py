@@ -192,7 +192,11 @@ def test_patience_has_an_end() -> None:
     url, _ = running.enter_context(server(lambda body, call: completion("first")))
     with pytest.raises(TeacherError) as error:
         asyncio.run(gone())
-    assert (error.value.reason, error.value.sick, error.value.retried) == ("no_connection", True, ("no_connection",))
+    assert (error.value.reason, error.value.retryable, error.value.retried) == (
+        "no_connection",
+        True,
+        ("no_connection",),
+    )
 
 
 @pytest.mark.parametrize(

@@ -533,7 +533,7 @@ def test_how_sure_a_word_is_by_its_first_token(tiny_teacher: Path) -> None:
 
     embedded = Embedded(EmbeddedTeacher(kind="embedded", model=str(tiny_teacher)))
     request = Request(prompt="t", system="s", user="u" * 30, max_new_tokens=1)
-    found = asyncio.run(embedded.certainty(request, ("joy", "jo", "fear", "q")))
+    found = asyncio.run(embedded.continuation_probability(request, ("joy", "jo", "fear", "q")))
     prompt = f"s<end>{request.user}<end>"
     o, y = probability(prompt + "j", "o"), probability(prompt + "jo", "y")
     fear = math.prod(probability(prompt + "fear"[:length], "fear"[length]) for length in (1, 2, 3))
@@ -544,7 +544,7 @@ def test_words_that_share_a_first_token_are_not_both_certain() -> None:
     tree = ChoiceTree([(1,), (1, 2), (3, 4)], whole=True)
     assert tree.nodes == [(), (1,), (3,)]
     found = {(): {1: -1.0, 3: -2.0}, (1,): {2: math.log(0.25)}, (3,): {4: math.log(0.9)}}
-    assert tree.certainties(found) == pytest.approx((0.75, 0.25, 0.9))
+    assert tree.continuation_probabilities(found) == pytest.approx((0.75, 0.25, 0.9))
 
 
 def test_only_words_that_the_first_token_tells_are_asked_for(
@@ -553,7 +553,7 @@ def test_only_words_that_the_first_token_tells_are_asked_for(
     async def certainty(self: Scripted, request: Request, choices: Sequence[str]) -> tuple[float, ...]:
         return tuple(0.9 if choice in (" joy", " fear", " neutral") else 0.1 for choice in choices)
 
-    monkeypatch.setattr(Scripted, "certainty", certainty)
+    monkeypatch.setattr(Scripted, "continuation_probability", certainty)
     assert run(recipe(), texts, tmp_path / "work")
     assert read_json(tmp_path / "work/run.json")["words"] == ["fear", "joy", "neutral"]
     with pytest.raises(InputError, match=r"certain_at 0.95: no word is left \(the highest: 0.90\)"):

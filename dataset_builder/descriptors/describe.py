@@ -54,7 +54,7 @@ from dataset_builder.pipeline.engine import (
 from dataset_builder.pipeline.stages import WORDS
 from dataset_builder.pipeline.stages.descriptors import emotion_words
 from dataset_builder.pipeline.stages.likelihood import CONTENT_FREE
-from dataset_builder.processes import apart
+from dataset_builder.processes import run_in_own_process
 from dataset_builder.recipe import EmbeddedTeacher
 from dataset_builder.schema import Descriptor, DescriptorsRow, Narrative, PublishedRow, Rejected, WordsRow
 from dataset_builder.teachers import load_teacher, teacher_name
@@ -198,7 +198,7 @@ def _prepared(recipe: TextsRecipe) -> tuple[tuple[str, ...], np.ndarray]:
     if isinstance(recipe.teacher, EmbeddedTeacher):
         make_room(recipe, recipe.executor.shards)
         if not works_here(recipe):
-            return apart(_prepare, recipe)
+            return run_in_own_process(_prepare, recipe)
     return _prepare(recipe)
 
 
@@ -216,7 +216,9 @@ async def prepare(recipe: TextsRecipe) -> tuple[tuple[str, ...], np.ndarray]:
     words = recipe.words or emotion_words()
     ask = Ask(teacher, recipe.seed, WORDS.name, "content-free", {})
     try:
-        certain = np.mean([await ask.certainties(f"{FOLDER}/{p}", words, CONTENT_FREE) for p in recipe.prompts], axis=0)
+        certain = np.mean(
+            [await ask.continuation_probabilities(f"{FOLDER}/{p}", words, CONTENT_FREE) for p in recipe.prompts], axis=0
+        )
         kept = tuple(word for word, sure in zip(words, certain, strict=True) if sure >= recipe.certain_at)
         if not kept:
             raise InputError(f"certain_at {recipe.certain_at}: no word is left (the highest: {certain.max():.2f}).")

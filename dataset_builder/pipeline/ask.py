@@ -20,7 +20,7 @@ from dataset_builder.recipe import Decoding
 from dataset_builder.schema import Rejected, Usage
 from dataset_builder.taxonomy import EMOTIONS
 from dataset_builder.teachers.base import NoAnswer, Reply, Request, Teacher, TeacherError
-from dataset_builder.teachers.reply_text import BadReply, answer_of
+from dataset_builder.teachers.reply_text import BadReply, strip_reasoning
 
 PROMPTS = Path(__file__).parents[1] / "prompts"
 QUOTED = ("story", "context", "text")  # fields that a good reply may repeat
@@ -169,7 +169,7 @@ class Ask:
             except NoAnswer as error:
                 self.usage.add(error.usage)
                 self.retried.update(error.retried)
-                reason, said, failure = error.reason, error.said, error
+                reason, said, failure = error.reason, error.message, error
             except TeacherError as error:  # its client has asked as often as makes sense
                 raise self._failed(error) from None
         self._note(failure)
@@ -178,10 +178,10 @@ class Ask:
     def _failed(self, error: TeacherError) -> UnitRejected:
         self.retried.update(error.retried)
         self._note(error)
-        return UnitRejected(error.reason, error.said, failure=error)
+        return UnitRejected(error.reason, error.message, failure=error)
 
     def _note(self, failure: TeacherError | None) -> None:
-        if failure and not (self.failure and self.failure.sick):
+        if failure and not (self.failure and self.failure.retryable):
             self.failure = failure
 
     def _request(self, templates: Prompt, prompt: str, fields: Mapping[str, object]) -> Request:
@@ -190,7 +190,7 @@ class Ask:
             system=templates.system.render(**fields),
             user=templates.user.render(**fields),
             prefill=templates.prefill.render(**fields),
-            about=fingerprint(str(fields.get("story", fields.get("text", fields.get("context", self.unit))))),
+            story=fingerprint(str(fields.get("story", fields.get("text", fields.get("context", self.unit))))),
             shots=templates.shots,
         )
 
@@ -206,7 +206,9 @@ class Ask:
         self.retried.update(scores.retried)
         return scores.log_probabilities
 
-    async def certainties(self, prompt: str, words: Sequence[str], texts: Sequence[str]) -> tuple[float, ...]:
+    async def continuation_probabilities(
+        self, prompt: str, words: Sequence[str], texts: Sequence[str]
+    ) -> tuple[float, ...]:
         """How probable each word is after these texts once its first token is there, on average.
 
         Raises:
@@ -216,7 +218,9 @@ class Ask:
         templates = load_prompt(prompt)
         requests = [replace(self._request(templates, prompt, {"text": text}), max_new_tokens=1) for text in texts]
         try:
-            found = await asyncio.gather(*(self._teacher.certainty(request, choices) for request in requests))
+            found = await asyncio.gather(
+                *(self._teacher.continuation_probability(request, choices) for request in requests)
+            )
         except TeacherError as error:
             raise self._failed(error) from None
         return tuple(sum(column) / len(found) for column in zip(*found, strict=True))
@@ -254,7 +258,7 @@ def usable(reply: Reply) -> str:
     Raises:
         BadReply: it is all reasoning.
     """
-    text = answer_of(cleaned(reply.text))
+    text = strip_reasoning(cleaned(reply.text))
     if reply.cut:
         text = text.rstrip("".join(map(chr, SURROGATES)) + LOST)
     return re.sub(f"[{chr(SURROGATES[0])}-{chr(SURROGATES[-1])}]", LOST, text)

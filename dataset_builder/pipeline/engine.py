@@ -23,10 +23,10 @@ from dataset_builder.inputs import InputError
 from dataset_builder.pipeline.flow import JOURNAL, Flow, rows_in
 from dataset_builder.pipeline.progress import NARRATIVES, read_progress
 from dataset_builder.pipeline.stages import STAGES
-from dataset_builder.processes import forks_end_with_this
+from dataset_builder.processes import forks_exit_with_parent
 from dataset_builder.recipe import EmbeddedTeacher, Run
 from dataset_builder.schema import Narrative, UnitRecord, Usage
-from dataset_builder.teachers import forget_teachers
+from dataset_builder.teachers import unload_teachers
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
@@ -48,7 +48,7 @@ def run_stages(recipe: Run, work_dir: Path, stages: tuple[str, ...] = ALL_STAGES
         for stage in stages:  # sums of shards that somebody deleted since
             (work_dir / stage / MANIFEST).unlink(missing_ok=True)
         make_room(recipe, len(missing))
-        with forks_end_with_this():
+        with forks_exit_with_parent():
             _executor(recipe, work_dir, stages).run()
     missing = [rank for rank in missing if not _shard_done(work_dir, stages, rank)]
     if missing:
@@ -69,12 +69,12 @@ def make_room(recipe: Run, shards: int) -> None:
     """Free the memory of this process's teacher where others do the work; refuse more workers than fit."""
     here = works_here(recipe)
     if not here:
-        forget_teachers()
+        unload_teachers()
     if isinstance(recipe.teacher, EmbeddedTeacher) and recipe.executor.kind == "local":
-        from dataset_builder.teachers.room import check_room  # here: an endpoint needs no psutil and no torch
+        from dataset_builder.teachers.memory import check_memory  # here: an endpoint needs no psutil and no torch
 
         workers = min(recipe.executor.workers, shards)
-        fit = check_room(recipe.teacher, workers, here=here)
+        fit = check_memory(recipe.teacher, workers, here=here)
         if fit is not None and not here:
             print(f"{workers} workers at a time; {fit} fit in the memory that is available", file=sys.stderr)
 

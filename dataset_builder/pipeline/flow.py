@@ -25,7 +25,7 @@ from dataset_builder.pipeline.ask import Ask, UnitRejected
 from dataset_builder.pipeline.progress import NARRATIVES, PROGRESS, SECONDS_BETWEEN_TICKS, Bar, Notes
 from dataset_builder.pipeline.stages import ALONE, STAGES, Stage
 from dataset_builder.pipeline.unanswered import HeldBack, Unanswered, Unit
-from dataset_builder.processes import available_cores, end_with
+from dataset_builder.processes import available_cores, exit_with_parent
 from dataset_builder.recipe import Run
 from dataset_builder.schema import Narrative, UnitRecord
 from dataset_builder.teachers import load_teacher
@@ -49,7 +49,7 @@ class Flow(PipelineStep):  # type: ignore[misc]
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:
         """Do one shard; what a former run finished of it is not asked again."""
         if self.parent is not None and self.parent != os.getpid():
-            end_with(self.parent)
+            exit_with_parent(self.parent)
             # Read when torch is loaded: workers share the cores instead of fighting for them.
             os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // self.recipe.executor.workers)))
         stages = tuple(stage for stage in (*STAGES, *ALONE) if stage.name in self.stages)

@@ -70,7 +70,7 @@ class HeldBack:
         stage, failure = one.unit[0].name, one.failure
         if failure.reason == NO_CONNECTION and self._last_round:  # nobody is there: no unit of theirs is to blame
             raise InputError(f"{stage}: the teacher is gone. Start it and {AGAIN}.")
-        if failure.sick and not self._last_round:
+        if failure.retryable and not self._last_round:
             self._failed.append(one)
             self._stop_if_sick(one)
             return True

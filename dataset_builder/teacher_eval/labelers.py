@@ -147,7 +147,7 @@ async def _label(texts: list[str], recipe: BuildRecipe) -> tuple[Labelled, UnitR
                 reasons[rejected.reason] += 1
         usage.add(ask.usage)
         answered |= ask.answered
-        sick = sick + 1 if ask.failure and ask.failure.sick else 0
+        sick = sick + 1 if ask.failure and ask.failure.retryable else 0
         if sick >= SICK_AFTER and last:
             raise InputError(f"the teacher failed at {sick} texts in a row (the last: {last.reason} {last.text}).")
         bar.update()

@@ -44,7 +44,7 @@ def load_teacher(config: ScriptedTeacher | EmbeddedTeacher | EndpointTeacher, re
     return _LOADED[key]
 
 
-def forget_teachers() -> None:
+def unload_teachers() -> None:
     """Free the memory of this process's teachers: the workers that come next load their own."""
     _LOADED.clear()
     gc.collect()

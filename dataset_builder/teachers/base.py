@@ -12,7 +12,7 @@ class Request:
     """One question to a teacher; `prompt` names its prompt file.
 
     `prefill` begins the answer; `stop` are single characters that end it. `shots` are questions with their answers,
-    for base models only; `schema` is the answer's JSON schema, for teachers that were told to use it. `about` tells
+    for base models only; `schema` is the answer's JSON schema, for teachers that were told to use it. `story` tells
     whether two questions are about the same story or text.
     """
 
@@ -20,7 +20,7 @@ class Request:
     system: str
     user: str
     prefill: str = ""
-    about: str = ""
+    story: str = ""
     stop: tuple[str, ...] = ()
     shots: tuple[tuple[str, str], ...] = ()
     schema: Mapping[str, Any] | None = None
@@ -71,22 +71,22 @@ class TeacherError(Exception):
     """A call failed for good; `reason` is its code (time_out, http_500, …). The unit is rejected, the run goes on.
 
     `detail`: the teacher's own words. `advice`: what to change in the recipe or at the teacher.
-    `sick`: it is the teacher's fault and not the question's. It is asked again, and when that goes on, the run stops.
+    `retryable`: the fault is the teacher's, not the question's. It is asked again; if that goes on, the run stops.
     `retried`: why it was asked again before. `retry_after`: seconds that the teacher wants to be left alone.
     """
 
-    def __init__(self, reason: str, detail: str = "", *, sick: bool = False, advice: str = "") -> None:
+    def __init__(self, reason: str, detail: str = "", *, retryable: bool = False, advice: str = "") -> None:
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
-        self.sick = sick
+        self.retryable = retryable
         self.advice = advice
         self.retried: tuple[str, ...] = ()
         self.retry_after = 0.0
         self.server = ""  # which one, where there may be several
 
     @property
-    def said(self) -> str:
+    def message(self) -> str:
         """Detail and advice as one line."""
         return " ".join(part for part in (self.detail, self.advice) if part)
 
@@ -104,7 +104,7 @@ class Teacher(Protocol):
     async def score(self, request: Request, choices: Sequence[str]) -> Scores:
         """Log-probability of each choice as the beginning of the answer (after the prefill)."""
 
-    async def certainty(self, request: Request, choices: Sequence[str]) -> tuple[float, ...]:
+    async def continuation_probability(self, request: Request, choices: Sequence[str]) -> tuple[float, ...]:
         """How probable each choice is once its first token is there: 1 where that token can be nothing else.
 
         Also 1 from a teacher whose `score` does not go by first tokens.

@@ -52,7 +52,7 @@ def read_body(content: bytes, kind: str) -> Any:
             advice = WEB_PAGE
         elif "event-stream" in kind or start.startswith(("data:", "event:", ": ")):
             advice = STREAM
-        raise TeacherError("broken_body", one_line(start) or "nothing", sick=True, advice=advice) from None
+        raise TeacherError("broken_body", one_line(start) or "nothing", retryable=True, advice=advice) from None
 
 
 def error_in(body: Any) -> tuple[int, Any] | None:
@@ -150,7 +150,7 @@ def _broken(body: Any) -> TeacherError:
         said = json.dumps(body)
     except (ValueError, RecursionError):
         said = type(body).__name__
-    return TeacherError("broken_body", one_line(said), sick=True)
+    return TeacherError("broken_body", one_line(said), retryable=True)
 
 
 def _content(content: Any, body: Any) -> tuple[str, str]:

@@ -38,7 +38,7 @@ from dataset_builder.teachers.keys import OPENAI_VARIABLE, read_key
 from dataset_builder.teachers.prompt_lengths import PromptLengths
 from dataset_builder.teachers.proxies import http_client, proxies_to
 from dataset_builder.teachers.refusals import BUSY, NO_MONEY, Refusals, advise, is_the_questions
-from dataset_builder.teachers.reply_text import BadReply, answer_of
+from dataset_builder.teachers.reply_text import BadReply, strip_reasoning
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0  # seconds before a call is repeated; doubled each time
 TRIED_AT_ONCE = 4  # calls by a prompt before any of them was answered: a server that refuses it is asked no more
@@ -103,7 +103,7 @@ class Calls:
             self._check_redirected(raw)
             return self._answer(raw.content, raw.headers.get("content-type", ""), scored)
 
-        answer = await self._again(lambda: self._named(call, request.prompt, request.about), retried)
+        answer = await self._again(lambda: self._named(call, request.prompt, request.story), retried)
         if self._lengths.is_cut(sent, answer.usage):
             answer.usage.cut_prompts += 1
         return answer
@@ -181,7 +181,7 @@ class Calls:
             raise self._failure(found[0], words_of(found[1]), {})
         try:
             answer = answer_in(body, chat=self._config.chat)
-            answer_of(answer.text)
+            strip_reasoning(answer.text)
         except NoAnswer as error:
             if not scored:
                 raise
@@ -207,7 +207,7 @@ class Calls:
                 tries += not lost  # a server that is away is a matter of time, not of tries
                 gone_since = (gone_since or time.monotonic()) if lost else 0.0
                 over = time.monotonic() - gone_since > self._config.patience if lost else tries > self._config.retries
-                if over or not error.sick:
+                if over or not error.retryable:
                     error.retried = tuple(retried)
                     raise
                 retried.append(error.reason)
@@ -233,11 +233,11 @@ class Calls:
         try:
             return await call()
         except (openai.APITimeoutError, TimeoutError):
-            raise TeacherError("time_out", sick=True) from None
+            raise TeacherError("time_out", retryable=True) from None
         except openai.APIConnectionError as error:
             why = str(error.__cause__ or error) or type(error.__cause__ or error).__name__
             if self._answered:
-                raise TeacherError(NO_CONNECTION, one_line(why), sick=True) from None
+                raise TeacherError(NO_CONNECTION, one_line(why), retryable=True) from None
             through = f" Calls go through {proxies}." if (proxies := proxies_to(self._url)) else ""
             raise InputError(
                 f"{self.server}: no teacher answers ({one_line(why)}). Start the server and run the same "
@@ -248,7 +248,7 @@ class Calls:
             said = words_of(_error_of(error.response.content)) or error.response.reason_phrase
             raise self._failure(error.status_code, said, error.response.headers) from None
         except (openai.APIError, json.JSONDecodeError, RecursionError, UnicodeError) as error:
-            raise TeacherError("broken_body", one_line(str(error)), sick=True) from None
+            raise TeacherError("broken_body", one_line(str(error)), retryable=True) from None
 
     def _check_redirected(self, response: Any) -> None:
         """Raises InputError where a redirection lost the question: most become a GET."""
@@ -266,10 +266,10 @@ class Calls:
         if (status in (401, 402, 403, 404, 405) and not own) or any(word in said.lower() for word in NO_MONEY):
             raise InputError(f"{self.server}: the teacher refuses ({status}: {said}). {self._what_to_check(status)}")
         if not status:
-            return TeacherError("error_in_body", said, sick=not own, advice=advise(said))
+            return TeacherError("error_in_body", said, retryable=not own, advice=advise(said))
         sick = status in (408, 409, 429) or (status >= 500 and not own)
         code = f"http_{status}"
-        failed = TeacherError(code, said, sick=sick, advice="" if code in BUSY else advise(said))
+        failed = TeacherError(code, said, retryable=sick, advice="" if code in BUSY else advise(said))
         failed.retry_after = min(retry_after(headers), self._config.patience)
         return failed
 

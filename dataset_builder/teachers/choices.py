@@ -36,7 +36,7 @@ class ChoiceTree:
         """Log-probability of each choice from those of the children of each node, as `found[node][token]`."""
         return tuple(self._of(tokens, found) for tokens in self.choices)
 
-    def certainties(self, found: Mapping[Path, Mapping[int, float]]) -> tuple[float, ...]:
+    def continuation_probabilities(self, found: Mapping[Path, Mapping[int, float]]) -> tuple[float, ...]:
         """Probability of each choice once its first token is there; for a tree of whole choices."""
         return tuple(math.exp(self._of(tokens, found, behind=1)) for tokens in self.choices)
 

@@ -26,7 +26,7 @@ BEGINNING = 200  # characters by which longer prompts on one story are told
 
 @dataclass(eq=False)
 class _Waiting:
-    """A request in the queue; `choices` is None for generation, `whole` asks for their certainties."""
+    """A request in the queue; `choices` is None for generation, `whole` asks for `continuation_probability`."""
 
     request: Request
     tokens: list[int]
@@ -91,7 +91,7 @@ class Embedded:
         scores: Scores = await self._enqueue(request, tuple(choices))
         return scores
 
-    async def certainty(self, request: Request, choices: Sequence[str]) -> tuple[float, ...]:
+    async def continuation_probability(self, request: Request, choices: Sequence[str]) -> tuple[float, ...]:
         """How probable each choice is once its first token is there: two forward passes."""
         found: tuple[float, ...] = await self._enqueue(request, tuple(choices), whole=True)
         return found
@@ -277,7 +277,7 @@ class Embedded:
             for row in found
         ]
         if batch[0].whole:
-            return [tree.certainties(row) for row in rows]
+            return [tree.continuation_probabilities(row) for row in rows]
         for usage in usages:
             usage.prompt_tokens += len(tree.nodes) - 1
         return [Scores(tree.combine(row), usage) for row, usage in zip(rows, usages, strict=True)]

@@ -18,7 +18,7 @@ from dataset_builder.teachers.bodies import Answer
 from dataset_builder.teachers.calls import Calls
 from dataset_builder.teachers.calls import retry_after as _retry_after  # noqa: F401 - known by this name
 from dataset_builder.teachers.choices import ChoiceTree, Path
-from dataset_builder.teachers.reply_text import answer_of
+from dataset_builder.teachers.reply_text import strip_reasoning
 
 CHOSEN_AT_ONCE = 128  # token ids whose log-probabilities vLLM gives in one call
 VERBALISE = "Set 'labels.labeler: verbalised' and 'descriptors.describer: generated' in the recipe"
@@ -68,12 +68,12 @@ class Endpoint:
             stop=stop or openai.omit,
         )
         begun = continued and not answer.text.startswith(request.prefill)
-        text = answer_of(answer.text)
+        text = strip_reasoning(answer.text)
         # An answer behind reasoning is a new one, and does not continue what we began.
         prefix = request.prefill if begun and answer.text.startswith(text) else ""
         return Reply(text=prefix + text, cut=answer.cut, usage=answer.usage, retried=tuple(retried))
 
-    async def certainty(self, request: Request, choices: Sequence[str]) -> tuple[float, ...]:
+    async def continuation_probability(self, request: Request, choices: Sequence[str]) -> tuple[float, ...]:
         """All are certain: `score` asks on for those that begin alike, and no more is known of a server's tokens."""
         return (1.0,) * len(choices)
 

@@ -92,7 +92,7 @@ class Refusals:
         if error.reason in BUSY:
             return
         row = self._prompts.setdefault(prompt, _InARow())
-        if error.sick and row.answered:
+        if error.retryable and row.answered:
             return  # passing faults: `flow` counts them by units
         row.failures += 1
         row.about.add(about)
@@ -108,4 +108,4 @@ class Refusals:
 def _kind(error: TeacherError) -> str:
     if is_the_questions(error.detail) or error.reason in ("refusal", "content_filter"):
         return "question"
-    return _RECIPE if error.advice and not error.sick and error.reason.startswith("http_") else "other"
+    return _RECIPE if error.advice and not error.retryable and error.reason.startswith("http_") else "other"

@@ -49,7 +49,7 @@ class BadReply(Exception):
         self.reason = reason
 
 
-def answer_of(text: str) -> str:
+def strip_reasoning(text: str) -> str:
     """The answer in a reply of a model that reasons first: what stands behind the last block of reasoning.
 
     An opening tag alone is a thought that was cut off, a closing one alone ends a thought whose beginning the server's

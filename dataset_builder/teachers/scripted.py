@@ -51,7 +51,7 @@ class Scripted:
         usage = Usage(calls=1, prompt_tokens=_tokens(request.system + request.user), completion_tokens=1)
         return Scores(tuple(draw.gauss(-8, 2) for _ in choices), usage)
 
-    async def certainty(self, request: Request, choices: Sequence[str]) -> tuple[float, ...]:
+    async def continuation_probability(self, request: Request, choices: Sequence[str]) -> tuple[float, ...]:
         """It has no tokens."""
         return (1.0,) * len(choices)
 

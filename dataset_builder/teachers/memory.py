@@ -22,7 +22,7 @@ def memory_needed(config: EmbeddedTeacher) -> int | None:
     return None if weights is None else int(weights * (1 if config.int8 else 4) + BESIDE)
 
 
-def check_room(config: EmbeddedTeacher, workers: int, *, here: bool) -> int | None:
+def check_memory(config: EmbeddedTeacher, workers: int, *, here: bool) -> int | None:
     """How many workers with this teacher fit, None where nobody knows.
 
     Args:
