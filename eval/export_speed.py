@@ -57,7 +57,7 @@ def check_files(folder: Path, model: Model) -> str:
     Raises:
         InputError: a file is missing or of other weights than the model's.
     """
-    again = f"Run: python -m train.classifier.export --model {folder}"
+    again = f"Run: python -m train.export --model {folder}"
     for file in (*FILES.values(), RECORD):
         if not (folder / file).exists():
             raise InputError(f"{folder / file}: no such file. {again}")

@@ -150,12 +150,10 @@ def _weights(repository: Repository, record: dict[str, Any]) -> list[str]:
     if (folder / "onnx/export.json").exists():
         made = read(folder / "onnx/export.json", problems)
         if made and made.get("weights_sha256") != trained:
-            problems.append(
-                f"{folder}/onnx: made from other weights than the folder's. Run `python -m train.classifier.export`."
-            )
+            problems.append(f"{folder}/onnx: made from other weights than the folder's. Run `python -m train.export`.")
     elif any(name.startswith("onnx/") for name in repository.files):
         problems.append(
-            f"{folder}/onnx: has no export.json, so nobody knows what it was made from. Run `python -m train.classifier.export`."
+            f"{folder}/onnx: has no export.json, so nobody knows what it was made from. Run `python -m train.export`."
         )
     return problems
 

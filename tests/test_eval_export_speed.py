@@ -8,7 +8,7 @@ import pytest
 
 from dataset_builder.taxonomy import LABELS
 from tests.conftest import Command
-from train.classifier.export import export
+from train.export import export
 
 
 @pytest.fixture
@@ -71,6 +71,6 @@ def test_what_cannot_be_measured(exported: Path, goemotions: Path, tmp_path: Pat
     torn.unlink()
     done = command(*arguments, exported)
     assert done.returncode == 2
-    assert "train.classifier.export" in done.stderr
+    assert "train.export" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "system").exists()

@@ -58,7 +58,7 @@ def published(
     command: Command,
 ) -> Iterator[str]:
     """A Hub with a small stand-in of every repository that has a card, and the cards."""
-    from train.classifier.export import export
+    from train.export import export
 
     models = tmp_path_factory.mktemp("every-model")
     for name in (path.stem for path in CARDS if path.stem not in CORPORA):

@@ -24,8 +24,8 @@ from transformers import (
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS
 from tests.conftest import Command
-from train.classifier import export as module
-from train.classifier.export import FP32, INT8, export
+from train import export as module
+from train.export import FP32, INT8, export
 
 SIZES = {
     "hidden_size": 32,
@@ -154,7 +154,7 @@ def test_a_second_run_replaces_the_files(stand_in: Callable[[str], Path], tmp_pa
 
 
 def test_another_folder(stand_in: Callable[[str], Path], tmp_path: Path, command: Command) -> None:
-    done = command("-m", "train.classifier.export", "--model", stand_in("bert"), "--out", tmp_path / "to")
+    done = command("-m", "train.export", "--model", stand_in("bert"), "--out", tmp_path / "to")
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "to/onnx").iterdir()) == ["export.json", FP32, INT8]
     assert "lean graph" in done.stdout

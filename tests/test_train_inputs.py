@@ -20,11 +20,11 @@ from train.bi_encoder.recipe import BiEncoderRecipe
 from train.checkpoint import CHECKPOINT, OF, found_checkpoint
 from train.classifier import data
 from train.classifier import loop as classifier
-from train.classifier.export import export
 from train.classifier.loop import train
 from train.classifier.model import load_model
 from train.classifier.recipe import ClassifierRecipe
 from train.command import claimed, train_by_arguments
+from train.export import export
 from train.launch import start_process
 from train.save import RECORD
 
@@ -184,7 +184,7 @@ def test_a_model_that_the_exporter_does_not_know(
         raise TypeError("no operator\nof that name")
 
     folder = shutil.copytree(tiny_models / "emo-pillars-contextless-minilm", tmp_path / "m")
-    monkeypatch.setattr("train.classifier.export._trace", unsupported)
+    monkeypatch.setattr("train.export._trace", unsupported)
     with pytest.raises(InputError, match=r"m': cannot be exported \(no operator\)\. Nothing was kept"):
         export(folder)
     assert not list((folder).glob("onnx*/*"))

@@ -19,7 +19,6 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import get_scheduler
 
-from dataset_builder.inputs import run_command
 from train.bi_encoder.averaging import average_with, other_weights
 from train.bi_encoder.data import (
     CollatePairs,
@@ -39,7 +38,7 @@ from train.bi_encoder.projection import fit_projection, project
 from train.bi_encoder.recipe import BiEncoderRecipe
 from train.checkpoint import Checkpoints, Progress, finite, forget, found_checkpoint, moving_average, room_in
 from train.classifier.data import LengthGroupedBatches
-from train.command import SHOWN_EVERY, train_by_arguments
+from train.command import SHOWN_EVERY
 from train.launch import start_process
 from train.save import RECORD, identity, libraries, read_by, write_record
 
@@ -277,18 +276,3 @@ def counts(corpus: Corpus, words: Sequence[str]) -> dict[str, Any]:
         "descriptors_per_text": round(len(weights) / len(corpus.train), 3),
         "weight_per_text": round(sum(weights) / len(corpus.train), 3),
     }
-
-
-def main() -> None:
-    """Parse the command line and train."""
-    recipe, output_dir, record = train_by_arguments("train.bi_encoder", BiEncoderRecipe, train)
-    print(
-        f"{output_dir}: {record['steps']} steps, {record['samples_per_second']} samples/s, best after epoch "
-        f"{record['best_epoch']}, validation {recipe.best_by} "
-        f"{max(record[f'validation_{recipe.best_by}'], default=float('nan')):.4f}, "
-        f"temperature {record['temperature']:.4f}, bias {record['bias']:.3f}"
-    )
-
-
-if __name__ == "__main__":
-    run_command(main)

@@ -1,1 +1,1 @@
-"""Trains a classifier: one loop, its recipe, data, model, losses, thresholds and export."""
+"""Trains a classifier: one loop, its recipe, data, model, losses and thresholds."""

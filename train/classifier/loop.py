@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import get_scheduler
 
-from dataset_builder.inputs import InputError, run_command
+from dataset_builder.inputs import InputError
 from dataset_builder.statistics import classwise_calibration_error
 from train.checkpoint import Checkpoints, Progress, finite, forget, found_checkpoint, moving_average, plain, room_in
 from train.classifier.data import SPLITS, Collate, LengthGroupedBatches, read_corpus, tell_shared, tokenise
@@ -30,7 +30,7 @@ from train.classifier.thresholds import (
     global_threshold,
     macro_f1,
 )
-from train.command import SHOWN_EVERY, train_by_arguments
+from train.command import SHOWN_EVERY
 from train.launch import start_process
 from train.save import as_thresholds, identity, libraries, read_by, save, take_up
 
@@ -243,17 +243,3 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
     """Probabilities of logits, alike in shape."""
     probabilities: np.ndarray = torch.from_numpy(np.asarray(logits, dtype=np.float64)).sigmoid().numpy()
     return probabilities
-
-
-def main() -> None:
-    """Parse the command line and train."""
-    _, output_dir, record = train_by_arguments("train.classifier", ClassifierRecipe, train)
-    print(
-        f"{output_dir}: {record['steps']} steps, {record['samples_per_second']} samples/s, best after epoch "
-        f"{record['best_epoch']}, validation macro-F1 {record['dev_macro_f1']}, class-wise calibration "
-        f"error {record['dev_classwise_ece_before']} before and {record['dev_classwise_ece']} after calibration"
-    )
-
-
-if __name__ == "__main__":
-    run_command(main)

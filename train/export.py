@@ -1,9 +1,9 @@
-"""Exports a classifier to ONNX: python -m train.classifier.export --model FOLDER [--out FOLDER]
+"""Exports a classifier to ONNX: python -m train.export --model FOLDER [--out FOLDER]
 
 Writes `onnx/model.onnx` (fp32) and `onnx/model_quantized.onnx` (int8 weights; activations are quantised as they come)
 where transformers.js and optimum look for them, and `onnx/export.json`, last. `model.onnx` is the model as PyTorch runs
 it, in standard operators, for any runtime. The int8 file is made from the lean graph where the architecture has one
-(train/classifier/lean_graph.py), else from `model.onnx`; `export.json` says which, and why.
+(train/lean_graph.py), else from `model.onnx`; `export.json` says which, and why.
 """
 
 import argparse
@@ -28,8 +28,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from dataset_builder.inputs import InputError, first_line, run_command
 from dataset_builder.provenance import weights_digest
-from train.classifier.lean_graph import ARCHITECTURES, LeanClassifier
 from train.classifier.model import positions
+from train.lean_graph import ARCHITECTURES, LeanClassifier
 
 FOLDER = "onnx"
 FP32, INT8, RECORD = "model.onnx", "model_quantized.onnx", "export.json"
@@ -247,7 +247,7 @@ def _refuse(name: str, what: str, difference: float, tolerance: float) -> None:
     if not difference <= tolerance:
         raise InputError(
             f"{name}: {what} is {difference:.3g} off PyTorch's, allowed are {tolerance:.3g}. Nothing was kept; this "
-            "model can only be published without ONNX files, or its export must be mended in train/classifier/export.py."
+            "model can only be published without ONNX files, or its export must be mended in train/export.py."
         )
 
 
@@ -275,9 +275,7 @@ def _about(folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Parse the command line and export."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train.classifier.export", description="Exports a classifier to ONNX."
-    )
+    parser = argparse.ArgumentParser(prog="python -m train.export", description="Exports a classifier to ONNX.")
     parser.add_argument("--model", type=Path, required=True, help="a model folder")
     parser.add_argument("--out", type=Path, help="where the folder 'onnx' goes; default: into the model's folder")
     args = parser.parse_args()
