@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_builder.inputs import InputError, first_line
-from dataset_builder.schema import SPLITS
+from dataset_builder.schema import SPLITS, features
 
 ROWS_AT_ONCE = 64  # of texts of any length, since a few bytes of Parquet may hold many long ones
 
@@ -121,6 +121,23 @@ def _with_surrogates(batch: pa.RecordBatch) -> list[dict[str, Any]]:
 
     schema = pa.schema([pa.field(column.name, as_bytes(column.type)) for column in batch.schema])
     return [as_text(row) for row in batch.cast(schema).to_pylist()]
+
+
+def column_faults(corpus: Corpus, config: str) -> list[str]:
+    """How the columns of a config's files differ from the published ones, a sentence for each file that does."""
+    wanted = features(config).arrow_schema
+    found = []
+    for path in (path for paths in corpus.files[config].values() for path in paths):
+        schema = open_parquet(path).schema_arrow
+        faults = [
+            f"{name}: {schema.field(name).type if name in schema.names else 'missing'}, wanted {column.type}"
+            for name, column in zip(wanted.names, wanted, strict=True)
+            if name not in schema.names or schema.field(name).type != column.type
+        ]
+        faults += [f"{name}: unknown" for name in schema.names if name not in wanted.names]
+        if faults:
+            found.append(f"{config}/{path.name}: {'; '.join(faults)}")
+    return found
 
 
 def _download(place: str) -> Path:

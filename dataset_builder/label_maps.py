@@ -1,21 +1,20 @@
-"""How the classes of other data sets sit among the 28 labels: one table, for training and for scoring.
+"""How the classes of other data sets map to the 28 labels: one table, for training and for scoring.
 
-It was fixed before any model's score on any split was looked at, from the definitions of the 28 labels and GoEmotions'
-own Ekman groups alone; it is not tuned, and a change of it makes the numbers measured before incomparable.
+It follows from the definitions of the 28 labels and from GoEmotions' own Ekman groups alone, and was fixed before any
+model was scored with it. Do not tune it: a change makes all numbers measured before incomparable.
 
-- Training: the target of a class is the first of its labels (shame is embarrassment, guilt is remorse).
-- Scoring: the score of a class is the largest score of its labels; the prediction is the class with the largest. So a
-  model that knows the 28 labels and nothing of the set is scored by all that it says, and one that was fine-tuned on
-  the set, whose other labels have gone to 0, by the target.
+- Training: a row of a class gets the class's first label (shame is embarrassment, guilt is remorse).
+- Scoring: a class's score is the highest score of its labels, and the class with the highest score is predicted. This
+  works for a model of the 28 labels that never saw the set, and for one that was fine-tuned on it and so knows only the
+  first label of each class.
 
-A set without a class for the rest (ISEAR) reads whole Ekman groups, less what another class has for its target. In a
-set with such a class (`others`, `neu`) stances (approval, disapproval, caring, desire) are no evidence of an emotion.
-EmoContext's `others` is all that is not happy, sad or angry: it reads neutral and every label that those three do not.
-IEMOCAP's `neu` is what people heard as neutral, and reads neutral alone.
+In a set without a class for everything else (ISEAR), a class has its whole Ekman group, without the first labels of
+the other classes. Where a set has such a class (`others`, `neu`), attitudes (approval, disapproval, caring, desire)
+count for no emotion. EmoContext's `others` is everything that is not happy, sad or angry: neutral and all labels of no
+other class. IEMOCAP's `neu` is what annotators heard as neutral, and has neutral alone.
 
-GoEmotions' Ekman and sentiment groups are here in the same form, for scoring; their rows have targets of their own.
-So is SemEval-2018's E-c, whose rows have any number of its classes: those of the labels that its definitions name
-(trust "also includes acceptance, liking, admiration").
+GoEmotions' Ekman and sentiment groups are in the same form, for scoring only; so is SemEval-2018 E-c, whose rows have
+any number of classes: the labels that its definitions name (trust "also includes acceptance, liking, admiration").
 """
 
 from collections.abc import Iterable
@@ -25,10 +24,10 @@ import numpy as np
 
 from dataset_builder.taxonomy import EMOTIONS, LABEL_TO_INDEX, LABELS
 
-Bridge = dict[str, tuple[str, ...]]
+LabelMap = dict[str, tuple[str, ...]]
 
 
-def _grouped(group: Literal["ekman", "sentiment"]) -> Bridge:
+def _grouped(group: Literal["ekman", "sentiment"]) -> LabelMap:
     names = dict.fromkeys(getattr(emotion, group) for emotion in EMOTIONS)
     return {name: tuple(e.name for e in EMOTIONS if getattr(e, group) == name) for name in names}
 
@@ -39,7 +38,7 @@ _SAD = ("sadness", "disappointment", "grief")
 _ANGRY = ("anger", "annoyance")
 _OTHERS = tuple(name for name in LABELS if name != "neutral" and name not in (*_HAPPY, *_SAD, *_ANGRY))
 
-BRIDGES: Final[dict[str, Bridge]] = {
+LABEL_MAPS: Final[dict[str, LabelMap]] = {
     "goemotions": {name: (name,) for name in LABELS},
     "isear": {
         "joy": ("joy", *_JOYS),
@@ -77,16 +76,16 @@ BRIDGES: Final[dict[str, Bridge]] = {
     "goemotions-sentiment": _grouped("sentiment"),
 }
 FOR_SCORING = ("semeval2018-ec", "goemotions-ekman", "goemotions-sentiment")
-DOMAINS: Final[tuple[str, ...]] = tuple(name for name in BRIDGES if name not in FOR_SCORING)
+DOMAINS: Final[tuple[str, ...]] = tuple(name for name in LABEL_MAPS if name not in FOR_SCORING)
 
 
-def native_targets(domain: str, classes: Iterable[str]) -> list[int]:
-    """The labels, as sorted indices, that a row of these classes of a domain set is trained on."""
+def training_labels(domain: str, classes: Iterable[str]) -> list[int]:
+    """Sorted indices of the labels that a row with these classes is trained on."""
     assert domain in DOMAINS, f"{domain} is for scoring"
-    return sorted({LABEL_TO_INDEX[BRIDGES[domain][name][0]] for name in classes})
+    return sorted({LABEL_TO_INDEX[LABEL_MAPS[domain][name][0]] for name in classes})
 
 
-def native_scores(bridge: str, scores: np.ndarray) -> np.ndarray:
-    """Scores (rows, classes) of a set's own classes, in the table's order, from scores (rows, 28) of the labels."""
-    columns = [[LABEL_TO_INDEX[label] for label in labels] for labels in BRIDGES[bridge].values()]
+def class_scores(label_map: str, scores: np.ndarray) -> np.ndarray:
+    """Scores of a set's classes (rows, classes), in the table's order, from scores of the labels (rows, 28)."""
+    columns = [[LABEL_TO_INDEX[label] for label in labels] for labels in LABEL_MAPS[label_map].values()]
     return np.stack([scores[:, indices].max(axis=1) for indices in columns], axis=1)

@@ -129,7 +129,7 @@ class Similarity(Strict):
     """Words outside the taxonomy by similarity of meaning to the classes' names and definitions.
 
     A word whose best class is not at least `margin` (in cosine) better than the second is dropped. The default keeps
-    half of the words of vocabulary/homes.tsv that it was chosen on.
+    half of the words of vocabulary/word_classes.tsv that it was chosen on.
     """
 
     method: Literal["similarity"]

@@ -21,7 +21,7 @@ from dataset_builder.files.data_sets import check_columns, check_label_numbers, 
 from dataset_builder.files.reading import json_file
 from dataset_builder.hashing import fingerprint
 from dataset_builder.inputs import InputError
-from dataset_builder.label_maps import BRIDGES, native_scores
+from dataset_builder.label_maps import LABEL_MAPS, class_scores
 from dataset_builder.provenance import digest_of
 from dataset_builder.taxonomy import LABELS
 from eval import official_files
@@ -95,7 +95,7 @@ class Benchmark:
     @property
     def classes(self) -> tuple[str, ...]:
         """What is predicted, in the order of the columns of `gold`."""
-        return LABELS if self.bridge is None else tuple(BRIDGES[self.bridge])
+        return LABELS if self.bridge is None else tuple(LABEL_MAPS[self.bridge])
 
 
 def goemotions(place: str | None, config: str) -> Rows:
@@ -115,7 +115,7 @@ def goemotions(place: str | None, config: str) -> Rows:
 def grouped(bridge: str, place: str | None, config: str) -> Rows:
     """GoEmotions' test split in groups of its labels; a text has the groups that its labels are in."""
     rows = goemotions(place, config)
-    gold = native_scores(bridge, rows.gold)
+    gold = class_scores(bridge, rows.gold)
     return replace(rows, gold=gold, protocol=f"{rows.protocol}; labels in groups")
 
 
@@ -148,7 +148,7 @@ def prepared(domain: str, place: str | None, config: str) -> Rows:
     data = read_data_set(place, own_config)
     contextual = own_config == config == "contextual"
     rows = checked_rows(data, "test", contextual=contextual, labels="own_label")
-    index = {name: position for position, name in enumerate(BRIDGES[domain])}
+    index = {name: position for position, name in enumerate(LABEL_MAPS[domain])}
     gold = np.zeros((len(rows), len(index)), dtype=np.int8)
     for row, names in enumerate(rows["own_label"]):
         if names is None or any(name not in index for name in names):
@@ -219,7 +219,7 @@ BENCHMARKS = {
         *(
             Benchmark(
                 name=f"goemotions-{group}",
-                title=f"GoEmotions test, {len(BRIDGES[f'goemotions-{group}'])} {group} groups",
+                title=f"GoEmotions test, {len(LABEL_MAPS[f'goemotions-{group}'])} {group} groups",
                 kind="several",
                 load=partial(grouped, f"goemotions-{group}"),
                 rows_of="goemotions",

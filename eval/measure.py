@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset_builder.label_maps import native_scores
+from dataset_builder.label_maps import class_scores
 from dataset_builder.statistics import FEW, RESAMPLES, between, f1_by_class, intervals
 from dataset_builder.taxonomy import LABELS, VALENCE
 from eval.benchmarks import Benchmark
@@ -36,7 +36,7 @@ SIGNS = np.array([VALENCE[label] for label in LABELS], dtype=float)
 
 def own_scores(benchmark: Benchmark, scores: np.ndarray) -> np.ndarray:
     """Scores (rows, the benchmark's classes) from scores (rows, 28): each class's best label."""
-    return scores if benchmark.bridge is None else native_scores(benchmark.bridge, scores)
+    return scores if benchmark.bridge is None else class_scores(benchmark.bridge, scores)
 
 
 def decide(benchmark: Benchmark, scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from dataset_builder.domains.isear import is_non_answer, person
 from dataset_builder.domains.prepare import prepare
 from dataset_builder.domains.reading import Fold
 from dataset_builder.inputs import InputError
-from dataset_builder.label_maps import BRIDGES, DOMAINS, native_scores, native_targets
+from dataset_builder.label_maps import DOMAINS, LABEL_MAPS, class_scores, training_labels
 from dataset_builder.taxonomy import LABELS
 from tests.conftest import Command
 
@@ -91,21 +91,21 @@ def rows_of(folder: Path, split: str) -> list[dict[str, Any]]:
 
 def test_the_table_is_of_the_28_labels() -> None:
     assert set(DOMAINS) == set(preparing.DOMAINS)
-    for name, bridge in BRIDGES.items():
+    for name, bridge in LABEL_MAPS.items():
         labels = [label for own in bridge.values() for label in own]
         assert set(labels) <= set(LABELS), name
         assert len(labels) == len(set(labels)), f"{name}: a label is evidence of two classes"
         assert all(bridge.values())
     for name in ("goemotions", "goemotions-ekman", "goemotions-sentiment", "emocontext"):
-        assert sum(map(len, BRIDGES[name].values())) == 28, name
+        assert sum(map(len, LABEL_MAPS[name].values())) == 28, name
 
 
 def test_targets_are_one_label_a_class() -> None:
-    named = {name: LABELS[native_targets("isear", [name])[0]] for name in ISEAR}
+    named = {name: LABELS[training_labels("isear", [name])[0]] for name in ISEAR}
     assert named == {name: name for name in ISEAR[:5]} | {"shame": "embarrassment", "guilt": "remorse"}
-    assert native_targets("emocontext", ["others"]) == [27]
-    assert native_targets("goemotions", ["grief", "anger"]) == [2, 16]
-    assert [LABELS[native_targets("iemocap-6", [name])[0]] for name in BRIDGES["iemocap-6"]] == [
+    assert training_labels("emocontext", ["others"]) == [27]
+    assert training_labels("goemotions", ["grief", "anger"]) == [2, 16]
+    assert [LABELS[training_labels("iemocap-6", [name])[0]] for name in LABEL_MAPS["iemocap-6"]] == [
         "joy", "sadness", "neutral", "anger", "excitement", "annoyance",
     ]  # fmt: skip
 
@@ -116,10 +116,10 @@ def test_a_class_scores_by_its_best_label() -> None:
     scores[0, LABELS.index("neutral")] = 0.6
     scores[1, LABELS.index("curiosity")] = 0.4
     scores[1, LABELS.index("annoyance")] = 0.3
-    found = dict(zip(BRIDGES["emocontext"], native_scores("emocontext", scores).T.tolist(), strict=True))
+    found = dict(zip(LABEL_MAPS["emocontext"], class_scores("emocontext", scores).T.tolist(), strict=True))
     assert found == {"happy": [0.7, 0.0], "sad": [0.0, 0.0], "angry": [0.0, 0.3], "others": [0.6, 0.4]}
-    assert native_scores("goemotions", scores).tolist() == scores.tolist()
-    assert native_scores("goemotions-ekman", scores).shape == (2, 7)
+    assert class_scores("goemotions", scores).tolist() == scores.tolist()
+    assert class_scores("goemotions-ekman", scores).shape == (2, 7)
 
 
 def test_goemotions_is_a_corpus(tmp_path: Path, command: Command) -> None:

@@ -10,7 +10,7 @@ from datasets import load_dataset
 
 from dataset_builder.domains.prepare import prepare
 from dataset_builder.inputs import InputError
-from dataset_builder.label_maps import BRIDGES
+from dataset_builder.label_maps import LABEL_MAPS
 from dataset_builder.provenance import RESULTS, write_result
 from dataset_builder.taxonomy import LABELS
 from eval import context_use
@@ -37,7 +37,7 @@ def test_the_largest_score_decides() -> None:
     scores[0, LABELS.index("neutral")] = 0.9  # no class of ISEAR reads it
     scores[1, LABELS.index("love")] = 0.4
     decided = decide(find("isear"), scores, np.full(28, 0.5))
-    assert [list(BRIDGES["isear"])[row.argmax()] for row in decided] == ["shame", "joy"]
+    assert [list(LABEL_MAPS["isear"])[row.argmax()] for row in decided] == ["shame", "joy"]
     assert decided.sum(axis=1).tolist() == [1, 1]
     assert np.flatnonzero(decide(find("goemotions"), scores, np.full(28, 0.5))[0]).tolist() == [27]
 
@@ -157,7 +157,7 @@ def test_both_kinds_are_measured_by_the_command_and_have_their_tables(
     assert set(isear) == set(chat) == set(results[name]["goemotions"]) - {"reliability", "hub_dataset"}
     assert isear["threshold_source"] == "argmax over the set's own classes"
     assert isear["protocol"].startswith("by person")
-    assert list(isear["per_label"]) == list(BRIDGES["isear"])
+    assert list(isear["per_label"]) == list(LABEL_MAPS["isear"])
     assert sum(found["support"] for found in isear["per_label"].values()) == isear["support"] == 28
     assert "micro_f1_emotions" not in isear["metrics"]
     assert isear["intervals"] == "95 % bootstrap intervals, 2,000 resamples of 4 persons"

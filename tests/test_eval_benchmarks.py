@@ -9,7 +9,7 @@ import pytest
 
 from dataset_builder.domains.prepare import prepare
 from dataset_builder.inputs import InputError
-from dataset_builder.label_maps import BRIDGES
+from dataset_builder.label_maps import LABEL_MAPS
 from dataset_builder.taxonomy import LABELS
 from eval.benchmarks import BENCHMARKS, TOLERANCE, Rows, find
 from eval.cards.render import read_results
@@ -20,7 +20,7 @@ from tests.conftest import ROOT, Command
 from tests.test_dataset_builder_domains import goemotions_files, isear_files
 
 HALF = np.full(28, 0.5)
-EKMAN = {label: group for group, labels in BRIDGES["goemotions-ekman"].items() for label in labels}
+EKMAN = {label: group for group, labels in LABEL_MAPS["goemotions-ekman"].items() for label in labels}
 
 
 def scores_of(*labels: str) -> np.ndarray:

@@ -13,8 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_builder.analysis.validate_files import column_faults
-from dataset_builder.corpus import Corpus, open_corpus, open_parquet
+from dataset_builder.corpus import Corpus, column_faults, open_corpus, open_parquet
 from dataset_builder.files.shards import clear, to_line, write_json, write_whole
 from dataset_builder.filters.deduplicate import ACROSS, REWRITTEN, Twins, benchmark_texts
 from dataset_builder.filters.encoder import load_static_encoder

@@ -12,8 +12,8 @@ from typing import Any
 
 import pydantic
 
-from dataset_builder.analysis.validate_files import column_faults, count_faults, names_of_classes
-from dataset_builder.corpus import Corpus, open_corpus
+from dataset_builder.analysis.validate_files import count_faults, names_of_classes
+from dataset_builder.corpus import Corpus, column_faults, open_corpus
 from dataset_builder.files.escaping import flat
 from dataset_builder.files.text_hygiene import FAULTS, faults_in, shown
 from dataset_builder.filters.deduplicate import ORIGINAL, REWRITTEN, Twins, benchmark_texts, utterance_of

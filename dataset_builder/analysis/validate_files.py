@@ -7,24 +7,6 @@ from typing import Any
 from dataset_builder.corpus import Corpus, open_parquet
 from dataset_builder.files.shards import read_json
 from dataset_builder.inputs import SHOWN, InputError, read_card
-from dataset_builder.schema import features
-
-
-def column_faults(corpus: Corpus, config: str) -> list[str]:
-    """How the columns of a config's files differ from the published ones, a sentence for each file that does."""
-    wanted = features(config).arrow_schema
-    found = []
-    for path in (path for paths in corpus.files[config].values() for path in paths):
-        schema = open_parquet(path).schema_arrow
-        faults = [
-            f"{name}: {schema.field(name).type if name in schema.names else 'missing'}, wanted {column.type}"
-            for name, column in zip(wanted.names, wanted, strict=True)
-            if name not in schema.names or schema.field(name).type != column.type
-        ]
-        faults += [f"{name}: unknown" for name in schema.names if name not in wanted.names]
-        if faults:
-            found.append(f"{config}/{path.name}: {'; '.join(faults)}")
-    return found
 
 
 def count_faults(corpus: Corpus) -> Iterator[tuple[str, str]]:

@@ -1,9 +1,9 @@
 """Remarks that say nothing by themselves, each after something that happened: rows that need their situation.
 
 "They are here." may be said with any feeling; after "I was walking home alone at night." it is said with fear. What
-happened comes from texts that a teacher wrote for emotion words and that were described (texts/describe.py); its
-descriptors, by their homes among the 28 classes, are the labels of the remark. No call of a teacher, the config
-`contextual` out.
+happened comes from texts that a teacher wrote for emotion words and that were described (descriptors/describe.py); the
+labels of its descriptors (vocabulary/word_classes.tsv) become the labels of the remark. No teacher is called; the
+result is the config `contextual`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,10 +12,10 @@ from pathlib import Path
 from dataset_builder.descriptors.work import CONFIG, check_others, is_written, named, publish_rows, rows_of_others
 from dataset_builder.files.shards import held
 from dataset_builder.filters.resolve import strongest
+from dataset_builder.filters.word_classes import class_by_hand
 from dataset_builder.hashing import stable_hash
 from dataset_builder.inputs import InputError, read_list
 from dataset_builder.schema import ContextualRow, DescriptorsRow, PublishedRow, RawLabel
-from dataset_builder.teacher_eval.resolver import home_of
 
 REMARKS = Path(__file__).parent.parent / "vocabulary" / "open_remarks.txt"
 VARIANT, SOURCE = "open", "open remarks"
@@ -59,7 +59,7 @@ def situated(told: Sequence[DescriptorsRow], seed: int) -> Iterator[tuple[str, C
     """What happened, each time before another remark, in the order of a hash; a split has its own remarks."""
     remarks = {split: [one for one in open_remarks() if _split(one, seed) == split] for split in (*SHARES, "train")}
     for row in sorted(told, key=lambda row: (stable_hash(seed, row.text), row.id)):
-        scores = strongest(((one.text, one.weight) for one in row.descriptors), home_of)
+        scores = strongest(((one.text, one.weight) for one in row.descriptors), class_by_hand)
         labels = [index for index, score in enumerate(scores) if score >= KEEP_AT]
         if not labels:
             continue

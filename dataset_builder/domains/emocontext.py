@@ -10,7 +10,7 @@ from dataset_builder.domains.reading import Example, Fold, Source, class_in
 from dataset_builder.files.known_files import missing, there
 from dataset_builder.files.reading import named
 from dataset_builder.inputs import InputError
-from dataset_builder.label_maps import BRIDGES
+from dataset_builder.label_maps import LABEL_MAPS
 
 FILES = {"train": "train.txt", "validation": "dev.txt", "test": "test.txt"}
 COLUMNS = {name: (name,) for name in ("id", "turn1", "turn2", "turn3", "label")}
@@ -31,7 +31,7 @@ def read(folder: Path, fold: Fold | None) -> Source:
 
 
 def _examples(path: Path, split: str) -> list[Example]:
-    classes = tuple(BRIDGES["emocontext"])
+    classes = tuple(LABEL_MAPS["emocontext"])
     examples = []
     if not path.exists():
         raise missing(path, WHAT)

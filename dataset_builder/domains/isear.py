@@ -16,7 +16,7 @@ from dataset_builder.domains.reading import SEED, Example, Fold, Source, class_i
 from dataset_builder.files.known_files import missing, there
 from dataset_builder.files.reading import named
 from dataset_builder.inputs import InputError
-from dataset_builder.label_maps import BRIDGES
+from dataset_builder.label_maps import LABEL_MAPS
 
 # The second names are those of the original data base, whose export has `|` between its 42 columns.
 COLUMNS = {"key": ("key", "mykey"), "emotion": ("emotion", "field1"), "text": ("text", "sit")}
@@ -89,7 +89,7 @@ def _examples(path: Path, counts: Counter[str]) -> list[Example]:
     """The answers of a file, with odd characters mended."""
     examples: list[Example] = []
     keys: set[str] = set()
-    classes = tuple(BRIDGES["isear"])
+    classes = tuple(LABEL_MAPS["isear"])
     for place, row in named(path, COLUMNS, WHAT):
         key, emotion, text = row["key"].strip(), row["emotion"].strip().lower(), row["text"]
         if len(key) < 2 or not key.isdecimal() or key in keys:

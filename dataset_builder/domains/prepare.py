@@ -15,7 +15,7 @@ from dataset_builder.files.known_files import OTHERS
 from dataset_builder.files.shards import clear, write_json
 from dataset_builder.files.texts import Once
 from dataset_builder.inputs import InputError
-from dataset_builder.label_maps import BRIDGES, native_targets
+from dataset_builder.label_maps import LABEL_MAPS, training_labels
 from dataset_builder.pipeline.assemble import seal, write_splits
 from dataset_builder.pipeline.engine import MANIFEST
 from dataset_builder.provenance import digest_of
@@ -121,7 +121,7 @@ def _rows(name: str, found: Source) -> Iterator[tuple[str, DomainRow]]:
     dialogue = DOMAINS[name].config == "contextual"
     for split, examples in found.splits.items():
         for example in examples:
-            targets = native_targets(name, example.classes)
+            targets = training_labels(name, example.classes)
             row = DomainRow(
                 id=example.id,
                 text=example.text,
@@ -137,7 +137,7 @@ def _in_dialogue(row: DomainRow, example: Example) -> DomainDialogueRow:
 
 
 def _manifest(name: str, source: Path, found: Source, counts: dict[str, int]) -> dict[str, Any]:
-    domain, bridge = DOMAINS[name], BRIDGES[name]
+    domain, bridge = DOMAINS[name], LABEL_MAPS[name]
     classes = {split: Counter(c for example in rows for c in example.classes) for split, rows in found.splits.items()}
     trained = {example.text for split in ("train", "validation") for example in found.splits[split]}
     shared = sum(example.text in trained for example in found.splits["test"])

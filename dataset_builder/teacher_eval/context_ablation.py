@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset_builder.analysis.validate_files import column_faults
-from dataset_builder.corpus import Corpus, open_corpus
+from dataset_builder.corpus import Corpus, column_faults, open_corpus
 from dataset_builder.filters.deduplicate import utterance_of
 from dataset_builder.hashing import stable_hash
 from dataset_builder.inputs import InputError

@@ -3,8 +3,8 @@
 A report and no means to choose: the zero-shot model learns from these descriptors, and no human label may touch it. The
 defaults of texts/recipe.py were fixed by label-free measures before this was run on any text.
 
-A descriptor stands for the class that is its home in vocabulary/homes.tsv, marked by hand; words without one count for
-no class. Beside each recipe, and without an interval, stand what each of its prompts does alone and what other weights
+A descriptor counts for the label that vocabulary/word_classes.tsv gives its word; words without one count for no
+label. Beside each recipe, and without an interval, stand what each of its prompts does alone and what other weights
 make of the same pass.
 """
 
@@ -21,13 +21,13 @@ from dataset_builder.descriptors.describe import prepare
 from dataset_builder.descriptors.recipe import TextsRecipe, Weights
 from dataset_builder.descriptors.words import log_probabilities
 from dataset_builder.filters.resolve import strongest
+from dataset_builder.filters.word_classes import class_by_hand
 from dataset_builder.inputs import InputError
 from dataset_builder.pipeline.ask import Ask, UnitRejected
 from dataset_builder.pipeline.stages import WORDS
 from dataset_builder.schema import Descriptor, Usage
 from dataset_builder.taxonomy import LABELS
 from dataset_builder.teacher_eval.labelers import Gold, Labelled, quality, read_dev
-from dataset_builder.teacher_eval.resolver import home_of
 from dataset_builder.teachers import load_teacher
 
 KEPT = ("macro_f1_dev", "top1_dev", "top3_dev", "labels_per_text", "failed_share")
@@ -44,7 +44,7 @@ OTHER_WEIGHTS: dict[str, dict[str, Any]] = {
 
 def as_classes(described: Sequence[Sequence[Descriptor]]) -> Labelled:
     """The classes of each text's descriptors; of two for one class the stronger counts, and every one is chosen."""
-    found = [strongest(((one.text, one.weight) for one in made), home_of) for made in described]
+    found = [strongest(((one.text, one.weight) for one in made), class_by_hand) for made in described]
     scores = np.array(found).reshape(-1, len(LABELS))
     return Labelled(scores, scores > 0, sum(not made for made in described), Usage())
 
