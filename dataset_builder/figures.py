@@ -16,7 +16,7 @@ COLOURS: dict[Sentiment, str] = {
     "ambiguous": "#CC79A7",
     "neutral": "#555555",
 }
-FIRST, SECOND = "#0072B2", "#E69F00"
+BLUE, ORANGE = "#0072B2", "#E69F00"
 
 
 def new_figure(width: float, height: float) -> "Figure":
@@ -36,12 +36,12 @@ def png(drawn: "Figure", **about: str) -> bytes:
     return file.getvalue()
 
 
-def plain(axes: "Axes") -> None:
+def hide_frame(axes: "Axes") -> None:
     """Axes without the lines that say nothing."""
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def sentiment_key(axes: "Axes") -> None:
+def sentiment_legend(axes: "Axes") -> None:
     """A legend of the sentiments' colours."""
     from matplotlib.patches import Patch
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from dataset_builder.files.reading import json_lines
 from dataset_builder.files.text_hygiene import cleaned, damage_of
-from dataset_builder.files.texts import HELD_OUT, LOOKED_AT, no_text, words_of_name
+from dataset_builder.files.texts import HELD_OUT_NAMES, SNIFFED_ROWS, not_texts, path_words
 from dataset_builder.inputs import InputError, first_line
 from dataset_builder.recipe import Narratives
 from dataset_builder.schema import Narrative
@@ -35,7 +35,7 @@ def read_narratives(source: Narratives) -> list[Narrative]:
             lengths = f" of {source.min_words} to {source.max_words or 'any number of'} words"
             words = lengths if source.min_words or source.max_words else ""
             raise InputError(f"{name}: no story{words} in it. Give at least one with the fields {', '.join(FIELDS)}.")
-        if kind := no_text([story.text for story in stories[:LOOKED_AT]]):
+        if kind := not_texts([story.text for story in stories[:SNIFFED_ROWS]]):
             raise InputError(f"{name}: the field 'text' holds {kind} ({stories[0].text[:40]}, …) and no stories.")
         for story in stories:
             if len(story.text) > LONGEST:
@@ -94,9 +94,9 @@ def _folder(folder: Path) -> Iterator[Narrative]:
     if len(kinds) != 1:
         found = "both .jsonl and .parquet files" if kinds else f"neither {', '.join(ENDINGS[:2])} nor .parquet files"
         raise InputError(f"narratives '{folder}': holds {found}. Give stories as JSON lines with {', '.join(FIELDS)}.")
-    words = {path: words_of_name(path.relative_to(folder)) for path in files}
+    words = {path: path_words(path.relative_to(folder)) for path in files}
     of_train = [path for path in files if "train" in words[path]]
-    of_train = of_train or [path for path in files if not HELD_OUT & words[path]]
+    of_train = of_train or [path for path in files if not HELD_OUT_NAMES & words[path]]
     if not of_train:
         raise InputError(f"narratives '{folder}': all files are of held-out splits by their names. Give train files.")
     name = folder.absolute().name  # rows are published: no place of this machine

@@ -20,10 +20,10 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 Array = NDArray[np.float64]
 RESAMPLES = 2000
 SEED = 13
-FEW = 5  # gold rows; a class with fewer has no interval of its own F1
+MIN_GOLD_ROWS = 5  # gold rows; a class with fewer has no interval of its own F1
 BINS = 15  # of a calibration error
-NORMAL = 1.959964  # 97.5 % quantile of the normal distribution
-AT_ONCE = 4_000_000  # weights that are in memory at once
+Z_975 = 1.959964  # 97.5 % quantile of the normal distribution
+MAX_WEIGHTS = 4_000_000  # weights that are in memory at once
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Measure:
         """The measure of all rows."""
         return float(self.of(self.rows(gold, predicted).sum(axis=0)))
 
-    def mean_of(self, seeds: int) -> "Measure":
+    def mean_over_seeds(self, seeds: int) -> "Measure":
         """The mean over several seeds, whose predictions are (rows, seeds, …)."""
         return Measure(self._side_by_side, lambda sums: self._apart(sums, seeds).mean(axis=0), self.least, self.most)
 
-    def gain(self) -> "Measure":
+    def difference(self) -> "Measure":
         """What the first of two predictions, (rows, 2, …), scores more than the second on the same rows."""
 
         def of(sums: np.ndarray) -> np.ndarray:
@@ -70,7 +70,7 @@ def label_counts(gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     return np.concatenate([true & found, true, found], axis=1).astype(np.float32)
 
 
-def f1_of(hits: np.ndarray, gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+def f1_from_counts(hits: np.ndarray, gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """F1 from counts, elementwise; NaN where there is no gold row: recall is not defined then, and F1 says nothing."""
     total = np.maximum(gold + predicted, 1)
     return np.asarray(np.where(gold > 0, 2 * hits / total, np.nan))
@@ -79,7 +79,7 @@ def f1_of(hits: np.ndarray, gold: np.ndarray, predicted: np.ndarray) -> np.ndarr
 def class_f1(sums: np.ndarray) -> np.ndarray:
     """F1 of every class, (…, classes), from sums of `label_counts`; NaN where a class has no gold row."""
     hits, gold, predicted = np.split(sums, 3, axis=-1)
-    return f1_of(hits, gold, predicted)
+    return f1_from_counts(hits, gold, predicted)
 
 
 def mean_defined(values: np.ndarray) -> np.ndarray:
@@ -160,24 +160,24 @@ def intervals(
     low, high, mean, spread = _summary(resampled)
     jackknife = np.sqrt((len(units) - 1) * _variance(left_out))
     with np.errstate(divide="ignore", invalid="ignore"):
-        stretch = np.fmax(jackknife / spread, 1.0) * stdtrit(len(units) - 1, 0.975) / NORMAL
+        stretch = np.fmax(jackknife / spread, 1.0) * stdtrit(len(units) - 1, 0.975) / Z_975
         found = point + (np.stack([low, high]) - mean) * stretch
     found = np.clip(found, *bounds)
     return np.where((spread > 1e-9) & np.isfinite(point), found, np.nan)
 
 
-def between(low: float, high: float) -> dict[str, float]:
+def interval_fields(low: float, high: float) -> dict[str, float]:
     """An interval as result files have it, rounded to 4 digits; nothing where it is NaN."""
     return {"low": round(float(low), 4), "high": round(float(high), 4)} if np.isfinite(low) else {}
 
 
-def mean_of(values: np.ndarray, clusters: Sequence[object] | None = None) -> dict[str, float]:
+def mean_with_interval(values: np.ndarray, clusters: Sequence[object] | None = None) -> dict[str, float]:
     """Mean of (rows,) values from 0 to 1 with its interval, as result files have it."""
     rows = np.stack([values, np.ones(len(values))], axis=1)
-    return {"value": round(float(np.mean(values)), 4), **between(*intervals(rows, ratio_of, clusters))}
+    return {"value": round(float(np.mean(values)), 4), **interval_fields(*intervals(rows, ratio_of_sums, clusters))}
 
 
-def ratio_of(sums: np.ndarray) -> np.ndarray:
+def ratio_of_sums(sums: np.ndarray) -> np.ndarray:
     """The first of two sums over the second, from (…, 2)."""
     return np.asarray(sums[..., 0] / sums[..., 1])
 
@@ -198,7 +198,7 @@ def _resampled(units: np.ndarray, samples: int, seed: int) -> Array:
     """Sums of every resample, (samples, sums): each is as many units as there are, drawn with replacement."""
     draw, size = np.random.default_rng(seed), len(units)
     sums = np.empty((samples, units.shape[1]))
-    step = max(1, AT_ONCE // size)
+    step = max(1, MAX_WEIGHTS // size)
     for start in range(0, samples, step):
         here = min(step, samples - start)
         drawn = draw.integers(0, size, (here, size)) + size * np.arange(here)[:, None]

@@ -17,7 +17,7 @@ from dataset_builder.files.data_sets import check_columns, check_label_numbers, 
 from dataset_builder.files.reading import json_lines
 from dataset_builder.inputs import InputError, run_command
 from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
-from dataset_builder.statistics import between
+from dataset_builder.statistics import interval_fields
 from eval.benchmarks import multi_hot
 from eval.measure import about_intervals, over_seeds
 from eval.metrics import Measure, bootstrap, macro_f1, micro_f1
@@ -72,9 +72,9 @@ def compare(
 
 def _gain(measure: Measure, gold: np.ndarray, both: np.ndarray, clusters: Sequence[str] | None) -> dict[str, float]:
     """How much more the first of two predictions, (rows, 2, classes), scores than the second on the same rows."""
-    gain = measure.gain()
+    gain = measure.difference()
     low, high = bootstrap(gain, gold, both, clusters=clusters)
-    return {"value": round(gain(gold, both), 4), **between(low, high)}
+    return {"value": round(gain(gold, both), 4), **interval_fields(low, high)}
 
 
 def read_needs(path: Path) -> dict[str, bool]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from dataset_builder.label_maps import class_scores
-from dataset_builder.statistics import FEW, RESAMPLES, between, f1_by_class, intervals
+from dataset_builder.statistics import MIN_GOLD_ROWS, RESAMPLES, f1_by_class, interval_fields, intervals
 from dataset_builder.taxonomy import LABELS, VALENCE
 from eval.benchmarks import Benchmark
 from eval.metrics import (
@@ -127,8 +127,8 @@ def over_seeds(function: Measure, gold: np.ndarray, predicted: np.ndarray, clust
     """A measure's mean over the seeds of (rows, seeds, classes) or (rows, seeds), with its interval."""
     seeds = predicted.shape[1]
     values = of_seeds([function(gold, predicted[:, seed]) for seed in range(seeds)])
-    low, high = bootstrap(function.mean_of(seeds), gold, predicted, clusters=clusters)
-    return {"value": values["value"], **between(low, high), **values}
+    low, high = bootstrap(function.mean_over_seeds(seeds), gold, predicted, clusters=clusters)
+    return {"value": values["value"], **interval_fields(low, high), **values}
 
 
 def shown(metric: Mapping[str, Any], digits: int = 4) -> str:
@@ -164,13 +164,13 @@ def by_class(
     seeds = range(predicted.shape[1])
     found = [per_class(gold, predicted[:, seed]) for seed in seeds]
     means = {name: np.mean([of_seed[name] for of_seed in found], axis=0) for name in ("f1", "precision", "recall")}
-    every = f1_by_class.mean_of(len(seeds))
+    every = f1_by_class.mean_over_seeds(len(seeds))
     low, high = intervals(every.rows(gold, predicted), every.of, clusters)
     rows = {}
     for column, name in enumerate(classes):
         rows[name] = {measured: round(float(values[column]), 4) for measured, values in means.items()}
-        if groups_with(gold[:, column], clusters) >= FEW:
-            rows[name] |= between(low[column], high[column])
+        if groups_with(gold[:, column], clusters) >= MIN_GOLD_ROWS:
+            rows[name] |= interval_fields(low[column], high[column])
         rows[name] |= {} if thresholds is None else {"threshold": round(float(thresholds[column]), 4)}
         rows[name]["support"] = int(gold[:, column].sum())
     return rows

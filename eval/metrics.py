@@ -17,7 +17,7 @@ from dataset_builder.statistics import (
     label_counts,
     macro_f1,
     micro_f1,
-    ratio_of,
+    ratio_of_sums,
     roc_auc,
     weighted_f1,
 )
@@ -92,9 +92,9 @@ def _concordance(sums: np.ndarray) -> np.ndarray:
 
 TINY = 1e-12  # variances below are rounding
 # Share of rows with all their classes right and no other.
-accuracy = Measure(_right, ratio_of)
+accuracy = Measure(_right, ratio_of_sums)
 # Mean over the rows of shared classes by classes of either; 1 where both have none (SemEval-2018's accuracy).
-jaccard = Measure(_shared, ratio_of)
+jaccard = Measure(_shared, ratio_of_sums)
 # Correlation of two (rows,) arrays; 0 where one of them is constant.
 pearson = Measure(_moments, _correlation, least=-1.0)
 # Lin's concordance of two (rows,) arrays of one scale: correlation less what mean and spread differ by.

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset_builder.files.known_files import missing, there
-from dataset_builder.files.reading import named
-from dataset_builder.files.texts import Once
+from dataset_builder.files.known_files import find_file, missing_file
+from dataset_builder.files.reading import named_columns
+from dataset_builder.files.texts import RowCheck
 from dataset_builder.inputs import InputError
 
 EMOBANK_FILE = "emobank.csv"
@@ -38,15 +38,15 @@ def emobank(folder: Path) -> tuple[Path, list[str], np.ndarray, list[str]]:
     Raises:
         InputError: the file is missing or of another form, or a row's text is empty or its id is there twice.
     """
-    path = there(folder, [EMOBANK_FILE]) or folder / EMOBANK_FILE
+    path = find_file(folder, [EMOBANK_FILE]) or folder / EMOBANK_FILE
     if not path.exists():
-        raise missing(path, f"Give the folder of {EMOBANK_FILE}.")
+        raise missing_file(path, f"Give the folder of {EMOBANK_FILE}.")
     longer = {"V": "valence", "A": "arousal", "D": "dominance"}
     columns = {name: (name.lower(), longer.get(name, name)) for name in EMOBANK}
     what = f"(its header is not {','.join(EMOBANK)}). Give JULIELab/EmoBank's corpus/{path.name}, which has the split."
     texts, ratings, documents = [], [], []
-    once = Once()
-    for place, row in named(path, columns, what):
+    once = RowCheck()
+    for place, row in named_columns(path, columns, what):
         if row["split"].strip().lower() != "test":
             continue
         try:
@@ -72,16 +72,16 @@ def semeval2018(folder: Path) -> tuple[Path, list[str], np.ndarray, None]:
         InputError: the file is missing or of another form, or a row's text is empty or its id is there twice.
     """
     path = next(
-        filter(None, (there(place, [SEMEVAL_TEST]) for place in _semeval_places(folder))), folder / SEMEVAL_TEST
+        filter(None, (find_file(place, [SEMEVAL_TEST]) for place in _semeval_places(folder))), folder / SEMEVAL_TEST
     )
     if not path.exists():
-        raise missing(path, "Give the folder of the task's files, E-c, English, with the gold labels.")
+        raise missing_file(path, "Give the folder of the task's files, E-c, English, with the gold labels.")
     columns = {"ID": ("id",), "Tweet": ("tweet", "text"), **{name: (name,) for name in SEMEVAL}}
     form = f"not an id, a text and {len(SEMEVAL)} times 0 or 1"
     what = f"Its header is not ID, Tweet and the {len(SEMEVAL)} classes. Give the E-c file."
     texts, labels = [], []
-    once = Once()
-    for place, row in named(path, columns, what, form):
+    once = RowCheck()
+    for place, row in named_columns(path, columns, what, form):
         given = [GIVEN.get(row[name].strip().lower()) for name in SEMEVAL]
         if None in given:
             wrong = next(row[name] for name, value in zip(SEMEVAL, given, strict=True) if value is None)

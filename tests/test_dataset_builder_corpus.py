@@ -13,7 +13,8 @@ import pytest
 from dataset_builder.analysis.deduplicate_corpus import REMOVED, deduplicate
 from dataset_builder.analysis.validate_corpus import CHECKS, validate
 from dataset_builder.corpus import open_corpus
-from dataset_builder.filters.deduplicate import Deduplicator, Twins, benchmark_texts
+from dataset_builder.files.texts import benchmark_texts
+from dataset_builder.filters.deduplicate import Deduplicator, DuplicateFilter
 from dataset_builder.inputs import InputError
 from dataset_builder.schema import features
 from dataset_builder.taxonomy import LABELS
@@ -345,7 +346,7 @@ def test_rewritings_follow_wherever_they_stand_and_are_no_texts_of_benchmarks(co
 
 
 def test_ids_of_any_form_take_no_others_with_them() -> None:
-    twins = Twins(0.7)
+    twins = DuplicateFilter(0.7)
     texts = ("I never saw the sea before.", "I never saw the sea before.", "Nobody told me that she left.")
     found = [twins.check({"id": str(n), "text": text, "variant": "original"}) for n, text in enumerate(texts)]
     assert [bool(one) for one in found] == [False, True, False]
@@ -364,7 +365,7 @@ def test_benchmarks_of_one_name_are_two(tmp_path: Path) -> None:
         (tmp_path / owner / "data").mkdir(parents=True)
         places.append(tmp_path / owner / "data/test.tsv")
         places[-1].write_text(f"{text}\t1\n")
-    twins = Twins(0.7, [pair for place in places for pair in benchmark_texts(place)])
+    twins = DuplicateFilter(0.7, [pair for place in places for pair in benchmark_texts(place)])
     assert twins.check({"id": "x", "text": "Nobody told me that she left us."}) == ("benchmark_text", "data/test.tsv:0")
 
 

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from dataset_builder.analysis.diversity_metrics import near_duplicates
-from dataset_builder.filters.deduplicate import Deduplicator, Twins
+from dataset_builder.filters.deduplicate import Deduplicator, DuplicateFilter
 from dataset_builder.filters.near_duplicates import NearDuplicates, shingles, tokens
 
 WORDS = [f"w{number}" for number in range(20_000)]
@@ -92,7 +92,7 @@ def test_the_report_finds_nothing_in_what_the_filter_left(at: float) -> None:
     texts = [" ".join(draw.sample(WORDS[:5_000], draw.randint(6, 30))) + draw.choice(".!?") for _ in range(1_500)]
     texts += [changed(text, draw) for text in texts[::4]] + [text.upper() + "!" for text in texts[::50]]
     draw.shuffle(texts)
-    twins = Twins(at)
+    twins = DuplicateFilter(at)
     kept = [text for number, text in enumerate(texts) if not twins.check({"id": str(number), "text": text})]
     assert near_duplicates([tokens(text) for text in texts], at) > 0.02
     assert near_duplicates([tokens(text) for text in kept], at) == 0
@@ -102,7 +102,7 @@ def test_the_report_finds_nothing_in_what_the_filter_left(at: float) -> None:
 def test_a_text_of_a_benchmark_with_a_word_more_is_found() -> None:
     draw = random.Random(4)
     texts = [" ".join(draw.sample(WORDS, draw.randint(12, 30))) for _ in range(1_200)]
-    twins = Twins(0.5, ((f"b:{number}", text) for number, text in enumerate(texts)))
+    twins = DuplicateFilter(0.5, ((f"b:{number}", text) for number, text in enumerate(texts)))
     for number, text in enumerate(texts):
         words = text.split()
         words.insert(draw.randrange(len(words)), "then")

@@ -13,9 +13,8 @@ import pytest
 from dataset_builder.analysis.measure_corpora import goemotions
 from dataset_builder.domains.goemotions import comments
 from dataset_builder.files import reading
-from dataset_builder.files.reading import json_file, json_lines, lines, named, table
-from dataset_builder.files.texts import no_text, texts_of
-from dataset_builder.filters.deduplicate import benchmark_texts
+from dataset_builder.files.reading import json_file, json_lines, lines, named_columns, table_rows
+from dataset_builder.files.texts import benchmark_texts, not_texts, texts_of
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
 from dataset_builder.teacher_eval.labelers import read_dev
@@ -118,7 +117,7 @@ def test_a_json_file(tmp_path: Path) -> None:
     ],
 )
 def test_one_rule_of_quoting_for_tab_separated_files(tmp_path: Path, content: str, texts: list[str]) -> None:
-    assert [fields[0] for _, fields in table(put(tmp_path / "a.tsv", content), "\t")] == texts
+    assert [fields[0] for _, fields in table_rows(put(tmp_path / "a.tsv", content), "\t")] == texts
 
 
 TEXTS = ['"', '""', '"a"', '"a', 'a"', "a, b", '"a, b"', 'a "b" c', '""a""', "a\nb", "", "'", ODD]
@@ -132,7 +131,7 @@ def test_what_csv_writers_write_is_read(tmp_path: Path, delimiter: str, quoting:
         writer = csv.writer(found, delimiter=delimiter, quoting=quoting)  # type: ignore[arg-type]
         writer.writerows([["text", "n"], *([text, number] for number, text in enumerate(texts))])
         path = put(tmp_path / "a.tsv", found.getvalue())
-        assert [fields[0] for _, fields in table(path, delimiter)] == ["text", *texts]
+        assert [fields[0] for _, fields in table_rows(path, delimiter)] == ["text", *texts]
 
 
 @pytest.mark.parametrize(
@@ -149,7 +148,7 @@ def test_what_csv_writers_write_is_read(tmp_path: Path, delimiter: str, quoting:
 )
 def test_broken_tables_are_named_by_line(tmp_path: Path, delimiter: str, content: str, says: str) -> None:
     with pytest.raises(InputError, match=says):
-        list(table(put(tmp_path / "a", content), delimiter))
+        list(table_rows(put(tmp_path / "a", content), delimiter))
 
 
 def test_columns_by_name(tmp_path: Path) -> None:
@@ -160,14 +159,14 @@ def test_columns_by_name(tmp_path: Path) -> None:
         ("b.csv", "id;Text\n1;one\n"),
         ("b.tsv", "x|MY|TEXT|Key\n.|.|one|1\n"),
     ):
-        assert [row for _, row in named(put(tmp_path / name, content), wanted)] == [{"key": "1", "text": "one"}]
+        assert [row for _, row in named_columns(put(tmp_path / name, content), wanted)] == [{"key": "1", "text": "one"}]
     for content, says in (
         ("key\tbody\n", r"line 1: expected key, text, tab-separated, found 'key\\tbody'. Give it."),
         ("key\tid\ttext\n", "line 1: the column 'key' is there twice"),
         ("", "line 1: expected key, text"),
     ):
         with pytest.raises(InputError, match=says):
-            list(named(put(tmp_path / "c.tsv", content), wanted, "Give it."))
+            list(named_columns(put(tmp_path / "c.tsv", content), wanted, "Give it."))
 
 
 SENTENCES = [f"this is sentence number {number}" for number in range(30)]
@@ -201,9 +200,9 @@ def test_a_column_that_is_not_the_text_is_noticed(tmp_path: Path, name: str, con
 
 
 def test_texts_are_texts(tmp_path: Path) -> None:
-    assert no_text(SENTENCES) is None
-    assert no_text(["lol", "wow", "ok then", "😊", "No."]) is None
-    assert no_text(["1", "2"]) is None, "too few to tell"
+    assert not_texts(SENTENCES) is None
+    assert not_texts(["lol", "wow", "ok then", "😊", "No."]) is None
+    assert not_texts(["1", "2"]) is None, "too few to tell"
     for name, content, column in (
         ("a.tsv", "One odd thing\t0\nAnother\t1\n", "text"),
         ("a.tsv", "id\tTEXT\n1\tOne odd thing\n2\tAnother\n", "text"),

@@ -15,7 +15,7 @@ from dataset_builder.statistics import (
     intervals,
     label_counts,
     macro_f1,
-    mean_of,
+    mean_with_interval,
     micro_f1,
     roc_auc,
 )
@@ -122,7 +122,7 @@ def test_where_there_is_no_interval() -> None:
     gold = np.eye(3, dtype=int)[np.arange(30) % 3]
     assert np.isnan(bootstrap(macro_f1, gold, gold)).all(), "everything right: resamples cannot vary"
     assert np.isnan(bootstrap(macro_f1, gold, 1 - gold, clusters=["one story"] * 30)).all()
-    assert mean_of(np.ones(9)) == {"value": 1.0}
+    assert mean_with_interval(np.ones(9)) == {"value": 1.0}
     one, two = bootstrap(metrics.accuracy, gold, np.roll(gold, 1, axis=0) * (np.arange(30) < 9)[:, None])
     assert np.isnan(one)
     assert np.isnan(two)
@@ -149,13 +149,13 @@ def test_a_gain_is_paired_and_seeds_are_averaged() -> None:
     gold, predicted = predictions(draw, 400, np.full(4, 0.3))
     better = np.where(draw.random(gold.shape) < 0.1, gold, predicted)  # some of it mended
     both = np.stack([better, predicted], axis=1)
-    gain = micro_f1.gain()
+    gain = micro_f1.difference()
     assert gain(gold, both) == pytest.approx(micro_f1(gold, better) - micro_f1(gold, predicted))
     low, high = bootstrap(gain, gold, both)
     assert 0 < low < gain(gold, both) < high
     apart = [bootstrap(micro_f1, gold, of) for of in (better, predicted)]
     assert high - low < (apart[0][1] - apart[0][0] + apart[1][1] - apart[1][0]) / 2, "paired: narrower than the two"
-    mean = micro_f1.mean_of(2)
+    mean = micro_f1.mean_over_seeds(2)
     assert mean(gold, both) == pytest.approx((micro_f1(gold, better) + micro_f1(gold, predicted)) / 2)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dataset_builder.files.text_hygiene import cleaned, cleaned_row, damage_of, fault_of, faults_in, faults_of
+from dataset_builder.files.text_hygiene import cleaned, cleaned_row, damage_of, first_fault, row_faults, text_faults
 
 
 @pytest.mark.parametrize(
@@ -47,8 +47,8 @@ from dataset_builder.files.text_hygiene import cleaned, cleaned_row, damage_of, 
     ],
 )
 def test_each_kind_is_found(text: str, fault: str) -> None:
-    assert fault_of(text) == fault
-    assert fault_of(f"So it is.\n{text}" if not text.startswith(("ï", "analysis")) else text) == fault
+    assert first_fault(text) == fault
+    assert first_fault(f"So it is.\n{text}" if not text.startswith(("ï", "analysis")) else text) == fault
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_each_kind_is_found(text: str, fault: str) -> None:
     ],
 )
 def test_human_text_passes_and_is_not_changed(text: str) -> None:
-    assert fault_of(text) is None
+    assert first_fault(text) is None
     assert cleaned(text) == text
 
 
@@ -75,8 +75,8 @@ def test_what_is_harmless_is_cleaned_and_nothing_else() -> None:
         cleaned("\ufeffI\u200b have\u00ad \u202elost\u202c.\r\nAll.\x0cNext\rpage") == "I have lost.\nAll.\nNext\npage"
     )
     assert cleaned("a\x00b\ud83d") == "a\x00b\ud83d"
-    assert list(faults_of("\x00\ud83d<think>")) == ["lone_surrogate", "control_character", "reasoning"]
-    assert fault_of(cleaned("<th\u200bink>I have lost.")) == "reasoning"
+    assert list(text_faults("\x00\ud83d<think>")) == ["lone_surrogate", "control_character", "reasoning"]
+    assert first_fault(cleaned("<th\u200bink>I have lost.")) == "reasoning"
 
 
 def test_what_is_damaged_is_told_from_what_is_unwanted() -> None:
@@ -98,7 +98,7 @@ def test_every_text_of_a_row_is_looked_at() -> None:
         "scores": [0.1, 0.2],
         "seed": 1,
     }
-    assert list(faults_in(row)) == [
+    assert list(row_faults(row)) == [
         ("character", "control_character"),
         ("raw_labels", "control_character"),
         ("descriptors", "reasoning"),

@@ -10,12 +10,13 @@ import pytest
 from dataset_builder.analysis import report_page
 from dataset_builder.analysis.validate_corpus import Findings
 from dataset_builder.corpus import open_corpus
-from dataset_builder.files.escaping import cell, code, flat, printable, table
+from dataset_builder.files.escaping import one_line, printable
 from dataset_builder.human_eval.answers import read_answers
 from dataset_builder.human_eval.card import section
 from dataset_builder.human_eval.sample import Key, Wanted, draw
 from dataset_builder.human_eval.score import score
 from dataset_builder.inputs import InputError, run_command
+from dataset_builder.markdown import cell, code, table
 from eval.cards.sections import corpus_section
 
 EVIL = (
@@ -42,7 +43,7 @@ def test_each_way_of_showing() -> None:
     assert not is_tame(EVIL)
     for shown in (cell(EVIL), code(EVIL), table(["a", "b"], [[cell(EVIL), code(EVIL)]])):
         assert is_tame(shown)
-    assert "\n" not in flat(EVIL) + cell(EVIL) + code(EVIL)
+    assert "\n" not in one_line(EVIL) + cell(EVIL) + code(EVIL)
     assert printable("a\tb\nc\x1b[2J\x9b\u2028") == "a\\tb\nc\\x1b[2J\\x9b\\u2028"
     assert cell("a | b *c* [d](e) `f` \\g <h>") == "a \\| b \\*c\\* \\[d](e) \\`f\\` \\\\g &lt;h>"
     assert code("a`|<b>") == "`a'\\|&lt;b>`"

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from dataset_builder.corpus import Corpus, column_faults, open_corpus, open_parquet
 from dataset_builder.files.shards import clear, to_line, write_json, write_whole
-from dataset_builder.filters.deduplicate import ACROSS, REWRITTEN, Twins, benchmark_texts
+from dataset_builder.files.texts import benchmark_texts
+from dataset_builder.filters.deduplicate import ACROSS, REWRITTEN, DuplicateFilter
 from dataset_builder.filters.encoder import load_static_encoder
 from dataset_builder.inputs import InputError
 from dataset_builder.pipeline.assemble import seal
@@ -62,7 +63,7 @@ def deduplicate(
     known = [pair for benchmark in benchmarks for pair in benchmark_texts(benchmark)]
     building = target.with_name(f"{target.name}.part")
     clear(building)
-    gone = _Removal(corpus, Twins(near_duplicate_at, known), semantic_at).run()
+    gone = _Removal(corpus, DuplicateFilter(near_duplicate_at, known), semantic_at).run()
     removed = [line for config in corpus.files for line in gone[config].values()]
     kept = {config: left for config in corpus.files if (left := _write(corpus, config, gone[config], building))}
     if not kept:
@@ -91,7 +92,7 @@ def deduplicate(
 class _Removal:
     """Which rows to remove, by config and id: their place, reason, twin and text."""
 
-    def __init__(self, corpus: Corpus, twins: Twins, semantic_at: float | None) -> None:
+    def __init__(self, corpus: Corpus, twins: DuplicateFilter, semantic_at: float | None) -> None:
         self._corpus, self._twins, self._semantic_at = corpus, twins, semantic_at
         self._gone: dict[str, dict[str, dict[str, Any]]] = {config: {} for config in corpus.files}
         self._split_of_story: dict[str, str] = {}

@@ -12,7 +12,7 @@ from dataset_builder.analysis.corpus_metrics import Described, Encode, describe
 from dataset_builder.analysis.survey import COLUMNS, Survey, survey
 from dataset_builder.corpus import open_corpus
 from dataset_builder.domains.goemotions import file_comments
-from dataset_builder.files.reading import named, own_table
+from dataset_builder.files.reading import named_columns, package_table
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABEL_TO_INDEX
 
@@ -36,7 +36,7 @@ NOTES = {
 
 def read_reference() -> dict[str, dict[str, float]]:
     """Reference values of human text: {set: {measure: value}}; what was not measured is left out."""
-    rows = own_table(REFERENCE)
+    rows = package_table(REFERENCE)
     return {row["set"]: {key: float(row[key]) for key in row if key != "set" and row[key]} for row in rows}
 
 
@@ -69,7 +69,7 @@ def goemotions(data: Path) -> Iterator[dict[str, Any]]:
 
 
 def _table(path: Path, key: str) -> Iterator[dict[str, Any]]:
-    for place, row in named(path, {key: (key,), "text": ("text",)}):
+    for place, row in named_columns(path, {key: (key,), "text": ("text",)}):
         if not row[key] or not row["text"]:
             raise InputError(f"{place}: no '{key}' or no 'text'.")
         yield {"id": row[key], "text": row["text"]}

@@ -7,7 +7,7 @@ import numpy as np
 
 from dataset_builder.analysis.corpus_metrics import Described
 from dataset_builder.analysis.survey import SCORE_BINS, Survey
-from dataset_builder.figures import COLOURS, FIRST, SECOND, new_figure, plain, png, sentiment_key
+from dataset_builder.figures import BLUE, COLOURS, ORANGE, hide_frame, new_figure, png, sentiment_legend
 from dataset_builder.taxonomy import EMOTIONS, LABELS
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def _labels(config: str, found: Survey) -> bytes:
     axes.set_title(f"Texts with each label ({config}, n = {found.rows:,}; a text may have several)")
     axes.set_xlabel("texts")
     axes.margins(x=0.1, y=0.01)
-    sentiment_key(axes)
-    plain(axes)
+    sentiment_legend(axes)
+    hide_frame(axes)
     return png(figure)
 
 
@@ -130,8 +130,8 @@ def _scores(config: str, found: Survey) -> bytes:
 
 
 def _lengths(config: str, found: Survey, contexts: Counter[int], human: Counter[int] | None) -> bytes:
-    series = [(f"texts of {config}", found.text_lengths, FIRST, "-")]
-    series += [("situations", contexts, SECOND, "-")] if contexts else []
+    series = [(f"texts of {config}", found.text_lengths, BLUE, "-")]
+    series += [("situations", contexts, ORANGE, "-")] if contexts else []
     series += [("GoEmotions, texts", human, "#555555", "--")] if human else []
     last = max(_percentile(lengths, LONGEST) for _, lengths, _, _ in series)
     edges = np.arange(0, last + 3, max(1, round(last / 50)))
@@ -153,7 +153,7 @@ def _lengths(config: str, found: Survey, contexts: Counter[int], human: Counter[
     axes.set_xlabel("tokens")
     axes.set_ylabel("% of the texts")
     axes.legend()
-    plain(axes)
+    hide_frame(axes)
     return png(figure)
 
 
@@ -171,7 +171,7 @@ def _similarity(config: str, made: Described) -> bytes:
     panels = [panel for panel in panels if any(name in made.cosines for name in _sides(panel[1]))]
     figure = new_figure(5 * len(panels), 4)
     for axes, (title, start) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        for name, colour, said in zip(_sides(start), (SECOND, FIRST), ("one character", "two characters"), strict=True):
+        for name, colour, said in zip(_sides(start), (ORANGE, BLUE), ("one character", "two characters"), strict=True):
             if name in made.cosines:
                 values = made.cosines[name]
                 shown: dict[str, Any] = {"bins": 50, "range": (-0.3, 1.0), "alpha": 0.6, "color": colour}
@@ -181,7 +181,7 @@ def _similarity(config: str, made: Described) -> bytes:
         axes.set_xlabel("cosine of their embeddings")
         axes.set_ylabel("% of the pairs")
         axes.legend(fontsize=8)
-        plain(axes)
+        hide_frame(axes)
     return png(figure)
 
 

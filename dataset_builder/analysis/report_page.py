@@ -7,8 +7,7 @@ from urllib.parse import quote
 from dataset_builder.analysis.gates import Verdict
 from dataset_builder.analysis.measure_corpora import read_reference
 from dataset_builder.analysis.report_work import work_page
-from dataset_builder.files.escaping import cell, code
-from dataset_builder.markdown import table
+from dataset_builder.markdown import cell, code, table
 from dataset_builder.taxonomy import LABELS
 
 BESIDE = ("goemotions", "meld", "isear")  # human text that the page shows values of
@@ -53,7 +52,7 @@ def page(
         parts += work_page(content)
     splits = list(dict.fromkeys(split for counts in content["rows"].values() for split in counts))
     rows = [(code(config), *(content["rows"][config].get(split, 0) for split in splits)) for config in configs]
-    parts += ["## The corpus\n", table(("config", *splits), rows)]
+    parts += ["## The corpus\n", table(("config", *splits), rows) + "\n"]
     paper = [
         (f"`{name.partition('_')[2] if name.startswith('contextless_') else name}`", _value(metrics[name]), PAPER[key])
         for key in PAPER
@@ -61,11 +60,11 @@ def page(
         if name in metrics
     ]
     if paper:
-        parts.append(table(("figure", "here", "paper A"), paper))
+        parts.append(table(("figure", "here", "paper A"), paper) + "\n")
     parts += ["## Measures\n", _measures(content)]
     if content["per_label"]:
         counts = [(label, *(found[label] for found in content["per_label"].values())) for label in LABELS]
-        parts += ["## Labels\n", table(("label", *map(cell, content["per_label"])), counts)]
+        parts += ["## Labels\n", table(("label", *map(cell, content["per_label"])), counts) + "\n"]
     if plots:
         parts += [
             "## Plots\n",
@@ -80,7 +79,7 @@ def page(
 def gates_table(verdicts: Sequence[Verdict]) -> str:
     """The verdicts as a table."""
     lines = [(code(v.config), v.measure, f"{v.value:.4g}", v.limits(), f"**{v.state}**") for v in verdicts]
-    return table(("config", "measure", "value", "gate", "verdict"), lines)
+    return table(("config", "measure", "value", "gate", "verdict"), lines) + "\n"
 
 
 def card_section(content: dict[str, Any], config: str) -> str:
@@ -98,7 +97,7 @@ def card_section(content: dict[str, Any], config: str) -> str:
         if texts < 10_000
         else "GoEmotions' are of 10,000 texts too.\n"
     )
-    return f"### Variety and labels\n\n{table(('measure', 'here', 'GoEmotions, human text'), lines)}\n{note}"
+    return f"### Variety and labels\n\n{table(('measure', 'here', 'GoEmotions, human text'), lines)}\n\n{note}"
 
 
 def _origin(content: dict[str, Any]) -> str:
@@ -136,7 +135,7 @@ def _measures(content: dict[str, Any]) -> str:
         "`label_errors` are rows for which a classifier of embeddings (its accuracy: `label_errors_classifier`) is "
         "confident of another class; they compare corpora and are no count of errors.\n"
     )
-    return table(("measure", *map(code, configs), *BESIDE), lines) + "\n" + note
+    return table(("measure", *map(code, configs), *BESIDE), lines) + "\n\n" + note
 
 
 def _value(metric: dict[str, float]) -> str:

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from dataset_builder.analysis.survey import Draw
-from dataset_builder.files.escaping import cell
 from dataset_builder.files.shards import read_json
 from dataset_builder.inputs import InputError
-from dataset_builder.markdown import table
+from dataset_builder.markdown import cell, table
 from dataset_builder.pipeline.assemble import CORPUS
 from dataset_builder.pipeline.engine import MANIFEST, read_manifest, rows_of
 from dataset_builder.pipeline.stages import STAGES
@@ -115,12 +114,13 @@ def work_page(content: dict[str, Any]) -> list[str]:
     ]
     return [
         "## What became of everything\n",
-        table(("stage", *columns.values()), lines),
+        table(("stage", *columns.values()), lines) + "\n",
         "Reasons of rejection; those of a stage's parts (one utterance of several) are counted too:\n",
         table(
             ("stage", "reasons"),
             [(stage, _counted(reasons)) for stage, reasons in content["rejected"].items() if reasons],
-        ),
+        )
+        + "\n",
     ]
 
 

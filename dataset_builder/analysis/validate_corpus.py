@@ -14,9 +14,10 @@ import pydantic
 
 from dataset_builder.analysis.validate_files import count_faults, names_of_classes
 from dataset_builder.corpus import Corpus, column_faults, open_corpus
-from dataset_builder.files.escaping import flat
-from dataset_builder.files.text_hygiene import FAULTS, faults_in, shown
-from dataset_builder.filters.deduplicate import ORIGINAL, REWRITTEN, Twins, benchmark_texts, utterance_of
+from dataset_builder.files.escaping import one_line
+from dataset_builder.files.text_hygiene import FAULTS, row_faults, without_surrogates
+from dataset_builder.files.texts import benchmark_texts
+from dataset_builder.filters.deduplicate import ORIGINAL, REWRITTEN, DuplicateFilter, utterance_of
 from dataset_builder.filters.validate import LONGEST_LABEL, MOST_LABELS, check_bounds, check_values
 from dataset_builder.pipeline.ask import PROMPTS
 from dataset_builder.pipeline.replies import is_refusal, shingles
@@ -82,10 +83,10 @@ class Findings:
     def add(self, config: str, check: str, example: str) -> None:
         """One more row of `config` fails `check`."""
         self.counts[config, check] += 1
-        shown = self.examples.setdefault((config, check), [])
-        if len(shown) < EXAMPLES:
-            example = flat(example if len(example) <= 200 else f"{example[:197]}…")
-            shown.append(example)
+        examples = self.examples.setdefault((config, check), [])
+        if len(examples) < EXAMPLES:
+            example = one_line(example if len(example) <= 200 else f"{example[:197]}…")
+            examples.append(example)
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -97,10 +98,10 @@ class Findings:
 
     def page(self) -> str:
         """For people."""
-        counted = ", ".join(f"{flat(config)} {sum(splits.values())}" for config, splits in self.rows.items())
+        counted = ", ".join(f"{one_line(config)} {sum(splits.values())}" for config, splits in self.rows.items())
         lines = [f"rows: {counted}"]
         for (config, check), count in sorted(self.counts.items(), key=lambda item: (-item[1], item[0])):
-            lines.append(f"{flat(config)}: {count} × {check} (wanted: {CHECKS[check]})")
+            lines.append(f"{one_line(config)}: {count} × {check} (wanted: {CHECKS[check]})")
             lines += [f"    {example}" for example in self.examples[config, check]]
         lines.append("NOT VALID" if self.counts else f"valid: all {len(CHECKS)} checks passed")
         return "\n".join(lines)
@@ -119,7 +120,7 @@ def validate(place: str | Path, quality: Quality | None = None, benchmarks: Iter
     quality = quality or Quality()
     corpus = open_corpus(place)
     known = [pair for benchmark in (*quality.benchmarks, *benchmarks) for pair in benchmark_texts(benchmark)]
-    corpus_wide = _CorpusWide(Twins(quality.near_duplicate_at, known), _instructions())
+    corpus_wide = _CorpusWide(DuplicateFilter(quality.near_duplicate_at, known), _instructions())
     findings = Findings()
     for config, said in count_faults(corpus):
         findings.add(config, "row_count", said)
@@ -150,7 +151,7 @@ def _instructions() -> set[tuple[str, ...]]:
 class _CorpusWide:
     """What is looked at across configs, and the instructions that no text must repeat."""
 
-    twins: Twins
+    twins: DuplicateFilter
     instructions: set[tuple[str, ...]]
     split_of_story: dict[str, str] = field(default_factory=dict)
 
@@ -170,13 +171,15 @@ class _Config:
         for row in self._corpus.rows(self._config, broken_text=True):
             split = row.pop("split")
             for check in self._faults(row, split):
-                self._findings.add(self._config, check, f"{split} {shown(str(row.get('id')))}: {_shown(row, check)}")
+                self._findings.add(
+                    self._config, check, f"{split} {without_surrogates(str(row.get('id')))}: {_shown(row, check)}"
+                )
         for name, split in self._rewritings:
             if self._split_of_row.get(f"{name}/{ORIGINAL}") != split:
                 self._findings.add(self._config, "no_original", f"{split} {name}/{REWRITTEN}")
 
     def _faults(self, row: dict[str, Any], split: str) -> Iterator[str]:
-        broken = list(dict.fromkeys(fault for _, fault in faults_in(row)))
+        broken = list(dict.fromkeys(fault for _, fault in row_faults(row)))
         yield from broken
         if any(value is None for value in row.values()):
             self._split_of_row.setdefault(str(row["id"]), split)
@@ -245,7 +248,7 @@ def _shown(row: dict[str, Any], check: str) -> str:
     if check in ("scores_not_28", "score_out_of_range", "labels_are_not_the_strongest", "scores_unlike_raw_labels"):
         return str(row.get("scores", row.get("descriptors")))
     if check in FAULTS:  # as escapes: what is wrong with it cannot be seen, or does something to a terminal
-        return "; ".join(f"{name}: {row[name]!a}" for name in dict(faults_in(row)))
+        return "; ".join(f"{name}: {row[name]!a}" for name in dict(row_faults(row)))
     if check == "raw_labels_out_of_bounds":
         return f"{len(row.get('raw_labels') or row.get('descriptors') or ())} labels"
     return str(row[{"story_in_two_splits": "narrative_id"}.get(check, check if check in row else "text")])

@@ -35,7 +35,7 @@ from dataset_builder.descriptors.work import (
     run_before,
 )
 from dataset_builder.files.shards import held, read_json, to_line, write_json, write_whole
-from dataset_builder.files.text_hygiene import cleaned, damage_of, fault_of, shown
+from dataset_builder.files.text_hygiene import cleaned, damage_of, first_fault, without_surrogates
 from dataset_builder.filters.encoder import load_encoder
 from dataset_builder.hashing import fingerprint, stable_hash
 from dataset_builder.inputs import InputError
@@ -133,11 +133,11 @@ def _chosen(sources: list[Source], recipe: TextsRecipe, limit: int | None) -> tu
         text = text.model_copy(update={"text": cleaned(text.text)})
         line = one_line(text.text)
         broken = damage_of(text.text) or damage_of(text.id, one_line=True)
-        reason = "broken" if broken else fault_of(text.text)
+        reason = "broken" if broken else first_fault(text.text)
         reason = reason or ("blank" if not line else "twin" if line in seen else None)
         if reason:
-            beginning = shown(text.text[:LONGEST_KEPT])
-            rejected.append(Rejected(id=shown(text.id), stage="texts", reason=reason, text=beginning))
+            beginning = without_surrogates(text.text[:LONGEST_KEPT])
+            rejected.append(Rejected(id=without_surrogates(text.id), stage="texts", reason=reason, text=beginning))
         else:
             seen.add(line)
             kept.append(text)

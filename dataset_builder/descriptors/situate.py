@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dataset_builder.descriptors.work import CONFIG, check_others, is_written, named, publish_rows, rows_of_others
 from dataset_builder.files.shards import held
-from dataset_builder.filters.resolve import strongest
+from dataset_builder.filters.resolve import class_scores
 from dataset_builder.filters.word_classes import class_by_hand
 from dataset_builder.hashing import stable_hash
 from dataset_builder.inputs import InputError, read_list
@@ -59,7 +59,7 @@ def situated(told: Sequence[DescriptorsRow], seed: int) -> Iterator[tuple[str, C
     """What happened, each time before another remark, in the order of a hash; a split has its own remarks."""
     remarks = {split: [one for one in open_remarks() if _split(one, seed) == split] for split in (*SHARES, "train")}
     for row in sorted(told, key=lambda row: (stable_hash(seed, row.text), row.id)):
-        scores = strongest(((one.text, one.weight) for one in row.descriptors), class_by_hand)
+        scores = class_scores(((one.text, one.weight) for one in row.descriptors), class_by_hand)
         labels = [index for index, score in enumerate(scores) if score >= KEEP_AT]
         if not labels:
             continue

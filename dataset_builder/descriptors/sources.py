@@ -7,7 +7,7 @@ from typing import Any
 
 from dataset_builder.corpus import Corpus, open_corpus
 from dataset_builder.files.shards import read_json
-from dataset_builder.files.texts import HELD_OUT, LOOKED_AT, no_text, texts_of, words_of_name
+from dataset_builder.files.texts import HELD_OUT_NAMES, SNIFFED_ROWS, not_texts, path_words, texts_of
 from dataset_builder.hashing import stable_hash
 from dataset_builder.inputs import InputError
 from dataset_builder.provenance import digest_of
@@ -94,7 +94,7 @@ def _folder(place: Path) -> Source:
         if key is None or not (text is None or isinstance(text, str)):  # no text is a blank one: left out and counted
             raise InputError(f"{place}, {config}/{TRAIN}, row {number}: no 'id', or a 'text' that is none.")
         texts.append(Narrative(id=str(key), title="", text=text or "", source=name))
-    if kind := no_text([text.text for text in texts[:LOOKED_AT]]):
+    if kind := not_texts([text.text for text in texts[:SNIFFED_ROWS]]):
         raise InputError(f"{place}: the column 'text' holds {kind} ({texts[0].text[:40]}, …) and no texts.")
     files = {path.relative_to(corpus.folder).as_posix(): digest_of(path) for path in corpus.files[config][TRAIN]}
     return Source(name, texts, files, {key: said[key] for key in TERMS if key in said})
@@ -111,7 +111,7 @@ def _file(place: Path, column: str) -> Source:
             f"{place}: texts come from {', '.join(ENDINGS)} files and from folders with <config>/train-*.parquet."
         )
     stem = place.name.removesuffix(ending)
-    if held_out := HELD_OUT & words_of_name(Path(stem)):
+    if held_out := HELD_OUT_NAMES & path_words(Path(stem)):
         raise InputError(
             f"{place}: '{held_out.pop()}' in its name says that this split is held out; it is not described. Give "
             "train texts."

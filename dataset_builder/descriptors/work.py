@@ -8,8 +8,8 @@ from typing import Any, TypeGuard
 
 from dataset_builder.corpus import open_corpus
 from dataset_builder.files.shards import clear, read_json, to_line, write_json, write_whole
-from dataset_builder.files.text_hygiene import shown
-from dataset_builder.filters.deduplicate import OPEN, same_words
+from dataset_builder.files.text_hygiene import without_surrogates
+from dataset_builder.filters.deduplicate import OPEN, words_digest
 from dataset_builder.filters.validate import check_texts
 from dataset_builder.inputs import InputError
 from dataset_builder.pipeline.ask import LONGEST_KEPT
@@ -102,7 +102,12 @@ def publish_rows(
             kept.append((place, row))
         else:
             rejected.append(
-                Rejected(id=shown(row.id), stage="publish", reason=reason, text=shown(row.text[:LONGEST_KEPT]))
+                Rejected(
+                    id=without_surrogates(row.id),
+                    stage="publish",
+                    reason=reason,
+                    text=without_surrogates(row.text[:LONGEST_KEPT]),
+                )
             )
     write_whole(work_dir / REJECTS / "publish.jsonl", (to_line(reject.model_dump()) for reject in rejected))
     if not kept:
@@ -133,7 +138,7 @@ def _side(split: str) -> int:
 
 def _known_by(row: PublishedRow) -> tuple[bytes, ...]:
     """By what a row must not be in two splits: its story, its text, and the situation of an open remark."""
-    known = [b"story " + row.narrative_id.encode(errors="replace"), same_words(row.text)]
+    known = [b"story " + row.narrative_id.encode(errors="replace"), words_digest(row.text)]
     if isinstance(row, ContextualRow) and row.variant == OPEN:
-        known.append(same_words(row.context))
+        known.append(words_digest(row.context))
     return tuple(known)

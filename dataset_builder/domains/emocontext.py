@@ -7,8 +7,8 @@ shares of classes: half of train is `others`, of dev and test six in seven.
 from pathlib import Path
 
 from dataset_builder.domains.reading import Example, Fold, Source, class_in
-from dataset_builder.files.known_files import missing, there
-from dataset_builder.files.reading import named
+from dataset_builder.files.known_files import find_file, missing_file
+from dataset_builder.files.reading import named_columns
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import LABEL_MAPS
 
@@ -24,7 +24,7 @@ def read(folder: Path, fold: Fold | None) -> Source:
         InputError: a file is missing or without labels, or a line is malformed (file and line are named).
     """
     del fold
-    files = {split: there(folder, [name]) or folder / name for split, name in FILES.items()}
+    files = {split: find_file(folder, [name]) or folder / name for split, name in FILES.items()}
     return Source(
         {split: _examples(path, split) for split, path in files.items()}, [*files.values()], "official splits"
     )
@@ -34,8 +34,8 @@ def _examples(path: Path, split: str) -> list[Example]:
     classes = tuple(LABEL_MAPS["emocontext"])
     examples = []
     if not path.exists():
-        raise missing(path, WHAT)
-    for place, row in named(path, COLUMNS, WHAT):
+        raise missing_file(path, WHAT)
+    for place, row in named_columns(path, COLUMNS, WHAT):
         key, first, second, third, label = (row[name].strip() for name in COLUMNS)
         if not third:
             raise InputError(f"{place}: turn3 is empty. Mend or delete it.")

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.domains.reading import Example, Fold, Source
-from dataset_builder.files.known_files import missing, there
-from dataset_builder.files.reading import header, lines, named, table
-from dataset_builder.files.texts import Once
+from dataset_builder.files.known_files import find_file, missing_file
+from dataset_builder.files.reading import find_columns, lines, named_columns, table_rows
+from dataset_builder.files.texts import RowCheck
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
 
@@ -57,7 +57,7 @@ def comments(folder: Path, split: str) -> Iterator[Comment]:
     files = split_files(folder, split)
     if files[0].suffix != ".parquet":
         _check_names(files[0].parent / NAMES)
-    once = Once()
+    once = RowCheck()
     for path in files:
         for found in file_comments(path):
             once.check(found.id, found.text, found.place)
@@ -68,11 +68,11 @@ def split_files(folder: Path, split: str) -> list[Path]:
     """The files of a split: one table, or Parquet files. Raises InputError where there is none."""
     for place in (folder / name for name in FOLDERS):
         for stem in STEMS[split]:
-            if table := there(place, [f"{stem}.tsv", f"{stem}.csv"]):
-                return [table]
+            if path := find_file(place, [f"{stem}.tsv", f"{stem}.csv"]):
+                return [path]
             if shards := sorted([*place.glob(f"{stem}.parquet"), *place.glob(f"{stem}-*.parquet")]):
                 return shards
-    raise missing(folder / FILES[split], WHAT)
+    raise missing_file(folder / FILES[split], WHAT)
 
 
 def source_files(folder: Path) -> list[Path]:
@@ -95,7 +95,7 @@ def file_comments(path: Path) -> Iterator[Comment]:
 
 def _official(path: Path) -> Iterator[Comment]:
     form = "expected text, label numbers 0-27 and an id, tab-separated"
-    for place, fields in table(path, "\t", WHAT, form):
+    for place, fields in table_rows(path, "\t", WHAT, form):
         if len(fields) != 3 or (labels := _numbers(fields[1])) is None:
             if len(fields) == 3 and _numbers(fields[2]) is not None and " " not in fields[0].strip():
                 form += ", found the id first. Put the columns in that order, or add a header: id, text, labels"
@@ -104,8 +104,8 @@ def _official(path: Path) -> Iterator[Comment]:
 
 
 def _with_header(path: Path) -> Iterator[Comment]:
-    header(path, COLUMNS, WHAT)  # here, so that a missing column is told before any row
-    for place, row in named(path, COLUMNS, WHAT):
+    find_columns(path, COLUMNS, WHAT)  # here, so that a missing column is told before any row
+    for place, row in named_columns(path, COLUMNS, WHAT):
         labels = _numbers(row["labels"])
         if labels is None:
             raise InputError(f"{place}: labels {row['labels'][:80]!r}: expected label numbers 0-27, as in 2,14.")

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from dataset_builder.domains.reading import Example, Fold, Source, class_in, drawn
-from dataset_builder.files.known_files import whose
+from dataset_builder.files.known_files import known_set
 from dataset_builder.files.reading import lines
 from dataset_builder.inputs import InputError
 
@@ -75,7 +75,7 @@ def _labels_files(folder: Path, session: int) -> list[Path]:
     labels = folder / f"Session{session}" / "dialog" / "EmoEvaluation"
     found = sorted(path for path in labels.glob("Ses*.txt"))  # beside them lie `._Ses*` of the archive's maker
     if not found:
-        other = f" The folder holds {known}." if (known := whose(folder)) else ""
+        other = f" The folder holds {known}." if (known := known_set(folder)) else ""
         raise InputError(f"{labels}: no Ses*.txt there. {WHAT}{other}")
     return found
 

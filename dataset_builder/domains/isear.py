@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from dataset_builder.domains.reading import SEED, Example, Fold, Source, class_in, drawn
-from dataset_builder.files.known_files import missing, there
-from dataset_builder.files.reading import named
+from dataset_builder.files.known_files import find_file, missing_file
+from dataset_builder.files.reading import named_columns
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import LABEL_MAPS
 
@@ -50,10 +50,10 @@ def read(folder: Path, fold: Fold | None) -> Source:
         InputError: files are missing, a line is malformed, or a person is in both files (file and line are named).
     """
     counts: Counter[str] = Counter()
-    whole, trained, developed = there(folder, WHOLES), there(folder, [TRAIN]), there(folder, [DEV])
+    whole, trained, developed = find_file(folder, WHOLES), find_file(folder, [TRAIN]), find_file(folder, [DEV])
     parts = [trained or folder / TRAIN, developed or folder / DEV]
     if whole is None and not trained:
-        raise missing(folder / TRAIN, WHAT)
+        raise missing_file(folder / TRAIN, WHAT)
     if fold is None:
         if whole and not trained:
             raise InputError(f"{whole}: the whole set is measured in folds. Add --fold 1 (to 5, or --folds N).")
@@ -90,7 +90,7 @@ def _examples(path: Path, counts: Counter[str]) -> list[Example]:
     examples: list[Example] = []
     keys: set[str] = set()
     classes = tuple(LABEL_MAPS["isear"])
-    for place, row in named(path, COLUMNS, WHAT):
+    for place, row in named_columns(path, COLUMNS, WHAT):
         key, emotion, text = row["key"].strip(), row["emotion"].strip().lower(), row["text"]
         if len(key) < 2 or not key.isdecimal() or key in keys:
             raise InputError(f"{place}: key {key!r} must be a number of its own: the person, then the emotion's digit.")

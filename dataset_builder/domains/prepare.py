@@ -11,9 +11,9 @@ from typing import Any
 
 from dataset_builder.domains import emocontext, goemotions, iemocap, isear
 from dataset_builder.domains.reading import SEED, Example, Fold, Source
-from dataset_builder.files.known_files import OTHERS
+from dataset_builder.files.known_files import WITHOUT_READER
 from dataset_builder.files.shards import clear, write_json
-from dataset_builder.files.texts import Once
+from dataset_builder.files.texts import RowCheck
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import LABEL_MAPS, training_labels
 from dataset_builder.pipeline.assemble import seal, write_splits
@@ -81,7 +81,7 @@ def prepare(name: str, source: Path, out: Path, fold: Fold | None = None) -> dic
             text that is empty, an id that is there twice, a fold that cannot be, or a folder `out` that exists.
     """
     if name not in DOMAINS:
-        other = f" {OTHERS[name]}." if name in OTHERS else ""
+        other = f" {WITHOUT_READER[name]}." if name in WITHOUT_READER else ""
         raise InputError(f"unknown domain set '{name}'. Known: {', '.join(DOMAINS)}.{other}")
     domain = DOMAINS[name]
     _check_fold(name, domain, fold)
@@ -90,7 +90,7 @@ def prepare(name: str, source: Path, out: Path, fold: Fold | None = None) -> dic
     if out.exists():
         raise InputError(f"{out}: exists already. Give another --out, or delete it.")
     found = domain.read(source, fold)
-    once = Once()
+    once = RowCheck()
     for split, examples in found.splits.items():
         if not examples:
             raise InputError(f"{source}: no rows are left for {split} ({found.protocol}). Are the files whole?")

@@ -24,26 +24,26 @@ _SETS = (
         "ISEAR's database; export it as isear.csv, UTF-8, with the columns MYKEY, Field1 and SIT",
     ),
 )
-OTHERS = {
+WITHOUT_READER = {
     "meld": "MELD has no reader yet",
     "emobank": "EmoBank is only measured on: eval.run --benchmark emobank",
     "semeval2018-ec": "SemEval-2018 E-c is only measured on: eval.run --benchmark semeval2018-ec",
 }
 
 
-def whose(folder: Path) -> str | None:
+def known_set(folder: Path) -> str | None:
     """Which known set a folder holds, and what to do with it; None where no file is known."""
     return next((says for names, says in _SETS if any((folder / name).exists() for name in names)), None)
 
 
-def there(folder: Path, names: Sequence[str]) -> Path | None:
+def find_file(folder: Path, names: Sequence[str]) -> Path | None:
     """The first of some files that a folder holds, its name in any case, or gzipped (`.gz`); None without one."""
     held = {path.name.casefold(): path for path in sorted(folder.iterdir())} if folder.is_dir() else {}
     wanted = (f"{name}{ending}".casefold() for name in names for ending in ("", ".gz"))
     return next((held[name] for name in wanted if name in held), None)
 
 
-def missing(path: Path, what: str) -> InputError:
+def missing_file(path: Path, what: str) -> InputError:
     """The error for a file that is not there, with what its folder holds instead."""
-    found = whose(path.parent)
+    found = known_set(path.parent)
     return InputError(f"{path}: no such file. {what}" + (f" The folder holds {found}." if found else ""))

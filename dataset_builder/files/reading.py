@@ -84,7 +84,7 @@ def json_file(path: Path, what: str = "", fault: str = "broken JSON") -> Any:
     return _parsed("".join(content), f"{path}: {fault}", what)
 
 
-def table(path: Path, delimiter: str, what: str = "", form: str = "") -> Iterator[tuple[str, list[str]]]:
+def table_rows(path: Path, delimiter: str, what: str = "", form: str = "") -> Iterator[tuple[str, list[str]]]:
     """Rows of a table, the first line's too, all of one width, each with its place; blank lines are left out.
 
     Args:
@@ -102,7 +102,7 @@ def table(path: Path, delimiter: str, what: str = "", form: str = "") -> Iterato
         yield place, fields
 
 
-def named(
+def named_columns(
     path: Path, columns: Mapping[str, tuple[str, ...]], what: str = "", form: str = ""
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """Rows of a table with a header, as the wanted columns by name, each with its place.
@@ -116,15 +116,15 @@ def named(
     Raises:
         InputError: a column is missing or there twice, or as `table`.
     """
-    delimiter, index = header(path, columns, what)
+    delimiter, index = find_columns(path, columns, what)
     form = form or f"expected {', '.join(columns)}, {DELIMITERS[delimiter]}"
-    rows = table(path, delimiter, what, form)
+    rows = table_rows(path, delimiter, what, form)
     next(rows)
     for place, fields in rows:
         yield place, {name: fields[at] for name, at in index.items()}
 
 
-def header(path: Path, columns: Mapping[str, tuple[str, ...]], what: str = "") -> tuple[str, dict[str, int]]:
+def find_columns(path: Path, columns: Mapping[str, tuple[str, ...]], what: str = "") -> tuple[str, dict[str, int]]:
     """The delimiter of a table and where its columns are, by its first line. Raises InputError where one is missing."""
     place, line = next(lines(path, what), (f"{path}, line 1", ""))
     usual = "," if ".csv" in path.suffixes else "\t"
@@ -147,7 +147,7 @@ def _names(line: str, delimiter: str) -> list[str]:
         return []
 
 
-def own_table(path: Path) -> list[dict[str, str]]:
+def package_table(path: Path) -> list[dict[str, str]]:
     """The rows of a tab-separated table of this package, by its header's names; lines that begin with # are notes."""
     rows = [line.split("\t") for _, line in lines(path) if not line.startswith("#")]
     return [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]

@@ -73,7 +73,7 @@ def cleaned(text: str) -> str:
     return _RETURN.sub("\n", text)
 
 
-def faults_of(text: str, *, one_line: bool = False) -> Iterator[str]:
+def text_faults(text: str, *, one_line: bool = False) -> Iterator[str]:
     """All faults of a text, as keys of `FAULTS`; with `one_line` a line break or a tab is one too."""
     if not _SUSPECT.search(text):
         return
@@ -95,9 +95,9 @@ def faults_of(text: str, *, one_line: bool = False) -> Iterator[str]:
         yield "chat_token"
 
 
-def fault_of(text: str, *, one_line: bool = False) -> str | None:
+def first_fault(text: str, *, one_line: bool = False) -> str | None:
     """The first fault of a text, or None. Input that is to be kept goes through `cleaned` before."""
-    return next(faults_of(text, one_line=one_line), None)
+    return next(text_faults(text, one_line=one_line), None)
 
 
 def damage_of(text: str, *, one_line: bool = False) -> str | None:
@@ -108,14 +108,14 @@ def damage_of(text: str, *, one_line: bool = False) -> str | None:
     return f"the control character U+{ord(found[0]):04X}" if found else None
 
 
-def faults_in(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def row_faults(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """All faults of a row's texts, lists and inner objects included, as pairs of field and fault."""
     if not _SUSPECT.search(" ".join(_texts(dict(row)))):
         return
     for field, value in row.items():
         one_line = field not in SEVERAL_LINES or not isinstance(value, str)
         for text in _texts(value):
-            yield from ((field, fault) for fault in faults_of(text, one_line=one_line))
+            yield from ((field, fault) for fault in text_faults(text, one_line=one_line))
 
 
 def cleaned_row(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def cleaned_row(row: Mapping[str, Any]) -> dict[str, Any]:
     return {field: _cleaned(value) for field, value in row.items()}
 
 
-def shown(text: str) -> str:
+def without_surrogates(text: str) -> str:
     """The text as it can be written to a file: half characters become `?`."""
     return text.encode("utf-8", "replace").decode()
 

@@ -11,12 +11,12 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.files.reading import json_lines, table
+from dataset_builder.files.reading import json_lines, table_rows
 from dataset_builder.inputs import InputError
 
 # Words in the names of files that hold a split which is held out.
-HELD_OUT = {"test", "dev", "devel", "development", "eval", "evaluation", "val", "valid", "validation", "heldout"}
-LOOKED_AT = 1000  # texts from the beginning
+HELD_OUT_NAMES = {"test", "dev", "devel", "development", "eval", "evaluation", "val", "valid", "validation", "heldout"}
+SNIFFED_ROWS = 1000  # texts from the beginning
 FEW, MANY = 5, 20  # texts, of which something can be said
 MOST = 0.9  # share of them
 # Names of columns by which the first line of a table is known for a header.
@@ -30,7 +30,7 @@ _DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 
 @dataclass
-class Once:
+class RowCheck:
     """The rule of every set: no text is empty, and no id is there twice. It keeps where each id was."""
 
     places: dict[str, str] = field(default_factory=dict)
@@ -62,12 +62,53 @@ def texts_of(path: Path, column: str, what: str) -> Iterator[tuple[str, str, str
     raise InputError(f"{path}: not a .jsonl, .csv, .tsv or .parquet file. {what}")
 
 
-def words_of_name(path: Path) -> set[str]:
+def benchmark_texts(place: str | Path) -> Iterator[tuple[str, str]]:
+    """The texts of a benchmark, each with the key `<name>:<number>`, to be kept out of a corpus.
+
+    A file of JSON lines (`.jsonl`), a table (`.csv`, `.tsv`) with a column `text`, or a `.tsv` without a header and
+    the text first, each also gzipped, or a Hub data set's test split (`owner/name` or `owner/name:config`, column
+    `text`).
+
+    Raises:
+        InputError: nothing of that kind there, or a row without a text; file and line are named.
+    """
+    path = Path(place)
+    if not path.exists():
+        yield from _of_hub(str(place))
+        return
+    if path.is_dir():
+        raise InputError(f"{path}: a folder. Give the benchmark's texts as a .jsonl, .csv or .tsv file.")
+    name = f"{path.parent.name}/{path.name}"
+    what = "Give the benchmark's texts as .jsonl, .csv, .tsv or .parquet, in a field or column that is called 'text'."
+    number = -1
+    for number, (_, _, text) in enumerate(texts_of(path, "text", what)):
+        yield f"{name}:{number}", text
+    if number < 0:
+        raise InputError(f"{path}: no text in it. {what}")
+
+
+def _of_hub(place: str) -> Iterator[tuple[str, str]]:
+    from dataset_builder.files.data_sets import read_data_set
+
+    name, _, config = place.partition(":")
+    try:
+        rows = read_data_set(name, config or None).rows("test")
+    except InputError as error:
+        raise InputError(f"'{place}': no such file, and no data set of the Hub with a test split ({error}).") from None
+    if "text" not in rows.column_names:
+        raise InputError(f"'{place}': no column 'text' among {', '.join(rows.column_names)}.")
+    for number, text in enumerate(rows["text"]):
+        if not isinstance(text, str):
+            raise InputError(f"'{place}', row {number}: no text.")
+        yield f"{place}:{number}", text
+
+
+def path_words(path: Path) -> set[str]:
     """The words of a path: what they say of the split that a file holds."""
     return set(re.split(r"[^a-z]+", str(path).lower()))
 
 
-def no_text(values: list[str]) -> str | None:
+def not_texts(values: list[str]) -> str | None:
     """What the values of a column are, if they are no texts: `numbers`, `ids`, `labels`; None for texts."""
     values = [value.strip() for value in values if value.strip()]
     if len(values) < FEW:
@@ -102,7 +143,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _of_table(path: Path, delimiter: str, column: str, what: str) -> Iterator[tuple[str, str, str]]:
-    rows = table(path, delimiter, what)
+    rows = table_rows(path, delimiter, what)
     first = next(rows, None)
     if first is None:
         return
@@ -116,7 +157,7 @@ def _of_table(path: Path, delimiter: str, column: str, what: str) -> Iterator[tu
         name, at = f"the column '{first[1][places[0]].strip()}'", places[0]
     else:
         name, at, rows = "the first column", 0, chain([first], rows)
-    beginning = list(islice(rows, LOOKED_AT))
+    beginning = list(islice(rows, SNIFFED_ROWS))
     _refuse_words_beside_texts([fields for _, fields in beginning], at, path, name, what)
     found = ((place, "", fields[at]) for place, fields in chain(beginning, rows))
     yield from _looked_at(path, found, name, what)
@@ -137,9 +178,9 @@ def _refuse_words_beside_texts(rows: list[list[str]], at: int, path: Path, name:
 def _looked_at(
     path: Path, rows: Iterator[tuple[str, str, str]], name: str, what: str
 ) -> Iterator[tuple[str, str, str]]:
-    beginning = list(islice(rows, LOOKED_AT))
+    beginning = list(islice(rows, SNIFFED_ROWS))
     values = [text for _, _, text in beginning]
-    if kind := no_text(values):
+    if kind := not_texts(values):
         raise InputError(f"{path}: {name} holds {kind} ({_listed(values)}) and no texts. {what}")
     yield from chain(beginning, rows)
 

@@ -4,20 +4,17 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-from dataset_builder.files.texts import texts_of
 from dataset_builder.filters.near_duplicates import NearDuplicates, shingles, tokens
 from dataset_builder.filters.validate import words
-from dataset_builder.inputs import InputError
 
 ORIGINAL, REWRITTEN, OPEN = "original", "rewritten", "open"  # variants of contextual rows
 DUPLICATE, NEAR_DUPLICATE = "duplicate", "near_duplicate"
 ACROSS = "_across_splits"
 
 
-class Texts:
+class TextIndex:
     """Different texts, each with a number, and which of them a text repeats.
 
     Two texts are duplicates when their words are the same, whatever the case and the marks between them (a text
@@ -31,7 +28,7 @@ class Texts:
 
     def number(self, text: str) -> int | None:
         """The number of the text with the same words, if there is one."""
-        return self._numbers.get(same_words(text))
+        return self._numbers.get(words_digest(text))
 
     def repeated(self, text: str) -> Iterator[tuple[str, int]]:
         """`(duplicate | near_duplicate, number)` of each text that this one repeats, the duplicate first."""
@@ -44,7 +41,7 @@ class Texts:
 
     def add(self, text: str) -> int:
         """The number of the text, a new one where none has the same words."""
-        number = self._numbers.setdefault(same_words(text), len(self._numbers))
+        number = self._numbers.setdefault(words_digest(text), len(self._numbers))
         if self._near is not None and number == len(self._near):
             self._near.add(_shingles(text))
         return number
@@ -56,7 +53,7 @@ def _shingles(text: str) -> frozenset[int]:
 
 
 @lru_cache(maxsize=4)
-def same_words(text: str) -> bytes:
+def words_digest(text: str) -> bytes:
     """A digest that texts of the same words have in common, whatever the case and the marks between the words."""
     return hashlib.blake2b((" ".join(words(text)) or text.strip()).encode(), digest_size=16).digest()
 
@@ -65,7 +62,7 @@ class Deduplicator:
     """Says of each text whether one like it was seen before: a duplicate or near-duplicate, as `Texts` defines them."""
 
     def __init__(self, near_duplicate_at: float | None) -> None:
-        self._texts = Texts(near_duplicate_at)
+        self._texts = TextIndex(near_duplicate_at)
         self._keys: list[str] = []
 
     def check(self, key: str, text: str, *, remember: bool = True) -> tuple[str, str] | None:
@@ -78,7 +75,7 @@ class Deduplicator:
         return None
 
 
-class Twins:
+class DuplicateFilter:
     """Which rows of a corpus repeat an earlier one or a benchmark's text.
 
     Rows are compared within their config, and with other configs where those rows are in another split: a text may have
@@ -92,7 +89,7 @@ class Twins:
 
     def __init__(self, near_duplicate_at: float | None, benchmarks: Iterable[tuple[str, str]] = ()) -> None:
         self._near_duplicate_at = near_duplicate_at
-        self._texts: dict[str, Texts] = {}  # of each split
+        self._texts: dict[str, TextIndex] = {}  # of each split
         self._ids: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)  # of each split and config, by text
         self._benchmarks = Deduplicator(near_duplicate_at)
         self._names: dict[str, str] = {}
@@ -117,7 +114,7 @@ class Twins:
         if found:
             self.drop(row, config)
             return found
-        texts = self._texts.setdefault(split, Texts(self._near_duplicate_at))
+        texts = self._texts.setdefault(split, TextIndex(self._near_duplicate_at))
         for text in _compared(row):
             self._ids[split, config].setdefault(texts.add(text), str(row["id"]))
         return None
@@ -158,44 +155,3 @@ def _utterance(row_id: str) -> str:
 def utterance_of(row: Mapping[str, Any]) -> str:
     """What the two variants of an utterance have in common in their ids."""
     return str(row["id"]).removesuffix(f"/{row.get('variant')}")
-
-
-def benchmark_texts(place: str | Path) -> Iterator[tuple[str, str]]:
-    """The texts of a benchmark, each with the key `<name>:<number>`, to be kept out of a corpus.
-
-    A file of JSON lines (`.jsonl`), a table (`.csv`, `.tsv`) with a column `text`, or a `.tsv` without a header and
-    the text first, each also gzipped, or a Hub data set's test split (`owner/name` or `owner/name:config`, column
-    `text`).
-
-    Raises:
-        InputError: nothing of that kind there, or a row without a text; file and line are named.
-    """
-    path = Path(place)
-    if not path.exists():
-        yield from _from_hub(str(place))
-        return
-    if path.is_dir():
-        raise InputError(f"{path}: a folder. Give the benchmark's texts as a .jsonl, .csv or .tsv file.")
-    name = f"{path.parent.name}/{path.name}"
-    what = "Give the benchmark's texts as .jsonl, .csv, .tsv or .parquet, in a field or column that is called 'text'."
-    number = -1
-    for number, (_, _, text) in enumerate(texts_of(path, "text", what)):
-        yield f"{name}:{number}", text
-    if number < 0:
-        raise InputError(f"{path}: no text in it. {what}")
-
-
-def _from_hub(place: str) -> Iterator[tuple[str, str]]:
-    from dataset_builder.files.data_sets import read_data_set
-
-    name, _, config = place.partition(":")
-    try:
-        rows = read_data_set(name, config or None).rows("test")
-    except InputError as error:
-        raise InputError(f"'{place}': no such file, and no data set of the Hub with a test split ({error}).") from None
-    if "text" not in rows.column_names:
-        raise InputError(f"'{place}': no column 'text' among {', '.join(rows.column_names)}.")
-    for number, text in enumerate(rows["text"]):
-        if not isinstance(text, str):
-            raise InputError(f"'{place}', row {number}: no text.")
-        yield f"{place}:{number}", text

@@ -21,10 +21,10 @@ KNOWN_PAIRS: Final[dict[str, str]] = {"anxiety": "nervousness", "hope": "optimis
 
 def resolve(raw: Sequence[RawLabel], method: Resolve) -> list[float]:
     """Scores of the 28 classes, in taxonomy order; of two words for one class the stronger counts."""
-    return strongest(((label.label, label.score) for label in raw), lambda word: class_of(word, method))
+    return class_scores(((label.label, label.score) for label in raw), lambda word: class_of(word, method))
 
 
-def strongest(weighted: Iterable[tuple[str, float]], home: Callable[[str], int | None]) -> list[float]:
+def class_scores(weighted: Iterable[tuple[str, float]], home: Callable[[str], int | None]) -> list[float]:
     """Scores of the 28 classes from weighted words; `home` gives a word's class, of two words the stronger counts."""
     scores = [0.0] * len(LABELS)
     for word, weight in weighted:

@@ -6,7 +6,7 @@ The stages call the same checks as soon as a text is made, so that no call is sp
 import re
 from collections.abc import Iterable
 
-from dataset_builder.files.text_hygiene import cleaned, fault_of, faults_in
+from dataset_builder.files.text_hygiene import cleaned, first_fault, row_faults
 from dataset_builder.recipe import Quality
 from dataset_builder.schema import UNNAMED, ContextlessRow, ContextualRow, PublishedRow
 from dataset_builder.taxonomy import LABELS
@@ -49,7 +49,7 @@ def check_repetition(text: str) -> str | None:
 
 def check_form(text: str, shortest: int, longest: int) -> str | None:
     """What every text must be: clean (text_hygiene.py), or `too_short`, `too_long` (in words), `not_english`, …"""
-    if fault := fault_of(cleaned(text)):
+    if fault := first_fault(cleaned(text)):
         return fault
     count = len(text.split())
     if count < shortest:
@@ -99,7 +99,7 @@ def check_bounds(row: PublishedRow) -> str | None:
 
 def check_texts(row: PublishedRow) -> str | None:
     """What holds for rows of any source: every text is clean (text_hygiene.py), and what was said of it bounded."""
-    return next((fault for _, fault in faults_in(row.model_dump())), None) or check_bounds(row)
+    return next((fault for _, fault in row_faults(row.model_dump())), None) or check_bounds(row)
 
 
 def check_row(row: PublishedRow, quality: Quality) -> str | None:

@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from dataset_builder.files.reading import own_table
+from dataset_builder.files.reading import package_table
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS
 
@@ -23,7 +23,7 @@ class WordClass(NamedTuple):
 @cache
 def word_classes() -> tuple[WordClass, ...]:
     """All words of the table. Raises InputError where a label is not in the taxonomy."""
-    rows = tuple(WordClass(**row) for row in own_table(WORD_CLASSES))
+    rows = tuple(WordClass(**row) for row in package_table(WORD_CLASSES))
     for row in rows:
         if row.label not in (*LABELS, NO_LABEL) or row.second not in (*LABELS, ""):
             raise InputError(f"{WORD_CLASSES}: '{row.word}': '{row.label}' or '{row.second}' is not in the taxonomy.")

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from dataset_builder.files.escaping import cell, code
-from dataset_builder.markdown import table
+from dataset_builder.markdown import cell, code, table
 
 PAPER: Final[dict[str, str]] = {
     "kappa": ".365 (GoEmotions: .293)",
@@ -65,7 +64,7 @@ def _people(people: list[dict[str, Any]]) -> list[str]:
         )
         for one in people
     ]
-    return [table(head, rows)]
+    return [table(head, rows) + "\n"]
 
 
 def _groups(title: str, groups: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -73,7 +72,8 @@ def _groups(title: str, groups: Mapping[str, Mapping[str, Any]]) -> list[str]:
         return []
     names = ("accuracy_two_agree", "strongest_picked", "none_share", "distractor_share", "revealed_share")
     head = (title, "right where two agree", "strongest label picked", "none", "distractor", "situation opened")
-    return [table(head, [(kind, *(_shown(found.get(name)) for name in names)) for kind, found in groups.items()])]
+    rows = [(kind, *(_shown(found.get(name)) for name in names)) for kind, found in groups.items()]
+    return [table(head, rows) + "\n"]
 
 
 def _labels(labels: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -89,7 +89,7 @@ def _labels(labels: Mapping[str, Mapping[str, Any]]) -> list[str]:
         )
         for label, found in labels.items()
     ]
-    return [table(head, rows)]
+    return [table(head, rows) + "\n"]
 
 
 def _shown(estimate: Mapping[str, float] | None) -> str:

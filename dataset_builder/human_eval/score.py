@@ -14,7 +14,7 @@ import numpy as np
 from dataset_builder.human_eval.agreement import Array, alpha_counts, alpha_of, kappa_counts, kappa_of
 from dataset_builder.human_eval.answers import Answers
 from dataset_builder.human_eval.sample import NONE, Key
-from dataset_builder.statistics import FEW, RESAMPLES, SEED, between, intervals, ratio_of
+from dataset_builder.statistics import MIN_GOLD_ROWS, RESAMPLES, SEED, interval_fields, intervals, ratio_of_sums
 from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS, NEUTRAL
 
 COLUMNS: Final[dict[str, int]] = {**LABEL_TO_INDEX, NONE: len(LABELS)}
@@ -83,10 +83,10 @@ def share_of(above: Array, below: Array) -> Estimate | None:
     if not below.sum():
         return None
     support = {"support": round(float(below.sum()), 3)}
-    if (below > 0).sum() < FEW:
+    if (below > 0).sum() < MIN_GOLD_ROWS:
         return {"value": _rounded(above.sum() / below.sum())} | support
     most = 1.0 if (above <= below).all() else np.inf
-    return _estimate(np.stack([above, below], axis=1), ratio_of, 0.0, most) | support
+    return _estimate(np.stack([above, below], axis=1), ratio_of_sums, 0.0, most) | support
 
 
 def score(key: Key, answers: Sequence[Answers], name: str) -> dict[str, Any]:
@@ -252,7 +252,10 @@ def _mean(values: Array) -> Array:
 
 def _estimate(rows: Array, of: Callable[[Array], Array], least: float = 0.0, most: float = 1.0) -> Estimate:
     """What `of` makes of the sums of (tasks, sums), with its interval where it has one."""
-    return {"value": _rounded(float(of(rows.sum(axis=0)))), **between(*intervals(rows, of, bounds=(least, most)))}
+    return {
+        "value": _rounded(float(of(rows.sum(axis=0)))),
+        **interval_fields(*intervals(rows, of, bounds=(least, most))),
+    }
 
 
 def _rounded(value: float) -> float:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import jinja2
 
-from dataset_builder.files.text_hygiene import cleaned, shown
+from dataset_builder.files.text_hygiene import cleaned, without_surrogates
 from dataset_builder.gold_set import exemplars
 from dataset_builder.hashing import fingerprint, stable_hash
 from dataset_builder.inputs import InputError
@@ -81,8 +81,8 @@ def checked_prompts(prompts: tuple[str, ...], folder: str) -> tuple[str, ...]:
 @cache
 def emotion_list(*, neutral: bool) -> str:
     """The 27 emotions (and neutral) with their definitions, one a line, as prompts show them."""
-    shown = (emotion for emotion in EMOTIONS if neutral or emotion.name != "neutral")
-    return "\n".join(f"- {emotion.name}: {emotion.definition}" for emotion in shown)
+    emotions = (emotion for emotion in EMOTIONS if neutral or emotion.name != "neutral")
+    return "\n".join(f"- {emotion.name}: {emotion.definition}" for emotion in emotions)
 
 
 class UnitRejected(Exception):
@@ -246,7 +246,14 @@ class Ask:
     def reject(self, reason: str, text: str, part: str = "") -> None:
         """Note that something the teacher made was not kept."""
         name = f"{self.unit}/{part}" if part else self.unit
-        self.rejected.append(Rejected(id=shown(name), stage=self.stage, reason=reason, text=shown(text[:LONGEST_KEPT])))
+        self.rejected.append(
+            Rejected(
+                id=without_surrogates(name),
+                stage=self.stage,
+                reason=reason,
+                text=without_surrogates(text[:LONGEST_KEPT]),
+            )
+        )
 
 
 def usable(reply: Reply) -> str:

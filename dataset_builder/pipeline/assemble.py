@@ -18,8 +18,9 @@ from datasets.splits import SplitDict, SplitInfo
 from huggingface_hub import DatasetCardData
 
 from dataset_builder.files.shards import clear, to_line, write_json, write_whole
-from dataset_builder.files.text_hygiene import cleaned_row, shown
-from dataset_builder.filters.deduplicate import Twins, benchmark_texts
+from dataset_builder.files.text_hygiene import cleaned_row, without_surrogates
+from dataset_builder.files.texts import benchmark_texts
+from dataset_builder.filters.deduplicate import DuplicateFilter
 from dataset_builder.filters.resolve import class_of, resolve
 from dataset_builder.filters.split import split_narratives
 from dataset_builder.filters.validate import MOST_LABELS, check_row, check_texts
@@ -169,13 +170,15 @@ class _Decisions:
         quality = self._recipe.quality
         texts = (text for benchmark in quality.benchmarks for text in benchmark_texts(benchmark))
         # One for all configs: where a text is kept, no row of another utterance may have it, in whatever config.
-        twins = Twins(quality.near_duplicate_at, texts)
+        twins = DuplicateFilter(quality.near_duplicate_at, texts)
         for config, kept in self.kept.items():
             for row in _rows(config, self._recipe, self._work_dir, self._teachers):
                 if reason := self._fault(row, config, twins):
                     self.reasons[reason] += 1
-                    beginning = shown(row.text[:LONGEST_KEPT])
-                    yield Rejected(id=shown(row.id), stage=f"publish/{config}", reason=reason, text=beginning)
+                    beginning = without_surrogates(row.text[:LONGEST_KEPT])
+                    yield Rejected(
+                        id=without_surrogates(row.id), stage=f"publish/{config}", reason=reason, text=beginning
+                    )
                 else:
                     self._rows_of_story[row.narrative_id] += config == DEFAULT_CONFIG
                 kept.append(reason is None)
@@ -184,7 +187,7 @@ class _Decisions:
         """The split of every story, by its rows of the default config."""
         return split_narratives(self._rows_of_story, self._recipe.split.contextless, self._recipe.seed)
 
-    def _fault(self, row: PublishedRow, config: str, twins: Twins) -> str | None:
+    def _fault(self, row: PublishedRow, config: str, twins: DuplicateFilter) -> str | None:
         reason = check_row(row, self._recipe.quality)
         bounded = reason is None or check_texts(row) is None
         if bounded and isinstance(row, ContextlessRow) and config == DEFAULT_CONFIG:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.files.shards import held, read_json, write_json
-from dataset_builder.filters.deduplicate import benchmark_texts
+from dataset_builder.files.texts import benchmark_texts
 from dataset_builder.hashing import fingerprint
 from dataset_builder.inputs import InputError
 from dataset_builder.narratives import read_narratives

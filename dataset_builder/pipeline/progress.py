@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from dataset_builder.files.escaping import flat
+from dataset_builder.files.escaping import one_line
 from dataset_builder.files.shards import read_json, write_json
 from dataset_builder.pipeline.stages import Stage
 from dataset_builder.recipe import Run
@@ -205,7 +205,7 @@ class Bar:
             self._line(f"{done} of {expected} units, {self._notes.say()}, {time.monotonic() - self._started:.0f} s")
 
     def _line(self, said: str) -> None:
-        tqdm.write(flat(f"shard {self._shard}: {said}"), file=sys.stderr)
+        tqdm.write(one_line(f"shard {self._shard}: {said}"), file=sys.stderr)
 
 
 def sample(row: Mapping[str, Any]) -> str:

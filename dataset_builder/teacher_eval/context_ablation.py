@@ -17,7 +17,7 @@ from dataset_builder.filters.deduplicate import utterance_of
 from dataset_builder.hashing import stable_hash
 from dataset_builder.inputs import InputError
 from dataset_builder.recipe import BuildRecipe
-from dataset_builder.statistics import RESAMPLES, mean_of
+from dataset_builder.statistics import RESAMPLES, mean_with_interval
 from dataset_builder.taxonomy import LABELS
 from dataset_builder.teacher_eval.labelers import label
 from dataset_builder.teachers import load_teacher
@@ -113,11 +113,11 @@ def metrics(found: Moves) -> dict[str, dict[str, float]]:
     for situation in SITUATIONS:
         of_rows[f"as_published_{situation}"] = (found.strongest(situation) == published).astype(float)
     stories = [row["narrative_id"] for row in found.rows]
-    whole = {name: mean_of(values, stories) for name, values in of_rows.items()}
+    whole = {name: mean_with_interval(values, stories) for name, values in of_rows.items()}
     for variant in sorted(set(variants)):
         mine = variants == variant
         there = [story for story, kept in zip(stories, mine, strict=True) if kept]
-        whole |= {f"{name}_{variant}": mean_of(values[mine], there) for name, values in of_rows.items()}
+        whole |= {f"{name}_{variant}": mean_with_interval(values[mine], there) for name, values in of_rows.items()}
     return whole
 
 

@@ -20,7 +20,7 @@ from dataset_builder.descriptors.calibration import advantages, agreement, descr
 from dataset_builder.descriptors.describe import prepare
 from dataset_builder.descriptors.recipe import TextsRecipe, Weights
 from dataset_builder.descriptors.words import log_probabilities
-from dataset_builder.filters.resolve import strongest
+from dataset_builder.filters.resolve import class_scores
 from dataset_builder.filters.word_classes import class_by_hand
 from dataset_builder.inputs import InputError
 from dataset_builder.pipeline.ask import Ask, UnitRejected
@@ -44,7 +44,7 @@ OTHER_WEIGHTS: dict[str, dict[str, Any]] = {
 
 def as_classes(described: Sequence[Sequence[Descriptor]]) -> Labelled:
     """The classes of each text's descriptors; of two for one class the stronger counts, and every one is chosen."""
-    found = [strongest(((one.text, one.weight) for one in made), class_by_hand) for made in described]
+    found = [class_scores(((one.text, one.weight) for one in made), class_by_hand) for made in described]
     scores = np.array(found).reshape(-1, len(LABELS))
     return Labelled(scores, scores > 0, sum(not made for made in described), Usage())
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from dataset_builder.domains.goemotions import file_comments
 from dataset_builder.files.reading import json_lines
-from dataset_builder.files.texts import texts_of, words_of_name
+from dataset_builder.files.texts import path_words, texts_of
 from dataset_builder.filters.resolve import class_of, resolve
 from dataset_builder.hashing import stable_hash
 from dataset_builder.inputs import InputError
@@ -26,7 +26,7 @@ from dataset_builder.pipeline.stages.labels import raw_labels
 from dataset_builder.pipeline.unanswered import SICK_AFTER
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.schema import Usage
-from dataset_builder.statistics import RESAMPLES, between, bootstrap, macro_f1
+from dataset_builder.statistics import RESAMPLES, bootstrap, interval_fields, macro_f1
 from dataset_builder.taxonomy import LABELS
 from dataset_builder.teachers import load_teacher
 
@@ -63,7 +63,7 @@ def read_dev(path: Path, rows: int) -> Gold:
     Raises:
         InputError: no such file, a malformed line, or the test split.
     """
-    if "test" in words_of_name(Path(path.name)):
+    if "test" in path_words(Path(path.name)):
         raise InputError(f"{path}: the test split is not for choosing labelers. Give dev.tsv.")
     found = list(file_comments(path))
     if rows < 1 or not found:
@@ -163,7 +163,7 @@ async def _label(texts: list[str], recipe: BuildRecipe) -> tuple[Labelled, UnitR
 def quality(gold: Gold, found: Labelled, with_interval: bool = True) -> dict[str, dict[str, float]]:
     """Macro-F1, top-1 and top-3 (a gold label is the best, is among the best three), cost."""
     count = len(gold.texts)
-    interval = between(*bootstrap(macro_f1, gold.labels, found.chosen)) if with_interval else {}
+    interval = interval_fields(*bootstrap(macro_f1, gold.labels, found.chosen)) if with_interval else {}
     order = np.argsort(-found.scores, axis=1, kind="stable")
     hits = np.take_along_axis(gold.labels, order, axis=1) & (np.take_along_axis(found.scores, order, axis=1) > 0)
     usage = found.usage

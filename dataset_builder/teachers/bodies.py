@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from dataset_builder.files.text_hygiene import shown
+from dataset_builder.files.text_hygiene import without_surrogates
 from dataset_builder.schema import Usage
 from dataset_builder.teachers.base import NoAnswer, TeacherError
 
@@ -95,7 +95,7 @@ def one_line(text: str, longest: int = LONGEST_WORDS) -> str:
     if re.match(r"\s*<(?:!doctype|html|head|body|\?xml)", text[:200], re.IGNORECASE):
         title = re.search(r"<title>([^<]{1,200})", text, re.IGNORECASE)
         text = f"a web page, '{title[1].strip()}'" if title else text
-    line = "".join(c if c.isprintable() else " " for c in shown(text[: 4 * longest]))
+    line = "".join(c if c.isprintable() else " " for c in without_surrogates(text[: 4 * longest]))
     line = " ".join(line.split())
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
 

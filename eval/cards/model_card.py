@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dataset_builder.files.escaping import table
 from dataset_builder.inputs import read_yaml
+from dataset_builder.markdown import table
 from eval.cards.notes import Result
 from eval.cards.sections import RECIPES
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from dataset_builder.statistics import FEW
+from dataset_builder.statistics import MIN_GOLD_ROWS
 from eval.benchmarks import Benchmark
 
 Result = dict[str, Any]
@@ -40,15 +40,17 @@ def about_labels(result: Result) -> list[str]:
     """Which labels have no interval of their own F1, and which are not in macro-F1."""
     support = {label: int(row["support"]) for label, row in result["per_label"].items()}
     notes = []
-    if rare := [f"{label} ({rows})" for label, rows in support.items() if rows < FEW]:
-        notes.append(f"Labels with fewer than {FEW} rows, whose F1 has no interval of its own: {', '.join(rare)}.")
+    if rare := [f"{label} ({rows})" for label, rows in support.items() if rows < MIN_GOLD_ROWS]:
+        notes.append(
+            f"Labels with fewer than {MIN_GOLD_ROWS} rows, whose F1 has no interval of its own: {', '.join(rare)}."
+        )
     if absent := [label for label, rows in support.items() if not rows]:
         notes.append(f"Macro-F1 is the mean over the labels that have a row, without {', '.join(absent)}.")
-    left = [label for label, row in result["per_label"].items() if support[label] >= FEW and "low" not in row]
+    left = [label for label, row in result["per_label"].items() if support[label] >= MIN_GOLD_ROWS and "low" not in row]
     if left and "measured_before" not in result:
         notes.append(
-            f"No interval either, since all resamples are alike or the rows come from fewer than {FEW} of what is "
-            f"resampled: {', '.join(left)}."
+            f"No interval either, since all resamples are alike or the rows come from fewer than {MIN_GOLD_ROWS} of "
+            f"what is resampled: {', '.join(left)}."
         )
     return notes
 

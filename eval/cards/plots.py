@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataset_builder.figures import COLOURS, FIRST, new_figure, plain, png, sentiment_key
+from dataset_builder.figures import BLUE, COLOURS, hide_frame, new_figure, png, sentiment_legend
 from dataset_builder.taxonomy import EMOTIONS
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _per_label(result: dict[str, Any]) -> bytes:
     rows = sorted(result["per_label"].items(), key=lambda row: row[1]["f1"])
     figure = new_figure(8, max(3.0, 0.25 * len(rows) + 1))
     axes = figure.subplots()
-    colours = [COLOURS[SENTIMENTS[name]] if name in SENTIMENTS else FIRST for name, _ in rows]
+    colours = [COLOURS[SENTIMENTS[name]] if name in SENTIMENTS else BLUE for name, _ in rows]
     bars = axes.barh([name for name, _ in rows], [row["f1"] for _, row in rows], color=colours)
     for place, (bar, (_, row)) in enumerate(zip(bars, rows, strict=True)):
         bar.set_alpha(0.4 if row["support"] < FEW else 1.0)
@@ -60,8 +60,8 @@ def _per_label(result: dict[str, Any]) -> bytes:
     axes.set_xlim(0, 1)
     axes.margins(y=0.01)
     if all(name in SENTIMENTS for name, _ in rows) and len(rows) > 10:
-        sentiment_key(axes)
-    plain(axes)
+        sentiment_legend(axes)
+    hide_frame(axes)
     return png(figure, Comment=drawn_from(result))
 
 
@@ -71,17 +71,17 @@ def _reliability(result: dict[str, Any]) -> bytes:
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     _diagonal(above)
     told, seen = [one["probability"] for one in bins], [one["frequency"] for one in bins]
-    above.plot(told, seen, marker="o", color=FIRST)
+    above.plot(told, seen, marker="o", color=BLUE)
     by_class, pooled = (result["metrics"][name]["value"] for name in ("classwise_ece", "ece"))
     above.set_title(f"Calibration error: class-wise {by_class:.3f}, of all decisions {pooled:.3f}", fontsize=10)
     above.set_ylabel("share of labels that are there")
-    below.bar(told, [one["decisions"] for one in bins], width=0.04, color=FIRST)
+    below.bar(told, [one["decisions"] for one in bins], width=0.04, color=BLUE)
     below.set_yscale("log")
     below.set_ylabel("decisions")
     below.set_xlabel("probability that the model gives")
     for axes in (above, below):
         axes.set_xlim(0, 1)
-        plain(axes)
+        hide_frame(axes)
     return png(figure, Comment=drawn_from(result))
 
 

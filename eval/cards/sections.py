@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from dataset_builder.files.escaping import cell, code, table
+from dataset_builder.markdown import cell, code, table
 from eval.benchmarks import BENCHMARKS, Benchmark
 from eval.cards.notes import Result, about_labels, before, commit_of, how_certain, how_measured, where_from
 from eval.cards.plots import names as plot_names

@@ -118,5 +118,5 @@ def _f1_of_grid(probabilities: np.ndarray, gold: np.ndarray) -> np.ndarray:
     for row, threshold in enumerate(GRID):
         predicted = probabilities >= threshold
         hits, found = (predicted & gold).sum(axis=0), predicted.sum(axis=0)
-        f1[row] = np.nan_to_num(statistics.f1_of(hits, gold.sum(axis=0), found))
+        f1[row] = np.nan_to_num(statistics.f1_from_counts(hits, gold.sum(axis=0), found))
     return f1

@@ -8,7 +8,7 @@ so that every descriptor has a weight and none is made up.
 from functools import cache
 from pathlib import Path
 
-from dataset_builder.files.reading import own_table
+from dataset_builder.files.reading import package_table
 from dataset_builder.hashing import stable_hash
 from dataset_builder.pipeline.ask import Ask
 from dataset_builder.pipeline.replies import descriptors
@@ -22,7 +22,7 @@ VOCABULARY = Path(__file__).parents[2] / "vocabulary" / "emotion_words.tsv"
 @cache
 def emotion_words() -> tuple[str, ...]:
     """The open vocabulary, `neutral` last."""
-    rows = own_table(VOCABULARY)
+    rows = package_table(VOCABULARY)
     return (*(row["word"] for row in rows if row["word"] != "neutral"), "neutral")
 
 
