@@ -7,7 +7,10 @@ replaced module holds nothing but a call of `end_with_new_name`.
 import sys
 from typing import Final, NoReturn
 
-NEW_NAMES: Final[dict[str, str]] = {}
+NEW_NAMES: Final[dict[str, str]] = {
+    "eval.export_speed": "python -m eval.speed exports",
+    "eval.zero_shot_speed": "python -m eval.speed zero-shot",
+}
 
 
 def end_with_new_name(old: str) -> NoReturn:

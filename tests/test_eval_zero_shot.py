@@ -1,4 +1,4 @@
-"""Zero-shot use: rules and valence by hand, the command, the benchmarks, speed and probe."""
+"""Zero-shot use: rules and valence by hand, the command, the benchmarks and probe."""
 
 import json
 import os
@@ -13,7 +13,6 @@ from sentence_transformers import SentenceTransformer
 from dataset_builder.domains.prepare import prepare
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
-from eval import zero_shot_speed
 from eval.cards.sections import model_section, variants_table
 from eval.decision_rules import (
     DEFAULT,
@@ -328,16 +327,6 @@ def test_definitions_and_sets_that_are_not_there(tmp_path: Path) -> None:
     (tmp_path / "list.yaml").write_text("- joy\n")
     with pytest.raises(InputError, match="expected lines"):
         read_definitions(str(tmp_path / "list.yaml"))
-
-
-def test_speed_is_measured_in_turns(bi_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    encoder = load_encoder(str(bi_encoder))
-    small = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    slow = zero_shot_speed.nli(encoder.model.tokenizer, small)
-    metrics = zero_shot_speed.turns(zero_shot_speed.bi_encoder(encoder), slow, TEXTS * 20, few=2, rounds=2)
-    assert metrics["ratio"]["low"] <= metrics["ratio"]["value"] <= metrics["ratio"]["high"]
-    assert metrics["ratio"]["value"] > 1
-    assert set(slow(["river window"])[0]["labels"]) == set(LABELS)
 
 
 @pytest.mark.end_to_end

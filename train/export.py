@@ -38,7 +38,7 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")  # in the order of th
 LONGEST = 512  # tokens of the longest checked text
 FP32_TOLERANCE = 1e-4  # of a logit, relative to the largest where that is over 1
 # Of a probability, at the most and on average: where a trained model is in doubt, a small difference of a logit is a
-# large one of a probability. What int8 costs in F1 is measured by eval.export_speed.
+# large one of a probability. What int8 costs in F1 is measured by `eval.speed exports`.
 INT8_TOLERANCE, INT8_MEAN_TOLERANCE = 0.25, 0.02
 # Full-range int8 weights may overflow the 16-bit sums of CPUs without VNNI and of WebAssembly; with 7 bits none can. A
 # scale for each output column gives more back than the bit took.

@@ -1,0 +1,1 @@
+"""Measures how fast, how large and how hungry models are: python -m eval.speed."""
