@@ -1,4 +1,4 @@
-"""Plan, teacher check, report and the measures of labelers and neutrals, with the scripted teacher."""
+"""Plan, teacher check, report and the evaluation of labelers, with the scripted teacher."""
 
 import json
 from pathlib import Path
@@ -10,11 +10,10 @@ from dataset_builder.gold_set import exemplars, read_golden
 from dataset_builder.inputs import InputError, read_recipe
 from dataset_builder.pipeline.plan import plan
 from dataset_builder.recipe import BuildRecipe
-from dataset_builder.schema import Usage, UtteranceRow
+from dataset_builder.schema import Usage
 from dataset_builder.taxonomy import LABELS
 from dataset_builder.teacher_eval.check_teacher import check_teacher, page
 from dataset_builder.teacher_eval.labelers import Gold, Labelled, compare, read_dev
-from dataset_builder.teacher_eval.neutral_variety import neutral_cosines
 from tests.conftest import ROOT, Command
 
 RECIPES = ROOT / "dataset_builder/recipes"
@@ -100,24 +99,6 @@ def test_the_report_of_a_build(scripted_work: Path, tmp_path: Path, command: Com
         section = text.split(f"random rows of `{config}`")[1].split("\n## ")[0]
         assert section.count("- **") == 5
     assert command("-m", "dataset_builder", "report", tmp_path / "nothing").returncode == 2
-
-
-def test_neutrals_within_and_across() -> None:
-    def row(character: int, number: int, text: str, emotion: str = "neutral") -> UtteranceRow:
-        return UtteranceRow(
-            id=f"s/c{character:02d}/u{number:02d}",
-            narrative_id="s",
-            source="x",
-            character="Mara",
-            requested_emotion=emotion,
-            text=text,
-        )
-
-    rows = [row(0, 0, "The shop opens at nine."), row(0, 1, "The shop opens at ten."), row(1, 0, "I build boats.")]
-    found = neutral_cosines([*rows, row(1, 1, "What a day!", "joy")])
-    assert found["neutral_utterances"]["value"] == 3
-    assert found["neutral_cosine_within_character"]["value"] > found["neutral_cosine_across_characters"]["value"]
-    assert neutral_cosines(rows[1:]) == {}
 
 
 def labelled(scores: list[list[float]], tokens: int) -> Labelled:

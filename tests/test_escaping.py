@@ -12,9 +12,8 @@ from dataset_builder.analysis.validate_corpus import Findings
 from dataset_builder.corpus import open_corpus
 from dataset_builder.files.escaping import one_line, printable
 from dataset_builder.human_eval.answers import read_answers
-from dataset_builder.human_eval.card import section
-from dataset_builder.human_eval.sample import Key, Wanted, draw
-from dataset_builder.human_eval.score import score
+from dataset_builder.human_eval.sample import Key, draw
+from dataset_builder.human_eval.score import score, section
 from dataset_builder.inputs import InputError, run_command
 from dataset_builder.markdown import cell, code, table
 from eval.cards.sections import corpus_section
@@ -102,15 +101,15 @@ def test_errors_on_a_terminal_are_tame(capsys: pytest.CaptureFixture[str]) -> No
 
 @pytest.fixture(scope="module")
 def key(scripted_work: Path) -> Key:
-    return draw(open_corpus(scripted_work), Wanted("contextual", "train", 5, 13, 1, "ranked"))
+    return draw(open_corpus(scripted_work), "contextual", "train", rows=5, annotators=1)
 
 
-def answers(key: Key, annotator: str, **more: Any) -> dict[str, Any]:
-    given = {task.id: {"picks": [task.options[0]], "revealed": "no"} | more for task in key.tasks}
+def answers(key: Key, annotator: str) -> dict[str, Any]:
+    given = {task.id: {"picks": [task.options[0]], "revealed": False} for task in key.tasks}
     return {"format": key.format, "sample": key.sample, "annotator": annotator, "answers": given}
 
 
-@pytest.mark.parametrize("annotator", ["annotator-2", "Mallory", EVIL, "studio-", "studio-1\n# x", "", "a" * 5000])
+@pytest.mark.parametrize("annotator", ["annotator-2", "Mallory", EVIL, "", "a" * 5000])
 def test_only_annotators_of_the_key_answer(key: Key, tmp_path: Path, annotator: str) -> None:
     (tmp_path / "a.json").write_text(json.dumps(answers(key, annotator)))
     with pytest.raises(InputError, match=r"a\.json") as raised:
@@ -120,16 +119,8 @@ def test_only_annotators_of_the_key_answer(key: Key, tmp_path: Path, annotator: 
     assert len(str(raised.value)) < 1000
 
 
-@pytest.mark.parametrize("seconds", ["1e400", "Infinity", "NaN", "-1", '"x"'])
-def test_seconds_are_finite(key: Key, tmp_path: Path, seconds: str) -> None:
-    text = json.dumps(answers(key, "annotator-1", seconds="HERE")).replace('"HERE"', seconds)
-    (tmp_path / "a.json").write_text(text)
-    with pytest.raises(InputError, match=r"a\.json.*(seconds|JSON)"):
-        read_answers(key, [tmp_path / "a.json"])
-
-
 def test_a_section_for_the_card_is_tame(key: Key, tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text(json.dumps(answers(key, "annotator-1", seconds=3.0)))
+    (tmp_path / "a.json").write_text(json.dumps(answers(key, "annotator-1")))
     content = score(key, read_answers(key, [tmp_path / "a.json"]), "people")
     json.dumps(content, allow_nan=False)
     content |= dict.fromkeys(("corpus", "teacher", "data_revision", "split", "config"), EVIL)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.command_options import add_narratives, add_teacher, with_narratives, with_teacher
+from dataset_builder.command_options import add_teacher, with_teacher
 from dataset_builder.inputs import InputError, option_name, read_recipe
 from dataset_builder.provenance import RESULTS, provenance, write_result
 from dataset_builder.recipe import BuildRecipe, Gates
@@ -65,7 +65,7 @@ def _add_report(commands: Any) -> None:
 
 
 def _add_people(commands: Any) -> None:
-    people = commands.add_parser("people", help="human evaluation: pages for annotators, and what their answers say")
+    people = commands.add_parser("people", help="human evaluation: pages for annotators, and scores of their answers")
     steps = people.add_subparsers(dest="step", required=True)
     export = steps.add_parser("export", help="draw rows and write a page for each annotator, and the key")
     export.add_argument("corpus", help="a work folder, a corpus, or a Hub id")
@@ -77,16 +77,10 @@ def _add_people(commands: Any) -> None:
     export.add_argument("--rows", type=int, default=200, help="default: 200, as in the paper")
     export.add_argument("--annotators", type=int, default=3, help="default: 3, as in the paper")
     export.add_argument("--seed", type=int, default=13)
-    export.add_argument(
-        "--order",
-        choices=("ranked", "shuffled", "mixed"),
-        default="ranked",
-        help="options by the teacher's scores (as in the paper), shuffled, or half of the tasks each",
-    )
     export.set_defaults(run=_people_export)
     score = steps.add_parser("score", help="agreement, the teacher's accuracy, and a section for the card")
     score.add_argument("key", type=Path, help="the key.json of the sample")
-    score.add_argument("answers", nargs="+", type=Path, help="what annotators exported, or Label Studio's JSON export")
+    score.add_argument("answers", nargs="+", type=Path, help="files that the pages saved, or files of that form")
     score.add_argument(
         "--name", type=option_name, default="people", help="what the two files are called (default: people)"
     )
@@ -95,10 +89,6 @@ def _add_people(commands: Any) -> None:
 
 
 def _add_measures(commands: Any) -> None:
-    neutrals = commands.add_parser("measure-neutrals", help="whether speech acts keep neutral utterances apart")
-    neutrals.add_argument("--recipe", required=True)
-    neutrals.add_argument("--work-dir", required=True, type=Path)
-    add_narratives(neutrals)
     resolver = commands.add_parser("measure-resolver", help="how well words outside the taxonomy find their class")
     labelers = commands.add_parser("measure-labelers", help="both labelers of teachers against GoEmotions' dev split")
     labelers.add_argument(
@@ -120,8 +110,8 @@ def _add_measures(commands: Any) -> None:
     words.add_argument("--data", required=True, type=Path, help="GoEmotions' official dev.tsv")
     add_teacher(words)
     words.add_argument("--rows", type=int, default=500, help="how many rows of it (default: 500)")
-    runs = (_measure_neutrals, _measure_resolver, _measure_labelers, _measure_descriptors)
-    for command, run in zip((neutrals, resolver, labelers, words), runs, strict=True):
+    runs = (_measure_resolver, _measure_labelers, _measure_descriptors)
+    for command, run in zip((resolver, labelers, words), runs, strict=True):
         command.set_defaults(run=run)
         _add_out(command)
 
@@ -201,16 +191,14 @@ def _measure_corpora(args: argparse.Namespace) -> None:
 def _people_export(args: argparse.Namespace) -> None:
     from dataset_builder.corpus import open_corpus
     from dataset_builder.human_eval.page import export
-    from dataset_builder.human_eval.sample import NEUTRAL_SHARE, Wanted, draw
+    from dataset_builder.human_eval.sample import NEUTRAL_SHARE, draw
 
     for name in ("rows", "annotators"):
         if getattr(args, name) < 1:
             raise InputError(f"--{name} {getattr(args, name)}: give 1 or more.")
-    wanted = Wanted(args.config, args.split, args.rows, args.seed, args.annotators, args.order)
-    key = draw(open_corpus(args.corpus), wanted)
+    key = draw(open_corpus(args.corpus), args.config, args.split, args.rows, args.annotators, args.seed)
     for path in export(key, args.out):
         print(path)
-    print(f"{args.out / 'label-studio'}: the same tasks for Label Studio")
     print(f"{args.out / 'key.json'}: for `people score`; annotators must not see it")
     neutral = sum(task.strongest == "neutral" for task in key.tasks)
     print(f"{len(key.tasks)} tasks ({neutral} neutral), {len(key.pairs)} pairs, sample {key.sample}")
@@ -221,9 +209,8 @@ def _people_export(args: argparse.Namespace) -> None:
 def _people_score(args: argparse.Namespace) -> None:
     from dataset_builder.files.shards import write_whole
     from dataset_builder.human_eval.answers import read_answers
-    from dataset_builder.human_eval.card import section
     from dataset_builder.human_eval.sample import read_key
-    from dataset_builder.human_eval.score import score
+    from dataset_builder.human_eval.score import score, section
 
     key = read_key(args.key)
     content = score(key, read_answers(key, args.answers), args.name)
@@ -232,14 +219,6 @@ def _people_score(args: argparse.Namespace) -> None:
     write_whole(written.with_suffix(".md"), page.encode())
     print(page)
     print(f"{written} and {written.with_suffix('.md')}")
-
-
-def _measure_neutrals(args: argparse.Namespace) -> None:
-    recipe = with_narratives(args)
-
-    from dataset_builder.teacher_eval.neutral_variety import measure
-
-    _write_measured(measure(recipe, args.work_dir), args.out, "neutrals")
 
 
 def _measure_resolver(args: argparse.Namespace) -> None:

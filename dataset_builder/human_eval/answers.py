@@ -1,111 +1,76 @@
-"""What annotators sent back, read strictly against the key of the sample."""
+"""Reads the files that the annotators' pages save, and checks them against the key of the sample.
 
-import re
+Answers that were collected with another tool can be written in the same form: one JSON file for each annotator,
+`{"format": …, "sample": …, "annotator": …, "answers": {"t001": {"picks": ["joy"], "revealed": false}}}`.
+"""
+
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, ValidationError
 
 from dataset_builder.files.reading import json_file
-from dataset_builder.human_eval.label_studio import read_studio
-from dataset_builder.human_eval.sample import FORMAT, NONE, Key
+from dataset_builder.human_eval.page import SAME
+from dataset_builder.human_eval.sample import NONE, Key
 from dataset_builder.inputs import InputError, Strict, describe
 
-SAME = "same"
-STUDIO = re.compile(r"studio-\w{1,40}")  # annotators of Label Studio, by their number there
+ADVICE = "Give a file that a page of this sample saved."
 
 
 class Answer(Strict):
-    """One answer. `revealed`: was the situation opened, before or after the first pick; None where nobody knows.
-
-    Seconds are those in which the task was on the screen: in all, until the situation was opened, until the first pick.
-    """
+    """The options picked, and whether the situation was opened."""
 
     picks: tuple[str, ...]
-    revealed: Literal["no", "before", "after"] | None = None
-    seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    revealed_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    first_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    revealed: bool = False
 
 
 class AnswerFile(Strict):
-    """What a page exports. An answer without picks is a missing one."""
+    """The answers of one annotator by task or pair. An answer without picks is a missing one."""
 
-    format: Literal["emo-pillars-people/1"]
+    format: Literal["emo-pillars-people/2"]
     sample: str
     annotator: str = Field(min_length=1, max_length=100)
     answers: dict[str, Answer]
 
 
-@dataclass(frozen=True)
-class Answers:
-    """One annotator's answers by task and by pair, without the missing ones."""
-
-    annotator: str
-    file: Path
-    tasks: dict[str, Answer]
-    pairs: dict[str, str]
-
-
-def read_answers(key: Key, paths: Iterable[Path]) -> list[Answers]:
-    """Read the files of a page or of Label Studio (its JSON export), one annotator each or several.
-
-    "None of these" beside other picks is dropped: our page does not allow it, Label Studio does.
+def read_answers(key: Key, paths: Iterable[Path]) -> dict[str, dict[str, Answer]]:
+    """Each annotator's answers by task or pair, without the missing ones.
 
     Raises:
         InputError: a file is broken, belongs to another sample, answers what was not asked, or is the second of one
             annotator; the message names the file (both files).
     """
-    read: dict[str, Answers] = {}
+    files: dict[str, tuple[Path, dict[str, Answer]]] = {}
     for path in paths:
-        for content in _contents(path):
-            found = _checked(key, path, content)
-            if found.annotator in read:
-                both = f"{read[found.annotator].file} and {path}"
-                raise InputError(f"{both}: both are answers of '{found.annotator}'. Give one of them.")
-            read[found.annotator] = found
-    return [read[annotator] for annotator in sorted(read)]
+        file = _read(key, path)
+        if file.annotator in files:
+            raise InputError(
+                f"{files[file.annotator][0]} and {path}: both are of '{file.annotator}'. Give one of them."
+            )
+        files[file.annotator] = path, {item: answer for item, answer in file.answers.items() if answer.picks}
+    return {annotator: answers for annotator, (_, answers) in sorted(files.items())}
 
 
-def _contents(path: Path) -> list[Any]:
-    content = json_file(path, "Export it again, as JSON.", "cannot be read as JSON")
-    if isinstance(content, list):
-        return [{"format": FORMAT} | found for found in read_studio(content, str(path)).values()]
-    return [content]
-
-
-def _checked(key: Key, path: Path, content: Any) -> Answers:
+def _read(key: Key, path: Path) -> AnswerFile:
     try:
-        file = AnswerFile.model_validate(content)
+        file = AnswerFile.model_validate(json_file(path, ADVICE, "cannot be read as JSON"))
     except ValidationError as error:
-        raise InputError(f"{path}: not an answer file: {describe(error)}") from None
+        raise InputError(f"{path}: not an answer file: {describe(error)}. {ADVICE}") from None
     if file.sample != key.sample:
-        raise InputError(f"{path}: answers to the sample {file.sample}; the key is of {key.sample}. Give its own key.")
-    pairs = {pair.id for pair in key.pairs}
+        raise InputError(
+            f"{path}: answers to the sample {file.sample[:40]!a}; this key is of {key.sample}. Give its own key."
+        )
+    if file.annotator not in key.annotators:
+        known = ", ".join(key.annotators)
+        raise InputError(f"{path}: {file.annotator!a} is not an annotator of this key ({known}). {ADVICE}")
     options = {task.id: {*task.options, NONE} for task in key.tasks} | {pair.id: {"1", "2", SAME} for pair in key.pairs}
+    pairs = {pair.id for pair in key.pairs}
     for item, answer in file.answers.items():
         if item not in options:
-            raise InputError(f"{path}: answers '{item}', which is not in the sample.")
+            raise InputError(f"{path}: answers {item[:40]!a}, which is not in the sample. {ADVICE}")
         if wrong := sorted(set(answer.picks) - options[item]):
-            raise InputError(f"{path}: '{item}' has the pick '{wrong[0]}', which was not offered.")
-        if item in pairs and len(answer.picks) > 1:
-            raise InputError(f"{path}: '{item}' has {len(answer.picks)} picks, where one is asked for. Leave one.")
-    if file.annotator not in key.annotators and not STUDIO.fullmatch(file.annotator):
-        raise InputError(
-            f"{path}: answers of {file.annotator!a}, who is none of the key's annotators: "
-            f"{', '.join(key.annotators)}. Give the file that a page of this sample exported."
-        )
-    given = {item: answer for item, answer in file.answers.items() if answer.picks}
-    return Answers(
-        annotator=file.annotator,
-        file=path,
-        tasks={item: _without_none(answer) for item, answer in given.items() if item not in pairs},
-        pairs={item: answer.picks[0] for item, answer in given.items() if item in pairs},
-    )
-
-
-def _without_none(answer: Answer) -> Answer:
-    felt = tuple(pick for pick in answer.picks if pick != NONE)
-    return answer.model_copy(update={"picks": felt}) if felt else answer
+            raise InputError(f"{path}: '{item}' has the pick {wrong[0][:40]!a}, which was not offered. {ADVICE}")
+        if len(answer.picks) > 1 and (item in pairs or NONE in answer.picks):
+            raise InputError(f"{path}: '{item}' has {len(answer.picks)} picks that exclude each other. Leave one.")
+    return file

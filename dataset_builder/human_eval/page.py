@@ -1,49 +1,59 @@
-"""The annotator's page: one HTML file that needs no server and no network, and the folder that holds them.
+"""One HTML page for each annotator, which works without a server and without a network.
 
-One page for each annotator, rather than one that asks for a name: a mistyped name cannot make two people of one or one
-of two, no name is stored, everybody has an order of tasks of their own (so that tired eyes do not always meet the same
-rows), and two annotators on one computer do not overwrite each other's progress.
+Each annotator has a page instead of a field for a name: a mistyped name cannot make one person of two, no name is
+stored, and everybody meets the tasks in another order, so that tired annotators do not always answer the same rows.
 """
 
-import json
+import base64
+import hashlib
+from collections.abc import Sequence
+from html import escape
 from pathlib import Path
-from typing import Any
 
 from dataset_builder.files.shards import write_json, write_whole
 from dataset_builder.hashing import stable_hash
-from dataset_builder.human_eval.label_studio import CONFIG, studio_tasks
-from dataset_builder.human_eval.sample import Key, read_key
+from dataset_builder.human_eval.sample import NONE, Key, Pair, Task, read_key
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import EMOTIONS
 
 HERE = Path(__file__).parent
 KEY = "key.json"
+SAME = "same"  # the third option of a pair
+DEFINITIONS = {emotion.name: emotion.definition for emotion in EMOTIONS}
 
 
 def export(key: Key, out: Path) -> list[Path]:
-    """Write `<annotator>.html` for each annotator, `key.json`, and `label-studio/tasks.json` and `config.xml`.
+    """Write `<annotator>.html` for each annotator, and `key.json`; returns the pages.
 
     Raises:
-        InputError: the folder holds another sample, to which somebody may be answering.
+        InputError: the folder holds another sample, which annotators may be answering.
     """
     if (out / KEY).exists() and (found := read_key(out / KEY).sample) != key.sample:
         raise InputError(f"{out}: holds another sample ({found}). Give another folder, so that its key is kept.")
     pages = {out / f"{annotator}.html": page(key, annotator) for annotator in key.annotators}
     for path, content in pages.items():
         write_whole(path, content.encode())
-    write_json(out / "label-studio" / "tasks.json", studio_tasks(key))
-    write_whole(out / "label-studio" / "config.xml", CONFIG.encode())
     write_json(out / KEY, key.model_dump(mode="json"))
     return list(pages)
 
 
 def page(key: Key, annotator: str) -> str:
-    """The page of one annotator. It holds nothing that tells the distractor, the scores or the rewritten text."""
+    """The page of one annotator. It holds no score and nothing that tells the distractor or the rewritten text."""
+    script = (HERE / "page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+    def order(item: Task | Pair) -> int:
+        return stable_hash(key.sample, annotator, item.id)
+
+    items: list[Task | Pair] = [*sorted(key.tasks, key=order), *sorted(key.pairs, key=order)]
+    tasks = "\n".join(_fieldset(item, f"{number} of {len(items)}") for number, item in enumerate(items, start=1))
     parts = {
         "__ANNOTATOR__": annotator,
-        "__STYLE__": (HERE / "page.css").read_text(encoding="utf-8").strip(),
-        "__SCRIPT__": (HERE / "page.js").read_text(encoding="utf-8").strip(),
-        "__DATA__": _script_safe(_shown(key, annotator)),  # last: a text may hold any of the other marks
+        "__FORMAT__": key.format,
+        "__SAMPLE__": key.sample,
+        "__SCRIPT_HASH__": f"sha256-{digest}",  # the browser runs this script and no other
+        "__SCRIPT__": script,
+        "__TASKS__": tasks,  # last: a text of the corpus may hold any of the other marks
     }
     content = (HERE / "page.html").read_text(encoding="utf-8")
     for mark, value in parts.items():
@@ -51,32 +61,25 @@ def page(key: Key, annotator: str) -> str:
     return content
 
 
-def _shown(key: Key, annotator: str) -> dict[str, Any]:
-    def own_order(item_id: str) -> int:
-        return stable_hash(key.sample, annotator, item_id)
-
-    return {
-        "format": key.format,
-        "sample": key.sample,
-        "annotator": annotator,
-        "definitions": {emotion.name: emotion.definition for emotion in EMOTIONS},
-        "tasks": [
-            {
-                "id": task.id,
-                "text": task.text,
-                "character": task.character,
-                "situation": task.context,
-                "options": list(task.options),
-            }
-            for task in sorted(key.tasks, key=lambda task: own_order(task.id))
-        ],
-        "pairs": [
-            {"id": pair.id, "texts": list(pair.texts)}
-            for pair in sorted(key.pairs, key=lambda pair: own_order(pair.id))
-        ],
-    }
+def _fieldset(item: Task | Pair, number: str) -> str:
+    """A question with its options. Everything that comes from the corpus is escaped."""
+    if isinstance(item, Pair):
+        question = "<p>Which of the two texts shows the speaker's emotion less?</p>"
+        options = [("1", item.texts[0], ""), ("2", item.texts[1], ""), (SAME, "No difference", "")]
+        return _form(item.id, number, question, "radio", options)
+    speaker = f"{number} · {item.character}" if item.character else number
+    question = f'<p class="text">{escape(item.text)}</p>'
+    if item.context:
+        question += f"<details><summary>Show the situation</summary><p>{escape(item.context)}</p></details>"
+    options = [(label, label, DEFINITIONS[label]) for label in item.options]
+    options.append((NONE, "None of these", "No label above fits."))
+    return _form(item.id, speaker, question, "checkbox", options)
 
 
-def _script_safe(value: Any) -> str:
-    """JSON that cannot end the script element that it stands in, whatever the corpus's texts say."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+def _form(item_id: str, legend: str, question: str, kind: str, options: Sequence[tuple[str, str, str]]) -> str:
+    inputs = "\n".join(
+        f'<label><input type="{kind}" name="{item_id}" value="{value}" autocomplete="off"> {escape(text)} '
+        f"<small>{escape(hint)}</small></label>"
+        for value, text, hint in options
+    )
+    return f'<fieldset id="{item_id}"><legend>{escape(legend)}</legend>\n{question}\n{inputs}</fieldset>'
