@@ -90,7 +90,7 @@ def rows_of(folder: Path, split: str) -> list[dict[str, Any]]:
 
 
 def test_the_table_is_of_the_28_labels() -> None:
-    assert set(DOMAINS) == set(preparing.DOMAINS)
+    assert set(DOMAINS) == set(preparing.DATA_SETS)
     for name, bridge in LABEL_MAPS.items():
         labels = [label for own in bridge.values() for label in own]
         assert set(labels) <= set(LABELS), name

@@ -1,1 +1,11 @@
-"""Domain sets in the form of a published corpus: one reader a set, one command for all."""
+"""Emotion data sets of others, from their official files, in the form of a built corpus: one reader for each set.
+
+To add a data set:
+
+1. Give its classes their labels in `dataset_builder/label_maps.py`, before any model is scored on it.
+2. Write its reader here: a function that takes a folder and returns a `Source`, and a `DataSet` with the licence.
+   `emocontext.py` is the shortest example. Read tables with `files.reading.named_columns`, and give each `Example` its
+   `place` (file and line), so that every message names it. `prepare` checks texts and ids.
+3. Add it to `DATA_SETS` in `prepare.py`, and its file names to `files/known_files.py`.
+4. Test it with small files of its form that you wrote (`tests/test_dataset_builder_domains.py`).
+"""

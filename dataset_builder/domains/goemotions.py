@@ -1,9 +1,9 @@
-"""GoEmotions (Demszky et al. 2020): the simplified split in the forms in which it circulates, by one reader.
+"""GoEmotions (Demszky et al. 2020): one reader for all forms in which the simplified split circulates.
 
-The official TSV files have no header: text, comma-separated label numbers, comment id. Texts with a quote in them are
-CSV-quoted there (1,097 of 43,410 in train); the quotes are taken off, as in the Hub's copy. Files with a header (text,
-labels, id in any order and case, labels as `2,14` or `[2, 14]`) and the Hub's Parquet files are read too. The raw set,
-a row for each rater, is refused by its columns.
+The official TSV files have no header: text, comma-separated label numbers, comment id. Texts that contain a quote are
+CSV-quoted there (1,097 of 43,410 in train); they are unquoted, as in the Hub's copy. Files with a header (text, labels,
+id in any order and case, labels as `2,14` or `[2, 14]`) and the Hub's Parquet files are read too. The raw set, with one
+row for each annotator, is recognised by its columns and refused.
 """
 
 import re
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.domains.reading import Example, Fold, Source
+from dataset_builder.domains.reading import DataSet, Example, Source
 from dataset_builder.files.known_files import find_file, missing_file
 from dataset_builder.files.reading import find_columns, lines, named_columns, table_rows
 from dataset_builder.files.texts import RowCheck
@@ -33,13 +33,13 @@ COLUMNS = {
     "labels": ("labels", "label", "label_ids", "emotion_ids", "emotions", "emotion"),
     "id": ("id", "comment_id", "comment_ids"),
 }
-FOLDERS = ("", "simplified", "data", "original")  # below the one that is given
+FOLDERS = ("", "simplified", "data", "original")  # where the files may be in the folder that is given
 STEMS = {"train": ("train",), "validation": ("dev", "validation", "valid", "val"), "test": ("test",)}
 
 
 @dataclass(frozen=True)
 class Comment:
-    """A comment with its label indices, and where it stands."""
+    """A comment with its label indices and its place (file and line)."""
 
     id: str
     text: str
@@ -57,15 +57,15 @@ def comments(folder: Path, split: str) -> Iterator[Comment]:
     files = split_files(folder, split)
     if files[0].suffix != ".parquet":
         _check_names(files[0].parent / NAMES)
-    once = RowCheck()
+    check = RowCheck()
     for path in files:
         for found in file_comments(path):
-            once.check(found.id, found.text, found.place)
+            check.check(found.id, found.text, found.place)
             yield found
 
 
 def split_files(folder: Path, split: str) -> list[Path]:
-    """The files of a split: one table, or Parquet files. Raises InputError where there is none."""
+    """The files of a split: one table, or Parquet files. Raises InputError if there are none."""
     for place in (folder / name for name in FOLDERS):
         for stem in STEMS[split]:
             if path := find_file(place, [f"{stem}.tsv", f"{stem}.csv"]):
@@ -76,13 +76,13 @@ def split_files(folder: Path, split: str) -> list[Path]:
 
 
 def source_files(folder: Path) -> list[Path]:
-    """All files that are read of a folder."""
+    """All files that the reader uses."""
     files = [path for split in FILES for path in split_files(folder, split)]
     return files + [path for path in dict.fromkeys(file.parent / NAMES for file in files) if path.exists()]
 
 
 def file_comments(path: Path) -> Iterator[Comment]:
-    """The rows of one file, of whichever form. Raises InputError as `comments`, but for what concerns other files."""
+    """The rows of one file in any form. Raises InputError as `comments` does, except for what takes several files."""
     if path.suffix == ".parquet":
         return _of_parquet(path)
     place, line = next(lines(path, WHAT), (f"{path}, line 1", ""))
@@ -104,7 +104,7 @@ def _official(path: Path) -> Iterator[Comment]:
 
 
 def _with_header(path: Path) -> Iterator[Comment]:
-    find_columns(path, COLUMNS, WHAT)  # here, so that a missing column is told before any row
+    find_columns(path, COLUMNS, WHAT)  # fails here and not at the first row
     for place, row in named_columns(path, COLUMNS, WHAT):
         labels = _numbers(row["labels"])
         if labels is None:
@@ -152,19 +152,22 @@ def _is_label(value: Any) -> bool:
     return isinstance(value, int) and 0 <= value < len(LABELS)
 
 
-def read(folder: Path, fold: Fold | None) -> Source:
-    """The official splits as they are."""
-    del fold
+def read(folder: Path) -> Source:
+    """The official splits."""
     splits = {
         split: [
-            Example(
-                f"goemotions/{found.id}",
-                found.text,
-                tuple(LABELS[label] for label in found.labels),
-                place=found.place,
-            )
+            Example(f"goemotions/{found.id}", found.text, tuple(LABELS[n] for n in found.labels), place=found.place)
             for found in comments(folder, split)
         ]
         for split in FILES
     }
     return Source(splits, source_files(folder), PROTOCOL)
+
+
+SET = DataSet(
+    config="contextless",
+    read=read,
+    licence="cc-by-4.0",
+    terms="free with attribution: GoEmotions, Demszky et al. 2020, Google Research",
+    citation="Demszky et al. 2020, arXiv 2005.00547",
+)

@@ -1,9 +1,9 @@
 """IEMOCAP (Busso et al. 2008): acted dialogues of two people, turns with a majority emotion; a licensed user's copy.
 
-Of `IEMOCAP_full_release`, Session1..5/dialog/EmoEvaluation holds a file of labels for each dialogue, and
-Session1..5/dialog/transcriptions one of what was said. Sessions 1-4 are for training, a dialogue in ten of them for
-validation; session 5, with two actors of its own, is the test split. Turns of other emotions, or without a majority
-(`xxx`), are no rows, but they are context: a turn's context is the ten turns that began before it.
+In `IEMOCAP_full_release`, Session1..5/dialog/EmoEvaluation holds a file of labels for each dialogue, and
+Session1..5/dialog/transcriptions a file of its turns. Session 5, which has two actors of its own, is the test split; a
+tenth of the other dialogues is validation. Turns with another emotion or without a majority (`xxx`) give no rows but
+stand in contexts: a turn's context is the ten turns that began before it.
 """
 
 import re
@@ -13,21 +13,21 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from dataset_builder.domains.reading import Example, Fold, Source, class_in, drawn
+from dataset_builder.domains.reading import DataSet, Example, Source, class_in, draw_share
 from dataset_builder.files.known_files import known_set
 from dataset_builder.files.reading import lines
 from dataset_builder.inputs import InputError
 
-CONTEXT_TURNS = 10
+CONTEXT_TURNS = 10  # before the turn that is labelled
 TEST_SESSION = 5
-VALIDATION_SHARE = 0.1
+VALIDATION_SHARE = 0.1  # of the dialogues of sessions 1-4
 FOUR = {"hap": "hap", "exc": "hap", "sad": "sad", "neu": "neu", "ang": "ang"}
 SIX = {"hap": "hap", "sad": "sad", "neu": "neu", "ang": "ang", "exc": "exc", "fru": "fru"}
 EMOTIONS = ("ang", "dis", "exc", "fea", "fru", "hap", "neu", "oth", "sad", "sur", "xxx")
 WHAT = "Give the folder IEMOCAP_full_release, with Session1 to Session5 in it."
 LABEL = re.compile(r"\[[\d.]+ - [\d.]+\]\s+(Ses\d\d\w+)\s+(\w+)\s+\[.*\]\s*")
 TURN = re.compile(r"(Ses\d\d\w+_([FM])\w+)\s+\[(\d+\.?\d*)-[\d.]+\]:\s*(\S.*)")
-ASIDE = re.compile(r"([FM]):\s*(\S.*)")  # some turns have neither name nor time; they stand where they are
+ASIDE = re.compile(r"([FM]):\s*(\S.*)")  # some turns have neither name nor time; they keep their place in the file
 
 
 @dataclass(frozen=True)
@@ -40,20 +40,19 @@ class Turn:
     text: str
 
 
-def read(classes: Mapping[str, str], folder: Path, fold: Fold | None) -> Source:
-    """The dialogues' turns of these emotions, each as its class.
+def read(classes: Mapping[str, str], folder: Path) -> Source:
+    """The turns with these emotions, each with its class.
 
     Raises:
-        InputError: a session or file is missing, a label is malformed or of a turn that nobody transcribed (file and
-            line are named).
+        InputError: a session or file is missing, a label is malformed, or its turn is not transcribed (file and line
+            are named).
     """
-    del fold
     counts: Counter[str] = Counter()
     files: list[Path] = []
     splits: dict[str, list[Example]] = {"train": [], "validation": [], "test": []}
     sessions = {session: _labels_files(folder, session) for session in range(1, TEST_SESSION + 1)}
     trained = sorted(path.stem for session, found in sessions.items() if session != TEST_SESSION for path in found)
-    held = drawn(trained, VALIDATION_SHARE)
+    held = draw_share(trained, VALIDATION_SHARE)
     for session, found in sessions.items():
         for path in found:
             transcript = path.parent.parent / "transcriptions" / path.name
@@ -67,13 +66,11 @@ def read(classes: Mapping[str, str], folder: Path, fold: Fold | None) -> Source:
     return Source(splits, files, protocol, dict(counts))
 
 
-read_four = partial(read, FOUR)
-read_six = partial(read, SIX)
-
-
 def _labels_files(folder: Path, session: int) -> list[Path]:
     labels = folder / f"Session{session}" / "dialog" / "EmoEvaluation"
-    found = sorted(path for path in labels.glob("Ses*.txt"))  # beside them lie `._Ses*` of the archive's maker
+    found = sorted(
+        path for path in labels.glob("Ses*.txt")
+    )  # the archive also holds files `._Ses*`, which are not part of the set
     if not found:
         other = f" The folder holds {known}." if (known := known_set(folder)) else ""
         raise InputError(f"{labels}: no Ses*.txt there. {WHAT}{other}")
@@ -85,7 +82,7 @@ def _examples(path: Path, transcript: Path, classes: Mapping[str, str], counts: 
     position = {turn.name: index for index, turn in enumerate(turns) if turn.name}
     examples = []
     for place, line in lines(path, WHAT):
-        if not line.startswith("["):  # the header, and each evaluator's opinion
+        if not line.startswith("["):  # a header, or the label of a single annotator
             continue
         label = LABEL.fullmatch(line)
         if label is None:
@@ -97,16 +94,8 @@ def _examples(path: Path, transcript: Path, classes: Mapping[str, str], counts: 
         if name not in position:
             raise InputError(f"{place}: turn {name} is not in {transcript}. Take both from the same release.")
         turn = turns[position[name]]
-        examples.append(
-            Example(
-                id=f"iemocap/{name}",
-                text=turn.text,
-                classes=(classes[emotion],),
-                context=_context(turns, position[name]),
-                speaker=turn.speaker,
-                place=place,
-            )
-        )
+        context = _context(turns, position[name])
+        examples.append(Example(f"iemocap/{name}", turn.text, (classes[emotion],), context, turn.speaker, place))
     return examples
 
 
@@ -126,3 +115,15 @@ def _turns(path: Path, counts: Counter[str]) -> list[Turn]:
 def _context(turns: list[Turn], position: int) -> str:
     before = turns[max(0, position - CONTEXT_TURNS) : position]
     return "\n".join(f"{turn.speaker}: {turn.text}" for turn in before)
+
+
+FOUR_CLASSES, SIX_CLASSES = (
+    DataSet(
+        config="contextual",
+        read=partial(read, classes),
+        licence="IEMOCAP release agreement of the University of Southern California",
+        terms="for those who signed the agreement; neither the texts nor this folder may be passed on",
+        citation="Busso et al. 2008, Language Resources and Evaluation 42, 335-359",
+    )
+    for classes in (FOUR, SIX)
+)

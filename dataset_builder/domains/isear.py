@@ -1,8 +1,8 @@
 """ISEAR (Scherer and Wallbott): reports of one's own emotions, seven of each person; key, emotion, text.
 
-The key's last digit is the emotion's, the rest is the person. By default a person's reports stay together: `train.tsv`
-gives train and validation, `dev.tsv` is the test split. With a fold, the protocol of paper A (A6): random folds over
-all rows at hand, 80/20 for five; a person's reports are on both sides, so the numbers are higher than those of default.
+The key's last digit is the emotion's, the others are the person's. By default a person's reports stay together:
+`train.tsv` gives train and validation, `dev.tsv` is the test split. Folds follow the protocol of paper A (A6): random
+folds over all rows, 80/20 for five. A person's reports are then on both sides, and scores are higher.
 """
 
 import re
@@ -12,21 +12,21 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset_builder.domains.reading import SEED, Example, Fold, Source, class_in, drawn
+from dataset_builder.domains.reading import SEED, DataSet, Example, Fold, Source, class_in, draw_share
 from dataset_builder.files.known_files import find_file, missing_file
 from dataset_builder.files.reading import named_columns
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import LABEL_MAPS
 
-# The second names are those of the original data base, whose export has `|` between its 42 columns.
+# The second names are those of the original database, whose export separates its 42 columns by `|`.
 COLUMNS = {"key": ("key", "mykey"), "emotion": ("emotion", "field1"), "text": ("text", "sit")}
 TRAIN, DEV, WHOLE = "train.tsv", "dev.tsv", "isear.tsv"
 WHOLES = (WHOLE, "isear.csv")
 VALIDATION_SHARE = 0.1
 WHAT = f"Give a folder with {TRAIN} and {DEV}, or with the whole set as {WHOLE} (header: key, emotion, text)."
-# Bytes of the original's line breaks and of letters outside ASCII, as they come out of its conversions.
+# What conversions of the original make of its line breaks and of letters outside ASCII.
 ODD = str.maketrans({"á": " ", "÷": "ö", "¦": "°"})
-LONGEST_NON_ANSWER = 100  # characters; longer texts that begin so go on to tell something
+LONGEST_NON_ANSWER = 100  # characters; longer texts that begin like this go on to report something
 NON_ANSWER = re.compile(
     r"(no (resp?onse|description|answer|answers)\b|blank$|not applicable\b|(it |this )?does(n't| not) apply\b"
     r"|(honestly, )?(i )?(have )?(never|not) (yet )?(felt|had|experienced)\b|never experienced\b"
@@ -38,31 +38,30 @@ NON_ANSWER = re.compile(
 
 
 def is_non_answer(text: str) -> bool:
-    """Whether a report says only that there is none ("[ No response.]", "Can't remember that feeling.")."""
+    """Whether a report only says that there is none ("[ No response.]", "Can't remember that feeling.")."""
     bare = text.strip(" []().")
     return not bare or (len(bare) <= LONGEST_NON_ANSWER and NON_ANSWER.match(bare) is not None)
 
 
-def read(folder: Path, fold: Fold | None) -> Source:
-    """The set without non-answers, repeats and texts of the test split in the other two; what was removed is counted.
+def read(folder: Path, fold: Fold | None = None) -> Source:
+    """The set without non-answers, repeats, and texts of test in the other splits; what was removed is counted.
 
     Raises:
-        InputError: files are missing, a line is malformed, or a person is in both files (file and line are named).
+        InputError: files are missing, a line is malformed (file and line are named), or a person is in both files.
     """
-    counts: Counter[str] = Counter()
-    whole, trained, developed = find_file(folder, WHOLES), find_file(folder, [TRAIN]), find_file(folder, [DEV])
-    parts = [trained or folder / TRAIN, developed or folder / DEV]
-    if whole is None and not trained:
+    whole, train, dev = find_file(folder, WHOLES), find_file(folder, [TRAIN]), find_file(folder, [DEV])
+    if not whole and not train:
         raise missing_file(folder / TRAIN, WHAT)
+    if fold is None and whole and not train:
+        raise InputError(f"{whole}: the whole set is measured in folds. Add --fold 1 (to 5, or --folds N).")
+    counts = Counter[str]()
+    files = [whole] if whole and fold else [train or folder / TRAIN, dev or folder / DEV]
+    parts = [_examples(path, counts) for path in files]
     if fold is None:
-        if whole and not trained:
-            raise InputError(f"{whole}: the whole set is measured in folds. Add --fold 1 (to 5, or --folds N).")
-        files = parts
-        splits = _by_person(*(_examples(path, counts) for path in files))
+        splits = _by_person(*parts)
         protocol = f"by person: {DEV} is test; of {TRAIN}'s persons {VALIDATION_SHARE:.0%} are validation"
     else:
-        files = [whole] if whole else parts
-        splits = _by_fold([example for path in files for example in _examples(path, counts)], fold, counts)
+        splits = _by_fold([example for part in parts for example in part], fold, counts)
         protocol = (
             f"random folds over all rows of {', '.join(path.name for path in files)}: fold {fold.number} of {fold.of} "
             f"is test, {VALIDATION_SHARE:.0%} of the rest validation; a person may be on both sides"
@@ -77,7 +76,7 @@ def read(folder: Path, fold: Fold | None) -> Source:
 
 
 def person(key: str) -> str:
-    """Who wrote a report: its key without the last digit, which is the emotion's."""
+    """The person in a report's key: all digits but the last, which is the emotion's."""
     return key.rpartition("/")[2][:-1]
 
 
@@ -86,7 +85,7 @@ def _plain(text: str) -> str:
 
 
 def _examples(path: Path, counts: Counter[str]) -> list[Example]:
-    """The answers of a file, with odd characters mended."""
+    """The reports of a file without non-answers, with odd characters repaired."""
     examples: list[Example] = []
     keys: set[str] = set()
     classes = tuple(LABEL_MAPS["isear"])
@@ -96,12 +95,12 @@ def _examples(path: Path, counts: Counter[str]) -> list[Example]:
             raise InputError(f"{place}: key {key!r} must be a number of its own: the person, then the emotion's digit.")
         keys.add(key)
         class_in(emotion, classes, place)
-        mended = " ".join(text.translate(ODD).split())
-        counts["odd_characters"] += mended != text
-        if is_non_answer(mended):
+        repaired = " ".join(text.translate(ODD).split())
+        counts["odd_characters"] += repaired != text
+        if is_non_answer(repaired):
             counts["non_answers"] += 1
         else:
-            examples.append(Example(f"isear/{key}", mended, (emotion,), place=place))
+            examples.append(Example(f"isear/{key}", repaired, (emotion,), place=place))
     return examples
 
 
@@ -110,7 +109,7 @@ def _by_person(train: list[Example], test: list[Example]) -> dict[str, list[Exam
     both = set(persons) & {person(example.id) for example in test}
     if both:
         raise InputError(f"{TRAIN} and {DEV}: person {min(both)} is in both. Split them by person, or add --fold.")
-    held = drawn(persons, VALIDATION_SHARE) if persons else set()
+    held = draw_share(persons, VALIDATION_SHARE) if persons else set()
     return {
         "train": [example for example in train if person(example.id) not in held],
         "validation": [example for example in train if person(example.id) in held],
@@ -122,7 +121,7 @@ def _by_fold(examples: list[Example], fold: Fold, counts: Counter[str]) -> dict[
     examples = _without_repeats(examples, counts)
     parts = np.array_split(np.random.default_rng(SEED).permutation(len(examples)), fold.of)
     test = parts.pop(fold.number - 1)
-    rest = np.concatenate(parts)  # in the order of the draw, so that its beginning is a random part of it
+    rest = np.concatenate(parts)  # in random order, so that its beginning is a random part
     cut = max(1, round(VALIDATION_SHARE * len(rest)))
 
     def chosen(rows: Iterable[int]) -> list[Example]:
@@ -136,3 +135,13 @@ def _without_repeats(examples: list[Example], counts: Counter[str]) -> list[Exam
     kept = {(_plain(example.text), example.classes): example for example in reversed(examples)}
     counts["repeats"] += len(examples) - len(kept)
     return list(reversed(kept.values()))
+
+
+SET = DataSet(
+    config="contextless",
+    read=read,
+    read_fold=read,
+    licence="none stated",
+    terms="offered for research by its authors; neither the texts nor this folder are to be published",
+    citation="Scherer and Wallbott 1994, Journal of Personality and Social Psychology 66, 310-328",
+)

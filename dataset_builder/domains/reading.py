@@ -1,18 +1,20 @@
-"""What the readers of domain sets share: examples in the set's own terms."""
+"""What every reader of a data set returns: rows in the set's own terms, their splits, and the terms of use."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from dataset_builder.inputs import InputError
 
-SEED = 13  # of what is drawn: validation rows, folds
+SEED = 13  # of every random draw: validation rows, folds
 
 
 @dataclass(frozen=True)
 class Example:
-    """A row in its set's own terms. `context` and `speaker` are empty where the set has no dialogues."""
+    """A row in the set's own terms. `context` and `speaker` are empty in sets without dialogues."""
 
     id: str
     text: str
@@ -32,7 +34,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Source:
-    """A set as its reader found it: examples by split, the files they came from, how they were split, what was done."""
+    """What a reader found: examples by split, the files that were read, how the set was split, what was changed."""
 
     splits: dict[str, list[Example]]
     files: list[Path]
@@ -40,14 +42,29 @@ class Source:
     counts: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class DataSet:
+    """A data set of others. `config` is `contextual` for dialogues.
+
+    `read(folder)` returns the set in its usual splits, `read_fold(folder, fold)` for a cross-validation.
+    """
+
+    config: Literal["contextless", "contextual"]
+    read: Callable[[Path], Source]
+    licence: str
+    terms: str
+    citation: str
+    read_fold: Callable[[Path, Fold], Source] | None = None
+
+
 def class_in(name: str, classes: tuple[str, ...], place: str) -> str:
-    """The name, if it is one of the classes. Raises InputError with the place where it is not."""
+    """The name, if it is one of the classes. Raises InputError with the place if it is not."""
     if name not in classes:
         raise InputError(f"{place}: unknown class {name!r}; the set has {', '.join(classes)}.")
     return name
 
 
-def drawn(names: list[str], share: float) -> set[str]:
-    """At least one of the names, a seeded share of them."""
+def draw_share(names: list[str], share: float) -> set[str]:
+    """A random share of the names, one at least."""
     order = np.random.default_rng(SEED).permutation(len(names))
     return {names[index] for index in order[: max(1, round(share * len(names)))]}
