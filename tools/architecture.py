@@ -30,6 +30,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("dataset_builder/descriptors", "dataset_builder/domains", "dataset_builder/import_released"),
     ("dataset_builder/teacher_eval", "dataset_builder/human_eval"),
     ("dataset_builder/analysis",),
+    ("dataset_builder/commands",),
     ("dataset_builder/__main__", "dataset_builder/benchmarks", "train", "eval"),
     ("push", "demo", "reproduce"),
 )  # fmt: skip
