@@ -1,16 +1,22 @@
 """Every snippet as it stands: of the cards as they are published, of README in the root of the repository."""
 
+import argparse
+import functools
 import gzip
 import json
 import os
 import re
+import runpy
+import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from accelerate.commands.launch import launch_command_parser
 
 from dataset_builder.descriptors.write import write
 from dataset_builder.descriptors.writing_recipe import WritingRecipe
@@ -21,6 +27,7 @@ from tests.test_dataset_builder_domains import goemotions_files, isear_files
 from tools.loopback_hub.hub import client_environment, serve
 
 CARDS = sorted((ROOT / "model_cards").glob("*.md"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 PUBLISH = """
@@ -110,24 +117,90 @@ def test_the_python_snippets_of_readme(published: str, tmp_path: Path) -> None:
     assert "tensor([[" in printed
 
 
-def readme_commands() -> list[str]:
-    """The commands of README's blocks, without those that set up or go the whole way: they have a test of their own.
+def commands_of(text: str) -> list[str]:
+    """The commands of a page: the lines of its shell blocks, then the code spans that are commands."""
+    blocks = "".join(re.findall(r"```bash\n(.*?)```", text, re.DOTALL)).replace("\\\n", " ").splitlines()
+    spans = re.findall(r"`((?:python|accelerate|make) [^`]*)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    return [line.partition("  #")[0].strip() for line in [*blocks, *spans] if line.strip()]
 
-    And without those of a teacher whose weights no package carries.
+
+def test_every_page_of_the_docs_is_reached_from_readme() -> None:
+    linked = set(re.findall(r"\]\((docs/\w+\.md)\)", README))
+    assert linked == {f"docs/{path.name}" for path in PAGES if path.parent.name == "docs"}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=[path.name for path in PAGES])
+def test_links_lead_somewhere(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8"))
+    assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []
+
+
+class _Parsed(Exception):
+    """The command line was understood."""
+
+
+@pytest.mark.parametrize("path", PAGES, ids=[path.name for path in PAGES])
+def test_the_commands_of_a_page_are_understood(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command gets as far as its parser and is understood by it; nothing is done."""
+    understand = argparse.ArgumentParser.parse_args
+
+    def only_parse(parser: argparse.ArgumentParser, *rest: Any) -> argparse.Namespace:
+        understand(parser, *rest)
+        raise _Parsed
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", only_parse)
+    monkeypatch.chdir(ROOT)
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    for line in commands_of(path.read_text(encoding="utf-8")):
+        words = [word for word in shlex.split(line) if not re.match(r"[A-Z_]+=", word)]
+        program, arguments = words[0], words[1:]
+        if program == "make":
+            assert arguments[0] in targets, line
+            continue
+        if program == "accelerate":
+            launched = launch_command_parser().parse_known_args
+            monkeypatch.setattr(argparse.ArgumentParser, "parse_args", understand)
+            asked, _ = launched(arguments[1:])
+            monkeypatch.setattr(argparse.ArgumentParser, "parse_args", only_parse)
+            assert asked.module, line
+            arguments = ["-m", asked.training_script, *asked.training_script_args]
+        if arguments[0] == "space/app.py":  # takes no arguments
+            assert len(arguments) == 1
+            continue
+        module = arguments[0] == "-m"
+        name, rest = (arguments[1], arguments[2:]) if module else (arguments[0], arguments[1:])
+        monkeypatch.setattr("sys.argv", [name, *rest])
+        run: Any = functools.partial(runpy.run_module, alter_sys=False) if module else runpy.run_path
+        try:
+            with pytest.raises(_Parsed):
+                run(name, run_name="__main__")
+        except SystemExit as error:
+            pytest.fail(f"{line}: exit code {error.code}")
+
+
+def commands_to_run() -> list[str]:
+    """All commands of README, and those of the shell blocks of the docs.
+
+    Without those that have a test of their own (demo and its build, push, the page), and those of a teacher whose weights
+    no package carries.
     """
-    blocks = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-    lines = "".join(blocks).replace("\\\n", " ").splitlines()
-    found = [line for line in lines if line and not line.startswith("make ")]
-    return [line for line in found if "demo.py" not in line and "qwen-coder" not in line]
+    pages = [README, *(path.read_text(encoding="utf-8") for path in PAGES if path.parent.name == "docs")]
+    pages = [pages[0], *("".join(re.findall(r"```bash\n.*?```", page, re.DOTALL)) for page in pages[1:])]
+    elsewhere = ("make ", "demo.py", "push.py", "space/app.py", "recipes/demo.yaml", "recipes/full.yaml", "qwen-coder")
+    found = dict.fromkeys(line for page in pages for line in commands_of(page))
+    return [line for line in found if not any(word in line for word in elsewhere)]
 
 
 @pytest.mark.end_to_end
-def test_the_commands_of_readme(
+def test_the_commands_of_readme_and_docs(
     tiny_models: Path, bi_encoder: Path, raw_encoder: Path, scripted_work: Path, tmp_path: Path
 ) -> None:
-    """In a folder with our packages and, at the places that README names, small data and models."""
-    for name in ("dataset_builder", "train", "README.md", "model_cards"):
+    """In a folder with our packages and, at the places that the pages name, small data and models."""
+    for name in ("dataset_builder", "train"):
         (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copy(ROOT / "README.md", tmp_path)
+    for name in ("model_cards", "docs"):
+        shutil.copytree(ROOT / name, tmp_path / name)
     shutil.copytree(ROOT / "eval", tmp_path / "eval", ignore=shutil.ignore_patterns("results", "__pycache__"))
     (tmp_path / "M").symlink_to(bi_encoder)
     (tmp_path / "OTHER_ENCODER").symlink_to(raw_encoder)
@@ -146,7 +219,7 @@ def test_the_commands_of_readme(
     with gzip.open(tmp_path / "stories.jsonl.gz", "wt") as stories:
         stories.write(json.dumps({"id": "s1", "text": "The fox came. I lost my hat on the way home. We ran."}) + "\n")
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    for line in sorted(readme_commands(), key=lambda line: " domain " not in line):  # what others read comes first
+    for line in sorted(commands_to_run(), key=lambda line: " domain " not in line):  # what others read comes first
         done = subprocess.run(
             ["bash", "-c", line],
             cwd=tmp_path,
