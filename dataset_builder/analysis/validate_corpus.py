@@ -1,6 +1,7 @@
-"""Everything that can be wrong with a corpus, looked for in any corpus of our form, built or downloaded.
+"""Checks a corpus of our form, built or downloaded: its files, every row, and rows against each other.
 
-A check has a name, a sentence, and the rows that fail it. A corpus is valid when no row fails any.
+filters/validate.py has the rules of a single row, which the build applies too. A corpus is valid when no row fails a
+check.
 """
 
 import re
@@ -12,7 +13,7 @@ from typing import Any
 
 import pydantic
 
-from dataset_builder.analysis.validate_files import count_faults, names_of_classes
+from dataset_builder.analysis.file_checks import class_names, count_faults
 from dataset_builder.corpus import Corpus, column_faults, open_corpus
 from dataset_builder.files.escaping import one_line
 from dataset_builder.files.text_hygiene import FAULTS, row_faults, without_surrogates
@@ -27,18 +28,18 @@ from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS
 
 EXAMPLES = 3
 ROUNDING = 1e-3  # scores are float32, raw scores may have been rounded
-# What each check looks for; reasons of `check_values` that a situation has too are told apart by `context_`.
+# What each check wants. A reason of `check_values` that concerns the situation starts with `context_`.
 CHECKS = {
     "unknown_config": "the config has a name and columns that we know",
     "row_count": "as many rows as the manifest says",
     "schema": "columns and types are those of the published config",
     "label_names": "the class names in the files and in the card are the taxonomy's, in its order",
     "null_value": "no value is missing",
-    "id_twice": "an id is there once",
+    "id_twice": "every id occurs once",
     "scores_not_28": "a score for every class",
     "score_out_of_range": "scores and weights from 0 to 1",
     "no_label": "at least one label",
-    "labels_out_of_order": "labels rise and are classes",
+    "labels_out_of_order": "labels are classes, in ascending order",
     "labels_are_not_the_strongest": "no class without a label has a higher score than one with a label",
     "scores_unlike_raw_labels": "the score of a class is no lower than that of the raw label of its name",
     "no_descriptor": "at least one descriptor",
@@ -46,7 +47,7 @@ CHECKS = {
     "too_long": "short enough",
     "not_english": "English",
     "repetitive": "does not repeat itself",
-    "third_person": "the speaker speaks, and is not spoken of",
+    "third_person": "the speaker speaks in the first person",
     "label_word": "the text does not name its own emotion",
     "context_too_short": "the situation is long enough",
     "context_too_long": "the situation is short enough",
@@ -57,8 +58,8 @@ CHECKS = {
     "raw_labels_out_of_bounds": f"at most {MOST_LABELS} raw labels or descriptors, up to {LONGEST_LABEL} letters each",
     "requested_emotion": "the requested emotion is a class, 'unnamed', or empty where none was",
     "refusal": "no refusal of the teacher",
-    "prompt_echo": "no piece of the instructions",
-    "not_its_original": "a row that is called original is the original",
+    "prompt_echo": "no part of the prompts",
+    "not_its_original": "an original has its own original text",
     "no_original": "a rewriting has its original in the same split",
     "story_in_two_splits": "the rows of a story are in one split, in all configs",
     "duplicate": "no two rows of a config with the same words",
@@ -68,8 +69,8 @@ CHECKS = {
     "benchmark_text": "no text of a benchmark",
 }
 
-
-UNSOUND = ("scores_not_28", "score_out_of_range", "no_label", "labels_out_of_order")  # nothing to compare then
+NOT_COMPARABLE = ("scores_not_28", "score_out_of_range", "no_label", "labels_out_of_order")
+SCORES = ("scores_not_28", "score_out_of_range", "labels_are_not_the_strongest", "scores_unlike_raw_labels")
 
 
 @dataclass
@@ -85,8 +86,7 @@ class Findings:
         self.counts[config, check] += 1
         examples = self.examples.setdefault((config, check), [])
         if len(examples) < EXAMPLES:
-            example = one_line(example if len(example) <= 200 else f"{example[:197]}…")
-            examples.append(example)
+            examples.append(one_line(example if len(example) <= 200 else f"{example[:197]}…"))
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -108,11 +108,11 @@ class Findings:
 
 
 def validate(place: str | Path, quality: Quality | None = None, benchmarks: Iterable[str] = ()) -> Findings:
-    """Look for every fault in a corpus; all configs, all splits, all rows.
+    """Look for every fault in a corpus: all configs, all splits, all rows.
 
     Args:
         quality: lengths and near-duplicate bound; by default those of recipes.
-        benchmarks: whose texts must not be in it, as `benchmark_texts` takes them.
+        benchmarks: files whose texts must not be in the corpus, as `benchmark_texts` takes them.
 
     Raises:
         InputError: no corpus there, or a file that cannot be read.
@@ -120,88 +120,76 @@ def validate(place: str | Path, quality: Quality | None = None, benchmarks: Iter
     quality = quality or Quality()
     corpus = open_corpus(place)
     known = [pair for benchmark in (*quality.benchmarks, *benchmarks) for pair in benchmark_texts(benchmark)]
-    corpus_wide = _CorpusWide(DuplicateFilter(quality.near_duplicate_at, known), _instructions())
+    rows = _Rows(quality, DuplicateFilter(quality.near_duplicate_at, known))
     findings = Findings()
-    for config, said in count_faults(corpus):
-        findings.add(config, "row_count", said)
+    for config, fault in count_faults(corpus):
+        findings.add(config, "row_count", fault)
     for config in corpus.files:
         findings.rows[config] = corpus.count(config)
         if config not in CONFIGS:
             findings.add(config, "unknown_config", f"{corpus.folder.name}/{config}")
             continue
-        for place, names in names_of_classes(corpus, config):
+        for file, names in class_names(corpus, config):
             if names != list(LABELS):
-                findings.add(config, "label_names", f"{place}: {', '.join(names)}")
+                findings.add(config, "label_names", f"{file}: {', '.join(names)}")
         faults = column_faults(corpus, config)
         for fault in faults:
             findings.add(config, "schema", fault)
         if not faults:
-            _Config(config, corpus, quality, findings, corpus_wide).run()
+            for check, example in rows.faults(corpus, config):
+                findings.add(config, check, example)
     return findings
 
 
 def _instructions() -> set[tuple[str, ...]]:
-    """Runs of words of all prompts, without their fields: what a text must not repeat."""
+    """Word n-grams of all prompts, without their fields: a text must not repeat them."""
     texts = (path.read_text(encoding="utf-8") for path in sorted(PROMPTS.glob("*.txt")))
     pieces = (piece for text in texts for piece in re.split(r"\{[{%].*?[%}]\}|### \w+", text, flags=re.DOTALL))
-    return {run for piece in pieces for run in shingles(piece)}
+    return {gram for piece in pieces for gram in shingles(piece)}
 
 
-@dataclass
-class _CorpusWide:
-    """What is looked at across configs, and the instructions that no text must repeat."""
+class _Rows:
+    """Checks rows one by one and against the rows before them, of this config and of earlier ones."""
 
-    twins: DuplicateFilter
-    instructions: set[tuple[str, ...]]
-    split_of_story: dict[str, str] = field(default_factory=dict)
-
-
-class _Config:
-    """The rows of one config, one after the other."""
-
-    def __init__(
-        self, config: str, corpus: Corpus, quality: Quality, findings: Findings, corpus_wide: _CorpusWide
-    ) -> None:
-        self._config, self._corpus, self._quality, self._findings = config, corpus, quality, findings
-        self._wide = corpus_wide
-        self._split_of_row: dict[str, str] = {}
+    def __init__(self, quality: Quality, duplicates: DuplicateFilter) -> None:
+        self._quality, self._duplicates, self._instructions = quality, duplicates, _instructions()
+        self._split_of_story: dict[str, str] = {}
+        self._split_of_row: dict[str, str] = {}  # of this config, as are the rewritings: utterance and split
         self._rewritings: list[tuple[str, str]] = []
 
-    def run(self) -> None:
-        for row in self._corpus.rows(self._config, broken_text=True):
+    def faults(self, corpus: Corpus, config: str) -> Iterator[tuple[str, str]]:
+        """The checks that the rows of a config fail, each with the text that shows it."""
+        self._split_of_row, self._rewritings = {}, []
+        for row in corpus.rows(config, broken_text=True):
             split = row.pop("split")
-            for check in self._faults(row, split):
-                self._findings.add(
-                    self._config, check, f"{split} {without_surrogates(str(row.get('id')))}: {_shown(row, check)}"
-                )
-        for name, split in self._rewritings:
-            if self._split_of_row.get(f"{name}/{ORIGINAL}") != split:
-                self._findings.add(self._config, "no_original", f"{split} {name}/{REWRITTEN}")
+            for check in self._of_row(row, config, split):
+                yield check, f"{split} {without_surrogates(str(row.get('id')))}: {_shown(row, check)}"
+        for utterance, split in self._rewritings:
+            if self._split_of_row.get(f"{utterance}/{ORIGINAL}") != split:
+                yield "no_original", f"{split} {utterance}/{REWRITTEN}"
 
-    def _faults(self, row: dict[str, Any], split: str) -> Iterator[str]:
+    def _of_row(self, row: dict[str, Any], config: str, split: str) -> Iterator[str]:
         broken = list(dict.fromkeys(fault for _, fault in row_faults(row)))
         yield from broken
         if any(value is None for value in row.values()):
             self._split_of_row.setdefault(str(row["id"]), split)
             yield "null_value"
-            return
-        if "lone_surrogate" in broken:  # no text that anything could be compared with
-            return
-        try:
-            typed = CONFIGS[self._config].model_validate(row)
-        except pydantic.ValidationError:  # types agree with the schema: a number is out of its range
-            yield "score_out_of_range"
-            return
-        yield from self._of_row(typed)
-        yield from self._of_corpus(typed, row, split)
+        elif "lone_surrogate" not in broken:  # with one, the text cannot be compared with anything
+            try:
+                typed = CONFIGS[config].model_validate(row)
+            except pydantic.ValidationError:  # types agree with the schema: a number is out of its range
+                yield "score_out_of_range"
+            else:
+                yield from self._of_values(typed)
+                yield from self._of_corpus(row, config, split)
 
-    def _of_row(self, row: PublishedRow) -> Iterator[str]:
+    def _of_values(self, row: PublishedRow) -> Iterator[str]:
         reason = check_values(row, self._quality)
         if reason and reason.removeprefix("context_") not in FAULTS:  # those are looked for in all fields
             yield reason
         if bounds := check_bounds(row):
             yield bounds
-        if isinstance(row, ContextlessRow) and reason not in UNSOUND:
+        if isinstance(row, ContextlessRow) and reason not in NOT_COMPARABLE:
             yield from _of_scores(row)
         if isinstance(row, DescriptorsRow) and not row.descriptors:
             yield "no_descriptor"
@@ -210,26 +198,26 @@ class _Config:
         texts = (row.text, getattr(row, "context", ""))
         if any(is_refusal(text) for text in texts):
             yield "refusal"
-        if any(not self._wide.instructions.isdisjoint(shingles(text)) for text in texts):
+        if any(not self._instructions.isdisjoint(shingles(text)) for text in texts):
             yield "prompt_echo"
 
-    def _of_corpus(self, row: PublishedRow, fields: dict[str, Any], split: str) -> Iterator[str]:
-        if row.id in self._split_of_row:
+    def _of_corpus(self, row: dict[str, Any], config: str, split: str) -> Iterator[str]:
+        if row["id"] in self._split_of_row:
             yield "id_twice"
             return
-        self._split_of_row[row.id] = split
-        story = row.narrative_id
-        if story and self._wide.split_of_story.setdefault(story, split) != split:
+        self._split_of_row[row["id"]] = split
+        story = row["narrative_id"]
+        if story and self._split_of_story.setdefault(story, split) != split:
             yield "story_in_two_splits"
-        if fields.get("variant") == REWRITTEN:
-            self._rewritings.append((utterance_of(fields), split))
-        found = self._wide.twins.check(fields, self._config, split)
+        if row.get("variant") == REWRITTEN:
+            self._rewritings.append((utterance_of(row), split))
+        found = self._duplicates.check(row, config, split)
         if found and found[0] != "original_rejected":
             yield found[0]
 
 
 def _of_scores(row: ContextlessRow) -> Iterator[str]:
-    """Whether labels, scores and raw labels say the same: another order of the classes shows here."""
+    """Whether labels, scores and raw labels agree: classes in another order show here."""
     labelled = [row.scores[label] for label in row.labels]
     others = [score for label, score in enumerate(row.scores) if label not in row.labels]
     if others and max(others) > min(labelled) + ROUNDING:
@@ -240,12 +228,12 @@ def _of_scores(row: ContextlessRow) -> Iterator[str]:
 
 
 def _shown(row: dict[str, Any], check: str) -> str:
-    """What of a row shows its fault."""
+    """The part of a row that shows its fault."""
     if check == "null_value":
         return ", ".join(name for name, value in row.items() if value is None)
     if check.startswith("context_"):
         return str(row["context"])
-    if check in ("scores_not_28", "score_out_of_range", "labels_are_not_the_strongest", "scores_unlike_raw_labels"):
+    if check in SCORES:
         return str(row.get("scores", row.get("descriptors")))
     if check in FAULTS:  # as escapes: what is wrong with it cannot be seen, or does something to a terminal
         return "; ".join(f"{name}: {row[name]!a}" for name in dict(row_faults(row)))

@@ -1,0 +1,58 @@
+"""What the files and the card of a corpus say about its rows: their number, and the names of the classes."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dataset_builder.corpus import Corpus, open_parquet
+from dataset_builder.files.shards import read_json
+from dataset_builder.inputs import SHOWN, InputError, read_card
+
+
+def count_faults(corpus: Corpus) -> Iterator[tuple[str, str]]:
+    """Configs whose files do not hold the rows that the corpus's manifest counts, each with a sentence."""
+    path = corpus.folder / "manifest.json"
+    manifest = read_json(path) if path.exists() else {}
+    rows = manifest.get("rows") if isinstance(manifest, dict) else None
+    for config, wanted in rows.items() if isinstance(rows, dict) else ():
+        found = corpus.count(config) if config in corpus.files else {}
+        if found != wanted:
+            yield config, f"manifest.json counts {wanted}, and the files hold {found or 'nothing'}"
+
+
+def class_names(corpus: Corpus, config: str) -> Iterator[tuple[str, list[str]]]:
+    """The names of a config's classes in each Parquet file and in the card, each with its place."""
+    for path in (path for paths in corpus.files[config].values() for path in paths):
+        notes = (open_parquet(path).schema_arrow.metadata or {}).get(b"huggingface", b"{}")
+        try:
+            names = _names(json.loads(notes).get("info", {}).get("features", {}).get("labels"), "feature", "names")
+        except (ValueError, RecursionError, AttributeError):
+            raise InputError(f"{path}: its notes for `datasets` are broken. Build or download it again.") from None
+        if names:
+            yield f"{config}/{path.name}", names
+    if names := _card_names(corpus.folder / "README.md").get(config):
+        yield "README.md", names
+
+
+def _card_names(path: Path) -> dict[str, list[str]]:
+    """The class names of each config in a card's YAML, where it has them in one of the forms of `datasets`."""
+    infos = read_card(path).get("dataset_info", []) if path.exists() else []
+    found = {}
+    try:
+        for info in infos if isinstance(infos, list) else [infos]:
+            for column in info.get("features", []):
+                kind = "list" if "list" in column else "sequence"
+                if column.get("name") == "labels" and (names := _names(column, kind, "class_label", "names")):
+                    found[info.get("config_name", "default")] = names
+    except (AttributeError, TypeError, ValueError):
+        raise InputError(f"{path}: its dataset_info is not of the form of `datasets`. Mend or delete it.") from None
+    return found
+
+
+def _names(value: Any, *keys: str) -> list[str]:
+    """The names below these keys, a list or a mapping of numbers to names; none where a key is missing."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    names = [value[key] for key in sorted(value, key=int)] if isinstance(value, dict) else value or []
+    return [str(name)[:SHOWN] for name in names]
