@@ -15,7 +15,7 @@ from typing import Any
 from dataset_builder.inputs import InputError
 
 RESULTS = Path("eval/results")
-WRITTEN = (RESULTS.as_posix(), "model_cards", "README.md")
+WRITTEN = (RESULTS.as_posix(), "model_cards", "README.md", "docs/measurements.md")
 
 
 def provenance() -> dict[str, Any]:

@@ -10,8 +10,9 @@ from typing import Any
 
 from dataset_builder.inputs import InputError, run_command
 from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
-from eval.cards.render import read_result
-from eval.cards.sections import ZERO_SHOT, variants_table
+from eval.cards.columns import ALL
+from eval.cards.results import VariantResult, read_result
+from eval.cards.sections import by_name, variants_table
 
 ABOUT = ("trained_on", "recipe_hash", "model_revision", "threshold_source", "data_revision", "seeds", "definitions")
 
@@ -27,10 +28,10 @@ def read_runs(given: list[str]) -> dict[str, dict[str, dict[str, Any]]]:
         variant, equals, place = one.partition("=")
         if not equals or not variant or variant in runs:
             raise InputError(f"--run {one}: give VARIANT=FOLDER, each variant once.")
-        paths = [path for path in (Path(place) / f"{name}.json" for name in ZERO_SHOT) if path.exists()]
+        paths = [path for path in (Path(place) / f"{name}.json" for name in ALL) if path.exists()]
         if not paths:
             raise InputError(f"--run {one}: no result of eval.zero_shot_run there. Measure the variant first.")
-        runs[variant] = {path.stem: read_result(path) for path in paths}
+        runs[variant] = {path.stem: read_result(path).model_dump(exclude_unset=True) for path in paths}
     return runs
 
 
@@ -39,7 +40,7 @@ def together(runs: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:
     metrics, variants = {}, {}
     for variant, results in runs.items():
         for benchmark, found in results.items():
-            for metric in ZERO_SHOT[benchmark][1]:
+            for metric in by_name(benchmark):
                 if metric in found["metrics"]:
                     metrics[f"{variant}: {benchmark} {metric}"] = found["metrics"][metric]
         variants[variant] = {benchmark: {key: found.get(key) for key in ABOUT} for benchmark, found in results.items()}
@@ -57,7 +58,7 @@ def main() -> None:
     runs = read_runs(args.run)
     content = {"name": args.name, "benchmark": "ablations", **together(runs), **provenance()}
     print(write_result(content, args.out, args.name, "ablations"))
-    print(variants_table(content))
+    print(variants_table(VariantResult.model_validate(content)))
 
 
 if __name__ == "__main__":

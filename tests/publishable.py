@@ -107,7 +107,8 @@ def tiny_models(encoder: Path, corpus: Path, models: Path) -> Path:
 
 def evidence(models: Path, folder: Path) -> Path:
     """Write what stands beside models: `folder/recipes`, `/results`, `/cards` with the results' numbers, `/space`."""
-    from eval.cards.render import read_results, render
+    from eval.cards.render import CARDS, render
+    from eval.cards.results import read_results
 
     for part in ("recipes", "cards", "space"):
         (folder / part).mkdir(parents=True)
@@ -117,7 +118,7 @@ def evidence(models: Path, folder: Path) -> Path:
         (folder / "recipes" / f"{about['name']}.yaml").write_text(recipe, encoding="utf-8")
         write_result(_result(about), folder / "results", about["name"], "own")
     for path, text in render(read_results(folder / "results"), folder / "results").items():
-        if path.name != "README.md":
+        if path.parent == CARDS:
             (folder / "cards" / path.name).write_text(text, encoding="utf-8")
     (folder / "space/README.md").write_text(SPACE_CARD, encoding="utf-8")
     (folder / "space/app.py").write_text(SPACE_APP, encoding="utf-8")

@@ -16,6 +16,7 @@ from dataset_builder.human_eval.sample import Key, draw
 from dataset_builder.human_eval.score import score, section
 from dataset_builder.inputs import InputError, run_command
 from dataset_builder.markdown import cell, code, table
+from eval.cards.results import CorpusResult
 from eval.cards.sections import corpus_section
 
 EVIL = (
@@ -69,13 +70,13 @@ def test_a_report_of_a_hostile_corpus_is_tame() -> None:
 
 def test_a_card_s_section_of_a_hostile_corpus_is_tame() -> None:
     named = dict.fromkeys(("teacher", "labeler", "describer", "recipe", "recipe_hash", "prompt_version"), EVIL)
-    common = named | {"data_revision": EVIL, "seeds": [1], "narratives": 1, "sources": {EVIL: 1}}
+    common = named | {"name": EVIL, "data_revision": EVIL, "seeds": [1], "narratives": 1, "sources": {EVIL: 1}}
     metrics = {
         f"{EVIL}_{name}": {"value": 1.0} for name in ("neutral_share", "labels_per_text", "descriptors_per_text")
     }
     for per_label in ({EVIL: {EVIL: 1}}, {}):
         found = common | {"metrics": metrics, "configs": [EVIL], "per_label": per_label}
-        assert is_tame(corpus_section({"corpus": found}))
+        assert is_tame(corpus_section({"corpus": CorpusResult.model_validate(found)}))
 
 
 def test_findings_on_a_terminal_are_tame() -> None:

@@ -15,9 +15,11 @@ from dataset_builder.provenance import RESULTS, write_result
 from dataset_builder.taxonomy import LABELS
 from eval import context_use
 from eval.benchmarks import Rows, find, goemotions, own
+from eval.cards.overview import readme_section
 from eval.cards.plots import draw, is_fresh
-from eval.cards.render import fill, plots, read_ablations, read_results, render
-from eval.cards.sections import corpus_section, model_section, readme_section, table
+from eval.cards.render import fill, plots, render
+from eval.cards.results import CorpusResult, ModelResult, read_ablations, read_results
+from eval.cards.sections import corpus_section, model_section
 from eval.classifiers import load_seeds, numbers, result
 from eval.context_use import compare, strangers
 from eval.measure import decide, measure
@@ -153,8 +155,9 @@ def test_both_kinds_are_measured_by_the_command_and_have_their_tables(
         assert done.returncode == 0, done.stderr
         assert find(benchmark).headline in done.stdout
     results = read_results(tmp_path / "out")
-    isear, chat = results[name]["isear"], results[name]["emocontext"]
-    assert set(isear) == set(chat) == set(results[name]["goemotions"]) - {"reliability", "hub_dataset"}
+    files = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "out" / name).glob("*.json")}
+    isear, chat = files["isear"], files["emocontext"]
+    assert set(isear) == set(chat) == set(files["goemotions"]) - {"reliability", "hub_dataset"}
     assert isear["threshold_source"] == "argmax over the set's own classes"
     assert isear["protocol"].startswith("by person")
     assert list(isear["per_label"]) == list(LABEL_MAPS["isear"])
@@ -172,8 +175,8 @@ def test_both_kinds_are_measured_by_the_command_and_have_their_tables(
     assert "| admiration |" in section
     assert "| guilt |" in model_section(f"{name}-isear", results[name])
     assert "SamLowe" in section
-    assert "micro-F1 of the emotions" not in model_section(name, {"isear": isear})
-    assert "With a recipe and without a result" in readme_section(results)
+    assert "micro-F1 of the emotions" not in model_section(name, {"isear": results[name]["isear"]})
+    assert "more recipes need a GPU" in readme_section(results)
 
 
 def test_a_perfect_model_has_perfect_numbers() -> None:
@@ -213,7 +216,6 @@ def test_cards_are_filled_between_their_markers() -> None:
     assert fill(card, "new", Path("a.md")) == "# A\n<!-- results:begin -->\nnew\n<!-- results:end -->\nprose\n"
     with pytest.raises(InputError, match="has no"):
         fill("# A\n", "new", Path("a.md"))
-    assert table(["a"], [["1"]]) == "| a |\n| --- |\n| 1 |"
 
 
 def test_the_repository_s_cards_are_fresh_and_stale_ones_are_found() -> None:
@@ -233,7 +235,7 @@ def test_a_corpus_of_texts_with_descriptors_is_described(scripted_work: Path, tm
     rows = load_dataset(str(folder), "descriptors")
     assert sum(found["sources"].values()) == sum(map(len, rows.values()))
     assert found["metrics"]["descriptors_train_rows"]["value"] == len(rows["train"])
-    shown = corpus_section({"corpus": found})
+    shown = corpus_section({"corpus": CorpusResult.model_validate(found)})
     assert f"| `descriptors` | {len(rows['train'])} |" in shown
     assert "Rows per label" not in shown
 
@@ -327,7 +329,7 @@ def test_ablations_stand_beside_the_published_model(tmp_path: Path) -> None:
         "metrics": {"macro_f1": {"value": 0.3}} | {"ece": {"value": 0.2}},
     }
     write_result(worse, tmp_path / "n/ablations", "goemotions-frozen", "goemotions")
-    section = model_section("n", {"goemotions": published}, read_ablations(tmp_path, "n"))
+    section = model_section("n", {"goemotions": ModelResult.model_validate(published)}, read_ablations(tmp_path, "n"))
     assert "| **this model** | 3 | 0.500 [0.400, 0.600] | 0.010 |" in section
     assert "| `goemotions-frozen` | 1 | 0.300 | 0.200 |" in section
 
@@ -344,23 +346,23 @@ def test_a_card_says_what_its_figures_are() -> None:
         "name": "m", "seeds": [1], "model_revision": "m", "recipe_hash": "h", "commit": "c", "hardware": "x",
         "trained_on": {"steps": 1, "train_rows": 1, "dataset_revision": "r"},
     }  # fmt: skip
-    section = model_section("m", {"own": content})
+    section = model_section("m", {"own": ModelResult.model_validate(content)})
     found = {name: content["metrics"][name] for name in ("macro_f1", "classwise_ece")}
     assert f"{found['macro_f1']['value']:.3f} [{found['macro_f1']['low']:.3f}, " in section
     assert f"| {found['classwise_ece']['value']:.3f} |" in section
     assert "Brackets are 95 % bootstrap intervals, 2,000 resamples of 20 stories; seed 1." in section
     first = content["per_label"][LABELS[0]]
     assert f"| {LABELS[0]} | {first['f1']:.3f} [{first['low']:.3f}, {first['high']:.3f}] |" in section
-    assert f"no interval of its own: {LABELS[3]} (0), {LABELS[4]} (0), {LABELS[5]} (4), " in section
+    assert f"have no interval: {LABELS[3]} (0), {LABELS[4]} (0), {LABELS[5]} (4), " in section
     assert f"| {LABELS[5]} | {content['per_label'][LABELS[5]]['f1']:.3f} |" in section
     assert f"| {LABELS[3]} |  |" in section, "without a row there is no recall, and so no F1"
-    assert f"without {LABELS[3]}, {LABELS[4]}, {LABELS[6]}" in section
+    assert f"leaves out {LABELS[3]}, {LABELS[4]}, {LABELS[6]}" in section
     assert "were measured before" not in section
     older = {name: {"value": one["value"]} for name, one in content["metrics"].items() if "ece" not in name}
     content |= {"metrics": older, "measured_before": "today's intervals", "reliability": []}
     del content["intervals"]
-    section = model_section("m", {"own": content})
-    assert "Rows without brackets were measured before today's intervals" in section
+    section = model_section("m", {"own": ModelResult.model_validate(content)})
+    assert "Rows without brackets were measured before this project computed today's intervals." in section
     assert "Brackets are" not in section
 
 
@@ -371,7 +373,10 @@ def test_plots_are_known_by_what_they_were_drawn_from(tmp_path: Path) -> None:
         {"probability": 0.9, "frequency": 0.8, "decisions": 9},
     ]
     metrics = {name: {"value": 0.2} for name in ("macro_f1", "ece", "classwise_ece")}
-    result = {"benchmark": "own", "per_label": classes, "reliability": bins, "metrics": metrics, "support": 99}
+    about = {"threshold_source": "t", "protocol": "p", "model_revision": "m", "recipe_hash": "h", "commit": "c"}
+    about |= {"name": "m", "hardware": "x", "trained_on": {}, "seeds": []}
+    content = {"benchmark": "own", "per_label": classes, "reliability": bins, "metrics": metrics, "support": 99} | about
+    result = ModelResult.model_validate(content)
     found = plots({"m": {"own": result}}, tmp_path)
     assert [path.name for path in found] == ["own-per-label.png", "own-reliability.png"]
     for path in found:
@@ -379,4 +384,4 @@ def test_plots_are_known_by_what_they_were_drawn_from(tmp_path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(draw(path.name, result))
         assert is_fresh(path, result)
-        assert not is_fresh(path, result | {"support": 100})
+        assert not is_fresh(path, ModelResult.model_validate(content | {"support": 100}))

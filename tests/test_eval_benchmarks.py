@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import LABEL_MAPS
 from dataset_builder.taxonomy import LABELS
 from eval.benchmarks import BENCHMARKS, TOLERANCE, Rows, find
-from eval.cards.render import read_results
+from eval.cards.results import read_results
 from eval.classifiers import check_order, numbers, read_scores, result_of_scores
 from eval.measure import decide, measure, valence_of
 from eval.official_files import SEMEVAL, SEMEVAL_TEST
@@ -21,6 +22,11 @@ from tests.test_dataset_builder_domains import goemotions_files, isear_files
 
 HALF = np.full(28, 0.5)
 EKMAN = {label: group for group, labels in LABEL_MAPS["goemotions-ekman"].items() for label in labels}
+
+
+def written(folder: Path) -> dict[str, Any]:
+    """The result files of a folder, by benchmark."""
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
 
 
 def scores_of(*labels: str) -> np.ndarray:
@@ -121,7 +127,7 @@ def test_predictions_of_known_score(tmp_path: Path, command: Command) -> None:
     ask = ["-m", "eval.run", "--benchmark", "goemotions", "goemotions-sentiment", "--data", tmp_path, "--out", tmp_path]
     done = command(*ask, "--scores", path, "--name", "a-teacher")
     assert done.returncode == 0, done.stderr
-    found = read_results(tmp_path)["a-teacher"]
+    found = written(tmp_path / "a-teacher")
     assert found["goemotions"]["metrics"]["micro_f1"]["value"] == pytest.approx(0.8)
     assert found["goemotions-sentiment"]["metrics"]["subset_accuracy"]["value"] == 1.0
     assert found["goemotions"]["threshold_source"] == "0.5 for all labels, as given"
@@ -182,7 +188,7 @@ def test_every_model_on_all_that_is_at_hand(
     ask = ["-m", "eval.run", "--all", tmp_path / "models", "--out", tmp_path / "out", "--data"]
     done = command(*ask, *given)
     assert done.returncode == 0, done.stderr
-    found = read_results(tmp_path / "out")["emo-pillars-contextless-minilm"]
+    found = written(tmp_path / "out/emo-pillars-contextless-minilm")
     assert {"goemotions", "goemotions-ekman", "goemotions-sentiment", "isear", "emobank", "own"} == set(found)
     assert found["goemotions"]["seeds"] == [13, 14]
     assert found["goemotions"]["hub_dataset"]["config"] == "simplified"
@@ -202,7 +208,7 @@ def test_results_are_as_expected() -> None:
         for benchmark, content in results.items():
             expected = BENCHMARKS[benchmark].expected.get(name) if benchmark in BENCHMARKS else None
             if expected is not None:
-                found = content["metrics"][BENCHMARKS[benchmark].headline]["value"]
+                found = content.metrics[BENCHMARKS[benchmark].headline].value
                 assert found == pytest.approx(expected, abs=TOLERANCE), (name, benchmark)
 
 
@@ -219,7 +225,7 @@ def test_a_teacher_is_measured_by_the_same_code(scripted_recipe: Path, tmp_path:
     ):
         done = command(*step)
         assert done.returncode == 0, done.stderr
-    found = read_results(tmp_path)["scripted"]["goemotions"]
+    found = written(tmp_path / "scripted")["goemotions"]
     assert found["support"] == 2
     assert found["metrics"]["labels_per_text"]["value"] > 0
     texts.write_text('{"text": "a"}\n{}\n')

@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
-import eval.cards.render
-from dataset_builder.inputs import InputError
-from eval.cards.render import plots, read_results, read_text, render
+from dataset_builder.hashing import fingerprint
+from dataset_builder.inputs import InputError, read_yaml
+from eval.cards import render as cards
+from eval.cards.overview import SYSTEM
+from eval.cards.recipe import recipe_section, recorded_recipe
+from eval.cards.render import MEASUREMENTS, plots, read_text, render
+from eval.cards.results import ModelResult, Result, of_models, read_result, read_results
 from tests.conftest import ROOT
 
 NAME = "emo-pillars-contextless-minilm"
@@ -34,7 +38,7 @@ def test_a_result_that_is_whole_or_has_a_byte_order_mark_is_read(tmp_path: Path)
 
 @pytest.mark.parametrize("key", ["benchmark", "per_label", "support", "seeds", "trained_on", "commit", "hardware"])
 def test_a_key_that_is_missing_is_named(tmp_path: Path, key: str) -> None:
-    with pytest.raises(InputError, match=rf"own\.json: lacks '{key}'"):
+    with pytest.raises(InputError, match=rf"own\.json: '{key}': Field required"):
         rendered(tmp_path, {name: value for name, value in WHOLE.items() if name != key})
 
 
@@ -43,17 +47,22 @@ def test_a_key_that_is_missing_is_named(tmp_path: Path, key: str) -> None:
     [
         *(({key: value}, key) for key in ("per_label", "trained_on", "protocol", "commit") for value in (None, 5, [])),
         ({"seeds": 1}, "seeds"),
-        ({"benchmark": "another"}, "benchmark"),
+        ({"benchmark": 7}, "benchmark"),
     ],
 )
 def test_a_key_of_another_kind_is_named(tmp_path: Path, change: dict[str, Any], key: str) -> None:
-    with pytest.raises(InputError, match=rf"own\.json: '{key}' is .*, which it cannot be"):
+    with pytest.raises(InputError, match=rf"own\.json: '{key}': "):
         rendered(tmp_path, WHOLE | change)
+
+
+def test_a_file_of_another_benchmark_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"own\.json: is a result of benchmark 'another'"):
+        rendered(tmp_path, WHOLE | {"benchmark": "another"})
 
 
 @pytest.mark.parametrize("metrics", [None, [1], {"macro_f1": 0.5}, {"macro_f1": {}}, {"a": {"value": float("nan")}}])
 def test_metrics_are_numbers(tmp_path: Path, metrics: Any) -> None:
-    with pytest.raises(InputError, match=r"own\.json: no result: its metrics are not numbers"):
+    with pytest.raises(InputError, match=r"own\.json: 'metrics"):
         rendered(tmp_path, WHOLE | {"metrics": metrics})
 
 
@@ -74,6 +83,31 @@ def test_broken_ablations_and_cards_are_named(tmp_path: Path, monkeypatch: pytes
     (tmp_path / f"{NAME}.md").write_bytes("# Gefühle".encode("latin-1"))
     with pytest.raises(InputError, match=rf"{NAME}\.md: byte 5 is not UTF-8"):
         read_text(tmp_path / f"{NAME}.md")
-    monkeypatch.setattr(eval.cards, "CARDS", tmp_path)
+    monkeypatch.setattr(cards, "CARDS", tmp_path)
     with pytest.raises(InputError, match="is not UTF-8"):
         rendered(tmp_path / "results", WHOLE)
+
+
+def test_a_recipe_in_a_result_is_that_of_its_hash() -> None:
+    for name, results in read_results(ROOT / "eval/results").items():
+        for found in of_models(results).values():
+            assert found.recipe is not None, name
+            assert fingerprint(found.recipe) == found.recipe_hash, f"{name}, {found.benchmark}"
+
+
+def test_a_card_shows_the_recorded_recipe() -> None:
+    recipe = {"name": "x", "base_model": "a/b", "dataset": "d", "config": "contextless", "epochs": 3, "loss": "bce"}
+    recipe |= {"batch_size": 48, "learning_rate": 1e-5, "max_length": 99, "seed": 7, "averaged_with": {"work/y": 0.3}}
+    result = ModelResult.model_validate(WHOLE | {"recipe": recipe})
+    assert recorded_recipe({"old": ModelResult.model_validate(WHOLE | {"recipe": None}), "own": result}) == recipe
+    section = recipe_section("x", recipe)
+    for words in ("3 epochs of batches of 48", "1e-05", "99 tokens", "| seed | 7 |", "averaged with `y` (0.3)"):
+        assert words in section
+
+
+def test_every_system_measure_is_on_the_page() -> None:
+    page = (ROOT / MEASUREMENTS).read_text(encoding="utf-8")
+    described = read_yaml(SYSTEM)
+    for path in (ROOT / "eval/results/system").glob("*.json"):
+        assert f"{path.name}`](../eval/results/system/{path.name})" in page
+        assert set(described[path.stem].get("figures", {})) <= set(read_result(path, Result).metrics)

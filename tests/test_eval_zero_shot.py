@@ -13,6 +13,7 @@ from sentence_transformers import SentenceTransformer
 from dataset_builder.domains.prepare import prepare
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
+from eval.cards.results import ModelResult, VariantResult
 from eval.cards.sections import model_section, variants_table
 from eval.decision_rules import (
     DEFAULT,
@@ -365,8 +366,8 @@ def test_the_commands(bi_encoder: Path, raw_encoder: Path, tmp_path: Path, comma
 def test_a_card_shows_both_encoders(bi_encoder: Path, raw_encoder: Path) -> None:
     task = find_task("labels-6")(None)
     content = result(task, "labels-6", [load_encoder(str(bi_encoder))], load_encoder(str(raw_encoder)))
-    section = model_section("m", {"labels-6": content})
-    assert "| benchmark | rows | measure | this model | beside: raw |" in section
+    section = model_section("m", {"labels-6": ModelResult.model_validate(content)})
+    assert "| benchmark | rows | metric | this model | for comparison: raw |" in section
     assert "| 6 labels of our own, on our own sentences | 24 | macro-F1 |" in section
     assert "argmax over the set's own names" in section
 
@@ -380,7 +381,7 @@ def test_variants_stand_side_by_side(bi_encoder: Path, tmp_path: Path) -> None:
     assert found["variants"]["sigmoid"]["labels-6"]["recipe_hash"] == content["recipe_hash"]
     found["metrics"] |= {"info-nce: isear macro_f1": {"value": 0.5, "low": 0.4, "high": 0.6}}
     found["variants"]["info-nce"] = {}
-    lines = variants_table(found).splitlines()
+    lines = variants_table(VariantResult.model_validate({"name": "m", **found})).splitlines()
     assert [line.split("|")[1].strip() for line in lines] == ["variant", "---", "sigmoid", "info-nce"]
     assert lines[0].count("|") == 3, "no column for a set of our own"
     assert "0.500 [0.400, 0.600]" in lines[3]

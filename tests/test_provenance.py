@@ -4,7 +4,6 @@ import json
 import math
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,16 +15,16 @@ from dataset_builder.files.shards import to_line, write_json
 from dataset_builder.narratives import read_narratives
 from dataset_builder.provenance import provenance, without_place, write_result
 from dataset_builder.recipe import Narratives
-from eval.cards import model_card as about
-from eval.cards.model_card import about_section, recorded_recipe
-from eval.cards.notes import commit_of
-
-RECIPE = "name: x\nbase_model: a/b\ndataset: work/domains/goemotions\nconfig: contextless\nepochs: 2\n"
+from eval.cards.results import Result
 
 
 def _git(folder: Path, *asked: str) -> None:
     who = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
     subprocess.run(["git", *who, *asked], cwd=folder, check=True, capture_output=True)
+
+
+def where_measured() -> str:
+    return Result.model_validate({"name": "x", "metrics": {}, **provenance()}).where
 
 
 def test_changes_that_are_not_committed_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,13 +36,13 @@ def test_changes_that_are_not_committed_are_said(tmp_path: Path, monkeypatch: py
     _git(tmp_path, "commit", "-m", "x")
     monkeypatch.chdir(tmp_path)
     assert provenance()["dirty"] is False
-    assert "not committed" not in commit_of(provenance())
+    assert "not committed" not in where_measured()
     (tmp_path / "eval/results/x.json").write_text("2")  # what measuring writes
     (tmp_path / "notes.txt").write_text("x")
     assert provenance()["dirty"] is False
     (tmp_path / "code.py").write_text("2")
     assert provenance()["dirty"] is True
-    assert commit_of(provenance()).endswith("with changes that were not committed")
+    assert " with changes that were not committed on " in where_measured()
     monkeypatch.chdir(tmp_path.parent)
     assert provenance()["commit"] == "unknown"
 
@@ -70,21 +69,6 @@ def test_no_json_holds_what_is_no_number(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="not JSON compliant"):
             write({"a": math.nan})
     assert not (tmp_path / "z.json").exists()
-
-
-def test_a_card_reads_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its recipe has every default; a file's numbers are those that the trainer reads, and may be left out."""
-    monkeypatch.setattr(about, "RECIPES", tmp_path)
-    (tmp_path / "x.yaml").write_text(RECIPE + "learning_rate: 2e-5\n")
-    read = about_section("x")
-    assert "2e-05" in read
-    assert "epochs" in read
-    recipe: dict[str, Any] = {"name": "x", "base_model": "a/b", "dataset": "d", "config": "contextless", "epochs": 3}
-    recipe |= {"batch_size": 48, "learning_rate": 1e-5, "max_length": 99, "seed": 7, "averaged_with": None}
-    made = about_section("x", recorded_recipe({"old": {}, "own": {"recipe": recipe}}))
-    for words in ("3 epochs of batches of 48", "1e-05", "99 tokens", "| seed | 7 |"):
-        assert words in made
-    assert recorded_recipe({"old": {}, "other": {"recipe": None}}) is None
 
 
 def test_embeddings_are_of_an_encoder_s_weights(tmp_path: Path) -> None:

@@ -1,87 +1,74 @@
-"""What cards say of the figures in their tables: how they came about, which have no interval, which are older."""
+"""What cards add to the figures in their tables: how they came about, which have no interval, which are older."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from dataset_builder.statistics import MIN_GOLD_ROWS
-from eval.benchmarks import Benchmark
+from eval.benchmarks import BENCHMARKS
+from eval.cards.results import ModelResult, Result
 
-Result = dict[str, Any]
 
-
-def before(results: Sequence[Result]) -> list[str]:
-    """A footnote where some of the results are older than what is measured today."""
-    older = dict.fromkeys(found["measured_before"] for found in results if "measured_before" in found)
+def older(results: Sequence[Result]) -> list[str]:
+    """A footnote where some results lack what is measured today."""
+    lacking = dict.fromkeys(found.measured_before for found in results if found.measured_before)
     return [
-        f"Rows without brackets were measured before {what}; their intervals and calibration figures follow when they "
-        "are measured again."
-        for what in older
+        f"Rows without brackets were measured before this project computed {what}. They get intervals and calibration "
+        "errors when they are measured again."
+        for what in lacking
     ]
 
 
-def how_measured(measured: Sequence[tuple[Benchmark, Result]]) -> list[str]:
-    """How a class is decided, what the calibration figures say, how valence is computed."""
-    single = [f"{b.title}: {r['protocol']}" for b, r in measured if b.kind == "single"]
+def how_measured(measured: Sequence[ModelResult]) -> list[str]:
+    """How a class is decided, what the calibration figures mean, how valence is computed."""
+    kinds = {found.benchmark: BENCHMARKS[found.benchmark].kind for found in measured}
+    protocols = [f"{BENCHMARKS[r.benchmark].title}: {r.protocol}" for r in measured if kinds[r.benchmark] == "single"]
     notes = []
-    if single:
-        notes.append(f"Of several classes the one whose labels score highest is predicted. {'; '.join(single)}.")
-    if any("classwise_ece" in r["metrics"] for _, r in measured):
+    if protocols:
+        notes.append(f"The predicted class is the one whose labels have the highest score. {'; '.join(protocols)}.")
+    if any("classwise_ece" in found.metrics for found in measured):
         notes.append(
-            "The class-wise calibration error is the mean of the classes' own errors: how far off probabilities are. "
-            "The pooled one is small for any model that knows how rare labels are. Brier skill: 1 is perfect, 0 is no "
-            "better than each class's share of the rows."
+            "The class-wise calibration error is the mean over the classes of how far probabilities are from observed "
+            "frequencies. The pooled error is small for any model that knows how rare the labels are. Brier skill: 1 "
+            "is perfect, 0 is no better than predicting how frequent each class is."
         )
-    if any(b.kind == "affect" for b, _ in measured):
-        notes.append("Valence is told by the labels: 3 + 2 (scores of positive labels - scores of negative ones).")
+    if "affect" in kinds.values():
+        notes.append(
+            "Valence is computed from the labels: 3 + 2 (scores of positive labels - scores of negative ones)."
+        )
     return notes
 
 
-def about_labels(result: Result) -> list[str]:
-    """Which labels have no interval of their own F1, and which are not in macro-F1."""
-    support = {label: int(row["support"]) for label, row in result["per_label"].items()}
+def about_labels(result: ModelResult) -> list[str]:
+    """Which labels have no interval, and which are left out of macro-F1."""
+    support = {label: row.support for label, row in result.per_label.items()}
     notes = []
     if rare := [f"{label} ({rows})" for label, rows in support.items() if rows < MIN_GOLD_ROWS]:
-        notes.append(
-            f"Labels with fewer than {MIN_GOLD_ROWS} rows, whose F1 has no interval of its own: {', '.join(rare)}."
-        )
+        notes.append(f"Labels with fewer than {MIN_GOLD_ROWS} rows have no interval: {', '.join(rare)}.")
     if absent := [label for label, rows in support.items() if not rows]:
-        notes.append(f"Macro-F1 is the mean over the labels that have a row, without {', '.join(absent)}.")
-    left = [label for label, row in result["per_label"].items() if support[label] >= MIN_GOLD_ROWS and "low" not in row]
-    if left and "measured_before" not in result:
+        notes.append(f"Macro-F1 is the mean over the labels that occur. It leaves out {', '.join(absent)}.")
+    frequent = [label for label, rows in support.items() if rows >= MIN_GOLD_ROWS]
+    if (left := [name for name in frequent if result.per_label[name].low is None]) and not result.measured_before:
         notes.append(
-            f"No interval either, since all resamples are alike or the rows come from fewer than {MIN_GOLD_ROWS} of "
-            f"what is resampled: {', '.join(left)}."
+            "These labels have no interval either, because all resamples agree or because their rows come from fewer "
+            f"than {MIN_GOLD_ROWS} of the resampled groups: {', '.join(left)}."
         )
     return notes
 
 
-def how_certain(result: Result) -> str:
+def how_certain(result: ModelResult) -> str:
     """What the brackets are, where there are any, and the seeds."""
-    seeds = result["seeds"]
-    said = (
-        f"mean of {len(seeds)} seeds ({', '.join(map(str, seeds))})"
-        if len(seeds) > 1
-        else f"seed {seeds[0]}"
-        if seeds
-        else "no seed"
+    seeds = ", ".join(map(str, result.seeds))
+    of_seeds = f"mean of {len(result.seeds)} seeds ({seeds})" if len(result.seeds) > 1 else f"seed {seeds or 'unknown'}"
+    return f"Brackets are {result.intervals}; {of_seeds}" if result.intervals else of_seeds.capitalize()
+
+
+def where_from(result: ModelResult, rows: str = "rows") -> str:
+    """Training data, weights, recipe, commit and hardware."""
+    trained = result.trained_on
+    training = (
+        f"Trained for {trained.steps} steps on {trained.train_rows} {rows} of corpus revision "
+        f"`{trained.dataset_revision}`; weights"
     )
-    return f"Brackets are {result['intervals']}; {said}" if "intervals" in result else said[:1].upper() + said[1:]
-
-
-def commit_of(result: Result) -> str:
-    """The commit that a result was measured at, and whether the code had changed since."""
-    return f"commit `{result['commit'][:12]}`" + (
-        " with changes that were not committed" if result.get("dirty") else ""
-    )
-
-
-def where_from(result: Result) -> str:
-    """Seeds, thresholds, training data, weights, recipe, commit, hardware."""
-    trained = result["trained_on"]
-    weights = " The published weights are the first seed's." if len(result["seeds"]) > 1 else ""
     return (
-        f"{how_certain(result)}.{weights} Thresholds: {result['threshold_source']}. Trained for {trained['steps']} "
-        f"steps on {trained['train_rows']} rows of corpus revision `{trained['dataset_revision']}`; weights "
-        f"`{result['model_revision']}`; recipe `{result['recipe_hash']}`; measured at "
-        f"{commit_of(result)} on {result['hardware']}."
+        f"{'Weights' if trained.steps is None else training} `{result.model_revision}`; recipe `{result.recipe_hash}`; "
+        f"measured at {result.where}."
     )

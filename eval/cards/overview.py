@@ -1,0 +1,79 @@
+"""The pages that show all results together: README's table and docs/measurements.md."""
+
+from pathlib import Path
+
+from dataset_builder.inputs import read_yaml
+from dataset_builder.markdown import table
+from eval.benchmarks import BENCHMARKS
+from eval.cards.columns import METRICS
+from eval.cards.notes import older
+from eval.cards.results import Metric, Result, Results, of_models, read_result
+
+RECIPES = Path("train/recipes")
+SYSTEM = Path(__file__).with_name("system_measures.yaml")
+
+
+def readme_section(results: dict[str, Results]) -> str:
+    """README's table: the main metric of every measured model on every test set."""
+    names = sorted(path.stem for path in RECIPES.glob("*.yaml"))
+    measured = {name: found for name in names if (found := of_models(results.get(name, {})))}
+    columns = [b for b in BENCHMARKS.values() if any(b.name in found for found in measured.values())]
+    rows = [
+        [
+            f"[`{name}`](model_cards/{name}.md)",
+            *(str(found[b.name].metrics[b.headline]) if b.name in found else "" for b in columns),
+        ]
+        for name, found in measured.items()
+    ]
+    head = ["model", *(f"{b.title}: {METRICS[b.headline].title}" for b in columns)]
+    shown = [found[b.name] for found in measured.values() for b in columns if b.name in found]
+    lacking = " Values without brackets were measured before intervals were computed." if older(shown) else ""
+    return (
+        f"{table(head, rows)}\n\n"
+        f"{len(names) - len(measured)} more recipes need a GPU, a corpus or a licence: `{RECIPES}/`. System "
+        f"measurements and benchmarks without a result: [`docs/measurements.md`](docs/measurements.md).{lacking}"
+    )
+
+
+def measurements_page(results: dict[str, Results], folder: Path) -> str:
+    """docs/measurements.md: what was measured of the system, and the benchmarks that have code and no result."""
+    rows = []
+    for name, about in read_yaml(SYSTEM).items():
+        if (path := folder / "system" / f"{name}.json").exists():
+            found = read_result(path, Result)
+            figures = [
+                f"{title}: {_value(found.metrics[metric])}"
+                for metric, title in about.get("figures", {}).items()
+                if metric in found.metrics
+            ]
+            pages = [
+                f"[`{file.name}`](../{file.as_posix()})" for file in (path, path.with_suffix(".md")) if file.exists()
+            ]
+            rows.append([about["what"], "; ".join(figures), ", ".join(pages), f"`{about['command']}`"])
+    measured = {benchmark for found in results.values() for benchmark in found}
+    missing = [[b.title, b.licence, b.local] for b in BENCHMARKS.values() if b.name not in measured]
+    return (
+        "\n\n".join(
+            [
+                "# Measurements",
+                "`python -m eval.cards` writes this page. Model scores are in README and in `model_cards/`.",
+                "## The system",
+                "Each result file also names its commit, its command line, library versions and hardware.",
+                table(["what", "result", "files", "command"], rows),
+                "## Benchmarks without a result",
+                "Their code is here, their data is not: each has its terms. With a copy of your own, run "
+                "`python -m eval.run --model MODEL --benchmark NAME --data FOLDER`.",
+                table(["benchmark", "licence", "data"], missing),
+            ]
+        )
+        + "\n"
+    )
+
+
+def _value(found: Metric) -> str:
+    ends = f" [{_number(found.low)}, {_number(found.high)}]" if found.low is not None and found.high is not None else ""
+    return _number(found.value) + ends
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

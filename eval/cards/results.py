@@ -1,0 +1,171 @@
+"""Result files as typed objects: whatever a card needs is checked, by file and key, when the file is read."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+
+from dataset_builder.files.reading import json_file
+from dataset_builder.inputs import InputError
+
+
+class _Part(BaseModel):
+    """What a result file holds. Keys that no card needs are allowed, since files also serve other readers."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow", protected_namespaces=())
+
+
+class Metric(_Part):
+    """A value with its interval, where it has one."""
+
+    value: FiniteFloat
+    low: FiniteFloat | None = None
+    high: FiniteFloat | None = None
+
+    def __str__(self) -> str:
+        """`0.123 [0.110, 0.135]`, without brackets where there is no interval."""
+        return f"{self.value:.3f}" + ("" if self.low is None else f" [{self.low:.3f}, {self.high:.3f}]")
+
+
+class Result(_Part):
+    """What all result files have. `measured_before` names what an older file lacks."""
+
+    name: str
+    metrics: dict[str, Metric]
+    measured_before: str | None = None
+    commit: str = "unknown"
+    dirty: bool = False
+    hardware: str = ""
+
+    @property
+    def where(self) -> str:
+        """The commit that this was measured at, whether the code had changed since, and the machine."""
+        changed = " with changes that were not committed" if self.dirty else ""
+        return f"commit `{self.commit[:12]}`{changed} on {self.hardware}"
+
+
+class LabelRow(_Part):
+    """A label's F1 on its rows."""
+
+    f1: FiniteFloat
+    support: int
+    low: FiniteFloat | None = None
+    high: FiniteFloat | None = None
+    precision: FiniteFloat | None = None
+    recall: FiniteFloat | None = None
+    threshold: FiniteFloat | None = None
+
+
+class Training(_Part):
+    """What a model was trained on; all unknown for scores that another system gave."""
+
+    steps: int | None = None
+    train_rows: int | None = None
+    dataset_revision: str | None = None
+
+
+class Comparison(_Part):
+    """Another encoder, measured in the same way."""
+
+    name: str
+    metrics: dict[str, Metric]
+
+
+class ModelResult(Result):
+    """What a model scores on a benchmark. `recipe` is the one of its training record, with every default."""
+
+    benchmark: str
+    per_label: dict[str, LabelRow]
+    support: int
+    seeds: list[int]
+    threshold_source: str
+    protocol: str
+    trained_on: Training
+    model_revision: str
+    recipe_hash: str
+    commit: str
+    hardware: str
+    recipe: dict[str, Any] | None = None
+    intervals: str | None = None
+    reliability: list[dict[str, FiniteFloat | int]] | None = None
+    hub_dataset: dict[str, str] | None = None
+    beside: Comparison | None = None
+
+    @property
+    def zero_shot(self) -> bool:
+        """Whether the benchmark's classes were given as words."""
+        return self.protocol.startswith("zero-shot")
+
+
+class ContextResult(Result):
+    """How a model scores with and without situations, for groups of rows and their sizes."""
+
+    support: int
+    groups: dict[str, int]
+
+
+class VariantResult(Result):
+    """Variants of a model on the same benchmarks; metrics are called `<variant>: <benchmark> <metric>`."""
+
+    variants: dict[str, Any]
+
+
+class CorpusResult(Result):
+    """A corpus: its configs, the rows of each label, and who made it."""
+
+    configs: list[str]
+    per_label: dict[str, dict[str, int]]
+    teacher: str
+    labeler: str = ""
+    describer: str = ""
+    narratives: int
+    sources: dict[str, int] = {}
+    recipe: str
+    recipe_hash: str
+    prompt_version: str
+    seeds: list[int]
+    data_revision: str
+
+
+Results = dict[str, Result]  # of one published name, by benchmark
+# Files that are of no benchmark, by name.
+KINDS: dict[str, type[Result]] = {
+    "context": ContextResult,
+    "ablations": VariantResult,
+    "corpus": CorpusResult,
+    "probe": Result,
+}
+
+
+def read_result(path: Path, kind: type[Result] | None = None) -> Result:
+    """A result file. Raises InputError where it is broken or lacks something."""
+    content = json_file(path, "Measure again.")
+    try:
+        found = (kind or KINDS.get(path.stem, ModelResult)).model_validate(content)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(map(str, fault["loc"])) or "the file"
+        raise InputError(f"{path}: '{key}': {fault['msg']}. Measure again, or delete the file.") from None
+    if isinstance(found, ModelResult) and found.benchmark != path.stem:
+        raise InputError(f"{path}: is a result of benchmark '{found.benchmark:.80}'. Rename it, or measure again.")
+    return found
+
+
+def read_results(folder: Path) -> dict[str, Results]:
+    """All result files by published name and benchmark; `system/` is not a published name."""
+    results: dict[str, Results] = {}
+    for path in sorted(folder.glob("*/*.json")):
+        if path.parent.name != "system":
+            results.setdefault(path.parent.name, {})[path.stem] = read_result(path)
+    return results
+
+
+def read_ablations(folder: Path, name: str) -> list[ModelResult]:
+    """The results of a published model's ablations: `<folder>/<name>/ablations/<recipe>/<benchmark>.json`."""
+    found = [read_result(path, ModelResult) for path in sorted((folder / name).glob("ablations/*/*.json"))]
+    return [one for one in found if isinstance(one, ModelResult)]
+
+
+def of_models(results: Results) -> dict[str, ModelResult]:
+    """The results on benchmarks."""
+    return {benchmark: found for benchmark, found in results.items() if isinstance(found, ModelResult)}
