@@ -1,7 +1,7 @@
-"""Utterances that we wrote and labelled ourselves: one part is only scored, the other only shown as exemplars.
+"""The gold set: utterances that we wrote and labelled ourselves, each with its character, situation and labels.
 
-Each has its character, its situation and its labels. `scored` (4 a label) is what check-teacher measures a teacher on;
-`exemplar` (2 a label) is what a base model, which follows no instructions, is shown, and what defaults are chosen on.
+`scored` utterances (4 for each label) are what check-teacher measures a teacher on. `few_shot` utterances (2 for each
+label) are the examples in prompts for base models, which follow no instructions; defaults were chosen on them.
 """
 
 from functools import cache
@@ -16,14 +16,14 @@ from dataset_builder.inputs import InputError, describe
 from dataset_builder.schema import RawLabel, Row
 from dataset_builder.taxonomy import EMOTIONS, LABEL_TO_INDEX, LABELS
 
-GOLDEN = Path(__file__).parent / "gold_set.jsonl"
-SHOWN = 3  # exemplars in a prompt
+GOLD_SET = Path(__file__).parent / "gold_set.jsonl"
+SHOTS = 3  # examples in a prompt
 
 
-class GoldenRow(Row):
-    """A golden utterance; `rewritten`, where there is one, is its form that needs the situation."""
+class GoldRow(Row):
+    """A gold utterance; `rewritten`, where there is one, is a form of it that needs the situation."""
 
-    part: Literal["scored", "exemplar"]
+    part: Literal["scored", "few_shot"]
     text: str
     labels: tuple[RawLabel, ...]
     character: str
@@ -32,41 +32,39 @@ class GoldenRow(Row):
 
 
 @cache
-def read_golden(part: Literal["scored", "exemplar"]) -> tuple[GoldenRow, ...]:
-    """One part of the golden set. Raises InputError naming the line that is not of this form."""
+def read_gold_set(part: Literal["scored", "few_shot"]) -> tuple[GoldRow, ...]:
+    """One part of the gold set. Raises InputError with the line that is not of this form."""
     rows = []
-    for place, found in json_lines(GOLDEN):
+    for place, found in json_lines(GOLD_SET):
         try:
-            row = GoldenRow.model_validate(found)
+            row = GoldRow.model_validate(found)
         except ValidationError as error:
             raise InputError(f"{place}: {describe(error)}") from None
-        for label in row.labels:
-            if label.label not in LABELS:
-                raise InputError(f"{place}: '{label.label}' is not of the taxonomy.")
+        if unknown := [label.label for label in row.labels if label.label not in LABELS]:
+            raise InputError(f"{place}: '{unknown[0]}' is not in the taxonomy.")
         rows.append(row)
     return tuple(row for row in rows if row.part == part)
 
 
-def exemplars(prompt: str, user: jinja2.Template) -> tuple[tuple[str, str], ...]:
-    """Questions of a prompt file with their answers, made from golden exemplars: (user message, whole answer) each.
+def few_shot_examples(prompt: str, user: jinja2.Template) -> tuple[tuple[str, str], ...]:
+    """Examples for a prompt file, made from gold utterances: (user message, answer) each.
 
-    Empty for the labelers' prompts, which have their own, for `context`, which would show no more than how to copy, and
-    for `utterances_list`, which a base model does not follow.
+    There are none for the labelers' prompts, which have examples of their own; for `context`, where an example would
+    only show how to copy; and for `utterances_list`, whose form a base model does not follow.
     """
-    rows = read_golden("exemplar")
+    rows = read_gold_set("few_shot")
     if prompt == "rewriting":
         rows = tuple(row for row in rows if row.rewritten)
     elif prompt == "utterances_single":
         rows = tuple(row for row in rows if row.text.startswith("I "))
-    chosen = rows[:: max(1, len(rows) // SHOWN)][:SHOWN]
-    shown = ((row, _answer(prompt, row)) for row in chosen)
-    return tuple((user.render(**_fields(row)), answer) for row, answer in shown if answer)
+    chosen = rows[:: max(1, len(rows) // SHOTS)][:SHOTS]  # evenly spaced, so that labels differ
+    answered = ((row, _answer(prompt, row)) for row in chosen)
+    return tuple((user.render(**_fields(row)), answer) for row, answer in answered if answer)
 
 
-def _fields(row: GoldenRow) -> dict[str, object]:
-    """What any prompt may ask for; the situation stands for the story."""
+def _fields(row: GoldRow) -> dict[str, object]:
+    """Every field that a prompt may contain; the situation takes the place of the story."""
     first = row.labels[0].label
-    expressed = " and ".join(label.label for label in row.labels)
     return {
         "title": "A moment",
         "story": row.situation,
@@ -75,12 +73,12 @@ def _fields(row: GoldenRow) -> dict[str, object]:
         "emotion": first,
         "definition": EMOTIONS[LABEL_TO_INDEX[first]].definition,
         "act": "",
-        "emotions": expressed,
+        "emotions": " and ".join(label.label for label in row.labels),
         "context": f"{row.situation} {row.character} felt {first}.",
     }
 
 
-def _answer(prompt: str, row: GoldenRow) -> str:
+def _answer(prompt: str, row: GoldRow) -> str:
     answers = {
         "characters": f"1. {row.character}",
         "utterances_single": f'"{row.text}"',

@@ -147,7 +147,7 @@ class Descriptors(Strict):
     `likelihood` scores the words of vocabulary/emotion_words.tsv like the labeler of that name; `generated` lets the
     teacher write them. At most `most` are kept, none below `keep_at`; `share: 0` leaves the stage out.
     `calibration` is the share of a word's usual log-probability that is taken off: with all of it, rare words win by
-    noise. The default was chosen on the golden set's exemplars (dataset_builder/gold_set.jsonl).
+    noise. The default was chosen on the few-shot part of dataset_builder/gold_set.jsonl.
     """
 
     share: Annotated[float, Field(ge=0, le=1)] = 1.0

@@ -33,7 +33,7 @@ class EmbeddedTeacher(Strict):
     `wheel` names a GGUF file inside an installed Python package (`package/file.gguf`); it is used instead of the Hub
     where the package is installed. `gguf` is the path of such a file. Either is part of the teacher's name in every
     row. `kept_beginnings` are stories whose states are kept: of 700 tokens and a model of 135M, 32 MB each.
-    A model whose tokenizer has no chat template is asked as a base model: by exemplars, with a text to continue.
+    A model whose tokenizer has no chat template is a base model: it gets few-shot examples and a text to continue.
     `int8` is for models of a billion parameters on a CPU: weights in int8, a quarter of the memory and twice as fast;
     a GGUF file is never whole in memory in float32.
     """

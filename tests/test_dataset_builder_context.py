@@ -10,7 +10,7 @@ from dataset_builder.corpus import open_corpus
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABEL_TO_INDEX
 from dataset_builder.teacher_eval import context_ablation as context_test
-from dataset_builder.teacher_eval.context_ablation import Moves, marks, metrics
+from dataset_builder.teacher_eval.context_ablation import Shifts, marks, metrics
 from tests.conftest import Command
 
 ANGER, JOY = LABEL_TO_INDEX["anger"], LABEL_TO_INDEX["joy"]
@@ -37,11 +37,11 @@ def rows(*published: int) -> list[dict[str, object]]:
 
 
 def test_labels_that_the_situation_brings_back() -> None:
-    found = Moves(
+    found = Shifts(
         rows(ANGER, ANGER, JOY, JOY),
         {"own": scores(ANGER, ANGER, JOY, None), "none": scores(JOY, ANGER, JOY, JOY), "other": scores(*[JOY] * 4)},
     )
-    assert found.moved("own", "none") == pytest.approx([1.0, 0.0, 0.0, 0.0])
+    assert found.divergence("own", "none") == pytest.approx([1.0, 0.0, 0.0, 0.0])
     assert found.needs_context().tolist() == [True, False, False, False]
     values = {name: value["value"] for name, value in metrics(found).items()}
     assert values["needs_context"] == 0.25
@@ -57,19 +57,19 @@ def test_labels_that_the_situation_brings_back() -> None:
 def test_how_far_two_distributions_are_apart() -> None:
     half = np.zeros((1, 28))
     half[0, [ANGER, JOY]] = 0.7  # scores are no distribution: the strongest is 1, or it is not
-    found = Moves(rows(ANGER), {"own": scores(ANGER), "none": half, "other": half})
+    found = Shifts(rows(ANGER), {"own": scores(ANGER), "none": half, "other": half})
     # By hand: H(.75, .25) - (H(1) + H(.5, .5)) / 2
-    assert found.moved("own", "none") == pytest.approx([0.8112781 - 0.5])
-    assert found.moved("none", "other") == pytest.approx([0.0])
+    assert found.divergence("own", "none") == pytest.approx([0.8112781 - 0.5])
+    assert found.divergence("none", "other") == pytest.approx([0.0])
 
 
 def test_a_labeler_that_ignores_situations_is_seen(
     scripted_work: Path, monkeypatch: pytest.MonkeyPatch, scripted_recipe: Path
 ) -> None:
     from dataset_builder.inputs import read_recipe
+    from dataset_builder.pipeline.label_texts import Labelled
     from dataset_builder.recipe import BuildRecipe
     from dataset_builder.schema import Usage
-    from dataset_builder.teacher_eval.labelers import Labelled
 
     asked: list[list[str]] = []
 
@@ -87,7 +87,9 @@ def test_a_labeler_that_ignores_situations_is_seen(
     for row, with_own, without, with_other in zip(found.rows, own, none, other, strict=True):
         assert with_own == f"{row['text']}\nSituation: {row['context']}"
         assert without == row["text"]
-        assert contexts[with_other.partition("\nSituation: ")[2]] != row["narrative_id"], "a stranger's situation"
+        assert contexts[with_other.partition("\nSituation: ")[2]] != row["narrative_id"], (
+            "the situation of another story"
+        )
 
 
 def test_the_command_marks_rows(scripted_work: Path, scripted_recipe: Path, tmp_path: Path, command: Command) -> None:
@@ -104,6 +106,6 @@ def test_the_command_marks_rows(scripted_work: Path, scripted_recipe: Path, tmp_
     assert (none.returncode, "no contextual rows in the split 'holdout'" in none.stderr) == (2, True)
 
 
-def test_one_story_has_no_strangers() -> None:
-    with pytest.raises(InputError, match="none has another's situation"):
-        context_test._strangers([{"id": "a", "narrative_id": "s", "context": "x"}] * 2)
+def test_one_story_has_no_other_situation() -> None:
+    with pytest.raises(InputError, match="none can get another situation"):
+        context_test.other_contexts([{"id": "a", "narrative_id": "s", "context": "x"}] * 2)

@@ -16,8 +16,8 @@ from dataset_builder.descriptors.writing_recipe import WritingRecipe
 from dataset_builder.inputs import InputError, read_recipe
 from dataset_builder.pipeline.build import build
 from dataset_builder.pipeline.engine import read_manifest
+from dataset_builder.pipeline.label_texts import label, label_file
 from dataset_builder.recipe import BuildRecipe, Executor
-from dataset_builder.teacher_eval.labelers import label, label_file
 from tests.conftest import Command
 from tests.loopback_teacher import (
     LoopbackTeacher,
@@ -362,7 +362,7 @@ def test_label_texts_says_how_many_failed_and_why(teacher: LoopbackTeacher, tmp_
         "-m", "dataset_builder", "label-texts", texts_file(tmp_path), "--recipe", recipe, "--out", tmp_path / "s"
     )
     assert done.returncode == 0, done.stderr
-    assert "8 texts, of which the teacher failed on 1 (1 http_400)" in done.stdout
+    assert "8 texts; the teacher failed on 1 (1 http_400)" in done.stdout
     assert len((tmp_path / "s").read_text().splitlines()) == 8
 
 

@@ -6,21 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_builder.gold_set import exemplars, read_golden
+from dataset_builder.gold_set import few_shot_examples, read_gold_set
 from dataset_builder.inputs import InputError, read_recipe
+from dataset_builder.pipeline.label_texts import Labelled
 from dataset_builder.pipeline.plan import plan
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.schema import Usage
 from dataset_builder.taxonomy import LABELS
 from dataset_builder.teacher_eval.check_teacher import check_teacher, page
-from dataset_builder.teacher_eval.labelers import Gold, Labelled, compare, read_dev
+from dataset_builder.teacher_eval.labelers import Gold, compare, read_dev
 from tests.conftest import ROOT, Command
 
 RECIPES = ROOT / "dataset_builder/recipes"
 
 
-def test_the_golden_set_is_whole() -> None:
-    scored, shown = read_golden("scored"), read_golden("exemplar")
+def test_the_gold_set_is_whole() -> None:
+    scored, shown = read_gold_set("scored"), read_gold_set("few_shot")
     for label in LABELS:
         assert sum(row.labels[0].label == label for row in scored) == 4
         assert sum(row.labels[0].label == label for row in shown) == 2
@@ -32,12 +33,12 @@ def test_the_golden_set_is_whole() -> None:
         assert len(row.situation.split()) >= 8, row.id
 
 
-def test_exemplars_are_never_scored() -> None:
+def test_few_shot_examples_are_never_scored() -> None:
     from dataset_builder.pipeline.ask import load_prompt
 
-    scored = {row.text for row in read_golden("scored")}
+    scored = {row.text for row in read_gold_set("scored")}
     for prompt in ("characters", "utterances_single", "descriptors_generated", "cleaning", "rewriting"):
-        shots = exemplars(prompt, load_prompt(prompt).user)
+        shots = few_shot_examples(prompt, load_prompt(prompt).user)
         assert len(shots) >= 2, prompt
         assert not any(text in user + answer for text in scored for user, answer in shots)
 
@@ -80,10 +81,10 @@ def test_a_teacher_of_random_words_is_unfit(scripted_recipe: Path, tmp_path: Pat
     assert found["likelihood: best is right"] < 0.3
     assert found["labels: kept"] == 1.0
     assert {name.split(":")[0] for name in found} >= {"characters", "utterances", "context", "cleaning", "rewriting"}
-    assert "unfit: at least one stage" in page(recipe, verdict, checks)
+    assert "unfit: at least one value" in page(recipe, verdict, checks)
     ran = command("-m", "dataset_builder", "check-teacher", "--recipe", scripted_recipe, "--stories", 1)
     assert ran.returncode == 1, ran.stderr
-    assert "112 golden utterances" in ran.stdout
+    assert "112 gold utterances" in ran.stdout
 
 
 def test_the_report_of_a_build(scripted_work: Path, tmp_path: Path, command: Command) -> None:

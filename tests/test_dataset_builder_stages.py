@@ -338,7 +338,7 @@ def test_rewriting(reply: str, rewritten: str | None, rejected: list[str]) -> No
     assert reasons(ask) == rejected
 
 
-def test_exemplars_are_shown_and_not_to_be_repeated() -> None:
+def test_few_shot_examples_are_shown_and_not_to_be_repeated() -> None:
     *_, teacher = run("rewriting", SITUATED, '"There it was, under my chair."')
     shots = teacher.asked[0].shots
     assert len(shots) == 3

@@ -360,7 +360,7 @@ def test_stops_and_errors_of_the_embedded_teacher(tiny_teacher: Path, tmp_path: 
         asyncio.run(Embedded(EmbeddedTeacher(kind="embedded", model=str(tmp_path))).generate(request))
 
 
-def test_a_teacher_without_a_chat_template_sees_exemplars(tiny_teacher: Path, tmp_path: Path) -> None:
+def test_a_teacher_without_a_chat_template_sees_few_shot_examples(tiny_teacher: Path, tmp_path: Path) -> None:
     base = tmp_path / "base"
     shutil.copytree(tiny_teacher, base)
     (base / "chat_template.jinja").unlink()

@@ -654,15 +654,15 @@ def test_descriptors_are_reported_on_against_labels(tmp_path: Path, command: Com
     assert made.returncode == 0, made.stderr
     content = json.loads((tmp_path / "system/descriptors.json").read_text())
     assert content["support"] == 30
-    for name in ("t_prompts_agree", "t_macro_f1_dev", "t_prompt_felt_top1_dev", "t_by_content_free_0.75_top3_dev"):
+    for name in ("t_prompts_agree", "t_macro_f1_dev", "t_top3_dev"):
         assert "value" in content["metrics"][name]
 
 
-def test_a_descriptor_stands_for_its_home() -> None:
-    from dataset_builder.teacher_eval.descriptors import as_classes
+def test_a_descriptor_counts_for_the_label_of_its_word() -> None:
+    from dataset_builder.teacher_eval.descriptors import as_labels
 
     made = [Descriptor(text=word, weight=weight) for word, weight in (("fright", 1.0), ("fear", 0.5), ("hunger", 0.4))]
-    found = as_classes([made, []])
+    found = as_labels([made, []])
     assert found.chosen.sum(axis=1).tolist() == [1, 0]
     assert found.scores[0, LABELS.index("fear")] == 1.0
     assert found.failed == 1

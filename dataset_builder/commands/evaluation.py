@@ -126,7 +126,7 @@ def label_texts(args: Namespace) -> None:
     """Write a teacher's scores for texts, for `eval.run --scores`."""
     recipe = with_teacher(args.recipe, BuildRecipe, args)
 
-    from dataset_builder.teacher_eval.labelers import label_file
+    from dataset_builder.pipeline.label_texts import label_file
 
     found = label_file(args.texts, recipe, args.out)
     line = f"{args.out}: {len(found.scores)} texts"

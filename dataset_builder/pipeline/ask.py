@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import jinja2
 
 from dataset_builder.files.text_hygiene import cleaned, without_surrogates
-from dataset_builder.gold_set import exemplars
+from dataset_builder.gold_set import few_shot_examples
 from dataset_builder.hashing import fingerprint, stable_hash
 from dataset_builder.inputs import InputError
 from dataset_builder.pipeline.replies import SCHEMAS, check_refusal_and_echo
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt file: jinja2 templates of the system message, the user message and the begun answer; its exemplars."""
+    """A prompt file: jinja2 templates of system message, user message and begun answer, and its few-shot examples."""
 
     system: jinja2.Template
     user: jinja2.Template
@@ -55,17 +55,17 @@ def load_prompt(name: str) -> Prompt:
             parts[part] += line + "\n"
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
     templates = {part: environment.from_string(text.strip("\n")) for part, text in parts.items()}
-    return Prompt(**templates, shots=exemplars(name, templates["user"]))
+    return Prompt(**templates, shots=few_shot_examples(name, templates["user"]))
 
 
 @cache
 def prompt_versions() -> dict[str, str]:
-    """Content hash of every prompt file of the corpus's stages, with its exemplars."""
+    """Content hash of every prompt file of the corpus's stages, with its few-shot examples."""
     return {name: prompt_version(name) for name in sorted(path.stem for path in PROMPTS.glob("*.txt"))}
 
 
 def prompt_version(name: str) -> str:
-    """Content hash of a prompt file with its exemplars."""
+    """Content hash of a prompt file with its few-shot examples."""
     return fingerprint([(PROMPTS / f"{name}.txt").read_text(encoding="utf-8"), load_prompt(name).shots])
 
 
@@ -135,7 +135,7 @@ class Ask:
             UnitRejected: with the last attempt's reason.
         """
         templates = load_prompt(prompt)
-        # What a good reply may repeat is left out of the instructions; exemplars that are texts are not to be repeated.
+        # What a good reply may repeat is left out of the instructions; examples are not to be repeated.
         instructions = templates.user.render(**fields | dict.fromkeys(QUOTED, ""))
         if not prompt.startswith("labels"):
             instructions += "".join(f"\n\n{answer}" for _, answer in templates.shots)

@@ -1,7 +1,7 @@
-"""Is this teacher good enough? Asked before anybody spends GPU-hours: a golden set labelled, some tales written.
+"""Checks whether a teacher is good enough, before a build costs GPU hours: it labels the gold set and runs some tales.
 
-The bars are ours. A teacher that meets all of them writes a corpus worth training on, as far as so small a check can
-tell; one that meets each at least half way runs through the pipeline and shows that it works, no more.
+The bars are ours. A teacher that meets all of them builds a corpus worth training on, as far as such a small check can
+tell. A teacher that meets every bar by half only shows that the pipeline works.
 """
 
 from collections import Counter
@@ -11,26 +11,28 @@ from typing import Any
 
 import numpy as np
 
-from dataset_builder.gold_set import read_golden
+from dataset_builder.gold_set import read_gold_set
 from dataset_builder.pipeline.build import claimed
 from dataset_builder.pipeline.engine import read_manifest, run_stages
+from dataset_builder.pipeline.label_texts import label
 from dataset_builder.pipeline.stages import STAGES
 from dataset_builder.recipe import BuildRecipe, Executor, Narratives
-from dataset_builder.taxonomy import LABEL_TO_INDEX
-from dataset_builder.teacher_eval.labelers import label
+from dataset_builder.taxonomy import LABELS
+from dataset_builder.teacher_eval.labelers import hits_by_rank
 from dataset_builder.teachers import teacher_name
 
+# Bars for the share of gold utterances whose best label (one of the best three) is right, and of items that are kept.
 TOP1, TOP3, PASSED = 0.6, 0.85, 0.8
 VERDICTS = {
-    "fit": "fit: every bar is met. Build a pilot, look at its report, then spend the hours.",
-    "weak": "weak: it runs through the pipeline; what it writes shows that the plumbing works and is not to train on.",
-    "unfit": "unfit: at least one stage is not even half way. Try another teacher, labeler, mode or prompt.",
+    "fit": "fit: every bar is met. Build a pilot, look at its report, then start the full build.",
+    "weak": "weak: the pipeline runs with this teacher, but do not train on what it writes.",
+    "unfit": "unfit: at least one value is below half of its bar. Try another teacher, labeler, mode or prompt.",
 }
 
 
 @dataclass(frozen=True)
 class Check:
-    """One figure of a teacher, and the bar it should meet."""
+    """A measured value and the bar that it should meet."""
 
     name: str
     value: float
@@ -39,7 +41,7 @@ class Check:
 
 
 def check_teacher(recipe: BuildRecipe, stories: int, work_dir: Path) -> tuple[str, list[Check]]:
-    """The verdict (a key of VERDICTS) and all figures; the tales are written to `work_dir`."""
+    """The verdict (a key of VERDICTS) and all checks; the tales' rows are written to `work_dir`."""
     checks = [*_labeler(recipe), *_writer(recipe, stories, work_dir)]
     if all(check.value >= check.bar for check in checks):
         return "fit", checks
@@ -47,21 +49,19 @@ def check_teacher(recipe: BuildRecipe, stories: int, work_dir: Path) -> tuple[st
 
 
 def page(recipe: BuildRecipe, verdict: str, checks: list[Check]) -> str:
-    """The figures and the verdict, for people."""
+    """The checks and the verdict as a table for the terminal."""
     lines = [f"teacher: {teacher_name(recipe.teacher)}", f"{'':<24}{'found':>7}{'bar':>7}"]
     lines += [f"{check.name:<24}{check.value:>7.2f}{check.bar:>7.2f}  {check.detail}".rstrip() for check in checks]
     return "\n".join([*lines, VERDICTS[verdict]])
 
 
 def _labeler(recipe: BuildRecipe) -> list[Check]:
-    """The golden utterances labelled: is the main label the best, are the best three right, are all labels found?"""
-    rows = read_golden("scored")
+    """Labels the gold set: was every text answered, is the best label right, is one of the best three right?"""
+    rows = read_gold_set("scored")
     found = label([row.text for row in rows], recipe, any_answer=True)
-    order = np.argsort(-found.scores, axis=1, kind="stable")
-    gold = [{LABEL_TO_INDEX[label.label] for label in row.labels} for row in rows]
-    answered = found.scores.max(axis=1) > 0
-    best = [bool(ok) and first in right for ok, first, right in zip(answered, order[:, 0], gold, strict=True)]
-    three = [bool(ok) and bool(right & set(top)) for ok, top, right in zip(answered, order[:, :3], gold, strict=True)]
+    gold = np.array([[name in {label.label for label in row.labels} for name in LABELS] for row in rows])
+    hits = hits_by_rank(gold, found.scores)
+    three = np.asarray(hits[:, :3].any(axis=1))
     missed = Counter(row.labels[0].label for row, hit in zip(rows, three, strict=True) if not hit)
     worst = ", ".join(f"{count} of {name}" for name, count in missed.most_common(4))
     labeler = recipe.labels.labeler
@@ -70,15 +70,15 @@ def _labeler(recipe: BuildRecipe) -> list[Check]:
             f"{labeler}: answered",
             1 - found.failed / len(rows),
             PASSED,
-            f"{found.chosen.sum() / len(rows):.2f} labels a text (the paper: 3.17)",
+            f"{found.chosen.sum() / len(rows):.2f} labels per text (the paper: 3.17)",
         ),
-        Check(f"{labeler}: best is right", float(np.mean(best)), TOP1, f"{len(rows)} golden utterances, chance .04"),
-        Check(f"{labeler}: one of three", float(np.mean(three)), TOP3, f"missed: {worst}" if worst else ""),
+        Check(f"{labeler}: best is right", float(hits[:, 0].mean()), TOP1, f"{len(rows)} gold utterances, chance .04"),
+        Check(f"{labeler}: one of three", float(three.mean()), TOP3, f"missed: {worst}" if worst else ""),
     ]
 
 
 def _writer(recipe: BuildRecipe, stories: int, work_dir: Path) -> list[Check]:
-    """Tales through every stage: which share of what was asked for was kept, of how many questions the first reply."""
+    """Runs tales through every stage: the share of the requested items that was kept, and how often it asked again."""
     places = {"narratives": Narratives(limit=stories), "executor": Executor()}
     tales = recipe.model_copy(update=places)
     with claimed(tales, work_dir):
@@ -88,24 +88,24 @@ def _writer(recipe: BuildRecipe, stories: int, work_dir: Path) -> list[Check]:
         made = read_manifest(work_dir / stage.name)
         asked, kept = _asked_and_kept(stage.name, made, recipe)
         if not asked:
-            continue  # the recipe leaves this stage out, or the one before gave nothing, which its own figure says
+            continue  # the recipe leaves this stage out, or the stage before gave no rows, which its own check shows
         again = sum(made["retried"].values())
         questions = made["calls"] - again
         reasons = Counter(made["rejected"]) + Counter(made["retried"])
         most = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))
-        detail = f"of {asked}; {again / max(questions, 1):.2f} times asked again a question"
+        detail = f"of {asked}; {again / max(questions, 1):.2f} repeated calls per question"
         checks.append(Check(f"{stage.name}: kept", kept / asked, PASSED, detail + (f"; {most}" if most else "")))
     return checks
 
 
 def _asked_and_kept(stage: str, made: dict[str, Any], recipe: BuildRecipe) -> tuple[int, int]:
-    """How many things a stage was asked for, and how many are there. More than was asked for is no fault."""
+    """The number of items requested from a stage, and the number kept. More than requested is not a fault."""
     if stage == "characters":
         invented = made["rejected"].get("not_in_story", 0)
         whole = sum(count for reason, count in made["rejected"].items() if reason not in ("not_in_story", "over_limit"))
         return made["rows"] + invented + whole, made["rows"]
     if stage == "utterances":
         return made["units"] * (recipe.utterances.emotional + recipe.utterances.neutral), made["rows"]
-    if stage == "rewriting":  # the row stays without its rewriting
+    if stage == "rewriting":  # a rejected rewriting leaves the row in the corpus
         return made["units"], made["units"] - sum(made["rejected"].values())
     return made["units"], made["rows"]

@@ -1,0 +1,150 @@
+"""Labels given texts with a recipe's teacher outside of a build: for evaluations of teachers and for `label-texts`."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from dataset_builder.files.reading import json_lines
+from dataset_builder.files.texts import texts_of
+from dataset_builder.filters.resolve import class_of, resolve
+from dataset_builder.inputs import InputError
+from dataset_builder.pipeline.ask import Ask, UnitRejected
+from dataset_builder.pipeline.stages.labels import raw_labels
+from dataset_builder.pipeline.unanswered import SICK_AFTER
+from dataset_builder.recipe import BuildRecipe, Run
+from dataset_builder.schema import Usage
+from dataset_builder.taxonomy import LABELS
+from dataset_builder.teachers import load_teacher
+
+TIE = 1e-6  # less than any difference between two scores that a teacher gives
+
+
+@dataclass
+class Asked:
+    """How a teacher did on some texts: tokens, reasons of failures, the last failure, whether it answered at all."""
+
+    usage: Usage = field(default_factory=Usage)
+    reasons: Counter[str] = field(default_factory=Counter)
+    last: UnitRejected | None = None
+    answered: bool = False
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Labels of texts: `scores` and `chosen`, both (texts, 28), and what they cost.
+
+    Of equal scores, the label that the teacher named first has a slightly higher one, for rankings. Texts on which the
+    teacher `failed`, for `reasons`, have no scores.
+    """
+
+    scores: np.ndarray
+    chosen: np.ndarray
+    failed: int
+    usage: Usage
+    reasons: Mapping[str, int] = field(default_factory=dict)
+
+
+async def ask_about_texts(
+    recipe: Run, stage: str, title: str, order: Sequence[int], answer: Callable[[int, Ask], Awaitable[None]]
+) -> Asked:
+    """Call `answer(number, ask)` for each number in `order`, as many at a time as the teacher takes.
+
+    A text for which `answer` raises UnitRejected is counted as failed.
+
+    Raises:
+        InputError: the teacher itself failed on many texts in a row.
+    """
+    teacher, asked = load_teacher(recipe.teacher), Asked()
+    shared: dict[str, asyncio.Task[Any]] = {}  # what the labeler computes once for all texts
+    free = asyncio.Semaphore(recipe.teacher.in_flight)
+    bar = tqdm(total=len(order), desc=title, unit="text")
+    failures = 0  # in a row, by the teacher's own fault
+
+    async def one(number: int) -> None:
+        nonlocal failures
+        ask = Ask(teacher, recipe.seed, stage, f"text {number}", shared)
+        async with free:
+            try:
+                await answer(number, ask)
+            except UnitRejected as rejected:
+                asked.last = rejected
+                asked.reasons[rejected.reason] += 1
+        asked.usage.add(ask.usage)
+        asked.answered |= ask.answered
+        failures = failures + 1 if ask.failure and ask.failure.retryable else 0
+        if failures >= SICK_AFTER and asked.last:
+            reason = f"{asked.last.reason} {asked.last.text}"
+            raise InputError(f"the teacher failed at {failures} texts in a row (the last: {reason}).")
+        bar.update()
+
+    try:
+        await asyncio.gather(*(one(number) for number in order))
+    finally:
+        bar.close()
+        await teacher.close()
+    return asked
+
+
+def label(texts: Sequence[str], recipe: BuildRecipe, *, any_answer: bool = False) -> Labelled:
+    """Label texts as the recipe's labels stage would.
+
+    Args:
+        any_answer: accept bad answers alone, where they are to be counted.
+
+    Raises:
+        InputError: the teacher labelled none of the texts.
+    """
+    scores = np.zeros((len(texts), len(LABELS)))
+    chosen = np.zeros(scores.shape, dtype=bool)
+
+    async def answer(number: int, ask: Ask) -> None:
+        raw = await raw_labels(texts[number], ask, recipe)
+        scores[number] = resolve(raw, recipe.resolve)
+        chosen[number] = scores[number] >= recipe.labels.keep_at
+        for rank, one in enumerate(raw):
+            if (index := class_of(one.label, recipe.resolve)) is not None and scores[number, index]:
+                scores[number, index] -= rank * TIE
+
+    title = f"{recipe.name} {recipe.labels.labeler}"
+    asked = asyncio.run(ask_about_texts(recipe, "labels", title, range(len(texts)), answer))
+    failed = asked.reasons.total()
+    if asked.last and failed == len(texts) and not (asked.answered and any_answer):
+        reasons = ", ".join(f"{count} {reason}" for reason, count in asked.reasons.items())
+        raise InputError(
+            f"the teacher labelled none of {len(texts)} texts ({reasons}; the last: "
+            f"{asked.last.text or asked.last.reason}). See to it and run the same command again."
+        )
+    return Labelled(scores, chosen, failed, asked.usage, dict(asked.reasons))
+
+
+def label_file(path: Path, recipe: BuildRecipe, out: Path) -> Labelled:
+    """Label the texts of a file (JSON lines or a table with a column `text`), and write them with their scores.
+
+    Raises:
+        InputError: no such file, a line is of another form (named), or no text was labelled; nothing is written.
+    """
+    advice = "Write one with `eval.run --texts`."
+    texts: list[str] = []
+    if path.name.removesuffix(".gz").endswith((".tsv", ".csv", ".parquet")):
+        texts += [text for _, _, text in texts_of(path, "text", "Give JSON lines or a table with a column 'text'.")]
+    for place, row in json_lines(path, advice) if not texts else ():
+        if not isinstance(row, dict) or not isinstance(row.get("text"), str):
+            raise InputError(f'{place}: not {{"text": …}}. {advice}')
+        texts.append(row["text"])
+    if not texts:
+        raise InputError(f"{path}: no text in it. {advice}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    found = label(texts, recipe)
+    lines = []
+    for text, row in zip(texts, found.scores, strict=True):
+        scores = {LABELS[index]: round(float(row[index]), 4) for index in np.flatnonzero(row > 0)}
+        lines.append(json.dumps({"text": text, "scores": scores}, ensure_ascii=False) + "\n")
+    out.write_text("".join(lines), encoding="utf-8")
+    return found
