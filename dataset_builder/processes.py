@@ -1,72 +1,58 @@
-"""Processes beside this one: a worker that ends when its parent does, and work in a process of its own."""
+"""Helper processes: workers that exit when their parent does, and a function that runs in a process of its own."""
 
+import contextlib
 import multiprocessing
 import os
 import select
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from typing import Any, TypeVar
+
+import psutil
 
 from dataset_builder.inputs import InputError
 
 T = TypeVar("T")
-SECONDS_BETWEEN_LOOKS = 1.0
 _watched: set[int] = set()
-_forks_end = False
+_forks_exit = False
 
 
 def exit_with_parent(parent: int) -> None:
-    """End this process as soon as the process `parent` ends, however that does (kill -9); at once if it is gone.
+    """Exit as soon as the process `parent` ends, even if it was killed; at once if it is already gone.
 
     Nothing is cleaned up: what a worker has finished is in its journal.
     """
-    if parent in (os.getpid(), *_watched):
-        return
-    _watched.add(parent)
-    threading.Thread(target=_outlive, args=(parent,), name="parent", daemon=True).start()
+    if parent not in (os.getpid(), *_watched):
+        _watched.add(parent)
+        threading.Thread(target=_wait_and_exit, args=(parent,), name="parent", daemon=True).start()
 
 
-def _outlive(parent: int) -> None:
+def _wait_and_exit(parent: int) -> None:
     try:
-        handle = os.pidfd_open(parent)  # Linux; readable once that process has ended
-    except ProcessLookupError:
-        os._exit(1)
+        # On Linux the handle becomes readable when the process ends, even if nobody reaps it.
+        select.select([os.pidfd_open(parent)], [], [])
     except (AttributeError, OSError):
-        while _lives(parent):
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-    else:
-        select.select([handle], [], [])
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(parent).wait()
     os._exit(1)
 
 
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-@contextmanager
+@contextlib.contextmanager
 def forks_exit_with_parent() -> Iterator[None]:
-    """Processes that are forked meanwhile end when this one does, whoever forks them (datatrove's manager)."""
-    global _forks_end
-    _forks_end = True
+    """Inside this block every forked process exits when this one does, whichever library forks it (datatrove does)."""
+    global _forks_exit
+    _forks_exit = True
     try:
         yield
     finally:
-        _forks_end = False
+        _forks_exit = False
 
 
 def _after_fork() -> None:
     _watched.clear()  # threads do not survive a fork
-    if _forks_end:
+    if _forks_exit:
         exit_with_parent(os.getppid())
 
 
@@ -74,15 +60,15 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def available_cores() -> int:
-    """How many cores this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_in_own_process(function: Callable[..., T], *args: Any) -> T:
-    """Call a function in a process of its own, whose memory goes with it.
+    """Call a function in a process of its own, so that all its memory is freed afterwards.
 
     Raises:
-        InputError: what it raises, or that the process was killed.
+        InputError: the function raised it, or the process was killed.
     """
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context, initializer=exit_with_parent, initargs=(os.getpid(),)) as pool:
@@ -90,5 +76,6 @@ def run_in_own_process(function: Callable[..., T], *args: Any) -> T:
             return pool.submit(function, *args).result()
         except BrokenProcessPool:
             raise InputError(
-                "the teacher's process was killed, most likely for want of memory. Free some or take a smaller teacher."
+                "the teacher's process was killed, most likely because memory ran out. Free memory or use a smaller "
+                "teacher."
             ) from None

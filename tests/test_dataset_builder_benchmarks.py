@@ -8,9 +8,9 @@ import pytest
 
 from dataset_builder.benchmarks.__main__ import page
 from dataset_builder.benchmarks.faults import read_log
-from dataset_builder.benchmarks.sizes import merge
+from dataset_builder.benchmarks.full_size import merge, watch
 from dataset_builder.benchmarks.stories import CHARACTERS, names, write_stories
-from dataset_builder.benchmarks.watch import watch
+from tests.conftest import Command
 
 
 def test_calls_without_need_are_counted(tmp_path: Path) -> None:
@@ -64,3 +64,11 @@ def test_measures_at_several_sizes_are_columns(tmp_path: Path) -> None:
     assert "| metric | 200 stories | 2,000 stories | 6,000 stories |" in said
     assert "| minutes | 1 | 10 | 31 |" in said
     assert "| linearity | 1.033 |  |  |" in said
+
+
+@pytest.mark.parametrize("once", ["overhead", "prefix"])
+def test_a_measure_without_code_names_its_result(once: str, command: Command) -> None:
+    done = command("-m", "dataset_builder.benchmarks", once)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: '{once}' was measured once: see ")
+    assert done.stderr.count("\n") == 1

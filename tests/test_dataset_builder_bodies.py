@@ -8,13 +8,11 @@ from typing import Any
 import pytest
 
 from dataset_builder.inputs import InputError
-from dataset_builder.recipe import EndpointTeacher
 from dataset_builder.schema import Usage
 from dataset_builder.teachers.base import NoAnswer, TeacherError
-from dataset_builder.teachers.bodies import answer_in, error_in, one_line, read_body, words_of
-from dataset_builder.teachers.calls import Calls
-from dataset_builder.teachers.prompt_lengths import PromptLengths
-from dataset_builder.teachers.refusals import Refusals, advise, is_the_questions
+from dataset_builder.teachers.failures import FailureLimit, advise, is_about_the_question
+from dataset_builder.teachers.responses import Answer, one_line, read_answer, words_in, words_of
+from dataset_builder.teachers.truncation import TruncationDetector
 
 URL = "http://127.0.0.1:8000/v1"
 GOOD: dict[str, Any] = {
@@ -44,13 +42,12 @@ def spoilt(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from spoilt(one, (*path, key))
 
 
-def calls(**options: Any) -> Calls:
-    return Calls(EndpointTeacher(kind="endpoint", model="m", urls=(URL,), **options), URL)
+def read(body: Any) -> Answer:
+    return read_answer(json.dumps(body).encode(), "application/json", chat=True)
 
 
 @pytest.mark.parametrize("path", list(spoilt(GOOD)), ids=str)
 def test_any_value_may_be_anything(path: tuple[Any, ...]) -> None:
-    server = calls()
     for odd in [*ODD, MISSING]:
         body = copy.deepcopy(GOOD)
         holder = body
@@ -64,7 +61,7 @@ def test_any_value_may_be_anything(path: tuple[Any, ...]) -> None:
             holder[path[-1]] = odd
         reason, answer = "", None
         try:
-            answer = server._answer(json.dumps(body).encode(), "application/json", scored=False)
+            answer = read(body)
         except TeacherError as error:
             reason = error.reason
         assert reason in ("", "broken_body", "error_in_body", "empty", "tool_calls", "refusal")
@@ -90,7 +87,7 @@ def test_any_value_may_be_anything(path: tuple[Any, ...]) -> None:
 )
 def test_a_body_that_is_no_json(content: bytes, kind: str, advises: str) -> None:
     with pytest.raises(TeacherError) as error:
-        read_body(content, kind)
+        read_answer(content, kind, chat=True)
     assert (error.value.reason, error.value.retryable) == ("broken_body", True)
     assert advises in error.value.advice
     assert bool(advises) is bool(error.value.advice)
@@ -114,7 +111,7 @@ def body(finish: str = "stop", usage: dict[str, Any] | None = None, **message: A
     ],
 )
 def test_content_in_parts(content: Any, text: str) -> None:
-    assert answer_in(body(content=content), chat=True).text == text
+    assert read(body(content=content)).text == text
 
 
 @pytest.mark.parametrize(
@@ -143,30 +140,38 @@ def test_content_in_parts(content: Any, text: str) -> None:
 )
 def test_why_there_is_no_answer(reply: dict[str, Any], reason: str, says: str) -> None:
     with pytest.raises(NoAnswer) as error:
-        answer_in(reply, chat=True)
+        read(reply)
     assert error.value.reason == reason
     assert says in error.value.message
     assert error.value.usage.calls == 1
 
 
 @pytest.mark.parametrize(
-    ("sent", "status", "words"),
+    ("sent", "reason", "words"),
     [
-        ({"choices": None, "error": {"message": "Slow down", "code": 429}}, 429, "Slow down (429)"),
-        ({"error": {"message": "No", "code": "unsupported"}}, 0, "No (unsupported)"),
-        ({"error": "model not loaded"}, 0, "model not loaded"),
-        ({"object": "error", "message": "Too long", "code": 400}, 400, "Too long (400)"),
-        ({"detail": [{"loc": ["body", "seed"], "msg": "Extra inputs"}]}, 0, "Extra inputs (body.seed)"),
-        ({"error": {"message": {"text": "odd"}, "code": "abc", "param": 5}}, 0, '{"text": "odd"} (5, abc)'),
-        ({"error": {}, "choices": [{}]}, None, ""),
-        ({"unexpected": True}, None, ""),
-        ([1], None, ""),
+        ({"choices": None, "error": {"message": "Slow down", "code": 429}}, "http_429", "Slow down (429)"),
+        ({"error": {"message": "No", "code": "unsupported"}}, "error_in_body", "No (unsupported)"),
+        ({"error": "model not loaded"}, "error_in_body", "model not loaded"),
+        ({"object": "error", "message": "Too long", "code": 400}, "http_400", "Too long (400)"),
+        ({"detail": [{"loc": ["body", "seed"], "msg": "Extra inputs"}]}, "error_in_body", "Extra inputs (body.seed)"),
+        (
+            {"error": {"message": {"text": "odd"}, "code": "abc", "param": 5}},
+            "error_in_body",
+            '{"text": "odd"} (5, abc)',
+        ),
+        ({"error": "Bad Request", "status": 400, "message": "no seed"}, "http_400", "no seed"),
+        ({"error": {}, "choices": [{}]}, "broken_body", "choices"),
+        ({"unexpected": True}, "broken_body", "unexpected"),
+        ([1], "broken_body", "[1]"),
     ],
 )
-def test_an_error_in_the_place_of_an_answer(sent: Any, status: int | None, words: str) -> None:
-    found = error_in(sent)
-    assert (found and found[0]) == status
-    assert words in (words_of(found[1]) if found and found[1] is not sent else words_of(sent))
+def test_an_error_in_the_place_of_an_answer(sent: Any, reason: str, words: str) -> None:
+    with pytest.raises(TeacherError) as error:
+        read(sent)
+    assert error.value.reason == reason
+    assert words in error.value.detail
+    if reason != "broken_body":
+        assert words_in(json.dumps(sent).encode()) == error.value.detail, "as the body of a failed call"
 
 
 def test_a_servers_words_are_one_short_line() -> None:
@@ -203,68 +208,72 @@ def test_what_to_change_by_a_servers_words(words: str, key: str) -> None:
 
 
 def test_what_is_the_questions_fault() -> None:
-    assert is_the_questions("maximum context length is 2048")
-    assert is_the_questions("Your input was flagged by moderation")
-    assert not is_the_questions("Unsupported parameter: max_tokens")
+    assert is_about_the_question("maximum context length is 2048")
+    assert is_about_the_question("Your input was flagged by moderation")
+    assert not is_about_the_question("Unsupported parameter: max_tokens")
 
 
-def refuse(refusals: Refusals, count: int, words: str, stories: int = 100, **options: Any) -> int:
+def limit() -> FailureLimit:
+    return FailureLimit(URL, "the key")
+
+
+def refuse(limits: FailureLimit, count: int, words: str, stories: int = 100, **options: Any) -> int:
     """How many calls are made before the run ends; all of them where it does not."""
     for number in range(count):
         error = TeacherError(
             options.get("reason", "http_400"), words, retryable=options.get("retryable", False), advice=advise(words)
         )
         try:
-            refusals.failed("labels", f"story {number % stories}", error)
+            limits.failed("labels", f"story {number % stories}", error)
         except InputError:
             return number + 1
     return count
 
 
 def test_when_failures_end_a_run() -> None:
-    assert refuse(Refusals(URL), 500, "seed is not permitted", stories=1) == 5
-    assert refuse(Refusals(URL), 500, "No.") == 12
-    assert refuse(Refusals(URL), 500, "No.", stories=2) == 500, "two stories may be odd"
-    assert refuse(Refusals(URL), 99, "maximum context length is 2048 tokens") == 99
-    assert refuse(Refusals(URL), 500, "Overloaded", reason="http_503", retryable=True) == 500, "passes by itself"
-    assert refuse(Refusals(URL), 500, "template error", reason="http_500", retryable=True) == 12
+    assert refuse(limit(), 500, "seed is not permitted", stories=1) == 5
+    assert refuse(limit(), 500, "No.") == 12
+    assert refuse(limit(), 500, "No.", stories=2) == 500, "two stories may be odd"
+    assert refuse(limit(), 99, "maximum context length is 2048 tokens") == 99
+    assert refuse(limit(), 500, "Overloaded", reason="http_503", retryable=True) == 500, "passes by itself"
+    assert refuse(limit(), 500, "template error", reason="http_500", retryable=True) == 12
 
 
 def test_after_an_answer_it_takes_more_to_end_a_run() -> None:
-    refusals = Refusals(URL)
-    refusals.answered("labels")
-    assert refuse(refusals, 19, "seed is not permitted") == 19
-    refusals.answered("labels")
-    assert refuse(refusals, 99, "No.") == 99
-    refusals.answered("characters")
-    assert refuse(refusals, 500, "No.") == 1, "an answer to another prompt says nothing"
+    limits = limit()
+    limits.answered("labels")
+    assert refuse(limits, 19, "seed is not permitted") == 19
+    limits.answered("labels")
+    assert refuse(limits, 99, "No.") == 99
+    limits.answered("characters")
+    assert refuse(limits, 500, "No.") == 1, "an answer to another prompt says nothing"
 
 
 PROSE = "Ana came to the mill early and Ben was there before her with the key. "
 
 
-def counted(lengths: PromptLengths, repeats: int, tokens: int) -> bool:
-    return lengths.is_cut(PROSE * repeats, Usage(prompt_tokens=tokens))
+def counted(lengths: TruncationDetector, repeats: int, tokens: int) -> bool:
+    return lengths.is_truncated(PROSE * repeats, Usage(prompt_tokens=tokens))
 
 
 def test_prompts_that_are_counted_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    lengths = PromptLengths(URL)
+    lengths = TruncationDetector(URL)
     for divisor in (2.5, 4, 5.5):
         assert not any(counted(lengths, n, int(len(PROSE) * n / divisor)) for n in range(1, 60))
     assert not any(counted(lengths, n, 0) for n in range(60)), "a server that does not count"
-    assert not any(counted(PromptLengths(URL), 20, 333) for _ in range(60)), "the same prompt again"
-    assert not lengths.is_cut(PROSE * 100, Usage(prompt_tokens=20, cached_tokens=1750))
+    assert not any(counted(TruncationDetector(URL), 20, 333) for _ in range(60)), "the same prompt again"
+    assert not lengths.is_truncated(PROSE * 100, Usage(prompt_tokens=20, cached_tokens=1750))
     assert capsys.readouterr().err == ""
 
 
 def test_prompts_that_a_server_cut(capsys: pytest.CaptureFixture[str]) -> None:
-    lengths = PromptLengths(URL)
+    lengths = TruncationDetector(URL)
     assert counted(lengths, 60, 512)
     assert counted(lengths, 50, 512)
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert f"{URL} counted 512 prompt tokens where 900 words were sent" in said
-    near = PromptLengths(URL)  # not fewer tokens than words, but always the same number
+    near = TruncationDetector(URL)  # not fewer tokens than words, but always the same number
     assert [counted(near, n, min(n * 16, 512)) for n in (30, 32, 36, 40, 41, 42, 38, 39)][4:] == [
         False,
         True,

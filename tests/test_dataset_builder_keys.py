@@ -75,7 +75,7 @@ def test_where_no_key_goes_unless_the_command_line_says_so(url: str, variable: s
 
 
 def test_no_recipe_may_allow_itself() -> None:
-    with pytest.raises(ValueError, match="a recipe cannot say that"):
+    with pytest.raises(ValueError, match="a recipe cannot set this"):
         endpoint(HERE, send_key_anyway=True)
 
 

@@ -25,7 +25,8 @@ from dataset_builder.inputs import InputError
 from dataset_builder.recipe import EmbeddedTeacher, EndpointTeacher
 from dataset_builder.teachers.base import Reply, Request, TeacherError
 from dataset_builder.teachers.embedded import Embedded
-from dataset_builder.teachers.endpoint import Endpoint, _retry_after
+from dataset_builder.teachers.endpoint import Endpoint
+from dataset_builder.teachers.failures import retry_after
 
 Answer = Callable[[dict[str, Any], int], Response]
 ASKED = Request(prompt="test", system="You test.", user="Say it.", prefill="1.", stop=("\n",), max_new_tokens=8, seed=5)
@@ -152,12 +153,12 @@ def test_retry_after_is_honoured() -> None:
     ],
 )
 def test_how_long_a_server_wants_to_be_left_alone(headers: dict[str, str], seconds: float) -> None:
-    assert _retry_after(headers) == seconds
+    assert retry_after(headers) == seconds
 
 
 def test_a_server_may_name_the_moment_from_which_it_answers() -> None:
     headers = {"retry-after": email.utils.formatdate(time.time() + 3600, usegmt=True)}
-    assert _retry_after(headers) == pytest.approx(3600, abs=5)
+    assert retry_after(headers) == pytest.approx(3600, abs=5)
 
 
 def test_a_server_that_was_there_is_waited_for() -> None:
@@ -314,7 +315,7 @@ def test_batches_and_kept_beginnings_change_no_answer(tiny_teacher: Path, monkey
     found = asyncio.run(together())
     assert sum(answer.usage.cached_tokens for answer in found) > 3000
 
-    monkeypatch.setattr("dataset_builder.teachers.prefixes.SHORTEST", 10**9)
+    monkeypatch.setattr("dataset_builder.teachers.prefix_cache.SHORTEST", 10**9)
     alone = Embedded(config)
 
     async def one_by_one() -> list[Any]:
@@ -385,8 +386,7 @@ def test_choices_are_tokenised_behind_the_begun_answer(tiny_teacher: Path, tmp_p
     PreTrainedTokenizerFast(tokenizer_object=fast, eos_token="<end>").save_pretrained(folder)
     AutoModelForCausalLM.from_pretrained(tiny_teacher).save_pretrained(folder)
     embedded = Embedded(EmbeddedTeacher(kind="embedded", model=str(folder)))
-    asyncio.run(embedded.load())
-    tree = embedded._tree((" joy", " jam", " fear"), "E:")
+    tree = asyncio.run(embedded.load()).tree((" joy", " jam", " fear"), "E:")
     assert tree.choices == [(2,), (3,), (4,)]
 
 

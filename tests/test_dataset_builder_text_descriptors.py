@@ -41,7 +41,7 @@ from dataset_builder.recipe import BuildRecipe, EmbeddedTeacher
 from dataset_builder.schema import Descriptor
 from dataset_builder.taxonomy import LABELS
 from dataset_builder.teachers.base import Request
-from dataset_builder.teachers.choices import ChoiceTree
+from dataset_builder.teachers.choice_tree import ChoiceTree
 from dataset_builder.teachers.scripted import Scripted
 from tests.conftest import ROOT, Command
 from tests.loopback_teacher import corpus_of
@@ -486,7 +486,7 @@ def test_the_fast_pass_gives_what_each_text_alone_gives(tiny_teacher: Path) -> N
     )
     tokens = [tokenizer(choice, add_special_tokens=False)["input_ids"][0] for choice in choices]
     for request, scores in zip(asked, found, strict=True):
-        ids = embedded._encode(request)
+        ids = asyncio.run(embedded.load()).encode(request)
         with torch.inference_mode():
             logits = model(input_ids=torch.tensor([ids])).logits[0, -1].log_softmax(-1)
         assert scores == pytest.approx(logits[tokens].tolist(), abs=1e-4)
@@ -508,7 +508,7 @@ def test_a_teacher_in_int8_says_nearly_the_same(tiny_teacher: Path) -> None:
     one, other = np.array(asyncio.run(asked(exact))), np.array(asyncio.run(asked(quick)))
     assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.98
     assert (one != other).any(), "it was int8"
-    kinds = {name.rsplit(".", 1)[-1]: type(layer) for name, layer in quick._model.named_modules()}
+    kinds = {name.rsplit(".", 1)[-1]: type(layer) for name, layer in asyncio.run(quick.load()).network.named_modules()}
     assert [kinds[name] for name in ("q_proj", "down_proj", "lm_head")] == [Int8Linear] * 3
     assert kinds["embed_tokens"] is Int8Embedding
 
@@ -544,7 +544,7 @@ def test_words_that_share_a_first_token_are_not_both_certain() -> None:
     tree = ChoiceTree([(1,), (1, 2), (3, 4)], whole=True)
     assert tree.nodes == [(), (1,), (3,)]
     found = {(): {1: -1.0, 3: -2.0}, (1,): {2: math.log(0.25)}, (3,): {4: math.log(0.9)}}
-    assert tree.continuation_probabilities(found) == pytest.approx((0.75, 0.25, 0.9))
+    assert [math.exp(value) for value in tree.combine(found, start=1)] == pytest.approx([0.75, 0.25, 0.9])
 
 
 def test_only_words_that_the_first_token_tells_are_asked_for(

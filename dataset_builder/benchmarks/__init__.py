@@ -1,1 +1,1 @@
-"""Measures of the builder itself: size, overhead, prefix reuse, kills, faults."""
+"""Measures the builder itself: full size, kills, faults of a server, checks of a whole corpus."""

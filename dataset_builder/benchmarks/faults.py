@@ -1,6 +1,8 @@
-"""A build against a server that fails in every way, and dies once for half a minute: everything made or rejected."""
+"""A build with a server that fails in every way, and is dead for half a minute: every row is made or rejected."""
 
+import contextlib
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -8,19 +10,18 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.benchmarks.overhead import count, free_port, start_server
-from dataset_builder.benchmarks.server import ANSWERED, ASKED, CUT_OFF, FAULTS
+from dataset_builder.benchmarks.server import ANSWERED, CUT_OFF, FAULTS, NO_FAULT
 from dataset_builder.benchmarks.stories import write_stories
 from dataset_builder.pipeline.engine import read_manifest
 from dataset_builder.pipeline.stages import STAGES
 
-DEAD_SECONDS = 30.0
+ALIVE_SECONDS, DEAD_SECONDS = 20.0, 30.0
 LOST = "lost"
-REPEATED = tuple(fault for fault in FAULTS if fault != CUT_OFF)  # a reply cut short is a reply: asked with another seed
-REASONS = (*REPEATED, "no_connection")  # as units are rejected for
+REPEATED = tuple(fault for fault in FAULTS if fault != CUT_OFF)  # a reply cut off is a reply: asked with another seed
+REASONS = (*REPEATED, "no_connection")  # for which units are rejected
 RECIPE = """
 name: faults
-teacher: {{kind: endpoint, model: scripted, urls: ["{url}"], in_flight: 64, timeout: 3}}
+teacher: {{kind: endpoint, model: scripted, urls: ["http://127.0.0.1:{port}/v1"], in_flight: 64, timeout: 3}}
 narratives: {{source: {stories}}}
 labels: {{labeler: verbalised}}
 descriptors: {{share: 0.3, describer: generated}}
@@ -29,80 +30,90 @@ situations: {{share: 0.3333333}}
 
 
 def measure(folder: Path, stories: int = 10) -> dict[str, Any]:
-    """Build against the failing server; it is killed 20 seconds after the first call and comes back 30 later."""
+    """Build with the failing server; it is killed 20 seconds after the first call and restarted 30 seconds later."""
     folder.mkdir(parents=True, exist_ok=True)
-    port, log = free_port(), folder / "calls.log"
-    options = ("--latency", "0.3", "--faults", "--log", str(log))
-    server = start_server(port, *options)
-    root = f"http://127.0.0.1:{port}"
-    recipe, work = folder / "faults.yaml", folder / "work"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    recipe, work, log = folder / "faults.yaml", folder / "work", folder / "calls.log"
     source = write_stories(folder / "stories.jsonl", stories)
-    recipe.write_text(RECIPE.format(url=f"{root}/v1", stories=source), encoding="utf-8")
+    recipe.write_text(RECIPE.format(port=port, stories=source), encoding="utf-8")
     command = [sys.executable, "-m", "dataset_builder", "build", "--recipe", str(recipe), "--work-dir", str(work)]
+    server = _start_server(port, log)
     try:
         build = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        while not count(root).get("calls") and build.poll() is None:
+        while not log.stat().st_size and build.poll() is None:
             time.sleep(0.1)
-        time.sleep(20)
+        time.sleep(ALIVE_SECONDS)
         server.kill()
         server.wait()
         time.sleep(DEAD_SECONDS)
-        server = start_server(port, *options)
+        server = _start_server(port, log)
         _, errors = build.communicate()
         if build.returncode:
-            raise RuntimeError(f"the build ended: {errors.decode()[-500:]}")
+            raise RuntimeError(f"the build failed: {errors.decode()[-500:]}")
     finally:
         server.kill()
         server.wait()
-    made = {stage.name: read_manifest(work / stage.name) for stage in STAGES}
+    manifests = {stage.name: read_manifest(work / stage.name) for stage in STAGES}
     calls, needless = read_log(log)
-    rejected = sum((Counter(one["rejected"]) for one in made.values()), Counter())
+    rejected = sum((Counter(manifest["rejected"]) for manifest in manifests.values()), Counter())
+    metrics = {
+        "units": sum(manifest["units"] for manifest in manifests.values()),
+        "rows_unaccounted": _unaccounted(work, manifests),
+        "calls": calls.total(),
+        "questions": calls.total() - sum(calls[kind] for kind in (*REPEATED, LOST)),
+        "calls_failed": sum(calls[kind] for kind in REPEATED),
+        "calls_lost_at_the_kill": calls[LOST],
+        "calls_repeated_without_need": needless,
+        "units_rejected_by_fault": sum(rejected[reason] for reason in REASONS),
+        "dead_seconds": DEAD_SECONDS,
+    }
     return {
         "name": "builder-faults",
-        "metrics": {
-            "units": {"value": sum(one["units"] for one in made.values())},
-            "rows_unaccounted": {"value": _unaccounted(work, made)},
-            "calls": {"value": calls.total()},
-            "questions": {"value": calls.total() - sum(calls[kind] for kind in (*REPEATED, LOST))},
-            "calls_failed": {"value": sum(calls[kind] for kind in REPEATED)},
-            "calls_lost_at_the_kill": {"value": calls[LOST]},
-            "calls_repeated_without_need": {"value": needless},
-            "units_rejected_by_fault": {"value": sum(rejected[reason] for reason in REASONS)},
-            "dead_seconds": {"value": DEAD_SECONDS},
-        },
+        "metrics": {name: {"value": value} for name, value in metrics.items()},
         "support": calls.total(),
         "server": dict(sorted(calls.items())),
-        "rejected": {stage: one["rejected"] for stage, one in made.items()},
-        "retried": {stage: one["retried"] for stage, one in made.items()},
+        "rejected": {stage: manifest["rejected"] for stage, manifest in manifests.items()},
+        "retried": {stage: manifest["retried"] for stage, manifest in manifests.items()},
     }
 
 
+def _start_server(port: int, log: Path) -> "subprocess.Popen[bytes]":
+    """Start the failing server in a process of its own, and wait until it accepts connections."""
+    command = [sys.executable, "-m", "dataset_builder.benchmarks.server", "--port", str(port), "--log", str(log)]
+    process = subprocess.Popen([*command, "--latency", "0.3", "--faults"])
+    for _ in range(600):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return process
+        time.sleep(0.1)
+    raise RuntimeError("the scripted server did not start")
+
+
 def read_log(log: Path) -> tuple[Counter[str], int]:
-    """What became of the calls, and how many asked for what had been answered before."""
-    asked: Counter[str] = Counter()
-    faults: Counter[str] = Counter()
+    """The number of calls by what became of them, and of calls for a question that had been answered before."""
+    unanswered: Counter[str] = Counter()  # calls without a fault, by question
+    kinds: Counter[str] = Counter()
     answered: set[str] = set()
     needless = 0
     for line in log.read_text(encoding="ascii").splitlines():
         question, what = line.split()
         if what == ANSWERED:
-            answered.add(question)
-            asked[question] -= 1
-            faults[ANSWERED] += 1
-            continue
-        needless += question in answered
-        if what == ASKED:
-            asked[question] += 1
+            unanswered[question] -= 1
         else:
-            faults[what] += 1
-            if what == CUT_OFF:
-                answered.add(question)
-    return faults + Counter({LOST: asked.total()}), needless
+            needless += question in answered
+        if what == NO_FAULT:
+            unanswered[question] += 1
+        else:
+            kinds[what] += 1
+        if what in (ANSWERED, CUT_OFF):
+            answered.add(question)
+    return kinds + Counter({LOST: unanswered.total()}), needless
 
 
-def _unaccounted(work: Path, made: dict[str, dict[str, Any]]) -> int:
-    """Rows of a stage that the next one should have taken on and has no unit for."""
+def _unaccounted(work: Path, manifests: dict[str, dict[str, Any]]) -> int:
+    """Rows of a stage for which the next stage has no unit."""
     pairs = (("characters", "utterances"), ("utterances", "labels"), ("context", "cleaning"), ("cleaning", "rewriting"))
-    missing = sum(abs(made[before]["rows"] - made[after]["units"]) for before, after in pairs)
+    missing = sum(abs(manifests[before]["rows"] - manifests[after]["units"]) for before, after in pairs)
     stories = json.loads((work / "narratives/manifest.json").read_text(encoding="utf-8"))["rows"]
-    return int(missing + abs(stories - made["characters"]["units"]))
+    return int(missing + abs(stories - manifests["characters"]["units"]))

@@ -1,4 +1,4 @@
-"""Kills a build at random moments, in every stage, and compares its corpus with that of an undisturbed one."""
+"""Kills a build at random moments, in every stage, and compares its corpus with that of an undisturbed build."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ from dataset_builder.pipeline.build import PUBLISH, make_again
 from dataset_builder.pipeline.engine import MANIFEST
 from dataset_builder.pipeline.stages import STAGES
 
-POLL = 0.005  # seconds
+SECONDS_BETWEEN_LOOKS = 0.005
 RECIPE = """
 name: kills
 teacher: {{kind: scripted, bad_reply_share: 0.05, in_flight: 32}}
@@ -30,28 +30,28 @@ executor: {{shards: 2}}
 
 
 def measure(folder: Path, kills: int = 50, stories: int = 20, seed: int = 1) -> dict[str, Any]:
-    """Kill -9 a build `kills` times, then let it end.
+    """Kill -9 a build `kills` times, then let it finish.
 
     Each kill is meant for a stage, or for the writing of the corpus, in turn: it comes when that stage's journal has
-    grown by a drawn share of what it lacks. What is finished already is undone first, as `--restart-from` does.
+    grown by a random share of what is missing. What is finished already is undone before, as `--restart-from` does.
     """
     recipe = folder / "kills.yaml"
     folder.mkdir(parents=True, exist_ok=True)
     recipe.write_text(RECIPE.format(stories=write_stories(folder / "stories.jsonl", stories)), encoding="utf-8")
     whole, work = folder / "undisturbed", folder / "killed"
     started = time.monotonic()
-    assert _start(recipe, whole).wait() == 0, "the undisturbed run must come to its end"
+    assert _start(recipe, whole).wait() == 0, "the undisturbed build must succeed"
     seconds = time.monotonic() - started
-    full = {stage.name: sum(len(to_line(line)) for line in _lines(whole, stage.name)) for stage in STAGES}
+    full = {stage.name: _written(whole, stage.name) for stage in STAGES}
     draw = random.Random(seed)
     hit: Counter[str] = Counter()
     torn: Counter[str] = Counter()
-    runs = 0
-    while sum(hit.values()) < kills:
-        target = [*full, CORPUS][sum(hit.values()) % (len(full) + 1)]
+    runs = 1
+    while hit.total() < kills:
+        target = [*full, CORPUS][hit.total() % (len(full) + 1)]
         if (work / CORPUS / MANIFEST).exists() or (target in full and _written(work, target) >= full[target]):
             make_again(work, PUBLISH if target == CORPUS else target)
-        if target == CORPUS:  # a build deletes it first, too; here, so that the new one can be told from it
+        if target == CORPUS:  # a build deletes it, too; here, so that the new one can be told from it
             shutil.rmtree(work / f"{CORPUS}.part", ignore_errors=True)
         process = _start(recipe, work)
         runs += 1
@@ -60,43 +60,40 @@ def measure(folder: Path, kills: int = 50, stories: int = 20, seed: int = 1) -> 
             process.wait()
             hit[target] += 1
             torn.update(_torn(work))
-    assert _start(recipe, work).wait() == 0, "the last run must come to its end"
+    assert _start(recipe, work).wait() == 0, "the last run must succeed"
     lost, doubled = _compare(whole, work)
-    return {
-        "name": "builder-kills",
-        "metrics": {
-            "kills": {"value": sum(hit.values())},
-            "lost": {"value": lost},
-            "doubled": {"value": doubled},
-            "identical": {"value": float(_parquet(whole) == _parquet(work))},
-            **{f"kills_{name}": {"value": count} for name, count in hit.items()},
-            **{name: {"value": torn[name]} for name in ("half_written_files", "torn_lines")},
-            "runs": {"value": runs + 1},
-            "seconds_undisturbed": {"value": round(seconds, 1)},
-        },
-        "support": stories,
-        "seeds": [seed],
-    }
+    metrics: dict[str, float] = {"kills": hit.total(), "lost": lost, "doubled": doubled}
+    metrics["identical"] = float(_parquet(whole) == _parquet(work))
+    metrics |= {f"kills_{name}": count for name, count in hit.items()}
+    metrics |= {name: torn[name] for name in ("half_written_files", "torn_lines")}
+    metrics |= {"runs": runs, "seconds_undisturbed": round(seconds, 1)}
+    values = {name: {"value": value} for name, value in metrics.items()}
+    return {"name": "builder-kills", "metrics": values, "support": stories, "seeds": [seed]}
+
+
+def _start(recipe: Path, work: Path) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "dataset_builder", "build", "--recipe", str(recipe), "--work-dir", str(work)]
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(command, start_new_session=True, stdout=quiet, stderr=quiet)
 
 
 def _wait(
     process: "subprocess.Popen[bytes]", work: Path, target: str, full: dict[str, int], draw: random.Random
 ) -> bool:
-    """Wait for the moment of the kill; False when the build came to its end before."""
-    if target == CORPUS:
-        while not (work / f"{CORPUS}.part").exists():
-            if process.poll() is not None:
-                return False
-            time.sleep(POLL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(draw.uniform(0, 1.5))
-        return process.poll() is None
-    before = _written(work, target)
-    wanted = before + draw.random() * (full[target] - before)
-    while _written(work, target) <= wanted:
+    """Wait for the moment of the kill; False if the build ends before."""
+    before = _written(work, target) if target in full else 0
+    wanted = before + draw.random() * (full[target] - before) if target in full else 0
+
+    def reached() -> bool:
+        return _written(work, target) > wanted if target in full else (work / f"{CORPUS}.part").exists()
+
+    while not reached():
         if process.poll() is not None:
             return False
-        time.sleep(POLL)
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    if target == CORPUS:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(draw.uniform(0, 1.5))
     return process.poll() is None
 
 
@@ -112,16 +109,10 @@ def _lines(work: Path, stage: str) -> Iterator[dict[str, Any]]:
 
 
 def _torn(work: Path) -> Counter[str]:
-    """What the kill left behind in the middle: half-written files, and journals that end within a line."""
+    """What a kill left unfinished: half-written files, and journals that end within a line."""
     halves = sum(1 for path in work.rglob("*.part") if path.is_file()) + (work / f"{CORPUS}.part").exists()
     ends = [path.read_bytes()[-1:] for path in work.glob("*/journal/*.jsonl")]
     return Counter(half_written_files=halves, torn_lines=sum(end not in (b"", b"\n") for end in ends))
-
-
-def _start(recipe: Path, work: Path) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "dataset_builder", "build", "--recipe", str(recipe), "--work-dir", str(work)]
-    quiet = subprocess.DEVNULL
-    return subprocess.Popen(command, start_new_session=True, stdout=quiet, stderr=quiet)
 
 
 def _parquet(work: Path) -> dict[str, bytes]:
@@ -133,6 +124,6 @@ def _compare(before: Path, after: Path) -> tuple[int, int]:
     lost = doubled = 0
     for stage in STAGES:
         wanted, found = (Counter(line["unit"] for line in _lines(work, stage.name)) for work in (before, after))
-        lost += sum((wanted - found).values())
+        lost += (wanted - found).total()
         doubled += sum(count - 1 for count in found.values() if count > 1)
     return lost, doubled

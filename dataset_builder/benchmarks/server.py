@@ -1,9 +1,9 @@
-"""An OpenAI-shaped server of scripted replies with a latency, healthy or failing in every way, in its own process.
+"""An OpenAI-shaped server of scripted replies with a latency, which may fail in every way.
 
-python -m dataset_builder.benchmarks.server --port 8123 --latency 0.5 [--faults --log FILE]
+python -m dataset_builder.benchmarks.server --port 8123 --latency 0.5 [--faults] --log FILE
 
-The log has a line for every call when it comes, the question's hash and the fault or `asked`, and another one when it
-is `answered`: a call without it was lost when the server was killed.
+The log has a line for every call when it comes, with the question's hash and the fault or `asked`, and another one
+when it is `answered`: a call without it was lost when the server was killed.
 """
 
 import argparse
@@ -23,12 +23,11 @@ from dataset_builder.recipe import ScriptedTeacher
 from dataset_builder.teachers.base import Request
 from dataset_builder.teachers.scripted import Scripted
 
-# What goes wrong, and how often.
-FAULTS = {"time_out": 0.05, "http_500": 0.05, "http_429": 0.02, "broken_body": 0.015, "cut_off": 0.015}
-CUT_OFF = "cut_off"
-RETRY_AFTER = "1"
-ASKED, ANSWERED = "asked", "answered"
-# The first words by which a question shows which prompt file it is from.
+CUT_OFF, NO_FAULT = "cut_off", "asked"
+# The share of each fault among the calls.
+FAULTS = {"time_out": 0.05, "http_500": 0.05, "http_429": 0.02, "broken_body": 0.015, CUT_OFF: 0.015}
+ANSWERED = "answered"
+# Words by which a question shows which prompt file it is from.
 PROMPTS = {
     "Who are the characters": "characters",
     "Imagine that a character": "utterances_list",
@@ -41,58 +40,53 @@ PROMPTS = {
 }
 
 
-def app(latency: float, faults: bool, log: Path | None) -> Starlette:
-    """The server: POST /v1/chat/completions answers, GET /count says how many calls there were."""
-    teacher = Scripted(ScriptedTeacher(kind="scripted"))
-    draw = random.Random(7 if log is None or not log.exists() else log.stat().st_size)
-    lines = open(log, "a", encoding="ascii", buffering=1) if log else None  # noqa: SIM115 - closed with the process
-    calls = 0
+async def completion(asked: dict[str, Any]) -> dict[str, Any]:
+    """The scripted teacher's chat completion for the body of a call."""
+    user = str(asked["messages"][-1]["content"])
+    prompt = next((name for words, name in PROMPTS.items() if words in user), "labels_verbalised")
+    request = Request(prompt=prompt, system="", user=user, seed=asked.get("seed", 0))
+    reply = await Scripted(ScriptedTeacher(kind="scripted")).generate(request)
+    read, written = len(user) // 4, len(reply.text) // 4
+    return {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 1,
+        "model": asked["model"],
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": reply.text}, "finish_reason": "stop"},
+        ],
+        "usage": {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written},
+    }
+
+
+def app(latency: float, faults: bool, log_path: Path) -> Starlette:
+    """The server: POST /v1/chat/completions."""
+    log = open(log_path, "a", encoding="ascii", buffering=1)  # noqa: SIM115 - closed with the process
+    draw = random.Random(7 + log.tell())  # after a restart the server fails at other calls
 
     async def complete(request: HttpRequest) -> Response:
-        nonlocal calls
         body = await request.json()
-        user, seed = body["messages"][1]["content"], body.get("seed", 0)
-        calls += 1
-        fault = _fault(draw) if faults else None
-        if lines:
-            lines.write(f"{stable_hash(user, seed)} {fault or ASKED}\n")
+        question = stable_hash(body["messages"][-1]["content"], body.get("seed", 0))
+        names, shares = [*FAULTS, NO_FAULT], [*FAULTS.values(), 1 - sum(FAULTS.values())]
+        fault = draw.choices(names, shares)[0] if faults else NO_FAULT
+        log.write(f"{question} {fault}\n")
         if fault == "time_out":
             await asyncio.sleep(3600)
         await asyncio.sleep(latency * draw.uniform(0.5, 1.5))
-        if lines and not fault:
-            lines.write(f"{stable_hash(user, seed)} {ANSWERED}\n")
-        if fault in ("http_500", "http_429"):
-            return JSONResponse({"error": {"message": fault}}, int(fault[-3:]), {"Retry-After": RETRY_AFTER})
+        if fault.startswith("http_"):
+            return JSONResponse({"error": {"message": fault}}, int(fault[-3:]), {"Retry-After": "1"})
         if fault == "broken_body":
             return Response('{"choices": [{"index": 0, "mess', media_type="application/json")
-        prompt = next(name for words, name in PROMPTS.items() if words in user)
-        reply = await teacher.generate(Request(prompt=prompt, system="", user=user, seed=seed))
-        text = reply.text[: len(reply.text) // 3] if fault == "cut_off" else reply.text
-        finish = "length" if fault == "cut_off" else "stop"
-        return JSONResponse(_completion(body["model"], text, finish, len(user) // 4))
+        answer = await completion(body)
+        if fault == CUT_OFF:
+            choice = answer["choices"][0]
+            text = choice["message"]["content"]
+            choice["message"]["content"], choice["finish_reason"] = text[: len(text) // 3], "length"
+        else:
+            log.write(f"{question} {ANSWERED}\n")
+        return JSONResponse(answer)
 
-    async def counted(request: HttpRequest) -> Response:
-        return JSONResponse({"calls": calls})
-
-    return Starlette(
-        routes=[Route("/v1/chat/completions", complete, methods=["POST"]), Route("/count", counted, methods=["GET"])]
-    )
-
-
-def _fault(draw: random.Random) -> str | None:
-    at = draw.random()
-    for name, share in FAULTS.items():
-        if at < share:
-            return name
-        at -= share
-    return None
-
-
-def _completion(model: str, text: str, finish: str, asked: int) -> dict[str, Any]:
-    message = {"role": "assistant", "content": text}
-    usage = {"prompt_tokens": asked, "completion_tokens": len(text) // 4, "total_tokens": asked + len(text) // 4}
-    choices = [{"index": 0, "message": message, "finish_reason": finish}]
-    return {"id": "x", "object": "chat.completion", "created": 0, "model": model, "choices": choices, "usage": usage}
+    return Starlette(routes=[Route("/v1/chat/completions", complete, methods=["POST"])])
 
 
 def main() -> None:
@@ -101,7 +95,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--latency", type=float, default=0.5, help="mean seconds of an answer")
     parser.add_argument("--faults", action="store_true")
-    parser.add_argument("--log", type=Path)
+    parser.add_argument("--log", type=Path, required=True)
     args = parser.parse_args()
     uvicorn.run(app(args.latency, args.faults, args.log), host="127.0.0.1", port=args.port, log_level="error")
 

@@ -1,4 +1,4 @@
-"""Made-up stories of any number, for measures of the builder only: every one names fifteen characters."""
+"""Made-up stories in any number: each one names fifteen characters."""
 
 import json
 from pathlib import Path
@@ -24,24 +24,22 @@ def names(story: int) -> list[str]:
     draw = 0
     while len(found) < CHARACTERS:
         number = stable_hash("name", story, draw)
+        syllables = (SYLLABLES[(number >> shift) % len(SYLLABLES)] for shift in (0, 8, 16))
+        found["".join(syllables).capitalize()] = None
         draw += 1
-        first, second, third = (SYLLABLES[(number >> shift) % len(SYLLABLES)] for shift in (0, 8, 16))
-        found[f"{first}{second}{third}".capitalize()] = None
     return [*found]
 
 
 def write_stories(path: Path, count: int) -> Path:
-    """Write `count` stories as JSON lines; the same ones each time."""
-
-    def lines() -> "object":
-        for story in range(count):
-            cast = names(story)
-            sentences = [
-                f"That morning {one} {DEEDS[stable_hash(story, index) % len(DEEDS)]} {cast[index - 1]}."
-                for index, one in enumerate(cast)
-            ]
-            row = {"id": f"made-{story:05d}", "title": f"Story {story}", "text": " ".join(sentences * 2)}
-            yield json.dumps(row).encode() + b"\n"
-
-    write_whole(path, lines())  # type: ignore[arg-type]
+    """Write `count` stories as JSON lines, always the same ones."""
+    write_whole(path, (json.dumps(_story(number)).encode() + b"\n" for number in range(count)))
     return path
+
+
+def _story(number: int) -> dict[str, str]:
+    cast = names(number)
+    sentences = [
+        f"That morning {name} {DEEDS[stable_hash(number, index) % len(DEEDS)]} {cast[index - 1]}."
+        for index, name in enumerate(cast)
+    ]
+    return {"id": f"made-{number:05d}", "title": f"Story {number}", "text": " ".join(sentences * 2)}

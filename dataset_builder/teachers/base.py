@@ -1,4 +1,4 @@
-"""What every teacher is: a question, an answer, scores, how a call fails, and the interface that stages use."""
+"""The interface of a teacher: what it is asked, what it returns, and how a call fails."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,14 +6,17 @@ from typing import Any, Protocol
 
 from dataset_builder.schema import Usage
 
+DOCUMENT_STOP = "\n\n"  # ends the answer of a base model
+NO_CONNECTION = "no_connection"  # reason of a TeacherError: the server cannot be reached
+
 
 @dataclass(frozen=True)
 class Request:
-    """One question to a teacher; `prompt` names its prompt file.
+    """One question to a teacher; `prompt` is the name of its prompt file.
 
     `prefill` begins the answer; `stop` are single characters that end it. `shots` are questions with their answers,
-    for base models only; `schema` is the answer's JSON schema, for teachers that were told to use it. `story` tells
-    whether two questions are about the same story or text.
+    for base models only; `schema` is the answer's JSON schema, for teachers with `structured: true`. Requests about
+    the same story or text have the same `story`.
     """
 
     prompt: str
@@ -31,25 +34,16 @@ class Request:
     seed: int = 0
 
     def as_document(self) -> str:
-        """The question for a base model: a text that begins with answered questions and ends where the answer begins.
-
-        A blank line ends the answer (`DOCUMENT_STOP`).
-        """
+        """The prompt for a base model: answered questions, then the question, up to where the answer begins."""
         answered = [f"{user}\n{answer}" for user, answer in self.shots]
         return "\n\n".join([self.system, *answered, f"{self.user}\n{self.prefill}"])
 
 
-NO_CONNECTION = "no_connection"  # the reason of a TeacherError: nobody is there
-
-
-DOCUMENT_STOP = "\n\n"
-
-
 @dataclass(frozen=True)
 class Reply:
-    """A teacher's whole answer, the prefill included where the engine took it. `cut`: it hit `max_new_tokens`.
+    """A teacher's whole answer, including the prefill if the engine continued it.
 
-    `retried`: why the call had to be repeated (time_out, http_500, …), once for each time.
+    `cut`: it hit `max_new_tokens`. `retried`: the reason of every repeated call (time_out, http_500, …).
     """
 
     text: str
@@ -60,7 +54,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Scores:
-    """Log-probabilities of the choices as the answer's beginning, in the order of the choices."""
+    """Log-probabilities of the choices as the beginning of the answer, in the order of the choices."""
 
     log_probabilities: tuple[float, ...]
     usage: Usage
@@ -68,11 +62,12 @@ class Scores:
 
 
 class TeacherError(Exception):
-    """A call failed for good; `reason` is its code (time_out, http_500, …). The unit is rejected, the run goes on.
+    """A call failed for good; `reason` is its code (time_out, http_500, …). The unit is rejected, the run continues.
 
-    `detail`: the teacher's own words. `advice`: what to change in the recipe or at the teacher.
+    `detail`: the server's own words. `advice`: what to change in the recipe or at the server.
     `retryable`: the fault is the teacher's, not the question's. It is asked again; if that goes on, the run stops.
-    `retried`: why it was asked again before. `retry_after`: seconds that the teacher wants to be left alone.
+    `retried`: the reasons of the calls before. `retry_after`: seconds that the server asks us to wait.
+    `server`: its url, where a recipe has several.
     """
 
     def __init__(self, reason: str, detail: str = "", *, retryable: bool = False, advice: str = "") -> None:
@@ -83,7 +78,7 @@ class TeacherError(Exception):
         self.advice = advice
         self.retried: tuple[str, ...] = ()
         self.retry_after = 0.0
-        self.server = ""  # which one, where there may be several
+        self.server = ""
 
     @property
     def message(self) -> str:
@@ -91,35 +86,33 @@ class TeacherError(Exception):
         return " ".join(part for part in (self.detail, self.advice) if part)
 
 
-class Teacher(Protocol):
-    """What a stage may ask of a teacher."""
-
-    @property
-    def name(self) -> str:
-        """What rows and cards call it: model, revision and weights format."""
-
-    async def generate(self, request: Request) -> Reply:
-        """Answer a request. Raises TeacherError when the call fails for good."""
-
-    async def score(self, request: Request, choices: Sequence[str]) -> Scores:
-        """Log-probability of each choice as the beginning of the answer (after the prefill)."""
-
-    async def continuation_probability(self, request: Request, choices: Sequence[str]) -> tuple[float, ...]:
-        """How probable each choice is once its first token is there: 1 where that token can be nothing else.
-
-        Also 1 from a teacher whose `score` does not go by first tokens.
-        """
-
-    async def close(self) -> None:
-        """End what belongs to the running event loop; the teacher can be used again in another."""
-
-
 class NoAnswer(TeacherError):
-    """The teacher replied, but there is no answer in it: all reasoning, a tool call, a refusal by a filter.
+    """A well-formed reply without an answer: only reasoning, a tool call, a refusal by a filter.
 
-    Another attempt, with another seed, may have one. `usage` is what it cost.
+    Another attempt with another seed may have an answer. `usage` is the cost of this one.
     """
 
     def __init__(self, reason: str, detail: str = "", *, usage: Usage, advice: str = "") -> None:
         super().__init__(reason, detail, advice=advice)
         self.usage = usage
+
+
+class Teacher(Protocol):
+    """What a stage may ask of a teacher. Every method raises TeacherError when the call fails for good."""
+
+    name: str  # in rows and cards: model, revision and format of the weights
+
+    async def generate(self, request: Request) -> Reply:
+        """Answer a request."""
+
+    async def score(self, request: Request, choices: Sequence[str]) -> Scores:
+        """Log-probability of each choice as the beginning of the answer (after the prefill)."""
+
+    async def continuation_probability(self, request: Request, choices: Sequence[str]) -> tuple[float, ...]:
+        """The probability of each choice given its first token: low if that token usually begins another word.
+
+        1 from a teacher whose `score` does not stop at first tokens.
+        """
+
+    async def close(self) -> None:
+        """Close what belongs to the running event loop; the teacher can be used again in another one."""

@@ -1,4 +1,4 @@
-"""Prompts as token ids. What a prompt quotes is text: control tokens come from the chat template alone."""
+"""Prompts as token ids. Quoted texts stay text: control tokens come from the chat template alone."""
 
 import re
 from collections.abc import Callable
@@ -9,20 +9,19 @@ import jinja2
 
 from dataset_builder.teachers.base import Request, TeacherError
 
-MARKS = re.compile(r"[<>\[\]{}|]")  # what the marks among the added tokens have, and added words have not
-PLAIN = "x"  # stands for a quoted text that has no marks
+# Signs of which marks (`<|im_end|>`, `[INST]`) have one, and the plain words among the added tokens have none.
+MARK_SIGNS = re.compile(r"[<>\[\]{}|]")
 
 
 class PromptEncoder:
-    """Encodes requests for one tokenizer: by its chat template, or as a base model reads them."""
+    """Encodes requests for one tokenizer: by its chat template, or as a document for a base model."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        added = tokenizer.added_tokens_decoder
         control = {
             number: token.content
-            for number, token in added.items()
-            if token.content.strip() and (token.special or MARKS.search(token.content))
+            for number, token in tokenizer.added_tokens_decoder.items()
+            if token.content.strip() and (token.special or MARK_SIGNS.search(token.content))
         }
         self._control = frozenset(control)
         longest_first = sorted(control.values(), key=len, reverse=True)
@@ -32,12 +31,15 @@ class PromptEncoder:
         """Token ids of the whole prompt, the prefill included.
 
         Raises:
-            TeacherError: the tokenizer reads a mark in the quoted texts all the same.
+            TeacherError: the tokenizer finds a mark in the quoted texts in spite of `_break_marks`.
         """
-        tokens = self._tokens(self._prompt(request, self._as_text))
-        # A tokenizer may change texts before it looks for marks (full-width letters), so what came out is counted.
-        if self._count(tokens) and self._count(tokens) != self._count(self._tokens(self._prompt(request, _plain))):
-            raise TeacherError("control_tokens", "a text holds marks that this tokenizer reads as control tokens")
+        tokens = self._tokens(self._prompt(request, self._break_marks))
+        # A tokenizer may change texts before it looks for marks (full-width letters). So the control tokens are
+        # counted, and compared with those of a prompt whose quoted texts have no marks.
+        if self._count(tokens):
+            plain = self._tokens(self._prompt(request, lambda text: "x" if text else ""))
+            if self._count(tokens) != self._count(plain):
+                raise TeacherError("control_tokens", "a text holds marks that this tokenizer reads as control tokens")
         return tokens
 
     def _prompt(self, request: Request, quote: Callable[[str], str]) -> str:
@@ -48,7 +50,7 @@ class PromptEncoder:
             return (self._tokenizer.bos_token or "") + quoted.as_document()
         try:
             prompt = self._chat([{"role": "system", "content": system}, {"role": "user", "content": user}])
-        except jinja2.TemplateError:  # some models know no system's turn
+        except jinja2.TemplateError:  # some models have no system role
             prompt = self._chat([{"role": "user", "content": f"{system}\n\n{user}"}])
         return prompt + prefill
 
@@ -62,10 +64,6 @@ class PromptEncoder:
     def _count(self, tokens: list[int]) -> int:
         return sum(token in self._control for token in tokens)
 
-    def _as_text(self, quoted: str) -> str:
-        """The same with a space in every mark, so that no tokenizer takes it for one: `< |im_end|>`."""
+    def _break_marks(self, quoted: str) -> str:
+        """The text with a space in every mark, so that no tokenizer takes it for one: `< |im_end|>`."""
         return self._marks.sub(lambda mark: f"{mark[0][0]} {mark[0][1:]}", quoted) if self._marks else quoted
-
-
-def _plain(quoted: str) -> str:
-    return PLAIN if quoted else ""

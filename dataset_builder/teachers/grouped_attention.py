@@ -1,4 +1,4 @@
-"""Grouped-query attention without copying keys and values once for every query head, which is most of a step on a CPU.
+"""Grouped-query attention that does not copy keys and values for every query head, which is most of a step on a CPU.
 
 The query heads of one key-value head are folded into the length of the query: the same sums, no copies.
 """
@@ -29,7 +29,7 @@ def grouped_sdpa(
         (batch, length, heads, size), as every attention function of `transformers`.
     """
     batch, heads, length, size = query.shape
-    if attention_mask is None and length > 1:  # causal by itself: folding would mix up who sees whom
+    if attention_mask is None and length > 1:  # a causal mask is implied, which folding would break
         output, _ = sdpa_attention_forward(module, query, key, value, None, scaling=scaling, **options)
         return output, None
     groups = heads // key.shape[1]

@@ -1,10 +1,10 @@
-"""Linear layers whose weights are int8: a quarter of the memory of float32, and faster on a CPU.
+"""Linear layers with int8 weights: a quarter of the memory of float32, and faster on a CPU.
 
-Weights have a scale for each row, activations one for each token, so that what a token gives does not depend on its
-batch. Where a token has outliers (the first one's are thousands of times larger than the rest of its row, those before
-the feed-forward's end are large, too), 8 bits would leave little of what stands beside them: such rows get 15 bits,
-by a second int8 number for what the first one rounds away. (Dettmers et al. 2022, arXiv 2208.07339, keep such columns
-in float16 instead.)
+Weights have a scale for each row, activations one for each token, so that a token's result does not depend on its
+batch. Where a token has outliers (the first token's are thousands of times larger than the rest of its row, those
+before the last feed-forward layer are large, too), 8 bits would leave little of the other values: such rows get 15
+bits, by a second int8 number for what the first one rounds away. (Dettmers et al. 2022, arXiv 2208.07339, keep such
+columns in float16 instead.)
 """
 
 import math
@@ -13,16 +13,16 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-STEPS = 127
-LOW = 254  # steps of the low number within one of the high: half a step to either side
-ROWS = 256  # tokens that are multiplied at a time: more would need memory and give no speed
-WIDE = 64  # a row's largest value over its mean one above which it gets 15 bits
-LEAST = 1e-30  # a row of zeros has a scale, too
+STEPS = 127  # of an int8 number, to either side of 0
+LOW_STEPS = 254  # steps of the second number within one step of the first: half a step to either side
+ROWS = 256  # tokens that are multiplied at a time: more take memory and are not faster
+OUTLIER = 64  # a row whose largest value is over so many times its mean gets 15 bits
+LEAST = 1e-30  # the scale of a row of zeros
 CHUNK = 4096  # rows of weights that are quantised at a time
 
 
 class Int8Linear(nn.Module):  # type: ignore[misc]
-    """A linear layer, (…, in) to (…, out), with weights (out, in) in int8; `fill` gives it its weights."""
+    """A linear layer, (…, in) to (…, out), with int8 weights (out, in), which `fill` sets."""
 
     def __init__(self, size_in: int, size_out: int, bias: torch.Tensor | None = None) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Int8Linear(nn.Module):  # type: ignore[misc]
         self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        """What `nn.Linear` gives, but for the rounding of the weights."""
+        """The output of `nn.Linear`, up to rounding."""
         rows = states.reshape(-1, states.shape[-1])
         found = torch.empty(len(rows), len(self.weight))
         for start in range(0, len(rows), ROWS):
@@ -47,14 +47,14 @@ class Int8Linear(nn.Module):  # type: ignore[misc]
         high = scaled.round()
         torch.mul(torch._int_mm(high.to(torch.int8), self.weight.t()), step, out=found)
         mean = torch.linalg.vector_norm(rows, 1, dim=-1, keepdim=True) / rows.shape[-1]
-        if len(wide := (peak > WIDE * mean).squeeze(-1).nonzero().squeeze(-1)):
-            low = (scaled[wide] - high[wide]).mul_(LOW).round_().to(torch.int8)
-            found.index_add_(0, wide, torch._int_mm(low, self.weight.t()) * (step[wide] / LOW))
+        if len(wide := (peak > OUTLIER * mean).squeeze(-1).nonzero().squeeze(-1)):
+            low = (scaled[wide] - high[wide]).mul_(LOW_STEPS).round_().to(torch.int8)
+            found.index_add_(0, wide, torch._int_mm(low, self.weight.t()) * (step[wide] / LOW_STEPS))
         found *= self.scale
 
 
 class Int8Embedding(nn.Module):  # type: ignore[misc]
-    """An embedding, token ids (…) to (…, size), with weights (tokens, size) in int8."""
+    """An embedding, token ids (…) to (…, size), with int8 weights (tokens, size)."""
 
     def __init__(self, tokens: int, size: int) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Int8Embedding(nn.Module):  # type: ignore[misc]
 
 
 def fill(layer: Int8Linear | Int8Embedding, weights: Iterable[torch.Tensor]) -> None:
-    """Give a layer its weights, from its first row to its last, in parts of any number of rows."""
+    """Set the weights of a layer, given from its first row to its last in parts of any number of rows."""
     start = 0
     for part in weights:
         for rows in part.split(CHUNK):
@@ -81,27 +81,27 @@ def fill(layer: Int8Linear | Int8Embedding, weights: Iterable[torch.Tensor]) -> 
 
 
 def replace_layers(model: nn.Module, *, filled: bool) -> None:
-    """Put layers in int8 in the place of a model's linear ones and of its input embedding.
+    """Replace a model's linear layers and its input embedding by int8 ones.
 
     Args:
-        filled: the model has its weights, which go into the new layers; without, `fill` does that later. Layers that
-            share their weights go on sharing them.
+        filled: the model has its weights, which are moved into the new layers; otherwise `fill` sets them later.
+            Layers with shared weights share them afterwards, too.
     """
     shared: dict[int, Int8Linear | Int8Embedding] = {}
     for name, layer in list(model.named_modules()):
         made: Int8Linear | Int8Embedding
-        if type(layer) is nn.Linear:  # a subclass may do more than to multiply
+        if type(layer) is nn.Linear:  # a subclass may do more than multiply
             bias = None if layer.bias is None else layer.bias.detach().float()
             made = Int8Linear(layer.in_features, layer.out_features, bias)
         elif type(layer) is nn.Embedding and layer is model.get_input_embeddings():
             made = Int8Embedding(layer.num_embeddings, layer.embedding_dim)
         else:
             continue
-        twin = shared.setdefault(id(layer.weight), made)
-        if twin is not made:
-            made.weight, made.scale = twin.weight, twin.scale
+        first = shared.setdefault(id(layer.weight), made)
+        if first is not made:
+            made.weight, made.scale = first.weight, first.scale
         elif filled:
             fill(made, [layer.weight.detach()])
         parent, _, leaf = name.rpartition(".")
         setattr(model.get_submodule(parent), leaf, made)
-        del layer  # its weights, before those of the next are made
+        del layer  # frees its weights before the next layer is made

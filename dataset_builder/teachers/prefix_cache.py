@@ -1,0 +1,127 @@
+"""What prompts have in common is read once: key-value states of their beginnings, joined into batches.
+
+A batch may mix stories. Each row is laid out as `[pad] beginning [pad] rest`, all beginnings ending in one column and
+all rests in another; padding is masked, so that positions and results are those of the prompt alone.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+SHORTEST = 24  # tokens; keeping the states of fewer costs more than it saves
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Model inputs: token `ids` and attention `mask`, (rows, columns). `cache` holds the first `read` columns.
+
+    `cached` is the number of tokens of each row that were in the prefix cache.
+    """
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+    cache: DynamicCache
+    read: int
+    cached: list[int]
+
+
+class PrefixCache:
+    """The beginnings that a model has read last, with their states."""
+
+    def __init__(self, model: Any, pad: int, size: int) -> None:
+        self._model, self._pad, self._size = model, pad, size
+        self._kept: list[tuple[list[int], DynamicCache]] = []
+        # Sliding windows and recurrent layers do not keep one state for each token.
+        layers = DynamicCache(config=model.config).layers
+        self.usable = all(type(layer) is DynamicLayer for layer in layers)
+
+    def lay_out(self, prompts: Sequence[list[int]], groups: Sequence[Hashable], new_tokens: int) -> Batch:
+        """A batch of prompts, with room for new tokens. Prompts of one group share what they have in common."""
+        of_group: dict[Hashable, list[list[int]]] = {}
+        for group, tokens in zip(groups, prompts, strict=True):
+            of_group.setdefault(group, []).append(tokens)
+        shared = {group: self._common_length(rows) for group, rows in of_group.items()}
+        lengths = [shared[group] for group in groups]
+        states, cached = [], []
+        for tokens, length in zip(prompts, lengths, strict=True):
+            cache, known = self._states(tokens[:length]) if length else (None, False)
+            states.append(cache)
+            cached.append(length if known else 0)  # the first row pays for reading the beginning
+        front = max(lengths)
+        back = max(len(tokens) - length for tokens, length in zip(prompts, lengths, strict=True))
+        ids, mask = [], []
+        for tokens, length in zip(prompts, lengths, strict=True):
+            left, middle, rest = front - length, back - len(tokens) + length, len(tokens) - length
+            ids.append([self._pad] * left + tokens[:length] + [self._pad] * middle + tokens[length:])
+            mask.append([0] * left + [1] * length + [0] * middle + [1] * rest)
+        joined = _join(states, lengths, back + new_tokens) if front else DynamicCache(config=self._model.config)
+        return Batch(torch.tensor(ids), torch.tensor(mask), joined, front, cached)
+
+    def _common_length(self, prompts: Sequence[list[int]]) -> int:
+        """The number of first tokens worth sharing; at least one token of each prompt is left to read."""
+        common = min(min(_common(prompts[0], tokens) for tokens in prompts), min(map(len, prompts)) - 1)
+        return common if self.usable and common >= SHORTEST else 0
+
+    def _states(self, tokens: list[int]) -> tuple[DynamicCache, bool]:
+        """States of a beginning (perhaps of more tokens than asked for), and whether they were in the cache."""
+        for index, (known, cache) in enumerate(self._kept):
+            if known[: len(tokens)] == tokens:
+                self._kept.insert(0, self._kept.pop(index))
+                return cache, True
+        cache = DynamicCache(config=self._model.config)
+        self._model(input_ids=torch.tensor([tokens]), past_key_values=cache, logits_to_keep=1)
+        self._kept.insert(0, (tokens, cache))
+        del self._kept[self._size :]
+        return cache, False
+
+
+def _common(left: list[int], right: list[int]) -> int:
+    """The number of first tokens that two prompts share."""
+    differing = (index for index, (one, other) in enumerate(zip(left, right, strict=False)) if one != other)
+    return next(differing, min(len(left), len(right)))
+
+
+def _join(states: Sequence[DynamicCache | None], lengths: Sequence[int], room: int) -> DynamicCache:
+    """One cache of all rows from the first `lengths` states of each, with room for more tokens."""
+    count = next(len(cache.layers) for cache in states if cache is not None)
+    joined = DynamicCache()
+    joined.layers = [
+        _RoomyLayer([None if cache is None else cache.layers[index] for cache in states], lengths, room)
+        for index in range(count)
+    ]
+    return joined
+
+
+class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
+    """States of one layer with room for more: the stock layer copies all states for every new token."""
+
+    def __init__(self, rows: Sequence[DynamicLayer | None], lengths: Sequence[int], room: int) -> None:
+        super().__init__()
+        first = next(layer for layer in rows if layer is not None)
+        self.dtype, self.device, self.is_initialized = first.dtype, first.device, True
+        longest = max(lengths)
+        _, heads, _, size = first.keys.shape
+        # Zeros, not empty memory: masked values are multiplied by 0, and 0 times a stray NaN is NaN.
+        self._buffers = [first.keys.new_zeros(len(rows), heads, longest + room, size) for _ in range(2)]
+        for index, (layer, length) in enumerate(zip(rows, lengths, strict=True)):
+            if layer is not None:
+                for buffer, states in zip(self._buffers, (layer.keys, layer.values), strict=True):
+                    buffer[index, :, longest - length : longest] = states[0, :, :length]
+        self._show(longest)
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append the states of new tokens, (batch, heads, tokens, size), and return all so far."""
+        start, end = self.get_seq_length(), self.get_seq_length() + key_states.shape[-2]
+        for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
+            buffer[:, :, start:end] = states
+        self._show(end)
+        return self.keys, self.values
+
+    def _show(self, length: int) -> None:
+        self.keys, self.values = (buffer[:, :, :length] for buffer in self._buffers)
