@@ -1,9 +1,9 @@
-"""Takes over the released Emo Pillars corpus: its JSONL files into our typed configs, so that models can train on it.
+"""Imports the released Emo Pillars corpus: its JSONL files become typed configs on which models can train.
 
-The released rows hold `utterance`, `all_emotions` and `all_emotions_mapped`, the latter lists of [label, score] pairs,
-whose mixed types `load_dataset` cannot read (papers: A3). `all_emotions` become `raw_labels`; `all_emotions_mapped`
-become `scores` over the 28 classes, and labels from 0.3 on. The names of the fields that hold situations and characters
-in the context-aware files are given on the command line: with `--context-field` the config is `contextual`.
+The released rows hold `utterance`, `all_emotions` and `all_emotions_mapped`. The last two are lists of [label, score]
+pairs whose mixed types `load_dataset` cannot read (papers: A3). `all_emotions` become `raw_labels`, and
+`all_emotions_mapped` become `scores` of the 28 labels, and labels from 0.3 on. In the context-aware files, options name
+the fields of situation and character; with `--context-field` the config is `contextual`.
 """
 
 from collections import Counter
@@ -32,24 +32,23 @@ TEACHER = "mistralai/Mistral-7B-Instruct-v0.2"
 KEEP_AT = 0.3  # paper A
 SPLIT_OF = {"train": "train", "dev": "validation", "validation": "validation", "valid": "validation", "test": "test"}
 TEXT, RAW, MAPPED = "utterance", "all_emotions", "all_emotions_mapped"
-Pairs = list[tuple[str, float]]
 
 
 @dataclass(frozen=True)
 class Fields:
-    """Names of the fields that not every file has."""
+    """Names of the fields that only some files have."""
 
     context: str | None = None
     character: str | None = None
 
 
-def adopt(files: Sequence[Path], work_dir: Path, fields: Fields) -> dict[str, Any]:
-    """Write `<work>/corpus` from released files, the split taken from each file's name; returns its manifest.
+def import_released(files: Sequence[Path], work_dir: Path, fields: Fields) -> dict[str, Any]:
+    """Write `<work>/corpus` from released files; each file's name tells its split. Returns the manifest.
 
-    Rows without a label from 0.3 on are rejected with a reason, as the paper does.
+    Rows without a label from 0.3 on are rejected with a reason, as in the paper.
 
     Raises:
-        InputError: a file whose name says no split, a row that is not of the released form (file and line are
+        InputError: a file whose name tells no split, a row that is not of the released form (file and line are
             named), or a work folder that holds a corpus.
     """
     target, building = work_dir / CORPUS, work_dir / f"{CORPUS}.part"
@@ -61,12 +60,11 @@ def adopt(files: Sequence[Path], work_dir: Path, fields: Fields) -> dict[str, An
     rejected: list[Rejected] = []
     unresolved: Counter[str] = Counter()
     rows = (row for path in files for row in _rows(path, splits[path], fields, rejected, unresolved))
-    # Released rows name no story: each split stands for one, so that write_parquet keeps the released split.
+    # Released rows name no story. Each split stands for a story, so that write_parquet keeps the released splits.
     counts = write_parquet(config, rows, {_story(split): split for split in SPLITS}, building)
     if not counts:
         raise InputError(f"{', '.join(map(str, files))}: no row was kept.")
     write_whole(work_dir / REJECTS / "adopt.jsonl", (to_line(reject.model_dump()) for reject in rejected))
-    revision = seal(building, {config: counts})
     manifest = {
         "stage": "adopt",
         "recipe": "adopted",
@@ -75,7 +73,7 @@ def adopt(files: Sequence[Path], work_dir: Path, fields: Fields) -> dict[str, An
         "rows": {config: counts},
         "rejected": dict(sorted(Counter(reject.reason for reject in rejected).items())),
         "unresolved_labels": dict(unresolved.most_common()),
-        "revision": revision,
+        "revision": seal(building, {config: counts}),
     }
     write_json(building / MANIFEST, manifest)
     building.rename(target)
@@ -87,43 +85,41 @@ def _story(split: str) -> str:
 
 
 def _split_of(path: Path) -> str:
-    """The split that a file's name says."""
-    name = path.name.split(".")[0].lower()
-    found = {split for word, split in SPLIT_OF.items() if word in name.replace("-", "_").split("_")}
+    words = path.name.split(".")[0].lower().replace("-", "_").split("_")
+    found = {split for word, split in SPLIT_OF.items() if word in words}
     if len(found) != 1:
-        raise InputError(f"{path}: its name says no split. Name it train, dev or test (.jsonl).")
+        raise InputError(f"{path}: its name tells no split. Name it train, dev or test (.jsonl).")
     return found.pop()
 
 
 def _rows(
     path: Path, split: str, fields: Fields, rejected: list[Rejected], unresolved: Counter[str]
 ) -> Iterator[ContextlessRow]:
+    """The rows of a file that are kept; the others are added to `rejected`, words without a label to `unresolved`."""
     for place, found in json_lines(path, "Give the released JSONL files."):
         if not isinstance(found, dict):
             raise InputError(f"{place}: a row is an object with {TEXT}, {RAW}, {MAPPED}.")
-        number = place.rpartition(" ")[2]
-        row = _row(found, place, f"{path.absolute().parent.name}-{path.stem}/{number}", split, fields, unresolved)
-        reason = check_texts(row) or (None if row.labels else "no_label")
-        if reason is None:
-            yield row
-        else:
+        row_id = f"{path.absolute().parent.name}-{path.stem}/{place.rpartition(' ')[2]}"
+        row = _row(found, place, row_id, split, fields, unresolved)
+        if reason := check_texts(row) or (None if row.labels else "no_label"):
             rejected.append(Rejected(id=row.id, stage="adopt", reason=reason, text=row.text[:LONGEST_KEPT]))
+        else:
+            yield row
 
 
 def _row(
-    found: dict[str, Any], place: str, key: str, split: str, fields: Fields, unresolved: Counter[str]
+    found: dict[str, Any], place: str, row_id: str, split: str, fields: Fields, unresolved: Counter[str]
 ) -> ContextlessRow:
     scores = [0.0] * len(LABELS)
     for label, score in _pairs(found, MAPPED, place):
-        index = class_of(label, PaperMap())
-        if index is None:
+        if (index := class_of(label, PaperMap())) is None:
             unresolved[label] += 1
         else:
             scores[index] = max(scores[index], score)
     raw = _pairs(found, RAW if RAW in found else MAPPED, place)
     text = _text(found, TEXT, place)
     common: dict[str, Any] = {
-        "id": key,
+        "id": row_id,
         "text": text,
         "labels": [index for index, score in enumerate(scores) if score >= KEEP_AT],
         "scores": scores,
@@ -146,27 +142,31 @@ def _row(
 def _text(found: dict[str, Any], field: str, place: str) -> str:
     value = found.get(field)
     if not isinstance(value, str) or not value.strip():
-        found_fields = ", ".join(found)[:200]
-        raise InputError(f"{place}: field '{field}' must be text, found {str(value)[:80]}; the row has {found_fields}.")
-    if damage := damage_of(value := cleaned(value)):
-        raise InputError(f"{place}: field '{field}' holds {damage}. Mend the file.")
-    return value.strip()
+        has = ", ".join(found)[:200]
+        raise InputError(f"{place}: field '{field}' must be text, found {str(value)[:80]}; the row has {has}.")
+    return _undamaged(value, field, place)
 
 
-def _pairs(found: dict[str, Any], field: str, place: str) -> Pairs:
-    """Pairs of label and score; the score may be a number or its text."""
+def _pairs(found: dict[str, Any], field: str, place: str) -> list[tuple[str, float]]:
+    """Pairs of label and score; the score may be a number or text."""
     value = found.get(field)
     if not isinstance(value, list):
         raise InputError(f"{place}: field '{field}' must be a list of [label, score], found {str(value)[:80]}.")
-    pairs: Pairs = []
+    pairs = []
     for pair in value:
         try:
             label, score = pair
-            pairs.append((cleaned(label).strip().lower(), float(score)))
+            label, score = _undamaged(label, field, place, one_line=True).lower(), float(score)
         except (TypeError, ValueError, AttributeError):
             raise InputError(f"{place}: field '{field}': expected [label, score], found {str(pair)[:80]}.") from None
-        if not 0 <= pairs[-1][1] <= 1:
-            raise InputError(f"{place}: field '{field}': the score of {pair!r} is not within 0 and 1.")
-        if damage := damage_of(pairs[-1][0], one_line=True):
-            raise InputError(f"{place}: field '{field}' holds {damage}. Mend the file.")
+        if not 0 <= score <= 1:
+            raise InputError(f"{place}: field '{field}': the score of {pair!r} is not between 0 and 1.")
+        pairs.append((label, score))
     return pairs
+
+
+def _undamaged(value: str, field: str, place: str, *, one_line: bool = False) -> str:
+    value = cleaned(value).strip(" \t\n")
+    if damage := damage_of(value, one_line=one_line):
+        raise InputError(f"{place}: field '{field}' holds {damage}. Correct the file.")
+    return value.strip()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from datasets import load_dataset
 
-from dataset_builder.import_released import Fields, adopt
+from dataset_builder.import_released import Fields, import_released
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
 from tests.conftest import Command
@@ -53,7 +53,7 @@ def test_rows_with_faults_are_left_out_and_marks_taken_off(tmp_path: Path) -> No
         "chat_token": ROW | {"all_emotions": [["<|im_end|>", 0.5]]},
     }
     files = released(tmp_path, train=[ROW | {"utterance": f"\ufeff{ROW['utterance']}"}, *faults.values()])
-    manifest = adopt(files, tmp_path / "work", Fields())
+    manifest = import_released(files, tmp_path / "work", Fields())
     assert manifest["rejected"] == dict.fromkeys(sorted(faults), 1)
     rows = load_dataset(str(tmp_path / "work/corpus"), "contextless", split="train")
     assert rows["text"][:] == [ROW["utterance"]]
@@ -61,7 +61,7 @@ def test_rows_with_faults_are_left_out_and_marks_taken_off(tmp_path: Path) -> No
 
 def test_situations_where_their_field_is_named(tmp_path: Path) -> None:
     files = released(tmp_path, train=[ROW | {"summary": "The house was finished.", "actor": "Mara"}])
-    adopt(files, tmp_path / "work", Fields("summary", "actor"))
+    import_released(files, tmp_path / "work", Fields("summary", "actor"))
     row = load_dataset(str(tmp_path / "work/corpus"), "contextual", split="train")[0]
     assert (row["context"], row["character"]) == ("The house was finished.", "Mara")
 
@@ -71,7 +71,7 @@ def test_a_model_trains_on_it(tmp_path: Path, tiny_encoder: Path) -> None:
     from train.classifier.recipe import ClassifierRecipe
 
     files = released(tmp_path, train=[ROW] * 8, dev=[ROW] * 2, test=[ROW])
-    adopt(files, tmp_path / "work", Fields())
+    import_released(files, tmp_path / "work", Fields())
     recipe = ClassifierRecipe(
         name="x",
         base_model=str(tiny_encoder),
@@ -93,7 +93,7 @@ def test_a_model_trains_on_it(tmp_path: Path, tiny_encoder: Path) -> None:
         ({"utterance": "x"}, "line 2: field 'all_emotions_mapped' must be a list"),
         (ROW | {"utterance": 3}, "line 2: field 'utterance' must be text, found 3"),
         (ROW | {"all_emotions_mapped": [["joy"]]}, r"expected \[label, score\], found \['joy'\]"),
-        (ROW | {"all_emotions_mapped": [["joy", 8]]}, "not within 0 and 1"),
+        (ROW | {"all_emotions_mapped": [["joy", 8]]}, "not between 0 and 1"),
         (ROW | {"utterance": "They \ud83d built it."}, r"holds half a character \(a lone surrogate\)"),
         (ROW | {"utterance": "They \x00 built it."}, r"holds the control character U\+0000"),
         (ROW | {"all_emotions": [["j\ud83doy", 0.5]]}, r"'all_emotions' holds half a character"),
@@ -101,14 +101,14 @@ def test_a_model_trains_on_it(tmp_path: Path, tiny_encoder: Path) -> None:
 )
 def test_rows_of_another_form_are_named(tmp_path: Path, row: Any, says: str) -> None:
     with pytest.raises(InputError, match=says):
-        adopt(released(tmp_path, train=[ROW, row]), tmp_path / "work", Fields())
+        import_released(released(tmp_path, train=[ROW, row]), tmp_path / "work", Fields())
     assert not (tmp_path / "work/corpus").exists()
 
 
 def test_files_without_a_split_and_folders_in_use(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="its name says no split"):
-        adopt(released(tmp_path, rows=[ROW]), tmp_path / "work", Fields())
+    with pytest.raises(InputError, match="its name tells no split"):
+        import_released(released(tmp_path, rows=[ROW]), tmp_path / "work", Fields())
     files = released(tmp_path, train=[ROW])
-    adopt(files, tmp_path / "work", Fields())
+    import_released(files, tmp_path / "work", Fields())
     with pytest.raises(InputError, match="exists already"):
-        adopt(files, tmp_path / "work", Fields())
+        import_released(files, tmp_path / "work", Fields())

@@ -81,10 +81,10 @@ def status(args: Namespace) -> None:
 )
 def adopt(args: Namespace) -> None:
     """Convert the released Emo Pillars JSONL files to a corpus of this form."""
-    from dataset_builder.import_released import Fields, adopt
+    from dataset_builder.import_released import Fields, import_released
     from dataset_builder.pipeline.assemble import CORPUS
 
-    manifest = adopt(args.files, args.work_dir, Fields(args.context_field, args.character_field))
+    manifest = import_released(args.files, args.work_dir, Fields(args.context_field, args.character_field))
     _print_rows(args.work_dir / CORPUS, manifest["rows"])
     print(f"rejected: {manifest['rejected']}; labels that no class takes: {manifest['unresolved_labels']}")
 
