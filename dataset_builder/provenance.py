@@ -1,4 +1,4 @@
-"""What every result names of the run that made it, and the one way in which results are written."""
+"""Where results come from: commit, command, libraries, hardware, digests of files. Results are written here too."""
 
 import hashlib
 import importlib.metadata
@@ -15,34 +15,37 @@ from typing import Any
 from dataset_builder.inputs import InputError
 
 RESULTS = Path("eval/results")
-WRITTEN = (RESULTS.as_posix(), "model_cards", "README.md", "docs/measurements.md")
+# What measuring itself writes: a change there does not make the code another one.
+GENERATED = (RESULTS.as_posix(), "model_cards", "README.md", "docs/measurements.md")
 
 
-def provenance() -> dict[str, Any]:
+def provenance(*libraries: str) -> dict[str, Any]:
     """Commit, command, library versions and hardware of this run.
 
-    `dirty` says that tracked files differ from the commit; what measuring writes, results and cards, does not count.
+    `dirty` is true where tracked files differ from the commit, apart from those that measuring writes.
+
+    Args:
+        libraries: named beside those that every result names.
     """
-    commit = _git("rev-parse", "HEAD")
-    left_out = [f":(top,exclude){path}" for path in WRITTEN]
-    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", *left_out)
+    left_out = [f":(top,exclude){path}" for path in GENERATED]
     path = Path(sys.argv[0]).with_suffix("")
     path = path.parent if path.name == "__main__" else path
     module = ".".join(path.relative_to(Path.cwd()).parts) if path.is_relative_to(Path.cwd()) else path.name
-    libraries = ("datasets", "torch", "transformers")
     return {
-        "commit": commit or "unknown",
-        "dirty": bool(changed),
-        "command": " ".join(["python -m", module, *map(without_place, sys.argv[1:])]),
-        "libraries": {name: importlib.metadata.version(name) for name in libraries},
+        "commit": _git("rev-parse", "HEAD") or "unknown",
+        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", ":/", *left_out)),
+        "command": " ".join(["python -m", module, *map(shareable, sys.argv[1:])]),
+        "libraries": {
+            name: importlib.metadata.version(name) for name in ("datasets", "torch", "transformers", *libraries)
+        },
         "hardware": f"{platform.machine()}, {os.cpu_count()} CPU cores",
     }
 
 
-def _git(*asked: str) -> str:
-    """What git says; nothing without git or a repository."""
+def _git(*arguments: str) -> str:
+    """What git prints; nothing without git or a repository."""
     git = shutil.which("git")
-    done = subprocess.run([git, *asked], capture_output=True, text=True, check=False) if git else None
+    done = subprocess.run([git, *arguments], capture_output=True, text=True, check=False) if git else None
     return done.stdout.strip() if done else ""
 
 
@@ -58,9 +61,9 @@ def digest_of(path: Path) -> str:
 
 
 def weights_digest(folder: Path) -> str:
-    """The SHA-256 of all weights of a model folder, in hexadecimal: its safetensors one after the other, by path.
+    """The SHA-256 of a model folder's safetensors, one after the other by path, without those of checkpoints.
 
-    A checkpoint's do not count. `publish/checks.py` does the same with the files that it sends.
+    `publish/checks.py` computes the same from the files that it sends.
     """
     digest = hashlib.sha256()
     for name, path in sorted((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*.safetensors")):
@@ -70,8 +73,8 @@ def weights_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def without_place(argument: str) -> str:
-    """An argument as others can use it: a path from the repository on, and of one outside it the last part."""
+def shareable(argument: str) -> str:
+    """An argument without this machine's folders: relative to the repository, or only the name of a path outside it."""
     if Path(argument).is_absolute() and Path(argument).is_relative_to(Path.cwd()):
         return Path(argument).relative_to(Path.cwd()).as_posix()
     name, equals, place = argument.partition("=")  # NAME=PLACE
@@ -82,15 +85,15 @@ def without_place(argument: str) -> str:
 
 
 def results_folder(text: str) -> Path:
-    """The `--out` of a command line. Raises InputError, before anything is measured, where it cannot be written to."""
+    """The `--out` of a command line. Raises InputError, before anything is measured, if it cannot be written to."""
     folder = Path(text)
     if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-        raise InputError(f"--out {text}: is no folder that can be written to. Give another.")
+        raise InputError(f"--out {text}: is not a folder that can be written to. Give another.")
     return folder
 
 
 def write_result(content: dict[str, Any], out: Path, name: str, benchmark: str) -> Path:
-    """Write `<out>/<name>/<benchmark>.json`, whole or not at all; what is undefined, NaN or infinite, is left out."""
+    """Write `<out>/<name>/<benchmark>.json`, whole or not at all. NaN and infinite values are left out."""
     path = out / name / f"{benchmark}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".part")
@@ -100,7 +103,7 @@ def write_result(content: dict[str, Any], out: Path, name: str, benchmark: str) 
 
 
 def _defined(content: Any) -> Any:
-    """Content without numbers that JSON cannot hold, and without metrics whose value is one; None in lists."""
+    """Content without numbers that JSON cannot hold, and without metrics with such a value; in lists they are None."""
     if isinstance(content, dict):
         return {name: _defined(value) for name, value in content.items() if not _undefined(value)}
     if isinstance(content, list | tuple):

@@ -13,7 +13,7 @@ import pytest
 from dataset_builder.descriptors.embed import embed
 from dataset_builder.files.shards import to_line, write_json
 from dataset_builder.narratives import read_narratives
-from dataset_builder.provenance import provenance, without_place, write_result
+from dataset_builder.provenance import provenance, shareable, write_result
 from dataset_builder.recipe import Narratives
 from eval.cards.results import Result
 
@@ -49,9 +49,9 @@ def test_changes_that_are_not_committed_are_said(tmp_path: Path, monkeypatch: py
 
 def test_a_path_is_told_without_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert without_place(str(tmp_path / "work/corpus")) == "work/corpus"
-    assert without_place("/elsewhere/corpus") == "…/corpus"
-    assert without_place("work/corpus") == "work/corpus"
+    assert shareable(str(tmp_path / "work/corpus")) == "work/corpus"
+    assert shareable("/elsewhere/corpus") == "…/corpus"
+    assert shareable("work/corpus") == "work/corpus"
 
 
 def test_no_json_holds_what_is_no_number(tmp_path: Path) -> None:

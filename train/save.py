@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from dataset_builder.files.data_sets import DataSet
 from dataset_builder.hashing import fingerprint
-from dataset_builder.provenance import weights_digest, without_place, write_result
+from dataset_builder.provenance import weights_digest, shareable, write_result
 from dataset_builder.taxonomy import LABELS
 from train.bi_encoder.recipe import BiEncoderRecipe
 from train.classifier.model import base_model_source, last_linear
@@ -40,17 +40,17 @@ def read_by(recipe: ClassifierRecipe | BiEncoderRecipe, base_model: str | None, 
         base_model: a folder or Hub id instead of the recipe's.
     """
     values = recipe.model_dump(mode="json")
-    values |= {name: without_place(values[name]) for name in ("base_model", "dataset")}
+    values |= {name: shareable(values[name]) for name in ("base_model", "dataset")}
     if "averaged_with" in values:
-        values["averaged_with"] = {without_place(name): share for name, share in values["averaged_with"].items()}
+        values["averaged_with"] = {shareable(name): share for name, share in values["averaged_with"].items()}
     base = Path(base_model_source(recipe, base_model)["pretrained_model_name_or_path"])
     return {
         "name": recipe.name,
         "recipe_hash": fingerprint(values),
         "recipe": values,
-        "base_model": without_place(base_model or recipe.base_model),
+        "base_model": shareable(base_model or recipe.base_model),
         **({"base_weights_sha256": weights_digest(base)} if base.is_dir() else {}),
-        "dataset": without_place(data.where),
+        "dataset": shareable(data.where),
         "dataset_revision": data.revision,
         "data": data.about(),
     }

@@ -21,7 +21,7 @@ from dataset_builder.filters.deduplicate import ACROSS, REWRITTEN, DuplicateFilt
 from dataset_builder.inputs import InputError, first_line, wheel_path
 from dataset_builder.pipeline.assemble import seal
 from dataset_builder.pipeline.engine import MANIFEST
-from dataset_builder.provenance import without_place
+from dataset_builder.provenance import shareable
 from dataset_builder.recipe import Similarity
 from dataset_builder.schema import CONFIGS, SPLITS
 
@@ -74,10 +74,10 @@ def deduplicate(
     write_whole(part / REMOVED, map(to_line, lines))
     manifest = {
         "stage": "deduplicate",
-        "of": without_place(corpus.place),
+        "of": shareable(corpus.place),
         "near_duplicate_at": near_duplicate_at,
         "semantic_at": semantic_at,
-        "benchmarks": [without_place(benchmark) for benchmark in benchmarks],
+        "benchmarks": [shareable(benchmark) for benchmark in benchmarks],
         "benchmark_texts": len(known),
         "rows": kept,
         "removed": {config: dict(Counter(row["reason"] for row in rows.values())) for config, rows in removed.items()},

@@ -16,7 +16,7 @@ from dataset_builder.corpus import Corpus, open_corpus
 from dataset_builder.files.shards import read_json, write_whole
 from dataset_builder.pipeline.assemble import CORPUS
 from dataset_builder.pipeline.engine import MANIFEST
-from dataset_builder.provenance import without_place, write_result
+from dataset_builder.provenance import shareable, write_result
 from dataset_builder.recipe import Gates
 from dataset_builder.taxonomy import LABELS
 
@@ -87,7 +87,7 @@ def report(place: str, name: str, gates: Gates, encode: Encode | None, data: Pat
         "name": name,
         "metrics": work.get("metrics", {}) | metrics,
         "support": work.get("support", sum(found.rows for found in surveys.values())),
-        "place": without_place(place),
+        "place": shareable(place),
         "rows": {config: corpus.count(config) for config in corpus.files},
         "per_label": {
             config: dict(zip(LABELS, found.label_counts.tolist(), strict=True)) for config, found in labelled.items()
