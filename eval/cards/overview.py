@@ -49,7 +49,9 @@ def measurements_page(results: dict[str, Results], folder: Path) -> str:
             pages = [
                 f"[`{file.name}`](../{file.as_posix()})" for file in (path, path.with_suffix(".md")) if file.exists()
             ]
-            rows.append([about["what"], "; ".join(figures), ", ".join(pages), f"`{about['command']}`"])
+            gone = f"its code is in commit `{found.commit[:12]}`"
+            command = f"`{about['command']}`" if "command" in about else gone
+            rows.append([about["what"], "; ".join(figures), ", ".join(pages), command])
     measured = {benchmark for found in results.values() for benchmark in found}
     missing = [[b.title, b.licence, b.local] for b in BENCHMARKS.values() if b.name not in measured]
     return (
