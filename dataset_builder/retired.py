@@ -10,6 +10,8 @@ from typing import Final, NoReturn
 NEW_NAMES: Final[dict[str, str]] = {
     "eval.export_speed": "python -m eval.speed exports",
     "eval.zero_shot_speed": "python -m eval.speed zero-shot",
+    "eval.zero_shot_run": "python -m eval.run",
+    "eval.zero_shot_ablations": "python -m eval.ablations",
 }
 
 

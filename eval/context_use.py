@@ -1,13 +1,12 @@
 """python -m eval.context_use --model DIR_OR_ID --data CORPUS [--needs MARKS.jsonl] [--out DIR]
 
-Does a context-aware model use the situation? Its corpus's test rows with their own situation, with none, and with
-another story's; writes <out>/<model>/context.json. `--needs` takes what `dataset_builder context-test` marked: rows
-whose label cannot be told without the situation.
+Does a context-aware model use the situation? Scores its corpus's test rows with their own situation, with none, and
+with another story's; writes <out>/<model>/context.json. `--needs` takes the marks of `dataset_builder context-test`:
+rows whose label depends on the situation.
 """
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,67 +16,61 @@ from dataset_builder.files.data_sets import check_columns, check_label_numbers, 
 from dataset_builder.files.reading import json_lines
 from dataset_builder.inputs import InputError, run_command
 from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
-from dataset_builder.statistics import interval_fields
-from eval.benchmarks import multi_hot
-from eval.measure import about_intervals, over_seeds
-from eval.metrics import Measure, bootstrap, macro_f1, micro_f1
-from eval.predict import load_model, probabilities
+from dataset_builder.statistics import Measure, bootstrap, interval_fields, macro_f1, micro_f1
+from eval.metrics import Clusters, Metrics, about_intervals, over_seeds
+from eval.models import about_weights, load_classifier
+from eval.rows import multi_hot
 
 COLUMNS = {"id": "what marks name it by", "narrative_id": "its story", "variant": "how it was made: 'original', …"}
 SITUATIONS = ("own", "none", "other")
+SEED = 13  # of the draw of other stories' situations
 
 
-def strangers(narratives: list[str], seed: int) -> list[int]:
-    """For each row the number of a row of another story, drawn from the seed.
+def rows_of_other_stories(narratives: list[str]) -> list[int]:
+    """For each row the number of a random row of another story.
 
     Raises:
         InputError: all rows are of one story.
     """
     if len(set(narratives)) < 2:
-        raise InputError("all rows are of one story: nobody has another's situation. Build from more stories.")
-    draw, names = np.random.default_rng(seed), np.array(narratives)
+        raise InputError("all rows are of one story: there is no other story's situation. Build from more stories.")
+    draw, names = np.random.default_rng(SEED), np.array(narratives)
     return [int(draw.choice(np.flatnonzero(names != name))) for name in narratives]
 
 
 def compare(
-    gold: np.ndarray,
-    predicted: dict[str, np.ndarray],
-    groups: dict[str, np.ndarray],
-    clusters: Sequence[str] | None = None,
-) -> dict[str, dict[str, float]]:
-    """F1 of each situation in each group of rows, and what the own situation gains, with paired bootstrap intervals.
+    gold: np.ndarray, predicted: dict[str, np.ndarray], groups: dict[str, np.ndarray], clusters: Clusters = None
+) -> Metrics:
+    """F1 with each situation in each group of rows, and the gain by the own situation, with paired intervals.
 
     Args:
         gold: (rows, 28), 0 or 1.
-        predicted: by situation, alike.
+        predicted: the same, for each of SITUATIONS.
         groups: masks (rows,) by name.
         clusters: each row's story.
     """
-    metrics: dict[str, dict[str, float]] = {}
+    metrics: Metrics = {}
     for group, mask in groups.items():
-        if not mask.any():
-            continue
         stories = None if clusters is None else [clusters[row] for row in np.flatnonzero(mask).tolist()]
-        for name, measure in (("macro_f1", macro_f1), ("micro_f1", micro_f1)):
-            of = {situation: found[mask] for situation, found in predicted.items()}
+        of = {situation: found[mask] for situation, found in predicted.items()}
+        for name, measure in (("macro_f1", macro_f1), ("micro_f1", micro_f1)) if mask.any() else ():
             for situation in SITUATIONS:
-                metrics[f"{name}_{situation}_{group}"] = over_seeds(
-                    measure, gold[mask], of[situation][:, None], stories
-                )
+                f1 = over_seeds(measure, gold[mask], of[situation][:, None], stories)
+                metrics[f"{name}_{situation}_{group}"] = f1
             for other in ("none", "other"):
-                both = np.stack([of["own"], of[other]], axis=1)
-                metrics[f"{name}_gain_over_{other}_{group}"] = _gain(measure, gold[mask], both, stories)
+                pair = np.stack([of["own"], of[other]], axis=1)
+                metrics[f"{name}_gain_over_{other}_{group}"] = _gain(measure, gold[mask], pair, stories)
     return metrics
 
 
-def _gain(measure: Measure, gold: np.ndarray, both: np.ndarray, clusters: Sequence[str] | None) -> dict[str, float]:
+def _gain(measure: Measure, gold: np.ndarray, pair: np.ndarray, clusters: Clusters) -> dict[str, Any]:
     """How much more the first of two predictions, (rows, 2, classes), scores than the second on the same rows."""
     gain = measure.difference()
-    low, high = bootstrap(gain, gold, both, clusters=clusters)
-    return {"value": round(gain(gold, both), 4), **interval_fields(low, high)}
+    low, high = bootstrap(gain, gold, pair, clusters=clusters)
+    return {"value": round(gain(gold, pair), 4), **interval_fields(low, high)}
 
 
-def read_needs(path: Path) -> dict[str, bool]:
+def read_marks(path: Path) -> dict[str, bool]:
     """Marks by row id. Raises InputError for a line that is not a mark."""
     marks = {}
     for place, mark in json_lines(path, "Give the marks of `dataset_builder context-test`."):
@@ -85,6 +78,17 @@ def read_needs(path: Path) -> dict[str, bool]:
             raise InputError(f'{place}: not the marks of `dataset_builder context-test`: {{"id", "needs_context"}}.')
         marks[str(mark["id"])] = mark["needs_context"]
     return marks
+
+
+def groups_of(variants: list[str], ids: list[str], marks: dict[str, bool]) -> dict[str, np.ndarray]:
+    """Masks (rows,) of all rows, of each variant and, where there are marks, of the rows that need their situation."""
+    groups = {"all": np.ones(len(ids), dtype=bool)}
+    groups |= {variant: np.array(variants) == variant for variant in sorted(set(variants))}
+    if marks:
+        needs = [marks.get(row_id) for row_id in ids]
+        groups["needing"] = np.array([need is True for need in needs])
+        groups["not_needing"] = np.array([need is False for need in needs])
+    return groups
 
 
 def main() -> None:
@@ -96,49 +100,37 @@ def main() -> None:
     parser.add_argument("--needs", type=Path, help="marks of rows that need their situation")
     parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
-    needs = read_needs(args.needs) if args.needs else {}
+    marks = read_marks(args.needs) if args.needs else {}
     data = read_data_set(args.data, "contextual")
     rows = checked_rows(data, args.split, contextual=True)
     check_label_numbers(data, args.split)
     check_columns(data, args.split, COLUMNS)
-    if needs and not set(map(str, rows["id"])) & set(needs):
+    ids, stories, variants = ([str(value) for value in rows[column]] for column in COLUMNS)
+    if marks and not set(ids) & set(marks):
         print(f"{args.needs}: marks no row of the {args.split} split. Are they of this corpus?", file=sys.stderr)
-    model = load_model(args.model)
+    model = load_classifier(args.model)
     texts, contexts = list(rows["text"]), list(rows["context"])
-    stories = [str(story) for story in rows["narrative_id"]]
-    others = strangers(stories, seed=13)
-    gold = multi_hot(rows["labels"])
-    asked = {"own": contexts, "none": None, "other": [contexts[row] for row in others]}
+    others = [contexts[row] for row in rows_of_other_stories(stories)]
     predicted = {
-        situation: (probabilities(model, texts, given) >= model.thresholds).astype(np.int8)
-        for situation, given in asked.items()
+        situation: (model.predict(texts, given) >= model.thresholds).astype(np.int8)
+        for situation, given in zip(SITUATIONS, (contexts, None, others), strict=True)
     }
-    variants = np.array([str(variant) for variant in rows["variant"]])
-    groups = {"all": np.ones(len(texts), dtype=bool)}
-    groups |= {variant: variants == variant for variant in sorted(set(variants))}
-    if needs:
-        marks = [needs.get(str(name)) for name in rows["id"]]
-        groups["needing"] = np.array([mark is True for mark in marks])
-        groups["not_needing"] = np.array([mark is False for mark in marks])
+    groups = groups_of(variants, ids, marks)
     content: dict[str, Any] = {
         "name": model.name,
         "benchmark": "context",
-        "metrics": compare(gold, predicted, groups, stories),
+        "metrics": compare(multi_hot(rows["labels"]), predicted, groups, stories),
         "support": len(texts),
         "intervals": about_intervals(len(texts), stories, "stories"),
         "split": args.split,
         "groups": {name: int(mask.sum()) for name, mask in groups.items()},
         "threshold_source": model.record.get("threshold_source", "the model's config"),
-        "seeds": [model.record["recipe"]["seed"]] if "recipe" in model.record else [],
-        "model_revision": model.revision,
-        "recipe_hash": model.record.get("recipe_hash", "unknown"),
+        **about_weights([model]),
         **provenance(),
     }
     path = write_result(content, args.out, model.name, "context")
-    shown = {name: content["metrics"][f"micro_f1_{name}_all"]["value"] for name in SITUATIONS}
-    print(
-        f"{path}: micro-F1 {shown['own']} with its situation, {shown['none']} without, {shown['other']} with another's"
-    )
+    own, none, other = (content["metrics"][f"micro_f1_{name}_all"]["value"] for name in SITUATIONS)
+    print(f"{path}: micro-F1 {own} with its situation, {none} without, {other} with another's")
 
 
 if __name__ == "__main__":

@@ -13,12 +13,12 @@ from datasets import DatasetDict, get_dataset_config_names
 from datasets.exceptions import DatasetNotFoundError
 from huggingface_hub.errors import HfHubHTTPError
 
+from dataset_builder.files.data_sets import read_data_set
 from dataset_builder.files.reading import json_file
 from dataset_builder.inputs import InputError, first_line, run_command
 from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
 from dataset_builder.schema import CONFIGS
 from dataset_builder.taxonomy import LABELS, NEUTRAL
-from eval.benchmarks import load_splits
 from eval.cards.sections import CORPORA
 
 
@@ -50,7 +50,7 @@ def main() -> None:
         published = get_dataset_config_names(args.data)
     except (DatasetNotFoundError, FileNotFoundError, ValueError, ConnectionError, HfHubHTTPError) as error:
         raise InputError(f"{args.data}: no data set ({first_line(error)}). Give a built corpus or a Hub id.") from None
-    configs = {config: load_splits(args.data, config, None) for config in CONFIGS if config in published}
+    configs = {config: read_data_set(args.data, config).splits for config in CONFIGS if config in published}
     if not configs:
         raise InputError(f"{args.data}: has no config {', '.join(CONFIGS)}. Give a corpus of dataset_builder.")
     labelled = next((splits for config, splits in configs.items() if config != "descriptors"), None)

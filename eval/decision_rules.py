@@ -97,7 +97,7 @@ RULES: dict[str, Rule] = {
 DEFAULT = "expected_f1"
 
 
-def decide(rule: str, logits: np.ndarray, reference: np.ndarray, at_least_one: bool) -> np.ndarray:
+def apply_rule(rule: str, logits: np.ndarray, reference: np.ndarray, at_least_one: bool) -> np.ndarray:
     """Labels as 0 and 1, (texts, labels).
 
     Args:

@@ -1,48 +1,111 @@
-"""From scores of the 28 labels to a benchmark's numbers: decisions, metrics, one row for each class, reliability."""
+"""From a model's scores to a benchmark's numbers: decisions, metrics, F1 of each class, reliability."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
+from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import class_scores
-from dataset_builder.statistics import MIN_GOLD_ROWS, RESAMPLES, f1_by_class, interval_fields, intervals
-from dataset_builder.taxonomy import LABELS, VALENCE
-from eval.benchmarks import Benchmark
-from eval.metrics import (
+from dataset_builder.statistics import (
     Measure,
-    accuracy,
     average_precision,
-    bootstrap,
     brier_skill,
     classwise_calibration_error,
-    concordance,
     expected_calibration_error,
-    jaccard,
-    largest,
     macro_f1,
     micro_f1,
-    pearson,
-    per_class,
-    reliability,
     roc_auc,
     weighted_f1,
 )
+from dataset_builder.taxonomy import LABELS, VALENCE
+from eval.benchmarks import Benchmark
+from eval.decision_rules import DEFAULT, RULES, apply_rule, sigmoid
+from eval.metrics import (
+    Metrics,
+    accuracy,
+    by_class,
+    concordance,
+    jaccard,
+    largest,
+    of_seeds,
+    over_seeds,
+    pearson,
+    reliability,
+)
+from eval.models import BiEncoder, Scores
+from eval.rows import Rows
+from eval.valence import CIRCLE_AROUSAL, CIRCLE_VALENCE, TAXONOMY, values_by_anchors
 
-Metrics = dict[str, dict[str, Any]]
-Clusters = Sequence[str] | None
 SIGNS = np.array([VALENCE[label] for label in LABELS], dtype=float)
+ONE_CLASS = {"macro_f1": macro_f1, "accuracy": accuracy, "weighted_f1": weighted_f1}
+# `check_order` needs this many rows, for with fewer columns correlate by chance,
+MANY = 500
+# this many rows with a label, for its column to be compared with the others,
+ENOUGH = 5
+# and a gain in mean correlation by another order of the columns that no model with the right order shows.
+CLEARLY = 0.15
+
+
+def classifier_numbers(
+    benchmark: Benchmark, rows: Rows, scores: Sequence[np.ndarray], thresholds: Sequence[np.ndarray], chosen: str
+) -> dict[str, Any]:
+    """Metrics, F1 of each class, reliability, and how labels were decided, for scores of the 28 labels.
+
+    Args:
+        scores: (rows, 28), of each seed.
+        thresholds: (28,), of each seed; `chosen` says where they are from.
+
+    Metrics are {name: {value, low, high, seeds}}, of the seeds' mean; an interval that is not defined is left out, and
+    `seeds` has each seed's value where there are several.
+
+    Raises:
+        InputError: the scores' columns are in another order than the labels.
+    """
+    if benchmark.kind == "affect":
+        valence = np.stack([valence_of(of_seed) for of_seed in scores], axis=1)
+        measures = {"pearson_valence": pearson, "concordance_valence": concordance}
+        metrics = {name: over_seeds(of, rows.gold[:, 0], valence, rows.clusters) for name, of in measures.items()}
+        source = "none: the valence of the labels, 3 + 2 (positive - negative)"
+        return {"metrics": metrics, "per_label": {}, "threshold_source": source}
+    if benchmark.label_map is None:
+        for of_seed in scores:
+            check_order(rows.gold, of_seed)
+    decided = np.stack([decide(benchmark, of, own) for of, own in zip(scores, thresholds, strict=True)], axis=1)
+    if benchmark.kind == "single":
+        metrics = _with_intervals(ONE_CLASS, rows, decided)
+        found: dict[str, Any] = {"per_label": by_class(rows.classes, rows.gold, decided, clusters=rows.clusters)}
+        source = "argmax over the set's own classes"
+    else:
+        own = [own_scores(benchmark, of_seed) for of_seed in scores]
+        measures = {"macro_f1": macro_f1, "micro_f1": micro_f1, "weighted_f1": weighted_f1, "jaccard": jaccard}
+        metrics = _with_intervals(measures | {"subset_accuracy": accuracy}, rows, decided)
+        at_half = np.stack([(of_seed >= 0.5).astype(np.int8) for of_seed in own], axis=1)
+        metrics |= _with_intervals({"macro_f1_at_05": macro_f1, "micro_f1_at_05": micro_f1}, rows, at_half)
+        metrics |= _without_thresholds(rows.gold, own, decided)
+        one_each = thresholds[0] if benchmark.label_map is None else None  # a group has several labels' thresholds
+        found = {
+            "per_label": by_class(rows.classes, rows.gold, decided, one_each, rows.clusters),
+            "reliability": reliability(np.concatenate([rows.gold] * len(own)), np.concatenate(own)),
+        }
+        source = chosen
+    if benchmark.emotions:
+        columns = [rows.classes.index(name) for name in benchmark.emotions]
+        gold, found_emotions = rows.gold[:, columns], decided[:, :, columns]
+        metrics["micro_f1_emotions"] = over_seeds(micro_f1, gold, found_emotions, rows.clusters)
+    return {"metrics": metrics, **found, "threshold_source": source}
 
 
 def own_scores(benchmark: Benchmark, scores: np.ndarray) -> np.ndarray:
-    """Scores (rows, the benchmark's classes) from scores (rows, 28): each class's best label."""
-    return scores if benchmark.bridge is None else class_scores(benchmark.bridge, scores)
+    """Scores (rows, the benchmark's classes) from scores (rows, 28): each class gets its best label's."""
+    return scores if benchmark.label_map is None else class_scores(benchmark.label_map, scores)
 
 
 def decide(benchmark: Benchmark, scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     """Predictions (rows, the benchmark's classes) from scores (rows, 28).
 
-    Any number of classes: those with a label over its threshold (28,). One class: that of the largest score.
+    Any number of classes: those with a label over its threshold (28,). One class: the one of the largest score.
     """
     if benchmark.kind == "single":
         return largest(own_scores(benchmark, scores))
@@ -55,147 +118,114 @@ def valence_of(scores: np.ndarray) -> np.ndarray:
     return clipped
 
 
-def measure(
-    benchmark: Benchmark,
-    gold: np.ndarray,
-    scores: Sequence[np.ndarray],
-    thresholds: Sequence[np.ndarray],
-    clusters: Clusters = None,
-) -> Metrics:
-    """All metrics of a benchmark's kind as {name: {value, low, high, seeds}}: the mean of the seeds.
+def bi_encoder_numbers(
+    benchmark: Benchmark, rows: Rows, models: Sequence[BiEncoder], defined: bool = False
+) -> dict[str, Any]:
+    """The same for the seeds of a bi-encoder that is asked about the classes by name.
 
     Args:
-        gold: (rows, the benchmark's classes), or ratings (rows, 2).
-        scores: (rows, 28), of each seed.
-        thresholds: (28,), of each seed.
-        clusters: an id for each row, the same for rows that hang together, such as a person's.
-
-    Intervals are of that mean, by bootstrap over the rows or clusters (`dataset_builder.statistics.intervals`); `low`
-    and `high` are left out where there is none. `seeds` has each one's value where there are several.
+        defined: labels are embedded with their definitions.
     """
     if benchmark.kind == "affect":
-        told = np.stack([valence_of(of_seed) for of_seed in scores], axis=1)
-        found = {"pearson_valence": pearson, "concordance_valence": concordance}
-        return {name: over_seeds(function, gold[:, 0], told, clusters) for name, function in found.items()}
-    predicted = _decided(benchmark, scores, thresholds)
-    metrics: Metrics = {"macro_f1": over_seeds(macro_f1, gold, predicted, clusters)}
+        metrics, source = _affect(rows, models), "none: values by anchor words"
+        return {"metrics": metrics, "per_label": {}, "threshold_source": source}
+    definitions = rows.definitions if defined else None
+    scores = [model.predict(rows.texts, rows.classes, definitions) for model in models]
     if benchmark.kind == "several":
-        metrics |= _of_several(benchmark, gold, predicted, scores, clusters)
+        metrics, decided = _several(rows, scores)
+        source = f"rule {DEFAULT} over {scores[0].source}, without labels"
     else:
-        metrics["accuracy"] = over_seeds(accuracy, gold, predicted, clusters)
-        metrics["weighted_f1"] = over_seeds(weighted_f1, gold, predicted, clusters)
-    if benchmark.emotions:
-        columns = [benchmark.classes.index(name) for name in benchmark.emotions]
-        metrics["micro_f1_emotions"] = over_seeds(micro_f1, gold[:, columns], predicted[:, :, columns], clusters)
+        metrics, decided = _single(rows, scores)
+        source = "argmax over the set's own names"
+    per_label = by_class(rows.classes, rows.gold, decided, clusters=rows.clusters) if rows.gold.size else {}
+    return {"metrics": metrics, "per_label": per_label, "threshold_source": source}
+
+
+def _several(rows: Rows, scores: Sequence[Scores]) -> tuple[Metrics, np.ndarray]:
+    """Metrics, and decisions (rows, seeds, classes) by the default rule; macro-F1 of every rule, for comparison."""
+    exhaustive = "neutral" in rows.classes
+    by_rule = {
+        rule: np.stack([apply_rule(rule, one.logits, one.reference_logits, exhaustive) for one in scores], axis=1)
+        for rule in RULES
+    }
+    decided = by_rule[DEFAULT]
+    metrics = _with_intervals({"macro_f1": macro_f1, "micro_f1": micro_f1, "jaccard": jaccard}, rows, decided)
+    metrics |= _without_thresholds(rows.gold, [sigmoid(one.logits) for one in scores], decided)
+    for rule, found in by_rule.items():
+        metrics[f"macro_f1_{rule}"] = of_seeds([macro_f1(rows.gold, found[:, seed]) for seed in range(len(scores))])
+    return metrics, decided
+
+
+def _single(rows: Rows, scores: Sequence[Scores]) -> tuple[Metrics, np.ndarray]:
+    """Metrics, and decisions (rows, seeds, classes) by the largest cosine; without gold each class's share of the rows.
+
+    For `macro_f1_centred` each label's mean cosine over the reference texts is subtracted first.
+    """
+    decided = np.stack([largest(one.cosines) for one in scores], axis=1)
+    if not rows.gold.size:
+        shares = decided.mean(axis=0)
+        return {f"share_{name}": of_seeds(shares[:, i].tolist()) for i, name in enumerate(rows.classes)}, decided
+    centred = [largest(one.cosines - one.reference_cosines.mean(axis=0)) for one in scores]
+    metrics = _with_intervals(ONE_CLASS, rows, decided)
+    return metrics | {"macro_f1_centred": of_seeds([macro_f1(rows.gold, found) for found in centred])}, decided
+
+
+def _affect(rows: Rows, models: Sequence[BiEncoder]) -> Metrics:
+    """Correlations of ratings with values by anchor words (eval/valence.py)."""
+    wanted = {
+        "pearson_valence": (TAXONOMY, 0),
+        "pearson_valence_circle": (CIRCLE_VALENCE, 0),
+        "pearson_arousal_circle": (CIRCLE_AROUSAL, 1),
+    }
+    embedded = [(model, model.embed_texts(rows.texts)) for model in models]
+    metrics: Metrics = {}
+    for name, (anchors, column) in wanted.items():
+        found = np.stack([values_by_anchors(model, texts, anchors) for model, texts in embedded], axis=1)
+        metrics[name] = over_seeds(pearson, rows.gold[:, column], found, rows.clusters)
     return metrics
 
 
-def _decided(benchmark: Benchmark, scores: Sequence[np.ndarray], thresholds: Sequence[np.ndarray]) -> np.ndarray:
-    """The predictions of all seeds, (rows, seeds, the benchmark's classes)."""
-    return np.stack([decide(benchmark, of, own) for of, own in zip(scores, thresholds, strict=True)], axis=1)
+def _with_intervals(measures: Mapping[str, Measure], rows: Rows, decided: np.ndarray) -> Metrics:
+    return {name: over_seeds(measure, rows.gold, decided, rows.clusters) for name, measure in measures.items()}
 
 
-def _of_several(
-    benchmark: Benchmark, gold: np.ndarray, predicted: np.ndarray, scores: Sequence[np.ndarray], clusters: Clusters
-) -> Metrics:
-    """What a text with any number of classes adds; what ranks and calibrates knows no threshold."""
-    own = [own_scores(benchmark, of_seed) for of_seed in scores]
-    at_half = np.stack([(of_seed >= 0.5).astype(np.int8) for of_seed in own], axis=1)
-    return {
-        "micro_f1": over_seeds(micro_f1, gold, predicted, clusters),
-        "weighted_f1": over_seeds(weighted_f1, gold, predicted, clusters),
-        "jaccard": over_seeds(jaccard, gold, predicted, clusters),
-        "subset_accuracy": over_seeds(accuracy, gold, predicted, clusters),
-        "macro_f1_at_05": over_seeds(macro_f1, gold, at_half, clusters),
-        "micro_f1_at_05": over_seeds(micro_f1, gold, at_half, clusters),
-        "average_precision": of_seeds([average_precision(gold, of_seed) for of_seed in own]),
-        "roc_auc": of_seeds([roc_auc(gold, of_seed) for of_seed in own]),
-        **calibration(gold, own),
-        "labels_per_text": of_seeds(predicted.sum(axis=2).mean(axis=0).tolist()),
+def _without_thresholds(gold: np.ndarray, probabilities: Sequence[np.ndarray], decided: np.ndarray) -> Metrics:
+    """Ranking and calibration of each seed's probabilities (rows, classes), and how many labels a text is given."""
+    functions: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+        "average_precision": average_precision,
+        "roc_auc": roc_auc,
+        "classwise_ece": classwise_calibration_error,
+        "ece": expected_calibration_error,
+        "brier_skill": brier_skill,
     }
+    metrics = {name: of_seeds([function(gold, of) for of in probabilities]) for name, function in functions.items()}
+    return metrics | {"labels_per_text": of_seeds(decided.sum(axis=2).mean(axis=0).tolist())}
 
 
-def calibration(gold: np.ndarray, probabilities: Sequence[np.ndarray]) -> Metrics:
-    """How far the probabilities (rows, classes) of each seed are what they say: by class, pooled, and Brier skill."""
-    functions = {
-        "classwise_ece": classwise_calibration_error, "ece": expected_calibration_error, "brier_skill": brier_skill,
-    }  # fmt: skip
-    return {name: of_seeds([function(gold, of) for of in probabilities]) for name, function in functions.items()}
+def check_order(gold: np.ndarray, scores: np.ndarray) -> None:
+    """Do the columns of scores (rows, 28) belong to the labels in their order?
 
-
-def over_seeds(function: Measure, gold: np.ndarray, predicted: np.ndarray, clusters: Clusters = None) -> dict[str, Any]:
-    """A measure's mean over the seeds of (rows, seeds, classes) or (rows, seeds), with its interval."""
-    seeds = predicted.shape[1]
-    values = of_seeds([function(gold, predicted[:, seed]) for seed in range(seeds)])
-    low, high = bootstrap(function.mean_over_seeds(seeds), gold, predicted, clusters=clusters)
-    return {"value": values["value"], **interval_fields(low, high), **values}
-
-
-def shown(metric: Mapping[str, Any], digits: int = 4) -> str:
-    """`0.1230 [0.1100, 0.1350]`, without the brackets where there is no interval."""
-    value = f"{metric['value']:.{digits}f}"
-    return f"{value} [{metric['low']:.{digits}f}, {metric['high']:.{digits}f}]" if "low" in metric else value
-
-
-def of_seeds(values: list[float]) -> dict[str, Any]:
-    """A value for each seed as a metric: their mean and, where there are several, each one."""
-    mean = {"value": round(float(np.mean(values)), 4)}
-    return mean | {"seeds": [round(value, 4) for value in values]} if len(values) > 1 else mean
-
-
-def about_intervals(rows: int, clusters: Clusters = None, units: str = "rows") -> str:
-    """What a result file says of its intervals: how many resamples, and of what."""
-    drawn = rows if clusters is None else len(set(clusters))
-    return f"95 % bootstrap intervals, {RESAMPLES:,} resamples of {drawn:,} {units}"
-
-
-def by_class(
-    classes: Sequence[str],
-    gold: np.ndarray,
-    predicted: np.ndarray,
-    thresholds: np.ndarray | None = None,
-    clusters: Clusters = None,
-) -> dict[str, dict[str, float]]:
-    """Of each class F1, precision and recall, the mean of the seeds of (rows, seeds, classes), and its gold rows.
-
-    F1 has its interval, `low` and `high`, where five rows or more have the class, and as many clusters.
-    `thresholds` (classes,) are named beside where each class has one.
+    Raises:
+        InputError: in another order the columns would fit `gold` much better, as where outputs were saved sorted by
+            name, or shifted by one.
     """
-    seeds = range(predicted.shape[1])
-    found = [per_class(gold, predicted[:, seed]) for seed in seeds]
-    means = {name: np.mean([of_seed[name] for of_seed in found], axis=0) for name in ("f1", "precision", "recall")}
-    every = f1_by_class.mean_over_seeds(len(seeds))
-    low, high = intervals(every.rows(gold, predicted), every.of, clusters)
-    rows = {}
-    for column, name in enumerate(classes):
-        rows[name] = {measured: round(float(values[column]), 4) for measured, values in means.items()}
-        if groups_with(gold[:, column], clusters) >= MIN_GOLD_ROWS:
-            rows[name] |= interval_fields(low[column], high[column])
-        rows[name] |= {} if thresholds is None else {"threshold": round(float(thresholds[column]), 4)}
-        rows[name]["support"] = int(gold[:, column].sum())
-    return rows
+    present = [label for label in range(gold.shape[1]) if ENOUGH <= gold[:, label].sum() < len(gold)]
+    if len(gold) < MANY or len(present) < 2:
+        return
+    correlations = _standardised(gold[:, present]).T @ _standardised(scores[:, present]) / len(gold)
+    of_gold, of_scores = linear_sum_assignment(-correlations)  # the order with the largest sum of correlations
+    if correlations[of_gold, of_scores].mean() - correlations.diagonal().mean() > CLEARLY:
+        wrong = [(present[g], present[s]) for g, s in zip(of_gold, of_scores, strict=True) if g != s]
+        example = "; ".join(f"the scores of '{LABELS[s]}' fit '{LABELS[g]}'" for g, s in wrong[:3])
+        raise InputError(
+            f"the scores are in another order than the labels: {example}. Give them in the order of "
+            "dataset_builder/taxonomy.py, and check the model's id2label."
+        )
 
 
-def groups_with(gold: np.ndarray, clusters: Clusters) -> int:
-    """How many rows, or clusters of rows, have a class, from its gold (rows,)."""
-    rows = np.flatnonzero(gold).tolist()
-    return len(rows) if clusters is None else len({clusters[row] for row in rows})
-
-
-def details(
-    benchmark: Benchmark,
-    gold: np.ndarray,
-    scores: Sequence[np.ndarray],
-    thresholds: Sequence[np.ndarray],
-    clusters: Clusters = None,
-) -> dict[str, Any]:
-    """What a card shows besides the metrics: the classes one by one and, of probabilities, their reliability."""
-    if benchmark.kind == "affect":
-        return {"per_label": {}}
-    predicted = _decided(benchmark, scores, thresholds)
-    named = thresholds[0] if benchmark.kind == "several" and benchmark.bridge is None else None
-    found: dict[str, Any] = {"per_label": by_class(benchmark.classes, gold, predicted, named, clusters)}
-    if benchmark.kind == "several":
-        every = np.concatenate([own_scores(benchmark, of_seed) for of_seed in scores])
-        found["reliability"] = reliability(np.concatenate([gold] * len(scores)), every)
-    return found
+def _standardised(columns: np.ndarray) -> np.ndarray:
+    """Columns with mean 0 and deviation 1; constant ones are all 0."""
+    centred = columns - columns.mean(axis=0)
+    deviation = centred.std(axis=0)
+    standard: np.ndarray = centred / np.where(deviation > 0, deviation, 1)
+    return standard

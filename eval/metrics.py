@@ -1,53 +1,30 @@
-"""Measures of predictions: functions of (rows, classes) arrays of 0 and 1, with one 1 a row or with any number.
+"""What results hold besides the measures of `dataset_builder.statistics`: more measures, means of seeds, tables.
 
-What training measures too, and the bootstrap, are in `dataset_builder.statistics` and have their names here as well.
+Measures are functions of (rows, classes) arrays of 0 and 1, with one 1 a row or with any number.
 """
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from dataset_builder.statistics import (
     BINS,
+    MIN_GOLD_ROWS,
+    RESAMPLES,
     Measure,
-    average_precision,
     bootstrap,
-    brier_skill,
     calibration_bins,
-    classwise_calibration_error,
-    expected_calibration_error,
+    f1_by_class,
+    interval_fields,
+    intervals,
     label_counts,
-    macro_f1,
-    micro_f1,
     ratio_of_sums,
-    roc_auc,
-    weighted_f1,
 )
 
-__all__ = [
-    "Measure",
-    "accuracy",
-    "average_precision",
-    "bootstrap",
-    "brier_skill",
-    "classwise_calibration_error",
-    "concordance",
-    "expected_calibration_error",
-    "jaccard",
-    "largest",
-    "macro_f1",
-    "micro_f1",
-    "pearson",
-    "per_class",
-    "reliability",
-    "roc_auc",
-    "weighted_f1",
-]
-
-
-def per_class(gold: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
-    """Each class's `f1`, `precision` and `recall`, all (classes,); 0 where it is not defined, as without a gold row."""
-    hits, true, found = np.split(label_counts(gold, predicted).sum(axis=0), 3)
-    of = {"precision": (hits, found), "recall": (hits, true), "f1": (2 * hits, true + found)}
-    return {name: np.asarray(above / np.maximum(below, 1), dtype=float) for name, (above, below) in of.items()}
+Metrics = dict[str, dict[str, Any]]
+Clusters = Sequence[str] | None
+TINY = 1e-12  # smaller variances are rounding errors
 
 
 def _mean_of_rows(values: np.ndarray) -> np.ndarray:
@@ -55,11 +32,11 @@ def _mean_of_rows(values: np.ndarray) -> np.ndarray:
     return np.stack([values, np.ones(len(values))], axis=1)
 
 
-def _right(gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+def _exact_matches(gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     return _mean_of_rows((gold == predicted).all(axis=1).astype(float))
 
 
-def _shared(gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+def _overlaps(gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     true, found = gold != 0, predicted != 0
     either = (true | found).sum(axis=1)
     return _mean_of_rows(np.where(either > 0, (true & found).sum(axis=1) / np.maximum(either, 1), 1.0))
@@ -71,7 +48,7 @@ def _moments(gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     return np.stack([np.ones(len(one)), one, two, one * one, two * two, one * two], axis=1)
 
 
-def _spreads(sums: np.ndarray) -> tuple[np.ndarray, ...]:
+def _variances(sums: np.ndarray) -> tuple[np.ndarray, ...]:
     """Variances, covariance and difference of the means, from sums of moments."""
     number, one, two, one_two, two_two, both = np.moveaxis(sums, -1, 0)
     first, second = one / number, two / number
@@ -79,22 +56,21 @@ def _spreads(sums: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def _correlation(sums: np.ndarray) -> np.ndarray:
-    first, second, both, _ = _spreads(sums)
+    first, second, both, _ = _variances(sums)
     varies = (first > TINY) & (second > TINY)
     return np.asarray(np.where(varies, both / np.sqrt(np.where(varies, first * second, 1.0)), 0.0))
 
 
 def _concordance(sums: np.ndarray) -> np.ndarray:
-    first, second, both, apart = _spreads(sums)
+    first, second, both, apart = _variances(sums)
     spread = first + second + apart**2
     return np.asarray(np.where(spread > TINY, 2 * both / np.where(spread > TINY, spread, 1.0), 0.0))
 
 
-TINY = 1e-12  # variances below are rounding
 # Share of rows with all their classes right and no other.
-accuracy = Measure(_right, ratio_of_sums)
+accuracy = Measure(_exact_matches, ratio_of_sums)
 # Mean over the rows of shared classes by classes of either; 1 where both have none (SemEval-2018's accuracy).
-jaccard = Measure(_shared, ratio_of_sums)
+jaccard = Measure(_overlaps, ratio_of_sums)
 # Correlation of two (rows,) arrays; 0 where one of them is constant.
 pearson = Measure(_moments, _correlation, least=-1.0)
 # Lin's concordance of two (rows,) arrays of one scale: correlation less what mean and spread differ by.
@@ -107,6 +83,13 @@ def largest(scores: np.ndarray) -> np.ndarray:
     return chosen
 
 
+def per_class(gold: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
+    """Each class's `f1`, `precision` and `recall`, all (classes,); 0 where it is not defined, as without a gold row."""
+    hits, true, found = np.split(label_counts(gold, predicted).sum(axis=0), 3)
+    of = {"precision": (hits, found), "recall": (hits, true), "f1": (2 * hits, true + found)}
+    return {name: np.asarray(above / np.maximum(below, 1), dtype=float) for name, (above, below) in of.items()}
+
+
 def reliability(gold: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> list[dict[str, float]]:
     """The bins of `expected_calibration_error` that hold a decision: mean probability, frequency, and how many."""
     sizes, confidence, frequency = calibration_bins(gold, probabilities, bins)
@@ -115,3 +98,58 @@ def reliability(gold: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -
         for n, p, f in zip(sizes, confidence, frequency, strict=True)
         if n
     ]
+
+
+def of_seeds(values: list[float]) -> dict[str, Any]:
+    """A value for each seed as a metric: their mean and, where there are several, each of them."""
+    mean = {"value": round(float(np.mean(values)), 4)}
+    return mean | {"seeds": [round(value, 4) for value in values]} if len(values) > 1 else mean
+
+
+def over_seeds(measure: Measure, gold: np.ndarray, predicted: np.ndarray, clusters: Clusters = None) -> dict[str, Any]:
+    """A measure's mean over the seeds of (rows, seeds, classes) or (rows, seeds), with its interval."""
+    seeds = predicted.shape[1]
+    values = of_seeds([measure(gold, predicted[:, seed]) for seed in range(seeds)])
+    low, high = bootstrap(measure.mean_over_seeds(seeds), gold, predicted, clusters=clusters)
+    return {"value": values["value"], **interval_fields(low, high), **values}
+
+
+def by_class(
+    classes: Sequence[str],
+    gold: np.ndarray,
+    predicted: np.ndarray,
+    thresholds: np.ndarray | None = None,
+    clusters: Clusters = None,
+) -> dict[str, dict[str, float]]:
+    """F1, precision and recall of each class, the mean of the seeds of (rows, seeds, classes), and its gold rows.
+
+    F1 has its interval, `low` and `high`, where five rows or more have the class, and as many clusters. `thresholds`
+    (classes,) are added where each class has one.
+    """
+    seeds = range(predicted.shape[1])
+    found = [per_class(gold, predicted[:, seed]) for seed in seeds]
+    means = {name: np.mean([of_seed[name] for of_seed in found], axis=0) for name in ("f1", "precision", "recall")}
+    every = f1_by_class.mean_over_seeds(len(seeds))
+    low, high = intervals(every.rows(gold, predicted), every.of, clusters)
+    rows = {}
+    for column, name in enumerate(classes):
+        rows[name] = {measured: round(float(values[column]), 4) for measured, values in means.items()}
+        with_class = np.flatnonzero(gold[:, column]).tolist()
+        if len(with_class if clusters is None else {clusters[row] for row in with_class}) >= MIN_GOLD_ROWS:
+            rows[name] |= interval_fields(low[column], high[column])
+        if thresholds is not None:
+            rows[name]["threshold"] = round(float(thresholds[column]), 4)
+        rows[name]["support"] = len(with_class)
+    return rows
+
+
+def shown(metric: Mapping[str, Any], digits: int = 4) -> str:
+    """`0.1230 [0.1100, 0.1350]`, without the brackets where there is no interval."""
+    value = f"{metric['value']:.{digits}f}"
+    return f"{value} [{metric['low']:.{digits}f}, {metric['high']:.{digits}f}]" if "low" in metric else value
+
+
+def about_intervals(rows: int, clusters: Clusters = None, units: str = "rows") -> str:
+    """How a result file describes its intervals: how many resamples, and of what."""
+    drawn = rows if clusters is None else len(set(clusters))
+    return f"95 % bootstrap intervals, {RESAMPLES:,} resamples of {drawn:,} {units}"

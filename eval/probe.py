@@ -22,9 +22,9 @@ from sklearn.metrics import silhouette_score
 from dataset_builder.inputs import run_command
 from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
 from dataset_builder.taxonomy import EMOTIONS, VALENCE
-from eval.encoder import Encoder, embed_labels, load_encoder
 from eval.label_sets import label_sets
 from eval.metrics import pearson
+from eval.models import BiEncoder, about_weights, load_bi_encoder
 from eval.valence import ANGLES, CIRCLE_AROUSAL, CIRCLE_VALENCE
 
 FELT = tuple(emotion for emotion in EMOTIONS if emotion.name != "neutral")
@@ -60,10 +60,10 @@ def by_chance(groups: np.ndarray) -> float:
     return float((sizes * (sizes - 1)).sum() / (len(groups) * (len(groups) - 1)))
 
 
-def probe(encoder: Encoder) -> tuple[dict[str, dict[str, float]], dict[str, list[str]]]:
+def probe(encoder: BiEncoder) -> tuple[dict[str, dict[str, float]], dict[str, list[str]]]:
     """Metrics of the space, and the nearest words of some words."""
-    circle = embed_labels(encoder, list(ANGLES))
-    felt = embed_labels(encoder, [emotion.name for emotion in FELT])
+    circle = encoder.embed_labels(list(ANGLES))
+    felt = encoder.embed_labels([emotion.name for emotion in FELT])
     groups = np.array([emotion.ekman for emotion in FELT])
     sign = np.array([VALENCE[emotion.name] for emotion in FELT])
     axis = felt[sign > 0].mean(axis=0) - felt[sign < 0].mean(axis=0)
@@ -77,7 +77,7 @@ def probe(encoder: Encoder) -> tuple[dict[str, dict[str, float]], dict[str, list
         "ekman_same_group_by_chance": by_chance(groups),
     }
     words = sorted({*ANGLES, *VALENCE, *(label.name for one in label_sets().values() for label in one.labels)})
-    cosines = embed_labels(encoder, ASKED) @ embed_labels(encoder, words).T
+    cosines = encoder.embed_labels(ASKED) @ encoder.embed_labels(words).T
     near = {}
     for row, word in enumerate(ASKED):
         order = [words[column] for column in np.argsort(-cosines[row], kind="stable") if words[column] != word]
@@ -85,12 +85,12 @@ def probe(encoder: Encoder) -> tuple[dict[str, dict[str, float]], dict[str, list
     return {name: {"value": round(value, 4)} for name, value in found.items()}, near
 
 
-def picture(encoder: Encoder, path: Path) -> None:
+def picture(encoder: BiEncoder, path: Path) -> None:
     """The 27 emotions on the first two principal components of their embeddings, marked by Ekman group."""
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    felt = embed_labels(encoder, [emotion.name for emotion in FELT])
+    felt = encoder.embed_labels([emotion.name for emotion in FELT])
     centred = felt - felt.mean(axis=0)
     _, strength, directions = np.linalg.svd(centred, full_matrices=False)
     places, share = centred @ directions[:2].T, strength**2 / (strength**2).sum()
@@ -132,8 +132,8 @@ def main() -> None:
     parser.add_argument("--beside", metavar="MODEL", help="another encoder, probed in the same way")
     parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
-    encoder = load_encoder(args.model)
-    beside = load_encoder(args.beside) if args.beside else None
+    encoder = load_bi_encoder(args.model)
+    beside = load_bi_encoder(args.beside) if args.beside else None
     metrics, near = probe(encoder)
     content: dict[str, Any] = {
         "name": encoder.name,
@@ -142,10 +142,8 @@ def main() -> None:
         "neighbours": near,
         "support": len(ANGLES) + len(FELT),
         "threshold_source": "none: nothing is decided",
-        "seeds": [encoder.record["recipe"]["seed"]] if "recipe" in encoder.record else [],
-        "model_revision": encoder.revision,
+        **about_weights([encoder]),
         "data_revision": "words of eval/valence.py and dataset_builder/taxonomy.py",
-        "recipe_hash": encoder.record.get("recipe_hash", "unknown"),
     }
     if beside:
         others, theirs = probe(beside)

@@ -1,69 +1,242 @@
 """python -m eval.run --model DIR_OR_ID [DIR_OR_ID …] --benchmark goemotions [--data DIR] [--out DIR]
 
-Measures a model on a benchmark and writes <out>/<model>/<benchmark>.json. Several models are the same recipe trained
-with several seeds: the result is their mean, and each one's value is kept. Thresholds are the model's own, chosen on
-its development split; where a text has one of the set's own classes, the largest score decides. Nothing is chosen here.
+Measures a published model, a classifier or a bi-encoder, on benchmarks and writes <out>/<model>/<benchmark>.json.
+Several models are one recipe trained with several seeds: the result is their mean, and each seed's value is kept.
 
-    python -m eval.run --all [--data isear=DIR emobank=DIR …]                every model on all that is at hand
-    python -m eval.run --texts FILE --benchmark goemotions                   only write its texts, for any system
-    python -m eval.run --scores FILE --name NAME --benchmark goemotions      what it gave for them, measured alike
+A classifier's thresholds are its own, chosen on its development split; where a text has one class, the largest score
+decides. A bi-encoder is asked about the classes by their names and decides by a rule that needs no labelled texts
+(eval/decision_rules.py); `--beside` measures another encoder, such as the untrained one, in the same way.
+
+    python -m eval.run --all [--data isear=DIR emobank=DIR …]                all models on all data that is here
+    python -m eval.run --texts FILE --benchmark goemotions                   write its texts, for any other system
+    python -m eval.run --scores FILE --name NAME --benchmark goemotions      measure the scores of that system
 """
 
 import argparse
+import importlib.metadata
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dataset_builder.files.reading import json_file
 from dataset_builder.inputs import InputError, option_name, run_command
-from dataset_builder.provenance import RESULTS, results_folder, write_result
-from eval.benchmarks import BENCHMARKS, TOLERANCE, Benchmark, Rows, find
-from eval.classifiers import load_seeds, read_scores, result, result_of_scores
-from eval.measure import shown
-from eval.predict import Model, probabilities
+from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
+from dataset_builder.taxonomy import LABELS
+from eval.benchmarks import BENCHMARKS, Benchmark, find
+from eval.measure import bi_encoder_numbers, classifier_numbers
+from eval.metrics import about_intervals, shown
+from eval.models import BiEncoder, Classifier, Model, about_training, about_weights, load_bi_encoder, load_seeds
+from eval.rows import Rows
+from eval.scores_file import read_scores
 
 MODELS = Path("work/models")
+DOMAINS = Path("work/domains")
+PUBLISHED = "emo-pillars-"  # how the names of published models begin; ablations have other names
+# A headline of a recipe that is run again may differ by this much between machines and library versions.
+TOLERANCE = 0.01
 
 
-def measure_models(models: Sequence[Model], names: Sequence[str], data: str | None, out: Path) -> None:
-    """Measure the seeds of a model on benchmarks and write a file for each; rows that they share are scored once."""
+def measure_models(
+    models: Sequence[Model],
+    benchmarks: Sequence[Benchmark],
+    places: Mapping[str, str | None],
+    out: Path,
+    beside: BiEncoder | None = None,
+    defined: bool = False,
+) -> None:
+    """Measure the seeds of a model and write a file for each benchmark.
+
+    Args:
+        places: where the files of each data set are, by `Benchmark.rows_of`; from the Hub where it is None.
+        beside: another bi-encoder, measured in the same way.
+        defined: a bi-encoder's labels are embedded with their definitions.
+    """
+    classifiers = [model for model in models if isinstance(model, Classifier)]
+    bi_encoders = [model for model in models if isinstance(model, BiEncoder)]
     config = models[0].record.get("recipe", {}).get("config", "contextless")
-    known: dict[str, list[np.ndarray]] = {}
-    for benchmark in map(find, names):
-        rows = benchmark.load(data, config)
-        if benchmark.rows_of not in known:
-            known[benchmark.rows_of] = [probabilities(model, rows.texts, rows.contexts) for model in models]
-        content = result(models, benchmark, rows, known[benchmark.rows_of])
-        show(benchmark, content, write_result(content, out, models[0].name, benchmark.name))
+    scores: dict[str, list[np.ndarray]] = {}  # benchmarks that share their texts are scored once
+    for benchmark in benchmarks:
+        rows = benchmark.load(places.get(benchmark.rows_of), config)
+        if bi_encoders:
+            content = bi_encoder_result(benchmark, rows, bi_encoders, beside, defined)
+        else:
+            if benchmark.rows_of not in scores:
+                scores[benchmark.rows_of] = [model.predict(rows.texts, rows.contexts) for model in classifiers]
+            content = classifier_result(benchmark, rows, classifiers, scores[benchmark.rows_of])
+        report(benchmark, content, out)
 
 
-def measure_scores(path: Path, name: str, names: Sequence[str], data: str | None, threshold: float, out: Path) -> None:
-    """The same for the scores of a file; see `eval.classifiers.read_scores` for its form."""
-    for benchmark in map(find, names):
-        rows: Rows = benchmark.load(data, "contextless")
-        scores, revision = read_scores(path, rows)
-        content = result_of_scores(name, benchmark, rows, scores, threshold, revision)
-        show(benchmark, content, write_result(content, out, name, benchmark.name))
+def classifier_result(
+    benchmark: Benchmark, rows: Rows, models: Sequence[Classifier], scores: Sequence[np.ndarray]
+) -> dict[str, Any]:
+    """The content of a classifier's result file: metrics and where they come from."""
+    chosen = models[0].record.get("threshold_source", "the model's config")
+    numbers = classifier_numbers(benchmark, rows, scores, [model.thresholds for model in models], chosen)
+    content = _result(models[0].name, benchmark, rows, numbers) | _hub_dataset(benchmark, rows)
+    return content | about_weights(models) | about_training(models) | provenance()
 
 
-def show(benchmark: Benchmark, content: dict[str, Any], path: Path) -> None:
-    """Print a result's headline and, where a value is expected, whether it is that."""
-    headline = content["metrics"][benchmark.headline]
-    print(f"{path}: {benchmark.headline} {shown(headline)} on {content['support']} rows")
-    expected = benchmark.expected.get(content["name"])
-    if expected is not None:
-        near = abs(headline["value"] - expected) <= TOLERANCE
-        print(f"  expected {expected:.3f} ± {TOLERANCE}: {'yes' if near else 'NO, it is another'}")
+def scores_result(
+    name: str, benchmark: Benchmark, rows: Rows, scores: np.ndarray, threshold: float, revision: str
+) -> dict[str, Any]:
+    """The same for scores (rows, 28) of another system, with one threshold for all labels."""
+    chosen = f"{threshold} for all labels, as given"
+    numbers = classifier_numbers(benchmark, rows, [scores], [np.full(len(LABELS), threshold)], chosen)
+    content = _result(name, benchmark, rows, numbers) | _hub_dataset(benchmark, rows)
+    return content | {"seeds": [], "model_revision": revision, "trained_on": {}, "recipe_hash": "none"} | provenance()
+
+
+def bi_encoder_result(
+    benchmark: Benchmark,
+    rows: Rows,
+    models: Sequence[BiEncoder],
+    beside: BiEncoder | None = None,
+    defined: bool = False,
+) -> dict[str, Any]:
+    """The same for a bi-encoder that is asked about the classes by name."""
+    model = models[0]
+    content = _result(model.name, benchmark, rows, bi_encoder_numbers(benchmark, rows, models, defined))
+    content |= {
+        "protocol": f"zero-shot; {rows.protocol}",
+        "labels": [] if benchmark.kind == "affect" else list(rows.classes),
+        "definitions": defined,
+        "prompts": {name: model.encoder.prompts.get(name, "") for name in ("query", "document")},
+        "temperature": model.temperature,
+        "bias": model.bias,
+    }
+    content |= about_weights(models) | about_training(models)
+    if beside:
+        about_other = {"name": beside.name, "model_revision": beside.revision}
+        content["beside"] = about_other | bi_encoder_numbers(benchmark, rows, [beside], defined)
+    about = provenance()
+    about["libraries"] |= {"sentence-transformers": importlib.metadata.version("sentence-transformers")}
+    return content | about
+
+
+def _result(name: str, benchmark: Benchmark, rows: Rows, numbers: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "benchmark": benchmark.name,
+        "headline": benchmark.headline,
+        **numbers,
+        "support": len(rows.texts),
+        "intervals": about_intervals(len(rows.texts), rows.clusters, rows.units),
+        "data_revision": rows.revision,
+        "protocol": rows.protocol,
+    }
+
+
+def _hub_dataset(benchmark: Benchmark, rows: Rows) -> dict[str, Any]:
+    """The data set's place on the Hub, without a revision for local files of the same split."""
+    if benchmark.hub is None or benchmark.label_map is not None:
+        return {}
+    place = benchmark.hub._asdict()
+    return {"hub_dataset": {key: place[key] for key in place if key != "revision" or rows.revision == place[key]}}
+
+
+def report(benchmark: Benchmark, content: dict[str, Any], out: Path) -> None:
+    """Write a result file; print its headline and how far it is from the result in git."""
+    published = RESULTS / content["name"] / f"{benchmark.name}.json"
+    try:
+        before = float(json_file(published)["metrics"][benchmark.headline]["value"])
+    except (InputError, KeyError, TypeError, ValueError):  # none, or a damaged one: nothing to compare with
+        before = None
+    print(write_result(content, out, content["name"], benchmark.name))
+    for measured in (content, content.get("beside")):
+        if measured:
+            headline = measured["metrics"].get(benchmark.headline)
+            says = f"{benchmark.headline} {shown(headline)}" if headline else "shares of the labels only, without gold"
+            print(f"  {measured['name']}: {says}, {content['support']} rows")
+    if before is not None and benchmark.headline in content["metrics"]:
+        difference = content["metrics"][benchmark.headline]["value"] - before
+        within = "within" if abs(difference) <= TOLERANCE else "OUTSIDE"
+        print(f"  {published} had {before:.4f}: {difference:+.4f}, {within} ±{TOLERANCE}")
+
+
+def fits(benchmark: Benchmark, model: Model) -> bool:
+    """Can this kind of model be measured on a benchmark?"""
+    return benchmark.by_name if isinstance(model, BiEncoder) else benchmark.is_test
+
+
+def check_fits(benchmarks: Sequence[Benchmark], model: Model) -> None:
+    """Raises InputError for a benchmark that the model cannot be measured on."""
+    if wrong := next((benchmark.name for benchmark in benchmarks if not fits(benchmark, model)), None):
+        kind = "bi-encoder" if isinstance(model, BiEncoder) else "classifier"
+        known = ", ".join(sorted(name for name, benchmark in BENCHMARKS.items() if fits(benchmark, model)))
+        raise InputError(f"benchmark '{wrong}': '{model.name}' is a {kind}, which is measured on {known}.")
+
+
+def measure_all(folder: Path, data: Mapping[str, str], out: Path) -> None:
+    """Measure every published model on all data that is here; at the end name the data that is missing."""
+    missing: dict[str, Benchmark] = {}
+    for name, seeds in published_models(folder).items():
+        print(f"=== {name}: {len(seeds)} seed{'s' if len(seeds) > 1 else ''}", flush=True)
+        models = load_seeds(seeds)
+        places = {"own": _training_data(models[0].record, data.get("own", "")), **data}
+        benchmarks = [benchmark for benchmark in BENCHMARKS.values() if fits(benchmark, models[0])]
+        here = [benchmark for benchmark in benchmarks if _is_here(benchmark, places.get(benchmark.rows_of))]
+        missing |= {benchmark.rows_of: benchmark for benchmark in benchmarks if benchmark not in here}
+        measure_models(models, here, places, out)
+    for name, benchmark in sorted(missing.items()):
+        terms = f"Terms: {benchmark.licence}. Give --data {name}=PLACE with {benchmark.files}."
+        print(f"not measured: {name}, no data here. {terms}")
+
+
+def _is_here(benchmark: Benchmark, place: str | None) -> bool:
+    return Path(place).exists() if place else not benchmark.needs_files
+
+
+def _training_data(record: dict[str, Any], given: str) -> str:
+    """The corpus that a model was trained on: the place in its record or, where that is not here, own=PLACE."""
+    recorded = str(record.get("dataset"))
+    return given if not Path(recorded).exists() and Path(given).name == Path(recorded).name else recorded
+
+
+def data_places(given: Sequence[str]) -> dict[str, str]:
+    """Where each data set's files are: as given by NAME=PLACE, else the folder of that name in work/domains.
+
+    Raises:
+        InputError: not of that form, or no such benchmark.
+    """
+    places = {path.name: str(path) for path in DOMAINS.glob("*") if (path / "manifest.json").exists()}
+    for pair in given:
+        name, equals, place = pair.partition("=")
+        if not equals or name not in BENCHMARKS:
+            known = ", ".join(sorted(BENCHMARKS))
+            raise InputError(f"--data {pair}: with --all, give BENCHMARK=PLACE. Known: {known}.")
+        places[name] = place
+    return places
+
+
+def published_models(folder: Path) -> dict[str, list[str]]:
+    """The model folders whose training ended, by published name; several are seeds of one recipe.
+
+    Raises:
+        InputError: there is none.
+    """
+    found: dict[str, list[tuple[int, str]]] = {}
+    for path in sorted(folder.glob("*/training.json")):
+        record = json_file(path)
+        try:
+            name, seed = str(record["name"]), int(record["recipe"]["seed"])
+        except (KeyError, TypeError, ValueError):
+            raise InputError(f"{path}: is no training record. Train the model again, or move its folder.") from None
+        if name.startswith(PUBLISHED):
+            found.setdefault(name, []).append((seed, str(path.parent)))
+    if not found:
+        raise InputError(f"{folder}: no model folder in it. Train a model, or give a folder of models after --all.")
+    return {name: [place for _, place in sorted(seeds)] for name, seeds in found.items()}
 
 
 def main() -> None:
     """Parse the command line, measure, write."""
-    parser = argparse.ArgumentParser(prog="python -m eval.run", description="Measures a model on a benchmark.")
+    parser = argparse.ArgumentParser(prog="python -m eval.run", description="Measures a model on benchmarks.")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--model", nargs="+", help="a model folder or Hub id, or one of each seed")
-    what.add_argument("--scores", type=Path, help="a file with the scores that a system gave, a line for each row")
+    what.add_argument("--model", nargs="+", help="a model folder or Hub id, or one for each seed")
+    what.add_argument("--scores", type=Path, help="a file with another system's scores, a line for each row")
     what.add_argument("--texts", type=Path, help="write the benchmark's texts there, for `dataset_builder label-texts`")
     what.add_argument("--all", type=Path, nargs="?", const=MODELS, help=f"a folder of models; default: {MODELS}")
     parser.add_argument("--benchmark", nargs="+", help=", ".join(sorted(BENCHMARKS)))
@@ -71,41 +244,54 @@ def main() -> None:
         "--data",
         nargs="+",
         default=[],
-        help="its files, or a folder of `dataset_builder domain`, or the corpus for 'own'; default: from the Hub. With "
-        "--all as BENCHMARK=PLACE",
+        help="the benchmark's files: a folder, the corpus for 'own' and 'descriptors', a file of texts for 'labels-N'; "
+        "default: from the Hub. With --all as BENCHMARK=PLACE",
     )
-    parser.add_argument("--name", type=option_name, help="of the system that gave --scores")
+    parser.add_argument(
+        "--beside", metavar="MODEL", help="another encoder, measured like a bi-encoder given as --model"
+    )
+    parser.add_argument("--definitions", action="store_true", help="embed a bi-encoder's labels with their definitions")
+    parser.add_argument("--name", type=option_name, help="the name of the system that gave --scores")
     parser.add_argument("--threshold", type=float, default=0.5, help="of --scores, for all labels; default: 0.5")
     parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
     if args.all:
         if args.benchmark:
             raise InputError("--all measures on every benchmark that is at hand. Leave --benchmark out.")
-        from eval.everything import measure_all, places
-
-        measure_all(args.all, places(args.data), args.out)
-        return
-    if not args.benchmark or len(args.data) > 1:
+        measure_all(args.all, data_places(args.data), args.out)
+    elif not args.benchmark or len(args.data) > 1:
         raise InputError("give --benchmark, and at most one --data.")
-    if not 0 <= args.threshold <= 1:  # NaN is neither
-        raise InputError(f"--threshold {args.threshold:g}: give one from 0 to 1, as the scores are.")
-    for name in args.benchmark:
-        find(name)  # a wrong name is said before a model is loaded
-    data = args.data[0] if args.data else None
+    else:
+        measure_given(args, [find(name) for name in args.benchmark], args.data[0] if args.data else None)
+
+
+def measure_given(args: argparse.Namespace, benchmarks: list[Benchmark], place: str | None) -> None:
+    """Measure the models or scores of a command line, or write the texts."""
     if args.texts:
-        if len(args.benchmark) > 1:
+        if len(benchmarks) > 1:
             raise InputError("--texts writes those of one --benchmark.")
-        rows = find(args.benchmark[0]).load(data, "contextless")
-        lines = [json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in rows.texts]
+        texts = benchmarks[0].load(place, "contextless").texts
         args.texts.parent.mkdir(parents=True, exist_ok=True)
+        lines = [json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts]
         args.texts.write_text("".join(lines), encoding="utf-8")
         print(f"{args.texts}: {len(lines)} texts")
     elif args.scores:
         if not args.name:
             raise InputError("--scores needs the --name of the system that gave them.")
-        measure_scores(args.scores, args.name, args.benchmark, data, args.threshold, args.out)
+        if not 0 <= args.threshold <= 1:  # NaN is neither
+            raise InputError(f"--threshold {args.threshold:g}: give one from 0 to 1, as the scores are.")
+        for benchmark in benchmarks:
+            rows = benchmark.load(place, "contextless")
+            scores, revision = read_scores(args.scores, rows.texts)
+            report(benchmark, scores_result(args.name, benchmark, rows, scores, args.threshold, revision), args.out)
     else:
-        measure_models(load_seeds(args.model), args.benchmark, data, args.out)
+        models = load_seeds(args.model)
+        check_fits(benchmarks, models[0])
+        if (args.beside or args.definitions) and isinstance(models[0], Classifier):
+            raise InputError("--beside and --definitions are for bi-encoders, and --model is a classifier.")
+        beside = load_bi_encoder(args.beside) if args.beside else None
+        places = {benchmark.rows_of: place for benchmark in benchmarks}
+        measure_models(models, benchmarks, places, args.out, beside, args.definitions)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Valence and arousal of texts and words from anchor words whose values are known.
+"""Valence and arousal of texts from anchor words whose values are known.
 
 A text's valence is the mean of the anchors' values, weighted by how near the anchors are:
     v(text) = Σₖ wₖ vₖ, with w = softmaxₖ(cosine(text, anchorₖ) / τ) and τ the model's temperature; it is in [-1, 1].
-Arousal alike. Nothing is fitted, so that no rated text has a part in it.
+Arousal is computed in the same way. Nothing is fitted, so no rated text is used.
 
 Anchors: the 28 labels with the value of their sentiment group (GoEmotions: positive 1, negative -1, ambiguous and
 neutral 0), or Russell's 28 words at their angles on the circle of affect (1980, Journal of Personality and Social
@@ -12,6 +12,7 @@ Psychology 39: pleasure is 0°, arousal 90°): valence is the cosine of the angl
 import numpy as np
 
 from dataset_builder.taxonomy import VALENCE
+from eval.models import BiEncoder
 
 ANGLES = {
     "happy": 7.8, "delighted": 24.9, "excited": 48.6, "astonished": 69.8, "aroused": 73.8, "tense": 92.8,
@@ -32,3 +33,9 @@ def weighted_mean(cosines: np.ndarray, values: np.ndarray, temperature: float) -
     weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     found: np.ndarray = (weights @ values) / weights.sum(axis=1)
     return found
+
+
+def values_by_anchors(model: BiEncoder, embedded: np.ndarray, anchors: Anchors = TAXONOMY) -> np.ndarray:
+    """Values (texts,) in [-1, 1] of embedded texts (texts, size): by default their valence."""
+    cosines = embedded @ model.embed_labels(list(anchors)).T
+    return weighted_mean(cosines, np.array(list(anchors.values())), model.temperature)

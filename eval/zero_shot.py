@@ -1,8 +1,7 @@
 """python -m eval.zero_shot --model M --labels joy,"quiet pride",dread "text" ["text2" …]
 
 Scores texts against any labels, without training. By default a text may have any number of them; `--single` gives
-each text the nearest one. How labels are decided without labelled texts is written in eval/decision_rules.py, valence in
-eval/valence.py.
+each text the nearest label. eval/decision_rules.py decides without labelled texts, eval/valence.py computes valence.
 """
 
 import argparse
@@ -10,19 +9,18 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from dataset_builder.files.text_hygiene import damage_of
 from dataset_builder.inputs import InputError, run_command
-from eval.decision_rules import DEFAULT, RULES, decide, sigmoid
-from eval.encoder import Encoder, embed_labels, embed_texts, load_encoder, score
+from eval.decision_rules import DEFAULT, RULES, apply_rule, sigmoid
 from eval.label_sets import find_set, read_definitions
-from eval.valence import TAXONOMY, Anchors, weighted_mean
+from eval.metrics import largest
+from eval.models import BiEncoder, load_bi_encoder
+from eval.valence import values_by_anchors
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a text is said to express: probabilities of all labels, and those that it is given."""
+    """What a text expresses: probabilities of all labels, and the labels that it is given."""
 
     text: str
     probabilities: dict[str, float]
@@ -30,7 +28,7 @@ class Answer:
 
 
 def classify(
-    encoder: Encoder,
+    model: BiEncoder,
     texts: Sequence[str],
     labels: Sequence[str],
     definitions: Mapping[str, str] | None = None,
@@ -42,41 +40,26 @@ def classify(
     Args:
         definitions: of some of the labels, or none.
         rule: one of `eval.decision_rules.RULES`.
-        single: one label a text, that of the largest cosine, instead of any number by the rule.
+        single: one label a text, the one of the largest cosine, instead of any number by the rule.
     """
-    found = score(encoder, texts, labels, definitions)
-    probabilities = sigmoid(found.logits)
+    found = model.predict(texts, labels, definitions)
     if single:
-        given, how = np.eye(len(labels), dtype=np.int8)[found.cosines.argmax(axis=1)], "argmax over the labels"
+        given, how = largest(found.cosines), "argmax over the labels"
     else:
-        given = decide(rule, found.logits, found.reference_logits, "neutral" in labels)
+        given = apply_rule(rule, found.logits, found.reference_logits, "neutral" in labels)
         how = f"rule {rule} over {found.source}"
-    return [
-        Answer(
-            text,
-            dict(zip(labels, map(float, probabilities[row]), strict=True)),
-            tuple(name for name, is_given in zip(labels, given[row], strict=True) if is_given),
-        )
-        for row, text in enumerate(texts)
-    ], how
-
-
-def valence(encoder: Encoder, texts: Sequence[str], anchors: Anchors = TAXONOMY) -> np.ndarray:
-    """Values (texts,) in [-1, 1] by anchor words: those of valence, or others of the same form."""
-    return by_anchors(encoder, embed_texts(encoder, texts), anchors)
-
-
-def by_anchors(encoder: Encoder, embedded: np.ndarray, anchors: Anchors) -> np.ndarray:
-    """Values (texts,) in [-1, 1] of texts that are embedded already, (texts, size)."""
-    cosines = embedded @ embed_labels(encoder, list(anchors)).T
-    return weighted_mean(cosines, np.array(list(anchors.values())), encoder.temperature)
+    answers = []
+    for text, scores, flags in zip(texts, sigmoid(found.logits).tolist(), given, strict=True):
+        chosen = tuple(name for name, is_given in zip(labels, flags, strict=True) if is_given)
+        answers.append(Answer(text, dict(zip(labels, scores, strict=True)), chosen))
+    return answers, how
 
 
 def read_labels(given: str) -> list[str]:
     """Labels with commas or line breaks between them; quotes hold a comma inside a label.
 
     Raises:
-        InputError: fewer than one, an empty one, one that is there twice, or one that is no text.
+        InputError: there is no label, or one is empty, occurs twice or is no text.
     """
     lines = [line.strip() for line in given.splitlines() if line.strip()]
     if len(lines) > 1:  # a list that was pasted: a comma at the end of a line is no label
@@ -118,28 +101,26 @@ def main() -> None:
     what.add_argument("--label-set", help="labels-6, labels-11, labels-32, or a YAML file of that form")
     parser.add_argument("--definitions", help="a YAML file of `label: definition`, for some of the labels or all")
     parser.add_argument("--single", action="store_true", help="one label a text")
-    parser.add_argument(
-        "--rule", choices=RULES, default=DEFAULT, help=f"default: {DEFAULT}; see eval/decision_rules.py"
-    )
+    parser.add_argument("--rule", choices=RULES, default=DEFAULT, help=f"default: {DEFAULT}")
     parser.add_argument("--valence", action="store_true", help="print each text's valence too, from -1 to 1")
     args = parser.parse_args()
     if args.label_set:
-        chosen = find_set(args.label_set)
-        labels, definitions = [one.name for one in chosen.labels], {o.name: o.definition for o in chosen.labels}
+        definitions = {label.name: label.definition for label in find_set(args.label_set).labels}
+        labels = list(definitions)
     else:
         labels, definitions = read_labels(args.labels), {}
     if args.definitions:
         definitions = read_definitions(args.definitions)
-        if strangers := set(definitions) - set(labels):
-            raise InputError(f"{args.definitions}: defines {sorted(strangers)[0]!r}, which is not among the labels.")
+        if unknown := sorted(definitions.keys() - set(labels)):
+            raise InputError(f"{args.definitions}: defines {unknown[0]!r}, which is not among the labels.")
     texts = read_texts(args.texts)
-    encoder = load_encoder(args.model)
-    answers, how = classify(encoder, texts, labels, definitions, args.rule, args.single)
-    values = valence(encoder, texts) if args.valence else None
-    for row, answer in enumerate(answers):
+    model = load_bi_encoder(args.model)
+    answers, how = classify(model, texts, labels, definitions, args.rule, args.single)
+    values = values_by_anchors(model, model.embed_texts(texts)) if args.valence else [None] * len(texts)
+    for answer, value in zip(answers, values, strict=True):
         print(answer.text)
-        if values is not None:
-            print(f"  valence {values[row]:+.3f}")
+        if value is not None:
+            print(f"  valence {value:+.3f}")
         for name in sorted(labels, key=lambda label: -answer.probabilities[label]):
             print(f"  {'*' if name in answer.given else ' '} {answer.probabilities[name]:.4f} {name}")
     print(f"*: {how}")

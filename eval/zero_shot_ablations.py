@@ -1,65 +1,6 @@
-"""python -m eval.zero_shot_ablations --name MODEL --run VARIANT=FOLDER [--run VARIANT=FOLDER …] [--out DIR]
+"""This command was replaced: see dataset_builder/retired.py."""
 
-Puts results of eval.zero_shot_run side by side: <out>/<MODEL>/ablations.json has the headline of every variant on every
-benchmark. FOLDER is where a variant's results are, `<benchmark>.json` each.
-"""
-
-import argparse
-from pathlib import Path
-from typing import Any
-
-from dataset_builder.inputs import InputError, run_command
-from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
-from eval.cards.columns import ALL
-from eval.cards.results import VariantResult, read_result
-from eval.cards.sections import by_name, variants_table
-
-ABOUT = ("trained_on", "recipe_hash", "model_revision", "threshold_source", "data_revision", "seeds", "definitions")
-
-
-def read_runs(given: list[str]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Results as {variant: {benchmark: result}} from `VARIANT=FOLDER`s.
-
-    Raises:
-        InputError: one is not of that form, is given twice, or holds no result of a zero-shot benchmark.
-    """
-    runs: dict[str, dict[str, dict[str, Any]]] = {}
-    for one in given:
-        variant, equals, place = one.partition("=")
-        if not equals or not variant or variant in runs:
-            raise InputError(f"--run {one}: give VARIANT=FOLDER, each variant once.")
-        paths = [path for path in (Path(place) / f"{name}.json" for name in ALL) if path.exists()]
-        if not paths:
-            raise InputError(f"--run {one}: no result of eval.zero_shot_run there. Measure the variant first.")
-        runs[variant] = {path.stem: read_result(path).model_dump(exclude_unset=True) for path in paths}
-    return runs
-
-
-def together(runs: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:
-    """Metrics `<variant>: <benchmark> <metric>`, and what each variant was."""
-    metrics, variants = {}, {}
-    for variant, results in runs.items():
-        for benchmark, found in results.items():
-            for metric in by_name(benchmark):
-                if metric in found["metrics"]:
-                    metrics[f"{variant}: {benchmark} {metric}"] = found["metrics"][metric]
-        variants[variant] = {benchmark: {key: found.get(key) for key in ABOUT} for benchmark, found in results.items()}
-    older = [found["measured_before"] for of in runs.values() for found in of.values() if "measured_before" in found]
-    return {"metrics": metrics, "variants": variants} | ({"measured_before": older[0]} if older else {})
-
-
-def main() -> None:
-    """Parse the command line, write, print a table."""
-    parser = argparse.ArgumentParser(prog="python -m eval.zero_shot_ablations", description="Results side by side.")
-    parser.add_argument("--name", required=True, help="the published model that the variants are of")
-    parser.add_argument("--run", action="append", required=True, metavar="VARIANT=FOLDER", help="may be repeated")
-    parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
-    args = parser.parse_args()
-    runs = read_runs(args.run)
-    content = {"name": args.name, "benchmark": "ablations", **together(runs), **provenance()}
-    print(write_result(content, args.out, args.name, "ablations"))
-    print(variants_table(VariantResult.model_validate(content)))
-
+from dataset_builder.retired import end_with_new_name
 
 if __name__ == "__main__":
-    run_command(main)
+    end_with_new_name("eval.zero_shot_ablations")

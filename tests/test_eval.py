@@ -14,17 +14,18 @@ from dataset_builder.label_maps import LABEL_MAPS
 from dataset_builder.provenance import RESULTS, write_result
 from dataset_builder.taxonomy import LABELS
 from eval import context_use
-from eval.benchmarks import Rows, find, goemotions, own
+from eval.benchmarks import find
 from eval.cards.overview import readme_section
 from eval.cards.plots import draw, is_fresh
 from eval.cards.render import fill, plots, render
 from eval.cards.results import CorpusResult, ModelResult, read_ablations, read_results
 from eval.cards.sections import corpus_section, model_section
-from eval.classifiers import load_seeds, numbers, result
-from eval.context_use import compare, strangers
-from eval.measure import decide, measure
-from eval.metrics import largest
-from eval.predict import load_model, probabilities
+from eval.context_use import compare, rows_of_other_stories
+from eval.measure import classifier_numbers, decide
+from eval.metrics import Metrics, largest
+from eval.models import load_classifier, load_seeds
+from eval.rows import Rows, goemotions, own
+from eval.run import classifier_result, scores_result
 from tests.conftest import Command
 from tests.publishable import descriptors_alone
 from tests.test_dataset_builder_domains import emocontext_files, goemotions_files, iemocap_files, isear_files
@@ -81,21 +82,21 @@ def test_the_official_test_split() -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(InputError, match=r"unknown benchmark 'goemotion'\. Known: emobank, emocontext, goe"):
+    with pytest.raises(InputError, match=r"unknown benchmark 'goemotion'\. Known: descriptors, emobank, emoc"):
         find("goemotion")
     with pytest.raises(InputError, match="--data"):
         own(None, "contextless")
 
 
 def test_a_model_is_measured_as_a_user_loads_it(tiny_models: Path, scripted_work: Path, tmp_path: Path) -> None:
-    model = load_model(str(tiny_models / "emo-pillars-contextual-minilm"))
+    model = load_classifier(str(tiny_models / "emo-pillars-contextual-minilm"))
     rows = own(str(scripted_work / "corpus"), "contextual")
-    scores = probabilities(model, rows.texts, rows.contexts)
+    scores = model.predict(rows.texts, rows.contexts)
     assert scores.shape == rows.gold.shape
     assert rows.contexts is not None
-    first = model.classify({"text": rows.texts[0], "text_pair": rows.contexts[0]})
+    first = model.pipeline({"text": rows.texts[0], "text_pair": rows.contexts[0]})
     assert scores[0][LABELS.index(first[0]["label"])] == pytest.approx(first[0]["score"], abs=1e-5)
-    content = result([model], find("own"), rows, [scores])
+    content = classifier_result(find("own"), rows, [model], [scores])
     path = write_result(content, tmp_path, model.name, "own")
     read = json.loads(path.read_text())
     assert read["support"] == len(rows.texts)
@@ -103,7 +104,7 @@ def test_a_model_is_measured_as_a_user_loads_it(tiny_models: Path, scripted_work
     assert read["intervals"] == "95 % bootstrap intervals, 2,000 resamples of 1 stories"
     assert "low" not in found, "one story says nothing about others"
     assert read["trained_on"]["dataset_revision"] == read["data_revision"]
-    assert "macro_f1_at_05" in measure(find("own"), rows.gold, [scores], [model.thresholds])
+    assert "macro_f1_at_05" in read["metrics"]
     section = model_section(model.name, read_results(tmp_path)[model.name])
     f1 = [label["f1"] for label in read["per_label"].values() if label["support"]]
     assert np.mean(f1) == pytest.approx(found["value"], abs=1e-3)
@@ -185,8 +186,8 @@ def test_a_perfect_model_has_perfect_numbers() -> None:
     scores = np.zeros((5, 28))
     for row, name in enumerate(("joy", "sadness", "neutral", "anger", "excitement")):
         scores[row, LABELS.index(name)] = 0.9
-    rows = Rows(["x"] * 5, None, gold, "r", "p")
-    metrics = measure(benchmark, rows.gold, [scores], [np.full(28, 0.5)])
+    rows = Rows(["x"] * 5, None, gold, "r", "p", classes=tuple(LABEL_MAPS["iemocap-4"]))
+    metrics = classifier_numbers(benchmark, rows, [scores], [np.full(28, 0.5)], "t")["metrics"]
     assert {name: found["value"] for name, found in metrics.items()} == {
         "macro_f1": 1.0, "accuracy": 1.0, "weighted_f1": 1.0,
     }  # fmt: skip
@@ -194,12 +195,12 @@ def test_a_perfect_model_has_perfect_numbers() -> None:
 
 def test_models_that_do_not_fit(tmp_path: Path, tiny_models: Path, tiny_encoder: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
-        load_model(str(tmp_path / "none"))
+        load_classifier(str(tmp_path / "none"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"no config.json"):
-        load_model(str(tmp_path / "empty"))
+        load_classifier(str(tmp_path / "empty"))
     with pytest.raises(InputError, match="not the 28 emotions"):
-        load_model(str(tiny_encoder))
+        load_classifier(str(tiny_encoder))
     folder = tmp_path / "swapped"
     folder.mkdir()
     for path in (tiny_models / "emo-pillars-contextless-minilm").iterdir():
@@ -208,7 +209,7 @@ def test_models_that_do_not_fit(tmp_path: Path, tiny_models: Path, tiny_encoder:
     config["id2label"]["0"], config["id2label"]["1"] = config["id2label"]["1"], config["id2label"]["0"]
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match="GoEmotions order"):
-        load_model(str(folder))
+        load_classifier(str(folder))
 
 
 def test_cards_are_filled_between_their_markers() -> None:
@@ -245,11 +246,19 @@ def test_seeds_are_averaged_and_kept() -> None:
     gold[:20, 0] = gold[20:, 1] = 1
     right, half = gold.astype(float), gold.astype(float)
     half[::2] = 0
-    metrics = measure(find("own"), gold, [right, half], [np.full(28, 0.5)] * 2)
+
+    def measured(*scores: np.ndarray) -> Metrics:
+        rows = Rows(["x"] * 40, None, gold, "r", "p")
+        metrics: Metrics = classifier_numbers(find("own"), rows, scores, [np.full(28, 0.5)] * len(scores), "t")[
+            "metrics"
+        ]
+        return metrics
+
+    metrics = measured(right, half)
     assert metrics["micro_f1"]["seeds"] == [1.0, 0.6667]
     assert metrics["micro_f1"]["value"] == 0.8333
     assert 0.7 < metrics["micro_f1"]["low"] < 0.8333 < metrics["micro_f1"]["high"] < 0.9
-    assert "seeds" not in measure(find("own"), gold, [right], [np.full(28, 0.5)])["micro_f1"]
+    assert "seeds" not in measured(right)["micro_f1"]
 
 
 def test_seeds_are_of_one_recipe(tiny_models: Path, tmp_path: Path) -> None:
@@ -280,12 +289,12 @@ def test_what_a_situation_gains_by_hand() -> None:
     assert not any(name.endswith("nobody") for name in metrics)
 
 
-def test_strangers_are_of_other_stories() -> None:
+def test_other_situations_are_of_other_stories() -> None:
     stories = ["a"] * 5 + ["b"] * 3
-    found = strangers(stories, seed=1)
+    found = rows_of_other_stories(stories)
     assert all(stories[row] != stories[other] for row, other in enumerate(found))
     with pytest.raises(InputError, match="of one story"):
-        strangers(["a", "a"], seed=1)
+        rows_of_other_stories(["a", "a"])
 
 
 @pytest.mark.end_to_end
@@ -342,8 +351,8 @@ def test_a_card_says_what_its_figures_are() -> None:
     scores = np.clip(gold * 0.3 + draw.random(gold.shape) * 0.6, 0, 1)
     stories = [f"story {row // 6}" for row in range(120)]
     rows = Rows(["x"] * 120, None, gold, "r", "p", stories, "stories")
-    content = numbers(find("own"), rows, [scores], [np.full(28, 0.5)], "t") | {
-        "name": "m", "seeds": [1], "model_revision": "m", "recipe_hash": "h", "commit": "c", "hardware": "x",
+    content = scores_result("m", find("own"), rows, scores, 0.5, "m") | {
+        "seeds": [1], "recipe_hash": "h", "commit": "c", "hardware": "x",
         "trained_on": {"steps": 1, "train_rows": 1, "dataset_revision": "r"},
     }  # fmt: skip
     section = model_section("m", {"own": ModelResult.model_validate(content)})

@@ -13,13 +13,12 @@ from safetensors.torch import load_file, save_file
 
 from dataset_builder.inputs import InputError
 from dataset_builder.provenance import weights_digest
-from eval import context_use, predict
-from eval.encoder import embed_texts, load_encoder
-from eval.everything import published
+from eval import context_use, model_files
+from eval.ablations import read_runs
 from eval.label_sets import find_set, read_definitions
-from eval.predict import load_model, probabilities
-from eval.zero_shot_ablations import read_runs
-from eval.zero_shot_benchmarks import descriptors
+from eval.models import load, load_bi_encoder, load_classifier
+from eval.rows import descriptors
+from eval.run import published_models
 from tests.conftest import Command
 from tests.test_data_sets import rows, write
 
@@ -63,7 +62,7 @@ def test_folders_of_models_with_another_s_record(tmp_path: Path) -> None:
     for record in ([], {"name": "emo-pillars-x"}, {"name": "emo-pillars-x", "recipe": {"seed": None}}):
         put(tmp_path / "m/training.json", record)
         with pytest.raises(InputError, match=r"m/training.json: is no training record"):
-            published(tmp_path)
+            published_models(tmp_path)
 
 
 def test_label_sets_and_definitions_that_cannot_be_embedded(tmp_path: Path) -> None:
@@ -87,11 +86,11 @@ def test_descriptors_that_are_none(tmp_path: Path) -> None:
         damaged = {"validation": [*found, found[0] | {"id": "b", "descriptors": given}]}
         folder = write(tmp_path / str(number), damaged, "descriptors", narrative_id="dtype: string", **kinds)
         with pytest.raises(InputError, match="validation row 'b' has a descriptor that is not a text with a weight"):
-            descriptors(str(folder))
+            descriptors(str(folder), "contextless")
     plain = [{name: value for name, value in found[0].items() if name != "narrative_id"}]
     folder = write(tmp_path / "plain", {"validation": plain}, "descriptors", **kinds)
     with pytest.raises(InputError, match="have no 'narrative_id'"):
-        descriptors(str(folder))
+        descriptors(str(folder), "contextless")
 
 
 def test_rows_without_a_story_or_an_author(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +134,7 @@ def test_thresholds_that_are_none(tiny_models: Path, tmp_path: Path) -> None:
     ):
         (folder / "config.json").write_text(json.dumps(config | {"thresholds": given}))
         with pytest.raises(InputError, match=rf"config.json, 'thresholds': {says}"):
-            load_model(str(folder))
+            load_classifier(str(folder))
 
 
 def test_models_that_are_damaged(tiny_models: Path, bi_encoder: Path, tmp_path: Path) -> None:
@@ -144,41 +143,46 @@ def test_models_that_are_damaged(tiny_models: Path, bi_encoder: Path, tmp_path: 
     save_file({name: value * math.nan for name, value in weights.items()}, folder / "model.safetensors",
               metadata={"format": "pt"})  # fmt: skip
     with pytest.raises(InputError, match=r"its weights are not those that training.json is of"):
-        load_model(str(folder))
+        load_classifier(str(folder))
     record = json.loads((folder / "training.json").read_text())
     put(folder / "training.json", record | {"weights_sha256": weights_digest(folder)})
-    with pytest.raises(InputError, match="its scores are no finite numbers"):
-        probabilities(load_model(str(folder)), ["river"], None)
+    with pytest.raises(InputError, match="some of its scores are not finite"):
+        load_classifier(str(folder)).predict(["river"])
     put(folder / "training.json", {"recipe": None})
     with pytest.raises(InputError, match=r"training.json: is no training record"):
-        load_model(str(folder))
+        load_classifier(str(folder))
     for path in folder.glob("*token*"):
         path.unlink()
     (folder / "vocab.txt").unlink(missing_ok=True)
     with pytest.raises(InputError, match=r"has no tokenizer|does not load"):
-        load_model(str(folder))
+        load_classifier(str(folder))
     (folder / "config.json").write_text("[]")
     with pytest.raises(InputError, match="does not load"):
-        load_model(str(folder))
+        load_classifier(str(folder))
     encoder = shutil.copytree(bi_encoder, tmp_path / "b")
-    embeddings = load_encoder(str(encoder))
-    embeddings.model[0].auto_model.get_input_embeddings().weight.data.fill_(math.nan)
-    with pytest.raises(InputError, match="embeddings are no finite numbers"):
-        embed_texts(embeddings, ["river"])
+    embeddings = load_bi_encoder(str(encoder))
+    embeddings.encoder[0].auto_model.get_input_embeddings().weight.data.fill_(math.nan)
+    with pytest.raises(InputError, match="embeddings are not finite"):
+        embeddings.embed_texts(["river"])
     (encoder / "reference.safetensors").write_bytes(b"torn")
     with pytest.raises(InputError, match=r"reference.safetensors: does not load"):
-        load_encoder(str(encoder))
+        load_bi_encoder(str(encoder))
     (encoder / "modules.json").write_text("{}")
     with pytest.raises(InputError, match="does not load"):
-        load_encoder(str(encoder))
+        load_bi_encoder(str(encoder))
 
 
 def test_a_hub_that_does_not_answer_is_no_missing_record(monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*_: Any, **__: Any) -> Any:
         raise LocalEntryNotFoundError("offline\nmore")
 
-    monkeypatch.setattr(predict, "hf_hub_download", offline)
-    monkeypatch.setattr(predict.HfApi, "model_info", offline)
-    for ask in (lambda: predict.training_record("a/b", False), lambda: predict.revision_of("a/b", {}, False)):
-        with pytest.raises(InputError, match=r"model 'a/b': the Hub does not answer \(offline\)\. Check the network"):
-            ask()
+    says = r"model 'a/b': the Hub does not answer \(offline\)\. Check the network"
+    monkeypatch.setattr(model_files.HfApi, "model_info", offline)
+    for loader in (load, load_classifier, load_bi_encoder):
+        with pytest.raises(InputError, match=says):
+            loader("a/b")
+    found = model_files.ModelFiles("a/b", "b", None, "c", frozenset({"training.json"}))
+    monkeypatch.setattr(model_files, "hf_hub_download", offline)
+    with pytest.raises(InputError, match=says):
+        found.training_record()
+    assert found.reference() is None, "the Hub said that there is none"

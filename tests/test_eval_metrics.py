@@ -1,26 +1,19 @@
-"""Every measure by hand, as the libraries have it, and as a local module of `evaluate`."""
+"""Every measure by hand, and as the libraries have it."""
 
-import evaluate
 import numpy as np
 import pytest
 import scipy.stats
 import sklearn.metrics
 
-from eval.metrics import (
-    accuracy,
+from dataset_builder.statistics import (
     average_precision,
-    classwise_calibration_error,
-    concordance,
     expected_calibration_error,
-    jaccard,
     macro_f1,
     micro_f1,
-    pearson,
-    per_class,
-    reliability,
     roc_auc,
     weighted_f1,
 )
+from eval.metrics import accuracy, concordance, jaccard, pearson, per_class, reliability
 
 
 def test_f1_by_hand() -> None:
@@ -110,29 +103,3 @@ def test_what_ranks_and_rates_is_the_libraries() -> None:
     assert per_class(gold, decided)["f1"] == pytest.approx(f1)
     told = scores[:, 0]
     assert pearson(scores[:, 1], told) == pytest.approx(scipy.stats.pearsonr(scores[:, 1], told).statistic)
-
-
-def test_the_modules_of_evaluate() -> None:
-    draw = np.random.default_rng(2)
-    gold, scores = draw.integers(0, 2, (50, 4)), draw.random((50, 4)).astype(np.float32)
-    thresholds = [0.2, 0.4, 0.6, 0.8]
-    labels = evaluate.load("eval/modules/emotion_labels")
-    found = labels.compute(predictions=scores.tolist(), references=gold.tolist(), thresholds=thresholds)
-    decided = (scores >= thresholds).astype(int)
-    assert found["macro_f1"] == pytest.approx(macro_f1(gold, decided))
-    assert found["macro_f1_at_05"] == pytest.approx(macro_f1(gold, (scores >= 0.5).astype(int)))
-    assert found["jaccard"] == pytest.approx(jaccard(gold, decided))
-    assert found["ece"] == pytest.approx(expected_calibration_error(gold, scores), abs=1e-6)
-    assert found["classwise_ece"] == pytest.approx(classwise_calibration_error(gold, scores), abs=1e-6)
-    assert found["brier_skill"] < 0
-    assert len(found["per_label"]["recall"]) == 4
-    at_half = labels.compute(predictions=scores.tolist(), references=gold.tolist())
-    assert at_half["macro_f1"] == at_half["macro_f1_at_05"]
-    one = evaluate.load("eval/modules/emotion_class")
-    # EmoContext: happy hit, sad taken for others, two others taken for angry, one others hit
-    found = one.compute(predictions=[0, 3, 2, 2, 3], references=[0, 1, 3, 3, 3], classes=4, emotions=[0, 1, 2])
-    assert found == pytest.approx({"accuracy": 0.4, "macro_f1": 1.4 / 3, "weighted_f1": 0.44, "micro_f1_emotions": 0.4})
-    assert "micro_f1_emotions" not in one.compute(predictions=[0], references=[0], classes=2)
-    values = evaluate.load("eval/modules/affect_values")
-    found = values.compute(predictions=[2.0, 3.0, 4.0], references=[1.0, 2.0, 3.0])
-    assert found == pytest.approx({"pearson": 1.0, "concordance": 4 / 7})

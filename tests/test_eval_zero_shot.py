@@ -12,30 +12,33 @@ from sentence_transformers import SentenceTransformer
 
 from dataset_builder.domains.prepare import prepare
 from dataset_builder.inputs import InputError
+from dataset_builder.statistics import average_precision, roc_auc
 from dataset_builder.taxonomy import LABELS
+from eval.ablations import read_runs, together
+from eval.benchmarks import find
 from eval.cards.results import ModelResult, VariantResult
 from eval.cards.sections import model_section, variants_table
 from eval.decision_rules import (
     DEFAULT,
     RULES,
+    apply_rule,
     best_thresholds,
     by_prior,
     by_z_score,
-    decide,
     labels_a_text,
     log_odds,
     shift_to,
     sigmoid,
 )
-from eval.encoder import FALLBACK_TEMPERATURE, Encoder, embed_labels, load_encoder, score
 from eval.label_sets import find_set, label_sets, own_sentences, read_definitions
-from eval.metrics import average_precision, pearson, roc_auc
+from eval.measure import bi_encoder_numbers
+from eval.metrics import pearson
+from eval.models import FALLBACK_TEMPERATURE, BiEncoder, load_bi_encoder
 from eval.probe import by_chance, left_out, probe, same_group
-from eval.valence import ANGLES, CIRCLE_AROUSAL, CIRCLE_VALENCE, TAXONOMY, weighted_mean
-from eval.zero_shot import classify, read_labels, read_texts, valence
-from eval.zero_shot_ablations import read_runs, together
-from eval.zero_shot_benchmarks import Task, descriptors, emobank, find_task
-from eval.zero_shot_run import measure, result
+from eval.rows import Rows, descriptors
+from eval.run import bi_encoder_result
+from eval.valence import ANGLES, CIRCLE_AROUSAL, CIRCLE_VALENCE, TAXONOMY, values_by_anchors, weighted_mean
+from eval.zero_shot import classify, read_labels, read_texts
 from tests.conftest import Command
 from tests.test_dataset_builder_domains import goemotions_files, isear_files
 
@@ -62,8 +65,8 @@ def test_the_prior_rule_by_hand() -> None:
     logits = log_odds(np.array([[0.55, 0.2]]))
     expected = [np.log(0.55 / 0.45) - np.log(0.6 / 0.4), np.log(0.2 / 0.8) - np.log(0.1 / 0.9)]
     assert by_prior(logits, reference)[0] == pytest.approx(expected)
-    assert decide("prior", logits, reference, at_least_one=False).tolist() == [[0, 1]]
-    assert decide("sigmoid", logits, reference, at_least_one=False).tolist() == [[1, 0]]
+    assert apply_rule("prior", logits, reference, at_least_one=False).tolist() == [[0, 1]]
+    assert apply_rule("sigmoid", logits, reference, at_least_one=False).tolist() == [[1, 0]]
 
 
 def test_the_z_score_rule_by_hand() -> None:
@@ -100,15 +103,15 @@ def test_every_rule_decides_and_a_text_may_be_given_one() -> None:
     draw = np.random.default_rng(0)
     logits, reference = draw.normal(-8, 2, (50, 5)), draw.normal(-8, 2, (80, 5))
     for rule in RULES:
-        given = decide(rule, logits, reference, at_least_one=False)
+        given = apply_rule(rule, logits, reference, at_least_one=False)
         assert given.shape == (50, 5)
         assert set(np.unique(given)) <= {0, 1}
-        assert decide(rule, logits, reference, at_least_one=True).sum(axis=1).min() == 1
-    assert decide("sigmoid", logits, reference, at_least_one=False).sum() == 0
-    assert decide(DEFAULT, logits, reference, at_least_one=False).sum() > 10
+        assert apply_rule(rule, logits, reference, at_least_one=True).sum(axis=1).min() == 1
+    assert apply_rule("sigmoid", logits, reference, at_least_one=False).sum() == 0
+    assert apply_rule(DEFAULT, logits, reference, at_least_one=False).sum() > 10
     assert np.array_equal(
-        decide(DEFAULT, logits - 3, reference - 3, at_least_one=False),
-        decide(DEFAULT, logits, reference, at_least_one=False),
+        apply_rule(DEFAULT, logits - 3, reference - 3, at_least_one=False),
+        apply_rule(DEFAULT, logits, reference, at_least_one=False),
     ), "a bias that is wrong for the label set does no harm"
 
 
@@ -157,41 +160,41 @@ def test_texts_of_a_command_line_are_utf_8(command: Command) -> None:
 
 
 def test_what_a_model_brings_is_used(bi_encoder: Path) -> None:
-    encoder = load_encoder(str(bi_encoder))
+    encoder = load_bi_encoder(str(bi_encoder))
     record = json.loads((bi_encoder / "training.json").read_text())
     assert (encoder.temperature, encoder.bias) == (record["temperature"], record["bias"])
     assert encoder.revision == record["weights_sha256"][:16]
     assert encoder.reference is not None
     assert encoder.reference.shape == (60, 32)
-    found = score(encoder, TEXTS, ["joy", "dread"])
+    found = encoder.predict(TEXTS, ["joy", "dread"])
     assert found.source == "texts that the model brings"
     stock = SentenceTransformer(str(bi_encoder), device="cpu")
     similarity = stock.similarity(stock.encode_query(TEXTS), stock.encode_document(["joy", "dread"])).numpy()
     assert found.cosines == pytest.approx(similarity, abs=1e-5)
     assert found.logits == pytest.approx(similarity / record["temperature"] + record["bias"], abs=1e-3)
-    assert score(encoder, TEXTS, ["joy", "dread"], by_targets=True).reference_logits.shape == (3, 2)
+    assert found.reference_logits.shape == (60, 2)
 
 
 def test_definitions_move_a_label_half_way(bi_encoder: Path) -> None:
-    encoder = load_encoder(str(bi_encoder))
-    name, meaning = embed_labels(encoder, ["joy", "river window"])
-    both = embed_labels(encoder, ["joy", "dread"], {"joy": "river window"})
+    encoder = load_bi_encoder(str(bi_encoder))
+    name, meaning = encoder.embed_labels(["joy", "river window"])
+    both = encoder.embed_labels(["joy", "dread"], {"joy": "river window"})
     assert both[0] == pytest.approx((name + meaning) / np.linalg.norm(name + meaning), abs=1e-5)
-    assert both[1] == pytest.approx(embed_labels(encoder, ["dread"])[0], abs=1e-5)
+    assert both[1] == pytest.approx(encoder.embed_labels(["dread"])[0], abs=1e-5)
 
 
 def test_other_encoders_are_scored_too(raw_encoder: Path) -> None:
-    encoder = load_encoder(str(raw_encoder))
+    encoder = load_bi_encoder(str(raw_encoder))
     assert (encoder.temperature, encoder.bias, encoder.reference) == (FALLBACK_TEMPERATURE, None, None)
-    found = score(encoder, TEXTS, ["joy", "dread", "awe"])
+    found = encoder.predict(TEXTS, ["joy", "dread", "awe"])
     assert found.source == "the sentences of eval/label_sets"
     assert sigmoid(found.reference_logits).sum(axis=1).mean() == pytest.approx(1.0)
-    many = score(encoder, TEXTS * 20, ["joy", "dread", "awe"])
+    many = encoder.predict(TEXTS * 20, ["joy", "dread", "awe"])
     assert many.source == "the texts asked about"
 
 
 def test_texts_are_classified(bi_encoder: Path) -> None:
-    encoder = load_encoder(str(bi_encoder))
+    encoder = load_bi_encoder(str(bi_encoder))
     labels = ["joy", "quiet pride", "dread"]
     answers, how = classify(encoder, TEXTS, labels, single=True)
     assert how == "argmax over the labels"
@@ -201,7 +204,7 @@ def test_texts_are_classified(bi_encoder: Path) -> None:
     answers, how = classify(encoder, TEXTS, [*labels, "neutral"])
     assert how == f"rule {DEFAULT} over texts that the model brings"
     assert all(answer.given for answer in answers), "with neutral among the labels a text has one"
-    values = valence(encoder, TEXTS)
+    values = values_by_anchors(encoder, encoder.embed_texts(TEXTS))
     assert values.shape == (3,)
     assert np.abs(values).max() <= 1
 
@@ -215,9 +218,8 @@ def write_emobank(folder: Path, lines: list[str]) -> Path:
 def test_emobank_s_file(tmp_path: Path) -> None:
     head = "id,split,V,A,D,text"
     rows = [head, 'a,test,3.5,3.0,3.1,"river, window"', "b,train,2.0,3.0,3.0,garden", "c,test,1.5,4.0,3.0,harbour"]
-    task = emobank(str(write_emobank(tmp_path, rows)))
+    task = find("emobank").load(str(write_emobank(tmp_path, rows)), "contextless")
     assert task.texts == ["river, window", "harbour"]
-    assert task.gold is not None
     assert task.gold.tolist() == [[3.5, 3.0], [1.5, 4.0]]
     for lines, says in (
         ([head, "a,test,x,3,3,river"], "line 2: cannot be read"),
@@ -225,13 +227,11 @@ def test_emobank_s_file(tmp_path: Path) -> None:
         (["id,V,A,D,text"], "its header is not"),
     ):
         with pytest.raises(InputError, match=says):
-            emobank(str(write_emobank(tmp_path, lines)))
+            find("emobank").load(str(write_emobank(tmp_path, lines)), "contextless")
     with pytest.raises(InputError, match="no such file"):
-        emobank(str(tmp_path / "none"))
+        find("emobank").load(str(tmp_path / "none"), "contextless")
     with pytest.raises(InputError, match="give the folder"):
-        emobank(None)
-    with pytest.raises(InputError, match="unknown benchmark 'goemotion'"):
-        find_task("goemotion")
+        find("emobank").load(None, "contextless")
 
 
 def test_a_perfect_encoder_has_perfect_numbers() -> None:
@@ -245,30 +245,31 @@ def test_a_perfect_encoder_has_perfect_numbers() -> None:
 
     texts = list(LABELS) * 3
     gold = np.tile(np.eye(28, dtype=np.int8), (3, 1))
-    encoder = Encoder("x", "r", Model(), 0.05, -10.0, None, {})
-    for kind in ("several", "single"):
-        found = measure(Task(kind, texts, LABELS, {}, gold, "r", "p"), [encoder])
+    encoder = BiEncoder("x", "r", {}, Model(), 0.05, -10.0, None)
+    rows = Rows(texts, None, gold, "r", "p")
+    for name in ("goemotions", "labels-6"):
+        found = bi_encoder_numbers(find(name), rows, [encoder])
         assert found["metrics"]["macro_f1"]["value"] == 1.0
         assert found["per_label"]["joy"] == {"f1": 1.0, "precision": 1.0, "recall": 1.0, "support": 3}
     ratings = np.array([[TAXONOMY[name], 0.0] for name in texts])
-    anchors = measure(Task("several", texts, LABELS, {}, gold, "r", "p"), [encoder])["metrics"]
+    anchors = bi_encoder_numbers(find("goemotions"), rows, [encoder])["metrics"]
     assert anchors["average_precision"]["value"] == anchors["roc_auc"]["value"] == 1.0
-    assert pearson(ratings[:, 0], valence(encoder, texts)) > 0.99
+    assert pearson(ratings[:, 0], values_by_anchors(encoder, encoder.embed_texts(texts))) > 0.99
 
 
 def test_the_corpus_s_own_descriptors(scripted_work: Path) -> None:
-    task = descriptors(str(scripted_work / "corpus"))
-    assert task.gold is not None
-    assert task.gold.shape == (len(task.texts), len(task.labels))
-    assert set(task.labels) <= set(LABELS)
+    task = descriptors(str(scripted_work / "corpus"), "contextless")
+    assert task.gold.shape == (len(task.texts), len(task.classes))
+    assert set(task.classes) <= set(LABELS)
     assert task.gold.any(axis=0).all()
     assert task.gold.any(axis=1).all()
 
 
 def test_results_have_the_shape_of_the_others(bi_encoder: Path, raw_encoder: Path, tmp_path: Path) -> None:
     prepare("isear", isear_files(tmp_path / "files"), tmp_path / "isear")
-    task = find_task("isear")(str(tmp_path / "isear"))
-    content = result(task, "isear", [load_encoder(str(bi_encoder))], load_encoder(str(raw_encoder)))
+    rows = find("isear").load(str(tmp_path / "isear"), "contextless")
+    models = [load_bi_encoder(str(bi_encoder))]
+    content = bi_encoder_result(find("isear"), rows, models, load_bi_encoder(str(raw_encoder)))
     assert content["threshold_source"] == "argmax over the set's own names"
     assert set(content["metrics"]) == {"accuracy", "macro_f1", "weighted_f1", "macro_f1_centred"}
     assert content["beside"]["name"] == "raw"
@@ -296,16 +297,16 @@ def test_groups_by_hand() -> None:
 
 
 def test_a_space_is_probed(bi_encoder: Path) -> None:
-    metrics, near = probe(load_encoder(str(bi_encoder)))
+    metrics, near = probe(load_bi_encoder(str(bi_encoder)))
     assert {"valence_axis", "arousal_axis", "ekman_silhouette", "ekman_same_group"} <= set(metrics)
     assert all(len(words) == 5 and word not in words for word, words in near.items())
 
 
 def test_models_that_do_not_fit(bi_encoder: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
-        load_encoder(str(tmp_path / "none"))
+        load_bi_encoder(str(tmp_path / "none"))
     with pytest.raises(InputError, match=r"has no modules.json"):
-        load_encoder(str(tiny_encoder))
+        load_bi_encoder(str(tiny_encoder))
     half = tmp_path / "half"
     half.mkdir()
     for path in bi_encoder.iterdir():
@@ -314,7 +315,7 @@ def test_models_that_do_not_fit(bi_encoder: Path, tiny_encoder: Path, tmp_path: 
     (half / "1_Pooling").mkdir()
     (half / "1_Pooling/config.json").write_bytes((bi_encoder / "1_Pooling/config.json").read_bytes())
     with pytest.raises(InputError, match="its training did not end"):
-        load_encoder(str(half))
+        load_bi_encoder(str(half))
 
 
 def test_definitions_and_sets_that_are_not_there(tmp_path: Path) -> None:
@@ -345,7 +346,7 @@ def test_the_commands(bi_encoder: Path, raw_encoder: Path, tmp_path: Path, comma
     prepare("goemotions", goemotions_files(tmp_path / "files"), tmp_path / "goemotions")
     texts = tmp_path / "texts.txt"
     texts.write_text("\n".join(TEXTS))
-    run = ["-m", "eval.zero_shot_run", "--model", bi_encoder, "--out", tmp_path / "out"]
+    run = ["-m", "eval.run", "--model", bi_encoder, "--out", tmp_path / "out"]
     for benchmark, more in (
         ("goemotions", ["--data", tmp_path / "goemotions", "--beside", raw_encoder, "--definitions"]),
         ("labels-32", ["--data", texts]),
@@ -364,8 +365,9 @@ def test_the_commands(bi_encoder: Path, raw_encoder: Path, tmp_path: Path, comma
 
 
 def test_a_card_shows_both_encoders(bi_encoder: Path, raw_encoder: Path) -> None:
-    task = find_task("labels-6")(None)
-    content = result(task, "labels-6", [load_encoder(str(bi_encoder))], load_encoder(str(raw_encoder)))
+    rows = find("labels-6").load(None, "contextless")
+    models = [load_bi_encoder(str(bi_encoder))]
+    content = bi_encoder_result(find("labels-6"), rows, models, load_bi_encoder(str(raw_encoder)))
     section = model_section("m", {"labels-6": ModelResult.model_validate(content)})
     assert "| benchmark | rows | metric | this model | for comparison: raw |" in section
     assert "| 6 labels of our own, on our own sentences | 24 | macro-F1 |" in section
@@ -373,7 +375,8 @@ def test_a_card_shows_both_encoders(bi_encoder: Path, raw_encoder: Path) -> None
 
 
 def test_variants_stand_side_by_side(bi_encoder: Path, tmp_path: Path) -> None:
-    content = result(find_task("labels-6")(None), "labels-6", [load_encoder(str(bi_encoder))], None)
+    rows = find("labels-6").load(None, "contextless")
+    content = bi_encoder_result(find("labels-6"), rows, [load_bi_encoder(str(bi_encoder))])
     (tmp_path / "a").mkdir()
     (tmp_path / "a/labels-6.json").write_text(json.dumps(content))
     found = together(read_runs([f"sigmoid={tmp_path}/a"]))
@@ -385,6 +388,6 @@ def test_variants_stand_side_by_side(bi_encoder: Path, tmp_path: Path) -> None:
     assert [line.split("|")[1].strip() for line in lines] == ["variant", "---", "sigmoid", "info-nce"]
     assert lines[0].count("|") == 3, "no column for a set of our own"
     assert "0.500 [0.400, 0.600]" in lines[3]
-    for wrong, says in (("x", "give VARIANT=FOLDER"), (f"x={tmp_path}", "no result of eval.zero_shot_run")):
+    for wrong, says in (("x", "give VARIANT=FOLDER"), (f"x={tmp_path}", "no result of eval.run")):
         with pytest.raises(InputError, match=says):
             read_runs([wrong])

@@ -6,7 +6,6 @@ import yaml
 
 from eval.benchmarks import BENCHMARKS
 from eval.cards.sections import CORPORA
-from eval.zero_shot_benchmarks import TASKS
 
 ROOT = Path(__file__).parent.parent
 
@@ -22,7 +21,7 @@ def test_recipes_cards_and_results_share_names() -> None:
 
 def test_results_are_of_known_benchmarks() -> None:
     for path in (ROOT / "eval/results").glob("emo-pillars-*/*.json"):
-        assert path.stem in {*BENCHMARKS, *TASKS, "context", "probe", "ablations", "corpus"}
+        assert path.stem in {*BENCHMARKS, "context", "probe", "ablations", "corpus"}
 
 
 def test_no_file_names_this_machine() -> None:

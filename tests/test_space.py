@@ -27,7 +27,7 @@ import scores
 from dataset_builder.taxonomy import EMOTIONS, LABELS
 from eval import zero_shot
 from eval.decision_rules import by_expected_f1, log_odds
-from eval.predict import load_model, probabilities
+from eval.models import load_bi_encoder, load_classifier
 from scores import Answer, CannotAnswer, Score
 from tests.conftest import ROOT, contrast, without
 
@@ -214,8 +214,8 @@ def test_what_is_cut_is_said(tiny_encoder: Path) -> None:
 def test_the_28_emotions_are_those_of_the_project(local: Path) -> None:
     for situation, name in ((None, scores.CONTEXTLESS), ("garden harbour bridge", scores.CONTEXTUAL)):
         found = scores.emotions(f" {TEXT} ", situation or "")
-        model = load_model(scores.place_of(name))
-        expected = probabilities(model, [TEXT], [situation] if situation else None)[0]
+        model = load_classifier(scores.place_of(name))
+        expected = model.predict([TEXT], [situation] if situation else None)[0]
         by_label = {one.label: one for one in found.scores}
         assert [by_label[label].value for label in LABELS] == pytest.approx(expected.tolist(), abs=1e-6)
         assert [by_label[label].threshold for label in LABELS] == pytest.approx(model.thresholds.tolist())
@@ -237,7 +237,7 @@ def test_long_situations_and_long_texts(local: Path) -> None:
 def test_own_labels_are_decided_as_by_the_project(local: Path) -> None:
     labels = ["joy", "quiet pride", "dread"]
     found = scores.own_labels(TEXT, labels)
-    (expected,), _ = zero_shot.classify(zero_shot.load_encoder(scores.place_of(scores.ZERO_SHOT)), [TEXT], labels)
+    (expected,), _ = zero_shot.classify(load_bi_encoder(scores.place_of(scores.ZERO_SHOT)), [TEXT], labels)
     assert {one.label: one.value for one in found.scores} == pytest.approx(expected.probabilities, abs=1e-4)
     assert tuple(one.label for one in found.scores if one.given) == expected.given
 

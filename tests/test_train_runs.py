@@ -18,8 +18,7 @@ from dataset_builder.taxonomy import LABELS
 from eval.benchmarks import find
 from eval.measure import decide
 from eval.metrics import accuracy
-from eval.predict import load_model as load_model_folder
-from eval.predict import probabilities
+from eval.models import load_classifier
 from tests.conftest import ROOT, Command, launched_on
 from train.checkpoint import CHECKPOINT, Progress, moving_average
 from train.classifier import loop as classifier
@@ -309,11 +308,11 @@ def test_a_model_learns_to_use_situations(tiny_encoder: Path, tmp_path: Path) ->
     warm = {"pooling_layer": True, "fit_head": True}
     chosen = recipe(tiny_encoder, tmp_path / "domain", config="contextual", targets="hard", epochs=4, **warm)
     train(chosen, None, tmp_path / "model")
-    model, benchmark = load_model_folder(str(tmp_path / "model")), find("emocontext")
+    model, benchmark = load_classifier(str(tmp_path / "model")), find("emocontext")
     rows_ = benchmark.load(str(tmp_path / "domain"), "contextual")
     assert rows_.contexts is not None
     right = {
-        name: accuracy(rows_.gold, decide(benchmark, probabilities(model, rows_.texts, given), model.thresholds))
+        name: accuracy(rows_.gold, decide(benchmark, model.predict(rows_.texts, given), model.thresholds))
         for name, given in (("own", rows_.contexts), ("none", None), ("other", rows_.contexts[1:] + rows_.contexts[:1]))
     }
     assert right["own"] > 0.95

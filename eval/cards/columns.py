@@ -1,11 +1,8 @@
 """How metrics are called, in tables and on the Hub, and which of them a card shows."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
-
-from eval.benchmarks import BENCHMARKS
 
 
 class Title(NamedTuple):
@@ -49,11 +46,4 @@ BY_NAME = {
     "several": ("macro_f1", "micro_f1", "average_precision"),
     "single": ("macro_f1", "accuracy"),
     "affect": ("pearson_valence",),
-}
-# until bi-encoders' label sets are in the table of benchmarks
-ALL = BENCHMARKS | {
-    f"labels-{count}": replace(
-        BENCHMARKS["isear"], name=f"labels-{count}", title=f"{count} labels of our own, on our own sentences"
-    )
-    for count in (6, 11, 32)
 }

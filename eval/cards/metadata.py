@@ -4,7 +4,7 @@ import yaml
 from huggingface_hub import EvalResult
 from huggingface_hub.repocard_data import eval_results_to_model_index
 
-from eval.benchmarks import BENCHMARKS
+from eval.benchmarks import TEST_SETS
 from eval.cards.columns import COLUMNS, METRICS
 from eval.cards.results import ModelResult, Results, of_models
 
@@ -14,8 +14,8 @@ def model_index(name: str, results: Results) -> str:
     entries = [
         _entry(found, metric)
         for benchmark, found in of_models(results).items()
-        if benchmark in BENCHMARKS
-        for metric in COLUMNS[BENCHMARKS[benchmark].kind]
+        if benchmark in TEST_SETS
+        for metric in COLUMNS[TEST_SETS[benchmark].kind]
         if metric in found.metrics and METRICS[metric].hub
     ]
     if not entries:
@@ -26,7 +26,7 @@ def model_index(name: str, results: Results) -> str:
 
 
 def _entry(found: ModelResult, metric: str) -> EvalResult:
-    benchmark, title = BENCHMARKS[found.benchmark], METRICS[metric]
+    benchmark, title = TEST_SETS[found.benchmark], METRICS[metric]
     hub = benchmark.hub
     return EvalResult(
         task_type="zero-shot-classification" if found.zero_shot else "text-classification",

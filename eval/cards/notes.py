@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from dataset_builder.statistics import MIN_GOLD_ROWS
-from eval.benchmarks import BENCHMARKS
+from eval.benchmarks import TEST_SETS
 from eval.cards.results import ModelResult, Result
 
 
@@ -19,8 +19,8 @@ def older(results: Sequence[Result]) -> list[str]:
 
 def how_measured(measured: Sequence[ModelResult]) -> list[str]:
     """How a class is decided, what the calibration figures mean, how valence is computed."""
-    kinds = {found.benchmark: BENCHMARKS[found.benchmark].kind for found in measured}
-    protocols = [f"{BENCHMARKS[r.benchmark].title}: {r.protocol}" for r in measured if kinds[r.benchmark] == "single"]
+    kinds = {found.benchmark: TEST_SETS[found.benchmark].kind for found in measured}
+    protocols = [f"{TEST_SETS[r.benchmark].title}: {r.protocol}" for r in measured if kinds[r.benchmark] == "single"]
     notes = []
     if protocols:
         notes.append(f"The predicted class is the one whose labels have the highest score. {'; '.join(protocols)}.")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dataset_builder.inputs import read_yaml
 from dataset_builder.markdown import table
-from eval.benchmarks import BENCHMARKS
+from eval.benchmarks import TEST_SETS
 from eval.cards.columns import METRICS
 from eval.cards.notes import older
 from eval.cards.results import Metric, Result, Results, of_models, read_result
@@ -17,7 +17,7 @@ def readme_section(results: dict[str, Results]) -> str:
     """README's table: the main metric of every measured model on every test set."""
     names = sorted(path.stem for path in RECIPES.glob("*.yaml"))
     measured = {name: found for name in names if (found := of_models(results.get(name, {})))}
-    columns = [b for b in BENCHMARKS.values() if any(b.name in found for found in measured.values())]
+    columns = [b for b in TEST_SETS.values() if any(b.name in found for found in measured.values())]
     rows = [
         [
             f"[`{name}`](model_cards/{name}.md)",
@@ -53,7 +53,7 @@ def measurements_page(results: dict[str, Results], folder: Path) -> str:
             command = f"`{about['command']}`" if "command" in about else gone
             rows.append([about["what"], "; ".join(figures), ", ".join(pages), command])
     measured = {benchmark for found in results.values() for benchmark in found}
-    missing = [[b.title, b.licence, b.local] for b in BENCHMARKS.values() if b.name not in measured]
+    missing = [[b.title, b.licence, b.files] for b in TEST_SETS.values() if b.name not in measured]
     return (
         "\n\n".join(
             [

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from dataset_builder.inputs import read_yaml
 from dataset_builder.markdown import cell, code, table
-from eval.benchmarks import BENCHMARKS
-from eval.cards.columns import ALL, BY_NAME, COLUMNS, METRICS
+from eval.benchmarks import BENCHMARKS, TEST_SETS
+from eval.cards.columns import BY_NAME, COLUMNS, METRICS
 from eval.cards.notes import about_labels, how_certain, how_measured, older, where_from
 from eval.cards.plots import names as plot_names
 from eval.cards.results import (
@@ -44,7 +44,7 @@ def shown(metrics: dict[str, Metric], names: Iterable[str]) -> list[str]:
 
 def main_result(name: str, results: Results) -> ModelResult | None:
     """The result that a model is made for: of the domain in its name, of its corpus's own test, of GoEmotions, any."""
-    measured = {benchmark: found for benchmark, found in of_models(results).items() if benchmark in BENCHMARKS}
+    measured = {benchmark: found for benchmark, found in of_models(results).items() if benchmark in TEST_SETS}
     made_for = [benchmark for benchmark in measured if name.endswith(f"-{benchmark}")]
     return next((measured[of] for of in (*made_for, "own", "goemotions", *measured) if of in measured), None)
 
@@ -56,8 +56,8 @@ def model_section(name: str, results: Results, ablations: Sequence[ModelResult] 
     main = main_result(name, results)
     if main is None:
         return "Not measured yet."
-    first, context = BENCHMARKS[main.benchmark], results.get("context")
-    others = [found for of, found in of_models(results).items() if of in BENCHMARKS and found is not main]
+    first, context = TEST_SETS[main.benchmark], results.get("context")
+    others = [found for of, found in of_models(results).items() if of in TEST_SETS and found is not main]
     of_same = [found for found in ablations if found.benchmark == main.benchmark]
     parts = [_scores([main]), *(f"![{title}](plots/{file})" for file, title in plot_names(main).items())]
     also = [_scores(of_kind) for kind in COLUMNS if (of_kind := [o for o in others if _kind(o) == kind])]
@@ -79,7 +79,7 @@ def model_section(name: str, results: Results, ablations: Sequence[ModelResult] 
 
 
 def _kind(result: ModelResult) -> str:
-    return BENCHMARKS[result.benchmark].kind
+    return TEST_SETS[result.benchmark].kind
 
 
 def _columns(measured: Sequence[ModelResult]) -> list[str]:
@@ -90,13 +90,13 @@ def _columns(measured: Sequence[ModelResult]) -> list[str]:
 def _scores(measured: Sequence[ModelResult]) -> str:
     """A row for each benchmark, all of one kind."""
     columns = _columns(measured)
-    rows = [[BENCHMARKS[r.benchmark].title, str(r.support), *shown(r.metrics, columns)] for r in measured]
+    rows = [[TEST_SETS[r.benchmark].title, str(r.support), *shown(r.metrics, columns)] for r in measured]
     return table(["benchmark", "rows", *(METRICS[name].title for name in columns)], rows)
 
 
 def _ablations(published: ModelResult, ablations: Sequence[ModelResult]) -> str:
     """What other recipes score on the same benchmark, best first."""
-    benchmark, columns = BENCHMARKS[published.benchmark], _columns([published])
+    benchmark, columns = TEST_SETS[published.benchmark], _columns([published])
     best_first = sorted(ablations, key=lambda found: -found.metrics[benchmark.headline].value)
     named = [("**this model**", published), *((f"`{found.name}`", found) for found in best_first)]
     rows = [[name, str(len(found.seeds)), *shown(found.metrics, columns)] for name, found in named]
@@ -137,11 +137,11 @@ def _first(result: ModelResult) -> object:
 
 def zero_shot_section(results: Results) -> str:
     """The results part of a zero-shot model's card, with another encoder's scores where they were measured."""
-    measured = [found for name in ALL if isinstance(found := results.get(name), ModelResult)]
+    measured = [found for name in BENCHMARKS if isinstance(found := results.get(name), ModelResult)]
     other = next((found.beside.name for found in measured if found.beside), "")
     rows, decided = [], {}
     for found in measured:
-        title = ALL[found.benchmark].title
+        title = BENCHMARKS[found.benchmark].title
         decided.setdefault(found.threshold_source, []).append(title)
         for metric in by_name(found.benchmark):
             if metric in found.metrics:
@@ -163,7 +163,7 @@ def zero_shot_section(results: Results) -> str:
 
 def by_name(benchmark: str) -> list[str]:
     """What is shown of a benchmark whose classes were given by name: first its main metric."""
-    found = ALL[benchmark]
+    found = BENCHMARKS[benchmark]
     return list(dict.fromkeys((found.headline, *BY_NAME[found.kind])))
 
 
@@ -171,7 +171,7 @@ def variants_table(found: VariantResult) -> str:
     """The main metric of every variant on every test set that one of them was measured on."""
     columns = {
         f"{name} {benchmark.headline}": f"{benchmark.title}: {METRICS[benchmark.headline].title}"
-        for name, benchmark in BENCHMARKS.items()
+        for name, benchmark in TEST_SETS.items()
         if any(f"{one}: {name} {benchmark.headline}" in found.metrics for one in found.variants)
     }
     rows = [[one, *shown(found.metrics, [f"{one}: {column}" for column in columns])] for one in found.variants]

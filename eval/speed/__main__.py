@@ -23,11 +23,11 @@ from tqdm import tqdm
 from dataset_builder.files.reading import json_file
 from dataset_builder.inputs import InputError, run_command, wheel_path
 from dataset_builder.provenance import RESULTS, cores, results_folder, write_result
+from dataset_builder.statistics import macro_f1
 from dataset_builder.taxonomy import LABELS
-from eval.benchmarks import Rows, find
-from eval.encoder import load_encoder
-from eval.metrics import macro_f1
-from eval.predict import Model, load_model
+from eval.benchmarks import find
+from eval.models import Classifier, load_bi_encoder, load_classifier
+from eval.rows import Rows
 from eval.speed.engines import FILES, HYPOTHESIS, load
 from eval.speed.stand_ins import STAND_INS, build
 from eval.speed.turns import ALONE, BATCH, Batch, Contender, about, batches, padding_share, speeds, take_turns
@@ -63,20 +63,20 @@ def nli_token_sets(tokenizer: Any, texts: Sequence[str]) -> dict[str, list[Batch
     return {name: batches(tokenizer, repeated, size, hypotheses) for name, size in sizes.items()}
 
 
-def our_models(places: Sequence[str]) -> dict[Path, Model]:
+def our_models(places: Sequence[str]) -> dict[Path, Classifier]:
     """Our classifiers by folder. Raises InputError where one is no finished model, or two have the same name."""
-    found: dict[Path, Model] = {}
+    found: dict[Path, Classifier] = {}
     for place in map(Path, places):
         if not place.is_dir():
             raise InputError(f"model folder '{place}': no such folder. Train a model first.")
-        model = load_model(str(place))
+        model = load_classifier(str(place))
         if model.name in (other.name for other in found.values()):
             raise InputError(f"--model: '{model.name}' is the name of two folders. Give one of them.")
         found[place] = model
     return found
 
 
-def check_exports(folder: Path, model: Model) -> None:
+def check_exports(folder: Path, model: Classifier) -> None:
     """Raises InputError where an ONNX file of a model folder is missing, or of other weights than the model's."""
     again = f"Run: python -m train.export --model {folder}"
     for file in (*FILES.values(), RECORD):
@@ -100,7 +100,7 @@ def encoders(args: argparse.Namespace, rows: Rows, temporary: Path) -> dict[str,
     texts, found = rows.texts[: args.limit], our_models(args.model)
     contenders, sizes = {}, {}
     for folder, model in found.items():
-        sets = token_sets(model.classify.tokenizer, texts)
+        sets = token_sets(model.pipeline.tokenizer, texts)
         weights = {"pytorch": sum(file.stat().st_size for file in folder.glob("*model*.safetensors"))}
         if (folder / RECORD).exists():
             check_exports(folder, model)
@@ -139,7 +139,7 @@ def exports(args: argparse.Namespace, rows: Rows, _: Path) -> dict[str, Any]:
     """Speed of a classifier's ONNX files and its PyTorch weights on some texts, and F1 of PyTorch and int8 on all."""
     ((folder, model),) = our_models(args.model).items()
     check_exports(folder, model)
-    texts, tokenizer = rows.texts[: args.limit], model.classify.tokenizer
+    texts, tokenizer = rows.texts[: args.limit], model.pipeline.tokenizer
     lengths = [len(ids) for ids in tokenizer(texts, truncation=True)["input_ids"]]
     by_length = [texts[row] for row in np.argsort(lengths, kind="stable")]
     # sorted texts need little padding: a batch of them shows what an engine wins where it has none to skip
@@ -162,9 +162,9 @@ def exports(args: argparse.Namespace, rows: Rows, _: Path) -> dict[str, Any]:
     }
 
 
-def int8_quality(folder: Path, model: Model, rows: Rows, threads: int) -> dict[str, dict[str, float]]:
+def int8_quality(folder: Path, model: Classifier, rows: Rows, threads: int) -> dict[str, dict[str, float]]:
     """Macro-F1 of PyTorch and int8 on all rows at the model's thresholds, and how far their probabilities differ."""
-    data, scores = batches(model.classify.tokenizer, rows.texts, BATCH), {}
+    data, scores = batches(model.pipeline.tokenizer, rows.texts, BATCH), {}
     for engine in ("pytorch", "int8"):
         run = load(engine, str(folder), threads)
         logits = [run(batch) for batch in tqdm(data, desc=f"{engine} F1", unit="batch")]
@@ -186,8 +186,8 @@ def int8_quality(folder: Path, model: Model, rows: Rows, threads: int) -> dict[s
 def zero_shot(args: argparse.Namespace, rows: Rows, temporary: Path) -> dict[str, Any]:
     """Texts a second of a bi-encoder and of an NLI classifier, for the 28 labels."""
     (place,), texts, few = args.model, rows.texts[: args.limit], args.nli_texts
-    encoder = load_encoder(place)
-    classifier = write_stand_in(args.stand_ins[0], encoder.model.tokenizer, temporary)
+    encoder = load_bi_encoder(place)
+    classifier = write_stand_in(args.stand_ins[0], encoder.encoder.tokenizer, temporary)
     contenders = {
         "bi_encoder": Contender("bi-encoder", str(wheel_path(place) or place), {"all": [texts]}),
         "nli": Contender("nli-pipeline", str(classifier), {"all": [texts[:: max(1, len(texts) // few)][:few]]}),

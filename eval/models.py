@@ -1,0 +1,241 @@
+"""Published models, loaded as a user loads them: classifiers by `pipeline`, bi-encoders by `SentenceTransformer`.
+
+Our bi-encoders come with a temperature, a bias and the embeddings of reference texts. Any other encoder, measured for
+comparison, gets a temperature of .05, the bias at which a text has one label on average, and other reference texts.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sentence_transformers import SentenceTransformer
+from tqdm import tqdm
+from transformers import pipeline
+
+from dataset_builder.inputs import InputError, first_line
+from dataset_builder.taxonomy import LABELS
+from eval.decision_rules import labels_a_text, shift_to
+from eval.label_sets import own_sentences
+from eval.model_files import find_model
+
+BATCH = 64
+FALLBACK_TEMPERATURE = 0.05  # usual for contrastive encoders; ours bring the temperature that they learned
+# A label's mean and spread over fewer texts than these are too uncertain for a decision rule.
+ENOUGH = 50
+
+
+@dataclass(frozen=True)
+class Model:
+    """What both kinds have. `record` is the training record, {} for a model that has none."""
+
+    name: str
+    revision: str
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Classifier(Model):
+    """A classifier of the 28 labels, with the thresholds (28,) of its config."""
+
+    pipeline: Any
+    thresholds: np.ndarray
+
+    def predict(self, texts: Sequence[str], contexts: Sequence[str] | None = None) -> np.ndarray:
+        """Probabilities (texts, 28) in label order.
+
+        Raises:
+            InputError: one is not finite.
+        """
+        inputs: list[Any] = list(texts)
+        if contexts is not None:
+            inputs = [{"text": text, "text_pair": context} for text, context in zip(texts, contexts, strict=True)]
+        lengths = [len(text) + (len(contexts[row]) if contexts else 0) for row, text in enumerate(texts)]
+        order = np.argsort([-length for length in lengths], kind="stable")  # texts of similar length: little padding
+        index = {label: position for position, label in enumerate(LABELS)}
+        scores = np.zeros((len(texts), len(LABELS)))
+        strategy = True if contexts is None else "only_second"  # the utterance stays whole
+        outputs = self.pipeline((inputs[row] for row in order), batch_size=BATCH, truncation=strategy)
+        for row, output in zip(order, tqdm(outputs, total=len(texts), desc=self.name, unit="text"), strict=True):
+            for found in output:
+                scores[row, index[found["label"]]] = found["score"]
+        if not np.isfinite(scores).all():
+            raise InputError(f"model '{self.name}': some of its scores are not finite: the weights are damaged.")
+        return scores
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Cosines and logits (texts, labels), the same of the reference texts, and which texts those are."""
+
+    cosines: np.ndarray
+    logits: np.ndarray
+    reference_cosines: np.ndarray
+    reference_logits: np.ndarray
+    source: str
+
+
+@dataclass(frozen=True)
+class BiEncoder(Model):
+    """A bi-encoder. `bias` is None where none was learned.
+
+    `reference` has the embeddings (texts, size) of unlabelled texts; it is None where the model brings none.
+    """
+
+    encoder: Any
+    temperature: float
+    bias: float | None
+    reference: np.ndarray | None
+
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Embeddings (texts, size) of length 1, with the model's prompt for texts."""
+        is_long = len(texts) > 10 * BATCH
+        return _unit(self.encoder.encode_query(list(texts), batch_size=BATCH, show_progress_bar=is_long))
+
+    def embed_labels(self, labels: Sequence[str], definitions: Mapping[str, str] | None = None) -> np.ndarray:
+        """Embeddings (labels, size) of length 1, with the model's prompt for labels.
+
+        A label with a definition gets the mean of its name's embedding and its definition's.
+        """
+        found = self._embed_documents(labels)
+        defined = [row for row, name in enumerate(labels) if name in (definitions or {})]
+        if definitions and defined:
+            found[defined] = _unit(
+                found[defined] + self._embed_documents([definitions[labels[row]] for row in defined])
+            )
+        return found
+
+    def _embed_documents(self, documents: Sequence[str]) -> np.ndarray:
+        return _unit(self.encoder.encode_document(list(documents), batch_size=BATCH, show_progress_bar=False))
+
+    def predict(
+        self, texts: Sequence[str], labels: Sequence[str], definitions: Mapping[str, str] | None = None
+    ) -> Scores:
+        """Score texts against any labels.
+
+        Reference texts are those that the model brings. For a model without any they are the texts themselves, or the
+        sentences of our label sets where there are fewer than 50 texts.
+        """
+        embedded, columns = self.embed_texts(texts), self.embed_labels(labels, definitions)
+        if self.reference is not None:
+            reference, source = self.reference, "texts that the model brings"
+        elif len(texts) >= ENOUGH:
+            reference, source = embedded, "the texts asked about"
+        else:
+            reference, source = self.embed_texts(own_sentences()), "the sentences of eval/label_sets"
+        cosines, of_reference = embedded @ columns.T, reference @ columns.T
+        bias = self.bias
+        if bias is None:
+            bias = shift_to(of_reference / self.temperature, labels_a_text(len(labels)))
+        logits, reference_logits = (of / self.temperature + bias for of in (cosines, of_reference))
+        return Scores(cosines, logits, of_reference, reference_logits, source)
+
+
+def _unit(embeddings: Any) -> np.ndarray:
+    array = np.asarray(embeddings, dtype=np.float32)
+    if not np.isfinite(array).all():
+        raise InputError("the model's embeddings are not finite: its weights are damaged. Train it again.")
+    unit: np.ndarray = array / np.linalg.norm(array, axis=1, keepdims=True).clip(1e-12)
+    return unit
+
+
+def load(place: str) -> Classifier | BiEncoder:
+    """Load a folder, the folder of an installed package or a Hub id, as the kind of model that its files are."""
+    return load_bi_encoder(place) if find_model(place).file("modules.json") else load_classifier(place)
+
+
+def load_classifier(place: str) -> Classifier:
+    """Load a classifier of the 28 labels.
+
+    Raises:
+        InputError: there is none, its labels are not the 28 in their order, or it has no thresholds from 0 to 1.
+    """
+    files = find_model(place)
+    if files.file("config.json") is None:
+        raise InputError(f"model folder '{place}': has no config.json. Train a model into it first.")
+    options = {"revision": files.commit, "top_k": None, "truncation": True, "trust_remote_code": False}
+    try:
+        loaded = pipeline("text-classification", model=files.source, **options)
+    except Exception as error:  # torn files, the Hub, unknown architectures: the library promises no kinds
+        raise InputError(f"model '{place}': does not load ({first_line(error)}).") from None
+    if len(loaded.tokenizer) <= len(loaded.tokenizer.all_special_ids):
+        raise InputError(f"model '{place}': has no tokenizer. Give the whole folder that the training wrote.")
+    config = loaded.model.config
+    if tuple(map(config.id2label.get, range(len(config.id2label)))) != LABELS:
+        raise InputError(f"model '{place}': its outputs are not the 28 emotions in GoEmotions order.")
+    thresholds, record = _thresholds(config, place), files.training_record()
+    if files.folder is not None and not record:
+        raise _unfinished(place)
+    return Classifier(files.name, files.revision(record), record, loaded, thresholds)
+
+
+def _thresholds(config: Any, place: str) -> np.ndarray:
+    """The thresholds (28,) of a model's configuration. Raises InputError where they are not 28 numbers from 0 to 1."""
+    given = getattr(config, "thresholds", None)
+    if not given:
+        raise InputError(f"model '{place}': config.json has no 'thresholds'. Train it with train.classifier.")
+    values = [given.get(label) if isinstance(given, dict) else None for label in LABELS]
+    for label, value in zip(LABELS, values, strict=True):
+        if not isinstance(value, int | float) or not 0 <= value <= 1:  # NaN is neither
+            raise InputError(
+                f"model '{place}': config.json, 'thresholds': '{label}' has {value}. Give each of the 28 labels a "
+                "number from 0 to 1, as thresholds.json has them."
+            )
+    return np.array(values, dtype=float)
+
+
+def load_bi_encoder(place: str) -> BiEncoder:
+    """Load a bi-encoder.
+
+    Raises:
+        InputError: there is none, it is not of sentence-transformers, or its training did not end.
+    """
+    files = find_model(place)
+    if files.folder is not None and files.file("modules.json") is None:
+        raise InputError(f"model folder '{place}': has no modules.json. Give one that train.bi_encoder made.")
+    try:
+        loaded = SentenceTransformer(files.source, revision=files.commit, trust_remote_code=False)
+    except Exception as error:  # torn files, the Hub, unknown architectures: the library promises no kinds
+        raise InputError(f"model '{place}': does not load ({first_line(error)}).") from None
+    record, reference = files.training_record(), files.reference()
+    if reference is not None and not record:
+        raise _unfinished(place)
+    temperature, bias = record.get("temperature", FALLBACK_TEMPERATURE), record.get("bias")
+    return BiEncoder(files.name, files.revision(record), record, loaded, temperature, bias, reference)
+
+
+def _unfinished(place: str) -> InputError:
+    return InputError(f"model folder '{place}': has no training.json, so its training did not end. Train it again.")
+
+
+def load_seeds(places: Sequence[str]) -> list[Classifier] | list[BiEncoder]:
+    """The models of one recipe.
+
+    Raises:
+        InputError: they are of several recipes, or two have the same seed.
+    """
+    models = [load(place) for place in places]
+    recipes = [(type(model), model.record.get("recipe", {})) for model in models]
+    if len({(kind, json.dumps(recipe | {"seed": None}, sort_keys=True)) for kind, recipe in recipes}) > 1:
+        raise InputError(f"--model {' '.join(places)}: not of one recipe. Measure them one by one.")
+    if len(models) > 1 and len({recipe.get("seed") for _, recipe in recipes}) < len(models):
+        raise InputError(f"--model {' '.join(places)}: two have the same seed. Give each once.")
+    classifiers = [model for model in models if isinstance(model, Classifier)]
+    return classifiers or [model for model in models if isinstance(model, BiEncoder)]
+
+
+def about_weights(models: Sequence[Model]) -> dict[str, Any]:
+    """What a result file says of a model's seeds; revision and recipe are the first one's, which is published."""
+    return {
+        "seeds": [model.record["recipe"]["seed"] for model in models if "recipe" in model.record],
+        "model_revision": models[0].revision,
+        "recipe_hash": models[0].record.get("recipe_hash", "unknown"),
+    }
+
+
+def about_training(models: Sequence[Model]) -> dict[str, Any]:
+    """The training of the first seed, for a result file."""
+    record = models[0].record
+    trained_on = {key: record.get(key) for key in ("dataset", "dataset_revision", "train_rows", "steps")}
+    return {"trained_on": trained_on, "recipe": record.get("recipe")}

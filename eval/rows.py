@@ -1,0 +1,228 @@
+"""The rows of benchmarks: one loader for each data set."""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dataset_builder.domains.goemotions import PROTOCOL, comments, split_files
+from dataset_builder.files.data_sets import (
+    check_columns,
+    check_descriptors,
+    check_label_numbers,
+    checked_rows,
+    read_data_set,
+    row_name,
+)
+from dataset_builder.files.reading import json_file, lines
+from dataset_builder.hashing import fingerprint
+from dataset_builder.inputs import InputError
+from dataset_builder.label_maps import LABEL_MAPS, class_scores
+from dataset_builder.provenance import digest_of
+from dataset_builder.taxonomy import EMOTIONS, LABELS
+from eval.label_sets import find_set
+from eval.official_files import OfficialSplit
+
+DEFINITIONS = {emotion.name: emotion.definition for emotion in EMOTIONS}
+# A descriptor of the teacher counts as gold from this weight on, as a label does in the published corpus.
+DESCRIPTOR_WEIGHT = 0.3
+
+
+class HubData(NamedTuple):
+    """Where the rows are on the Hub, at a fixed revision."""
+
+    id: str
+    config: str
+    revision: str
+    split: str = "test"
+
+
+GOEMOTIONS = HubData("google-research-datasets/go_emotions", "simplified", "add492243ff905527e67aeb8b80c082af02207c3")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a model is measured on. `gold` is (rows, classes), 0 or 1; for `affect` ratings (rows, 2).
+
+    `contexts` is None where there are no situations, or the model reads none. Texts without gold have (rows, 0).
+    `protocol` says which rows of the set these are. `clusters` has an id for each row, equal for rows that depend on
+    each other (one story, person, dialogue); None where all rows are independent. `units` names what the bootstrap
+    draws. `definitions` are of some of the classes.
+    """
+
+    texts: list[str]
+    contexts: list[str] | None
+    gold: np.ndarray
+    revision: str
+    protocol: str
+    clusters: list[str] | None = None
+    units: str = "rows"
+    classes: tuple[str, ...] = LABELS
+    definitions: Mapping[str, str] = field(default_factory=lambda: DEFINITIONS)
+
+
+def goemotions(place: str | None, config: str) -> Rows:
+    """GoEmotions' official test split (5,427 rows, 28 labels): official TSV files, a prepared folder, or the Hub."""
+    if place is None:
+        data = read_data_set(GOEMOTIONS.id, GOEMOTIONS.config, GOEMOTIONS.revision)
+        rows = data.splits[GOEMOTIONS.split]
+        return Rows(list(rows["text"]), None, multi_hot(rows["labels"]), GOEMOTIONS.revision, PROTOCOL)
+    if (Path(place) / "manifest.json").exists():
+        return prepared("goemotions", place, config)
+    found = list(comments(Path(place), "test"))
+    files = split_files(Path(place), "test")
+    digest = digest_of(files[0]) if len(files) == 1 else fingerprint([digest_of(path) for path in files])
+    gold = multi_hot([comment.labels for comment in found])
+    return Rows([comment.text for comment in found], None, gold, f"{files[0].name} sha256 {digest[:16]}", PROTOCOL)
+
+
+def grouped(label_map: str, place: str | None, config: str) -> Rows:
+    """GoEmotions' test split in groups of its labels; a text has the groups that its labels are in."""
+    rows = goemotions(place, config)
+    return replace(
+        rows,
+        gold=class_scores(label_map, rows.gold),
+        protocol=f"{rows.protocol}; labels in groups",
+        classes=tuple(LABEL_MAPS[label_map]),
+    )
+
+
+def official(name: str, read: Callable[[Path], OfficialSplit], place: str | None, config: str) -> Rows:
+    """A test split in its makers' file."""
+    if place is None:
+        raise InputError(f"benchmark '{name}': give the folder of its files with --data.")
+    path, texts, gold, documents = read(Path(place))
+    revision, units = f"{path.name} sha256 {digest_of(path)[:16]}", "documents" if documents else "rows"
+    classes = tuple(LABEL_MAPS.get(name, ()))
+    return Rows(texts, None, gold, revision, "official test split", documents, units, classes)
+
+
+# Rows of these sets depend on each other: which units they are of, and what a row's id has beyond the unit's.
+# ISEAR's last digit is the emotion, the rest is the person; IEMOCAP numbers the turns within a dialogue.
+UNITS = {
+    "isear": ("persons", re.compile(r"\d$")),
+    "iemocap-4": ("dialogues", re.compile(r"_[^_]*$")),
+    "iemocap-6": ("dialogues", re.compile(r"_[^_]*$")),
+}
+
+
+def prepared(domain: str, place: str | None, config: str) -> Rows:
+    """The test split of a folder that `python -m dataset_builder domain` wrote; gold is over the set's own classes."""
+    command = f"python -m dataset_builder domain {domain}"
+    if place is None:
+        raise InputError(f"benchmark '{domain}': give with --data a folder that `{command}` wrote.")
+    manifest = _manifest(Path(place))
+    if manifest.get("domain") != domain:
+        raise InputError(f"{place}: holds {manifest.get('domain', 'no domain set')}. Give a folder of `{command}`.")
+    if not isinstance(manifest.get("rows"), dict) or not manifest["rows"] or "protocol" not in manifest:
+        raise InputError(f"{place}/manifest.json: has no 'rows' or no 'protocol'. Make the folder again: `{command}`.")
+    own_config = next(iter(manifest["rows"]))
+    data = read_data_set(place, own_config)
+    contextual = own_config == config == "contextual"
+    rows = checked_rows(data, "test", contextual=contextual, labels="own_label")
+    classes = tuple(LABEL_MAPS[domain])
+    gold = np.zeros((len(rows), len(classes)), dtype=np.int8)
+    for row, names in enumerate(rows["own_label"]):
+        if names is None or not set(names) <= set(classes):
+            raise InputError(
+                f"{data}: test {row_name(rows, row)} has the classes {names}; those of {domain} are "
+                f"{', '.join(classes)}. Make the folder again."
+            )
+        gold[row, [classes.index(name) for name in names]] = 1
+    contexts = list(rows["context"]) if contextual else None
+    units, own_part = UNITS.get(domain, ("rows", None))
+    check_columns(data, "test", {"id": f"which of the {units} a row is of"} if own_part else {})
+    clusters = [own_part.sub("", row_id) for row_id in rows["id"]] if own_part else None
+    protocol = str(manifest["protocol"])
+    return Rows(list(rows["text"]), contexts, gold, data.revision, protocol, clusters, units, classes)
+
+
+def own(place: str | None, config: str) -> Rows:
+    """The test split of the corpus that a model was trained on, in the model's own config."""
+    if place is None:
+        raise InputError("benchmark 'own': give the corpus, a folder or Hub id, with --data.")
+    data = read_data_set(place, config)
+    rows = checked_rows(data, "test", contextual=config == "contextual")
+    check_label_numbers(data, "test")
+    contexts = list(rows["context"]) if config == "contextual" else None
+    stories, units = None, "rows"
+    if "narrative_id" in rows.column_names:
+        stories, units = list(rows["narrative_id"]), "stories"
+    protocol, gold = "the corpus's own test split", multi_hot(rows["labels"])
+    return Rows(list(rows["text"]), contexts, gold, data.revision, protocol, stories, units)
+
+
+def descriptors(place: str | None, config: str) -> Rows:
+    """The validation split of a corpus: the teacher's descriptors that are among the 28 labels.
+
+    No human label has a part in it, so prompts, rules and recipes may be chosen by it.
+    """
+    if place is None:
+        raise InputError("benchmark 'descriptors': give the corpus, a folder or Hub id, with --data.")
+    data = read_data_set(place, "descriptors")
+    rows = checked_rows(data, "validation", contextual=False, labels="descriptors")
+    check_columns(data, "validation", {"narrative_id": "the text's source"})
+    check_descriptors(data, "validation")
+    every = np.zeros((len(rows), len(LABELS)), dtype=np.int8)
+    for row, found in enumerate(rows["descriptors"]):
+        for descriptor in found:
+            name = descriptor["text"].strip().lower()
+            if name in LABELS and descriptor["weight"] >= DESCRIPTOR_WEIGHT:
+                every[row, LABELS.index(name)] = 1
+    # Only texts with one of the labels, and only labels that a text has.
+    kept, columns = np.flatnonzero(every.any(axis=1)), np.flatnonzero(every.any(axis=0))
+    if not len(kept):
+        raise InputError(f"data set '{place}': no validation text has one of the 28 labels for a descriptor.")
+    texts, sources = list(rows["text"]), list(rows["narrative_id"])
+    return Rows(
+        texts=[texts[row] for row in kept],
+        contexts=None,
+        gold=every[np.ix_(kept, columns)],
+        revision=data.revision,
+        protocol=f"validation texts with one of {len(columns)} labels among the teacher's descriptors, weight ≥ "
+        f"{DESCRIPTOR_WEIGHT}",
+        clusters=[sources[row] for row in kept],
+        units="sources",
+        classes=tuple(LABELS[column] for column in columns),
+    )
+
+
+def own_labels(name: str, place: str | None, config: str) -> Rows:
+    """A label set of ours on its own sentences or, with `place`, on any texts: a file with one a line."""
+    label_set = find_set(name)
+    classes = tuple(label.name for label in label_set.labels)
+    defined = {label.name: label.definition for label in label_set.labels}
+    if place is not None:
+        what = "Give a text file with one text a line."
+        texts = [line.strip() for _, line in lines(Path(place), what)]
+        if not texts:
+            raise InputError(f"{place}: has no text. {what}")
+        digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+        protocol = "a user's texts, nothing known of them"
+        unknown = np.zeros((len(texts), 0), dtype=np.int8)
+        return Rows(texts, None, unknown, f"sha256 {digest}", protocol, classes=classes, definitions=defined)
+    rows = [(text, column) for column, label in enumerate(label_set.labels) for text in label.examples]
+    gold = np.eye(len(classes), dtype=np.int8)[[column for _, column in rows]]
+    protocol, texts = "sentences of our own, written with one label each in mind", [text for text, _ in rows]
+    return Rows(texts, None, gold, "in this repository", protocol, classes=classes, definitions=defined)
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """The content of a folder's manifest; {} where there is none."""
+    path = folder / "manifest.json"
+    content = json_file(path) if path.exists() else {}
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds {type(content).__name__} and no object. Make the folder again.")
+    return content
+
+
+def multi_hot(labels: list[list[int]]) -> np.ndarray:
+    """Label numbers of each row as (rows, 28), 0 or 1."""
+    gold = np.zeros((len(labels), len(LABELS)), dtype=np.int8)
+    for row, indices in enumerate(labels):
+        gold[row, indices] = 1
+    return gold
