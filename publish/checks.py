@@ -163,7 +163,7 @@ def _results(repository: Repository, record: dict[str, Any], places: Places) -> 
     folder = places.results / repository.name
     found = sorted(folder.glob("*.json"))
     if not found:
-        return [f"{folder}: no result of {repository.name}. Run eval.run or eval.zero_shot_run, or give --results."]
+        return [f"{folder}: no result of {repository.name}. Run eval.run, or give --results."]
     wanted = {"recipe_hash": record.get("recipe_hash"), "model_revision": str(record.get("weights_sha256"))[:16]}
     for path in found:
         result = read(path, problems)

@@ -177,7 +177,7 @@ def test_a_hub_that_does_not_answer_is_no_missing_record(monkeypatch: pytest.Mon
         raise LocalEntryNotFoundError("offline\nmore")
 
     says = r"model 'a/b': the Hub does not answer \(offline\)\. Check the network"
-    monkeypatch.setattr(model_files.HfApi, "model_info", offline)
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", offline)
     for loader in (load, load_classifier, load_bi_encoder):
         with pytest.raises(InputError, match=says):
             loader("a/b")

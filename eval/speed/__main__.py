@@ -108,7 +108,7 @@ def encoders(args: argparse.Namespace, rows: Rows, temporary: Path) -> dict[str,
         for engine, size in weights.items():
             contenders[f"{model.name}_{engine}"] = Contender(engine, str(folder), sets)
             sizes[f"{model.name}_{engine}"] = size
-    tokenizer = next(iter(found.values())).classify.tokenizer
+    tokenizer = next(iter(found.values())).pipeline.tokenizer
     for name in dict.fromkeys(args.stand_ins):
         nli, place = STAND_INS[name].nli, write_stand_in(name, tokenizer, temporary)
         sets = nli_token_sets(tokenizer, texts[: args.nli_texts]) if nli else token_sets(tokenizer, texts)
