@@ -12,7 +12,7 @@ import jinja2
 from pydantic import ValidationError
 
 from dataset_builder.files.reading import json_lines
-from dataset_builder.inputs import InputError, describe
+from dataset_builder.inputs import InputError, validation_message
 from dataset_builder.schema import RawLabel, Row
 from dataset_builder.taxonomy import EMOTIONS, LABEL_TO_INDEX, LABELS
 
@@ -39,7 +39,7 @@ def read_gold_set(part: Literal["scored", "few_shot"]) -> tuple[GoldRow, ...]:
         try:
             row = GoldRow.model_validate(found)
         except ValidationError as error:
-            raise InputError(f"{place}: {describe(error)}") from None
+            raise InputError(f"{place}: {validation_message(error)}") from None
         if unknown := [label.label for label in row.labels if label.label not in LABELS]:
             raise InputError(f"{place}: '{unknown[0]}' is not in the taxonomy.")
         rows.append(row)

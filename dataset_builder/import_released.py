@@ -13,18 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.files.reading import json_lines
-from dataset_builder.files.shards import clear, to_line, write_json, write_whole
+from dataset_builder.files.shards import to_line, write_whole
 from dataset_builder.files.text_hygiene import cleaned, damage_of
 from dataset_builder.filters.resolve import class_of
 from dataset_builder.filters.validate import check_texts
 from dataset_builder.hashing import fingerprint
 from dataset_builder.inputs import InputError
-from dataset_builder.pipeline.ask import LONGEST_KEPT
-from dataset_builder.pipeline.assemble import CORPUS, seal, write_parquet
-from dataset_builder.pipeline.engine import MANIFEST, REJECTS
+from dataset_builder.parquet import CORPUS, whole_folder, write_manifest, write_splits
 from dataset_builder.provenance import digest_of
 from dataset_builder.recipe import PaperMap
-from dataset_builder.schema import SPLITS, ContextlessRow, ContextualRow, RawLabel, Rejected
+from dataset_builder.run_state import REJECTS
+from dataset_builder.schema import ContextlessRow, ContextualRow, RawLabel, Rejected
 from dataset_builder.taxonomy import LABELS
 
 SOURCE = "alex-shvets/EmoPillars"
@@ -51,37 +50,29 @@ def import_released(files: Sequence[Path], work_dir: Path, fields: Fields) -> di
         InputError: a file whose name tells no split, a row that is not of the released form (file and line are
             named), or a work folder that holds a corpus.
     """
-    target, building = work_dir / CORPUS, work_dir / f"{CORPUS}.part"
+    target = work_dir / CORPUS
     if target.exists():
         raise InputError(f"{target}: exists already. Give another --work-dir, or delete it.")
-    clear(building)
     splits = {path: _split_of(path) for path in files}
     config = "contextual" if fields.context else "contextless"
     rejected: list[Rejected] = []
     unresolved: Counter[str] = Counter()
-    rows = (row for path in files for row in _rows(path, splits[path], fields, rejected, unresolved))
-    # Released rows name no story. Each split stands for a story, so that write_parquet keeps the released splits.
-    counts = write_parquet(config, rows, {_story(split): split for split in SPLITS}, building)
-    if not counts:
-        raise InputError(f"{', '.join(map(str, files))}: no row was kept.")
-    write_whole(work_dir / REJECTS / "adopt.jsonl", (to_line(reject.model_dump()) for reject in rejected))
-    manifest = {
-        "stage": "adopt",
-        "recipe": "adopted",
-        "recipe_hash": fingerprint([digest_of(path) for path in files]),
-        "teacher": TEACHER,
-        "rows": {config: counts},
-        "rejected": dict(sorted(Counter(reject.reason for reject in rejected).items())),
-        "unresolved_labels": dict(unresolved.most_common()),
-        "revision": seal(building, {config: counts}),
-    }
-    write_json(building / MANIFEST, manifest)
-    building.rename(target)
-    return manifest
-
-
-def _story(split: str) -> str:
-    return f"released {split}"
+    rows = ((splits[path], row) for path in files for row in _rows(path, splits[path], fields, rejected, unresolved))
+    with whole_folder(target) as building:
+        counts = write_splits(rows, config, building)
+        if not counts:
+            raise InputError(f"{', '.join(map(str, files))}: no row was kept.")
+        write_whole(work_dir / REJECTS / "adopt.jsonl", (to_line(reject.model_dump()) for reject in rejected))
+        manifest = {
+            "stage": "adopt",
+            "recipe": "adopted",
+            "recipe_hash": fingerprint([digest_of(path) for path in files]),
+            "teacher": TEACHER,
+            "rows": {config: counts},
+            "rejected": dict(sorted(Counter(reject.reason for reject in rejected).items())),
+            "unresolved_labels": dict(unresolved.most_common()),
+        }
+        return write_manifest(building, manifest)
 
 
 def _split_of(path: Path) -> str:
@@ -102,7 +93,7 @@ def _rows(
         row_id = f"{path.absolute().parent.name}-{path.stem}/{place.rpartition(' ')[2]}"
         row = _row(found, place, row_id, split, fields, unresolved)
         if reason := check_texts(row) or (None if row.labels else "no_label"):
-            rejected.append(Rejected(id=row.id, stage="adopt", reason=reason, text=row.text[:LONGEST_KEPT]))
+            rejected.append(Rejected.of(row.id, "adopt", reason, row.text))
         else:
             yield row
 
@@ -125,7 +116,7 @@ def _row(
         "scores": scores,
         "raw_labels": [RawLabel(label=label, score=score) for label, score in raw],
         "character": _text(found, fields.character, place) if fields.character else "",
-        "narrative_id": _story(split),
+        "narrative_id": f"released {split}",  # released rows name no story: each split stands for one
         "source": SOURCE,
         "requested_emotion": "",
         "teacher": TEACHER,

@@ -171,10 +171,10 @@ def read_recipe(path: str | Path, model: type[RecipeT]) -> RecipeT:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise InputError(f"{path}: {describe(error)}") from None
+        raise InputError(f"{path}: {validation_message(error)}") from None
 
 
-def describe(error: ValidationError) -> str:
+def validation_message(error: ValidationError) -> str:
     """The first faults of a pydantic validation as one line: key, what is wrong, the value found."""
     faults = []
     for fault in error.errors()[:3]:

@@ -11,7 +11,7 @@ from dataset_builder.files.text_hygiene import cleaned, damage_of
 from dataset_builder.files.texts import HELD_OUT_NAMES, SNIFFED_ROWS, not_texts, path_words
 from dataset_builder.inputs import InputError, first_line
 from dataset_builder.recipe import Narratives
-from dataset_builder.schema import Narrative
+from dataset_builder.schema import Item
 
 TALES = Path(__file__).parent / "tales"
 FIELDS = ("id", "title", "text")
@@ -19,13 +19,13 @@ ENDINGS = (".jsonl", ".jsonl.gz", ".parquet")
 LONGEST = 1_000_000  # characters of a story: about 170,000 words, more than any teacher reads
 
 
-def read_narratives(source: Narratives) -> list[Narrative]:
+def read_narratives(source: Narratives) -> list[Item]:
     """Read and check narratives.
 
     Raises:
         InputError: naming file and line of the first fault (broken JSON, missing or empty field, an id used twice).
     """
-    found: list[Narrative] = []
+    found: list[Item] = []
     places: dict[str, str] = {}
     texts: dict[str, str] = {}
     twins: list[str] = []
@@ -58,7 +58,7 @@ def read_narratives(source: Narratives) -> list[Narrative]:
     return found
 
 
-def _of_source(name: str, revision: str | None) -> Iterator[Narrative]:
+def _of_source(name: str, revision: str | None) -> Iterator[Item]:
     if name == "tales":
         return _tales()
     path = Path(name)
@@ -74,20 +74,20 @@ def _of_source(name: str, revision: str | None) -> Iterator[Narrative]:
     return _hub(name, revision)
 
 
-def _fitting(stories: Iterable[Narrative], source: Narratives) -> Iterator[Narrative]:
+def _fitting(stories: Iterable[Item], source: Narratives) -> Iterator[Item]:
     """Stories of the lengths that the recipe wants."""
     for story in stories:
         if source.min_words <= len(story.text.split()) <= (source.max_words or float("inf")):
             yield story
 
 
-def _tales() -> Iterator[Narrative]:
+def _tales() -> Iterator[Item]:
     for path in sorted(TALES.glob("*.txt")):
         title, _, text = path.read_text(encoding="utf-8").partition("\n")
-        yield Narrative(id=path.stem, title=title.strip(), text=text.strip(), source="tales")
+        yield Item(id=path.stem, text=text.strip(), fields={"title": title.strip(), "source": "tales"})
 
 
-def _folder(folder: Path) -> Iterator[Narrative]:
+def _folder(folder: Path) -> Iterator[Item]:
     """Stories of all train files of a folder: `.jsonl[.gz]` or `.parquet`, below it at any depth."""
     files = [path for path in sorted(folder.rglob("*")) if path.name.endswith(ENDINGS) and path.is_file()]
     kinds = {path.name.endswith(".parquet") for path in files}
@@ -121,7 +121,7 @@ def _name(path: Path) -> str:
     return f"{folder}/{path.name.split('.')[0]}" if folder else path.name.split(".")[0]
 
 
-def _hub(name: str, revision: str | None) -> Iterator[Narrative]:
+def _hub(name: str, revision: str | None) -> Iterator[Item]:
     from dataset_builder.files.data_sets import read_data_set
 
     try:
@@ -135,7 +135,7 @@ def _hub(name: str, revision: str | None) -> Iterator[Narrative]:
     yield from _checked(places, Path(name).absolute().name if Path(name).is_dir() else name)
 
 
-def _checked(places: Iterable[tuple[str, Any]], source: str) -> Iterator[Narrative]:
+def _checked(places: Iterable[tuple[str, Any]], source: str) -> Iterator[Item]:
     """Turn raw rows into narratives or say which row is at fault."""
     seen: dict[str, str] = {}
     for place, row in places:
@@ -162,4 +162,5 @@ def _checked(places: Iterable[tuple[str, Any]], source: str) -> Iterator[Narrati
         if row["id"] in seen:
             raise InputError(f"{place}: id '{row['id']}' was used at {seen[row['id']]}. Ids must be unique.")
         seen[row["id"]] = place
-        yield Narrative(id=row["id"], title=row["title"].strip(), text=row["text"].strip(), source=source)
+        fields = {"title": row["title"].strip(), "source": source}
+        yield Item(id=row["id"], text=row["text"].strip(), fields=fields)

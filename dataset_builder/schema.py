@@ -7,9 +7,12 @@ Row ids are paths, `<narrative>/c<character>/u<utterance>`, so that every row na
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
+from dataset_builder.files.text_hygiene import without_surrogates
 from dataset_builder.taxonomy import LABELS
+
+LONGEST_REJECT = 500  # characters of a rejected text that are kept
 
 
 class Row(BaseModel):
@@ -19,16 +22,29 @@ class Row(BaseModel):
     id: str
 
 
-class Narrative(Row):
-    """A story that grounds the utterances."""
+class Item(Row):
+    """What a run asks a teacher about: a story, a given text, a phrase or an emotion word.
 
-    title: str
+    `fields` is what else is known about it, such as a story's `title` and `source`. In files, the fields stand beside
+    `id` and `text`.
+    """
+
     text: str
-    source: str
+    fields: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_fields(cls, row: dict[str, Any]) -> dict[str, Any]:
+        others = {key: value for key, value in row.items() if key not in ("id", "text", "fields")}
+        return {"fields": others} | {key: row[key] for key in ("id", "text", "fields") if key in row}
+
+    @model_serializer
+    def _without_nesting(self) -> dict[str, str]:
+        return {"id": self.id, "text": self.text, **self.fields}
 
 
 class CharacterRow(Row):
-    """A character of a narrative, as the teacher listed it and as the story names it."""
+    """A character of a story, as the teacher listed it and as the story names it."""
 
     narrative_id: str
     source: str
@@ -116,6 +132,12 @@ class Rejected(BaseModel):
     stage: str
     reason: str
     text: str
+
+    @classmethod
+    def of(cls, key: str, stage: str, reason: str, text: str) -> "Rejected":
+        """A reject in characters that can be written to a file."""
+        beginning = without_surrogates(text[:LONGEST_REJECT])
+        return cls(id=without_surrogates(key), stage=stage, reason=reason, text=beginning)
 
 
 class Usage(BaseModel):

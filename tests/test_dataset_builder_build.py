@@ -244,14 +244,14 @@ def test_a_shard_that_was_deleted_is_made_again(scripted_work: Path, scripted_re
     build(recipe, work)
     assert parquet(work) == parquet(scripted_work)
     (work / "labels/manifest.json").unlink()
-    with pytest.raises(InputError, match=r"labels/manifest.json: missing.*--restart-from STAGE"):
+    with pytest.raises(InputError, match=r"labels/manifest.json: no such file.*--restart-from STAGE"):
         status(work)
     build(recipe, work, "labels")
     assert parquet(work) == parquet(scripted_work)
 
 
 def test_restarting_is_advised_only_where_it_helps(scripted_work: Path, scripted_recipe: Path) -> None:
-    with pytest.raises(InputError, match=r"differs in narratives .*give another --work-dir\.$"):
+    with pytest.raises(InputError, match=r"differs in narratives .*use another --work-dir\.$"):
         build(recipe_of(scripted_recipe, narratives={"limit": 1}), scripted_work)
     with pytest.raises(InputError, match=r"differs in recipe\.seed .*--restart-from"):
         build(recipe_of(scripted_recipe, seed=8), scripted_work)

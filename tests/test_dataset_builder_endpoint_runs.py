@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
-from dataset_builder.descriptors.write import asked_for, write
-from dataset_builder.descriptors.writing_recipe import WritingRecipe
+from dataset_builder.descriptors.recipe import WritingRecipe
+from dataset_builder.descriptors.writing import asked_for, write
 from dataset_builder.inputs import InputError, read_recipe
+from dataset_builder.parquet import read_manifest
 from dataset_builder.pipeline.build import build
-from dataset_builder.pipeline.engine import read_manifest
 from dataset_builder.pipeline.label_texts import label, label_file
 from dataset_builder.recipe import BuildRecipe, Executor
 from tests.conftest import Command

@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 
 from dataset_builder.corpus import open_corpus
-from dataset_builder.files.shards import held
+from dataset_builder.files.shards import file_lock
 from dataset_builder.hashing import stable_hash
 from dataset_builder.inputs import InputError, read_recipe
 from dataset_builder.pipeline.build import build
-from dataset_builder.pipeline.engine import ALL_STAGES
 from dataset_builder.pipeline.flow import Flow
-from dataset_builder.pipeline.progress import PROGRESS
+from dataset_builder.pipeline.stages import STAGES
 from dataset_builder.pipeline.status import status
-from dataset_builder.pipeline.unanswered import SICK_AFTER
+from dataset_builder.pipeline.unanswered import MAX_CONSECUTIVE_FAILURES
 from dataset_builder.recipe import BuildRecipe, Executor, Labels, Quality, ScriptedTeacher
+from dataset_builder.run_state import PROGRESS
 from dataset_builder.teachers.base import Reply, Request, Scores, TeacherError
 from dataset_builder.teachers.scripted import Scripted
 from tests.conftest import Command
@@ -49,7 +49,8 @@ def test_a_sick_teacher_ends_the_run_and_its_units_are_asked_again(
         return await answers(self, request)
 
     monkeypatch.setattr(Scripted, "generate", fails_after_a_while)
-    with pytest.raises(InputError, match=rf"context: the teacher failed at {SICK_AFTER} units in a row .*http_503"):
+    failures = f"context: the teacher failed at {MAX_CONSECUTIVE_FAILURES} units in a row .*http_503"
+    with pytest.raises(InputError, match=failures):
         build(recipe, tmp_path)
     said = status(tmp_path)
     assert "not finished: " in said
@@ -75,7 +76,7 @@ def test_units_at_which_the_teacher_always_fails_are_rejected_and_the_others_mad
     monkeypatch.setattr(Scripted, "generate", fails_at_some)
     build(read_recipe(scripted_recipe, BuildRecipe), tmp_path)
     manifest = json.loads((tmp_path / "context/manifest.json").read_text())
-    assert manifest["rejected"]["time_out"] > SICK_AFTER
+    assert manifest["rejected"]["time_out"] > MAX_CONSECUTIVE_FAILURES
     assert manifest["units"] == manifest["rows"] + sum(manifest["rejected"].values())
 
 
@@ -99,7 +100,7 @@ def test_a_calibration_without_an_answer_rejects_nobody_for_good(
 def test_folders_of_nobody_are_not_built_on(scripted_recipe: Path, tmp_path: Path) -> None:
     recipe = read_recipe(scripted_recipe, BuildRecipe)
     (tmp_path / "labels").mkdir()
-    with pytest.raises(InputError, match="nobody knows of what"):
+    with pytest.raises(InputError, match="their recipe is unknown"):
         build(recipe, tmp_path)
 
 
@@ -262,7 +263,7 @@ def test_a_slurm_cluster_changes_no_row(
 def test_a_shard_has_one_worker(scripted_recipe: Path, scripted_work: Path, tmp_path: Path) -> None:
     work = Path(shutil.copytree(scripted_work, tmp_path / "work"))
     lock = work / PROGRESS / "00000.lock"
-    flow = Flow(read_recipe(scripted_recipe, BuildRecipe), str(work), ALL_STAGES)
-    with held(lock, "another"), pytest.raises(InputError, match="another job is at shard 0"):
+    flow = Flow(read_recipe(scripted_recipe, BuildRecipe), work, STAGES)
+    with file_lock(lock, "another"), pytest.raises(InputError, match="another job is at shard 0"):
         flow.run(rank=0)
     flow.run(rank=0)

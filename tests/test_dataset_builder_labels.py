@@ -9,11 +9,11 @@ from dataset_builder.pipeline.ask import Ask, UnitRejected
 from dataset_builder.pipeline.stages.labels import CHOICES, run
 from dataset_builder.pipeline.stages.likelihood import CONTENT_FREE, soft_scores
 from dataset_builder.recipe import BuildRecipe, ScriptedTeacher
-from dataset_builder.schema import Narrative, Usage, UtteranceRow
+from dataset_builder.schema import Item, Usage, UtteranceRow
 from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS, NEUTRAL
 from dataset_builder.teachers.base import Reply, Request, Scores, TeacherError
 
-STORY = Narrative(id="s", title="S", text="Mara ran.", source="tales")
+STORY = Item(id="s", text="Mara ran.", fields={"title": "S", "source": "tales"})
 
 
 class HandMade:

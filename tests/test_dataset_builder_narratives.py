@@ -59,7 +59,7 @@ def test_bad_stories_name_file_and_line(tmp_path: Path, rows: list[object], says
 def test_marks_that_nobody_sees_are_taken_off(tmp_path: Path) -> None:
     path = lines(tmp_path, [{"id": "\ufeffa", "title": "\ufeffA", "text": "\ufeffAna met\u200b Ben.\r\n\x0cPage 2."}])
     story = read_narratives(Narratives(source=str(path)))[0]
-    assert (story.id, story.title, story.text) == ("a", "A", "Ana met Ben.\n\nPage 2.")
+    assert (story.id, story.fields["title"], story.text) == ("a", "A", "Ana met Ben.\n\nPage 2.")
 
 
 def test_gzip_and_limit(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_gzip_and_limit(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress("\n".join(json.dumps(row) for row in [*good(3), "broken"]).encode()))
     found = read_narratives(Narratives(source=str(path), limit=2))
     assert [story.id for story in found] == ["s0", "s1"]
-    assert found[0].source == f"{tmp_path.name}/stories"
+    assert found[0].fields["source"] == f"{tmp_path.name}/stories"
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_several_sources_each_up_to_the_limit_and_of_the_wanted_length(tmp_path:
     first = lines(tmp_path, [long, *good(4)], "a.jsonl")
     second = lines(tmp_path, [GOOD | {"id": f"t{index}"} for index in range(4)], "b.jsonl")
     found = read_narratives(Narratives(source=(str(first), str(second)), limit=2, max_words=20))
-    assert [(story.id, story.source.rpartition("/")[2]) for story in found] == [
+    assert [(story.id, story.fields["source"].rpartition("/")[2]) for story in found] == [
         ("s0", "a"),
         ("s1", "a"),
         ("t0", "b"),
@@ -103,7 +103,7 @@ def test_the_name_of_a_home_folder_is_not_published(tmp_path: Path, monkeypatch:
     for path, source in ((home / "stories.jsonl", "stories"), (home / "tales/stories.jsonl", "tales/stories")):
         path.write_text(json.dumps({"id": "a", "title": "T", "text": "Once."}) + "\n")
         [story] = read_narratives(Narratives(source=(str(path),)))
-        assert story.source == source
+        assert story.fields["source"] == source
 
 
 def test_stories_in_a_folder_are_the_train_files_of_one_kind(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_stories_in_a_folder_are_the_train_files_of_one_kind(tmp_path: Path) -> 
     lines(folder / "deep", [GOOD | {"id": "s"}], "train-a.jsonl")
     lines(folder, [GOOD | {"id": "u"}], "test.jsonl")
     found = read_narratives(Narratives(source=str(folder)))
-    assert [(story.id, story.source) for story in found] == [("s", "stories"), ("t", "stories")]
+    assert [(story.id, story.fields["source"]) for story in found] == [("s", "stories"), ("t", "stories")]
     lines(folder, [GOOD | {"id": "s"}], "train-c.jsonl")
     with pytest.raises(InputError, match=r"train-c.jsonl, line 1: id 's' was used at .*train-a.jsonl, line 1"):
         read_narratives(Narratives(source=str(folder)))

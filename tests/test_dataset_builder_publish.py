@@ -14,7 +14,8 @@ from dataset_builder.corpus import open_corpus
 from dataset_builder.files.shards import read_json, read_lines, shard_path, to_line, write_whole
 from dataset_builder.filters.validate import words
 from dataset_builder.inputs import read_recipe
-from dataset_builder.pipeline.assemble import CORPUS, publish
+from dataset_builder.parquet import CORPUS
+from dataset_builder.pipeline.assemble import assemble
 from dataset_builder.pipeline.build import build
 from dataset_builder.recipe import BuildRecipe, Split
 
@@ -52,7 +53,7 @@ def work(scripted_work: Path, tmp_path: Path) -> Path:
 
 def published(recipe: BuildRecipe, work: Path) -> tuple[dict[str, dict[str, Row]], dict[str, str]]:
     """The rows of each config by id, and the reasons of those that were rejected, by config and id."""
-    assert publish(recipe, work, read_json(work / "run.json")["teachers"])
+    assemble(recipe, work, read_json(work / "run.json")["teachers"])
     corpus = open_corpus(work)
     rows = {config: {row["id"]: row for row in corpus.rows(config)} for config in corpus.files}
     rejects = [json.loads(line) for line in (work / "rejects/publish.jsonl").read_text().split("\n") if line]

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_builder.files.shards import Journal, clear, held, read_lines, shard_path, to_line, write_whole
+from dataset_builder.files.shards import Journal, clear, file_lock, read_lines, shard_path, to_line, write_whole
 from dataset_builder.inputs import InputError
 
 
@@ -64,7 +64,7 @@ def test_nothing_is_written_through_a_planted_link(tmp_path: Path) -> None:
         (tmp_path / name).symlink_to(victim)
     with pytest.raises(InputError, match=r"00000.jsonl: is a link"):
         Journal(tmp_path / "00000.jsonl")
-    with pytest.raises(InputError, match=r"run.lock: is a link"), held(tmp_path / "run.lock", "busy"):
+    with pytest.raises(InputError, match=r"run.lock: is a link"), file_lock(tmp_path / "run.lock", "busy"):
         pass
     folder.mkdir()
     (folder / "keep.txt").write_text("x")

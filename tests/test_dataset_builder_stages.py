@@ -12,8 +12,8 @@ from dataset_builder.pipeline.stages.utterances import acts_of, neutral_acts
 from dataset_builder.recipe import BuildRecipe, Decoding, ScriptedTeacher
 from dataset_builder.schema import (
     CharacterRow,
+    Item,
     LabelledRow,
-    Narrative,
     RawLabel,
     Row,
     SituatedRow,
@@ -22,8 +22,10 @@ from dataset_builder.schema import (
 )
 from dataset_builder.teachers.base import Reply, Request, Scores, TeacherError
 
-STORY = Narrative(
-    id="s", title="The Ring", source="tales", text="Mara lost the ring. Old Tomas helped her look for it until night."
+STORY = Item(
+    id="s",
+    text="Mara lost the ring. Old Tomas helped her look for it until night.",
+    fields={"title": "The Ring", "source": "tales"},
 )
 CHARACTER = CharacterRow(id="s/c00", narrative_id="s", source="tales", character="Mara")
 UTTERANCE = UtteranceRow(

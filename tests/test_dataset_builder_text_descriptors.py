@@ -22,18 +22,16 @@ from datasets import load_dataset
 from dataset_builder.corpus import read_rows
 from dataset_builder.descriptors.calibration import advantages, agreement, descriptors, usual_without_content
 from dataset_builder.descriptors.describe import describe
+from dataset_builder.descriptors.merge import publish_rows
 from dataset_builder.descriptors.phrases import one_line
-from dataset_builder.descriptors.recipe import TextsRecipe, Weights
+from dataset_builder.descriptors.recipe import TextsRecipe, Weights, WritingRecipe
 from dataset_builder.descriptors.sources import read_sources
 from dataset_builder.descriptors.words import log_probabilities
-from dataset_builder.descriptors.work import publish_rows
-from dataset_builder.descriptors.write import write
-from dataset_builder.descriptors.writing_recipe import WritingRecipe
-from dataset_builder.files.shards import read_json, read_lines, shard_path
+from dataset_builder.descriptors.writing import write
+from dataset_builder.files.shards import read_json, read_lines, shard_path, stage_rows
 from dataset_builder.inputs import InputError, read_recipe
 from dataset_builder.pipeline.ask import Ask
 from dataset_builder.pipeline.build import build
-from dataset_builder.pipeline.engine import rows_of
 from dataset_builder.pipeline.stages.descriptors import emotion_words
 from dataset_builder.pipeline.stages.likelihood import CONTENT_FREE
 from dataset_builder.pipeline.status import status as said_by_status
@@ -123,14 +121,14 @@ def test_a_corpus_of_another_kind_is_kept(
 ) -> None:
     built = tmp_path / "built"
     shutil.copytree(scripted_work, built)
-    with pytest.raises(InputError, match=r"holds a run with another .*give another --work-dir"):
+    with pytest.raises(InputError, match="belongs to another kind of run"):
         run(recipe(), texts, built)
     with pytest.raises(InputError, match="holds a corpus of 'publish', which is kept"):
         publish_rows([], built, {"stage": "situate"})
     assert corpus_of(built) == corpus_of(scripted_work)
     run(recipe(), texts, tmp_path / "described")
     before = corpus_of(tmp_path / "described")
-    with pytest.raises(InputError, match=r"run\.json: is none of a build"):
+    with pytest.raises(InputError, match=r"run\.json: belongs to another kind of run"):
         build(read_recipe(scripted_recipe, BuildRecipe), tmp_path / "described")
     assert corpus_of(tmp_path / "described") == before
 
@@ -261,10 +259,10 @@ def test_equal_runs_are_equal_and_what_is_done_is_not_done_again(texts: Path, tm
     first, other = (read_json(tmp_path / work / "corpus/manifest.json")["revision"] for work in ("one", "other"))
     assert first == other, "shards change no row"
     assert not run(recipe(), texts, tmp_path / "one")
-    with pytest.raises(InputError, match="another recipe, prompts"):
+    with pytest.raises(InputError, match=r"differs in recipe\.prompts"):
         run(recipe(prompts=["felt"]), texts, tmp_path / "one")
     texts.write_text('{"text": "Something else."}\n')
-    with pytest.raises(InputError, match="another texts"):
+    with pytest.raises(InputError, match="differs in texts"):
         run(recipe(), texts, tmp_path / "one")
 
 
@@ -356,9 +354,9 @@ def test_texts_may_be_described_by_their_cues(texts: Path, tmp_path: Path, monke
     assert not asked, "other weights ask the teacher nothing"
     corpus = load_dataset(str(tmp_path / "work/corpus"), "descriptors")
     assert {row["descriptors"][0]["text"] for row in corpus["train"]} == {"neutral"}
-    with pytest.raises(InputError, match="another cues"):
+    with pytest.raises(InputError, match="differs in cues"):
         run(recipe(**settings | {"cues": {"in_texts": [2]}}), texts, tmp_path / "work")
-    with pytest.raises(InputError, match="no cue in common"):
+    with pytest.raises(InputError, match="share no phrase"):
         run(recipe(**settings | {"cues": {"in_texts": [500]}}), texts, tmp_path / "other")
 
 
@@ -389,7 +387,7 @@ def test_a_larger_teacher_may_judge_some_of_the_texts(texts: Path, tmp_path: Pat
     alone = described(tmp_path / "work/corpus")
     assert describe(cues, [texts], "text", tmp_path / "work", judged=[tmp_path / "judged"])
     both = described(tmp_path / "work/corpus")
-    known = {row["text"] for shard in (0, 1) for row in rows_of(tmp_path / "judged/words", shard)}
+    known = {row["text"] for row in stage_rows(tmp_path / "judged/words", (0, 1))}
     assert len(known) == 10
     assert {text for text in TEXTS if both[text] != alone[text]} <= known
     assert sum(both[text] != alone[text] for text in known) > 5
@@ -401,9 +399,9 @@ def test_a_larger_teacher_may_judge_some_of_the_texts(texts: Path, tmp_path: Pat
     fewer = recipe(describer="cues", prompts=["writer"], cues=CUES | {"share": 0})
     assert describe(fewer, [texts], "text", tmp_path / "work", judged=[tmp_path / "judged"])
     assert len(described(tmp_path / "work/corpus")) == 5, "of the others none"
-    with pytest.raises(InputError, match="--judged goes with cues alone"):
+    with pytest.raises(InputError, match="--judged needs 'describer: cues'"):
         describe(judge, [texts], "text", tmp_path / "other", judged=[tmp_path / "judged"])
-    with pytest.raises(InputError, match="no work folder of describe-texts"):
+    with pytest.raises(InputError, match="--judged takes a work folder of describe-texts"):
         describe(cues, [texts], "text", tmp_path / "work", judged=[tmp_path / "work"])
 
 

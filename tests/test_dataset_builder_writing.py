@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 from datasets import load_dataset
 
+from dataset_builder.descriptors.merge import publish_rows
+from dataset_builder.descriptors.recipe import WritingRecipe
 from dataset_builder.descriptors.situate import open_remarks, situate
-from dataset_builder.descriptors.work import publish_rows
-from dataset_builder.descriptors.write import asked_for, write
-from dataset_builder.descriptors.writing import first_sentence
-from dataset_builder.descriptors.writing_recipe import WritingRecipe
+from dataset_builder.descriptors.writing import asked_for, first_sentence, write
 from dataset_builder.files.shards import read_json
 from dataset_builder.inputs import InputError, read_recipe
 from dataset_builder.pipeline.status import status as said_by_status
@@ -49,7 +48,7 @@ def test_written_texts_have_the_word_they_were_written_for(tmp_path: Path) -> No
     assert not write(recipe(), tmp_path / "work"), "what is done is not done again"
     assert write(recipe(validation=0.5), tmp_path / "work"), "but other splits are made of it"
     assert "writing" in said_by_status(tmp_path / "work")
-    with pytest.raises(InputError, match="another recipe_hash"):
+    with pytest.raises(InputError, match="differs in recipe_hash"):
         write(recipe(each=6), tmp_path / "work")
 
 

@@ -95,4 +95,4 @@ def test_stories_of_an_edited_folder_are_those_that_are_there(tmp_path: Path) ->
     for title in ("First", "Second"):
         row = {"id": "a", "title": title, "text": "One day Ana met Ben."}
         pq.write_table(pa.Table.from_pylist([row]), folder / "train.parquet")
-        assert [story.title for story in read_narratives(Narratives(source=str(folder)))] == [title]
+        assert [story.fields["title"] for story in read_narratives(Narratives(source=str(folder)))] == [title]

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from accelerate.commands.launch import launch_command_parser
 
-from dataset_builder.descriptors.write import write
-from dataset_builder.descriptors.writing_recipe import WritingRecipe
+from dataset_builder.descriptors.recipe import WritingRecipe
+from dataset_builder.descriptors.writing import write
 from eval.cards.sections import CORPORA
 from tests.conftest import ROOT, Command
 from tests.publishable import descriptors_alone

@@ -15,12 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_builder.corpus import Corpus, column_faults, open_corpus, open_parquet
-from dataset_builder.files.shards import clear, to_line, write_json, write_whole
+from dataset_builder.files.shards import to_line, write_whole
 from dataset_builder.files.texts import benchmark_texts
 from dataset_builder.filters.deduplicate import ACROSS, REWRITTEN, DuplicateFilter
 from dataset_builder.inputs import InputError, first_line, wheel_path
-from dataset_builder.pipeline.assemble import seal
-from dataset_builder.pipeline.engine import MANIFEST
+from dataset_builder.parquet import whole_folder, write_manifest
 from dataset_builder.provenance import shareable
 from dataset_builder.recipe import Similarity
 from dataset_builder.schema import CONFIGS, SPLITS
@@ -66,26 +65,24 @@ def deduplicate(
     known = [pair for benchmark in benchmarks for pair in benchmark_texts(benchmark)]
     removed = _Removal(corpus, DuplicateFilter(near_duplicate_at, known), semantic_at).run()
     lines = [line for rows in removed.values() for line in rows.values()]
-    part = target.with_name(f"{target.name}.part")
-    clear(part)
-    kept = {config: rows for config in corpus.files if (rows := _write(corpus, config, removed[config], part))}
-    if not kept:
-        raise InputError(f"{corpus.folder}: no row would be left; the first is '{lines[0]['reason']}'.")
-    write_whole(part / REMOVED, map(to_line, lines))
-    manifest = {
-        "stage": "deduplicate",
-        "of": shareable(corpus.place),
-        "near_duplicate_at": near_duplicate_at,
-        "semantic_at": semantic_at,
-        "benchmarks": [shareable(benchmark) for benchmark in benchmarks],
-        "benchmark_texts": len(known),
-        "rows": kept,
-        "removed": {config: dict(Counter(row["reason"] for row in rows.values())) for config, rows in removed.items()},
-        "revision": seal(part, kept),
-    }
-    write_json(part / MANIFEST, manifest)
-    part.rename(target)
-    return manifest
+    with whole_folder(target) as part:
+        kept = {config: rows for config in corpus.files if (rows := _write(corpus, config, removed[config], part))}
+        if not kept:
+            raise InputError(f"{corpus.folder}: no row would be left; the first is '{lines[0]['reason']}'.")
+        write_whole(part / REMOVED, map(to_line, lines))
+        manifest = {
+            "stage": "deduplicate",
+            "of": shareable(corpus.place),
+            "near_duplicate_at": near_duplicate_at,
+            "semantic_at": semantic_at,
+            "benchmarks": [shareable(benchmark) for benchmark in benchmarks],
+            "benchmark_texts": len(known),
+            "rows": kept,
+            "removed": {
+                config: dict(Counter(row["reason"] for row in rows.values())) for config, rows in removed.items()
+            },
+        }
+        return write_manifest(part, manifest)
 
 
 class _Removal:
@@ -201,7 +198,7 @@ def _write(corpus: Corpus, config: str, removed: dict[str, dict[str, Any]], fold
     """Write the files of a config without the removed rows; return the rows of each split that has some."""
     counts: dict[str, int] = {}
     for split, paths in corpus.files[config].items():
-        target = folder / config / f"{split}-.parquet"  # `seal` completes the name
+        target = folder / config / f"{split}-.parquet"  # `write_manifest` completes the name
         target.parent.mkdir(parents=True, exist_ok=True)
         with pq.ParquetWriter(target, open_parquet(paths[0]).schema_arrow) as writer:
             for path in paths:

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.corpus import Corpus, open_parquet
-from dataset_builder.files.shards import read_json
+from dataset_builder.files.reading import json_file
 from dataset_builder.inputs import SHOWN, InputError, read_card
 
 
 def count_faults(corpus: Corpus) -> Iterator[tuple[str, str]]:
     """Configs whose files do not hold the rows that the corpus's manifest counts, each with a sentence."""
     path = corpus.folder / "manifest.json"
-    manifest = read_json(path) if path.exists() else {}
+    manifest = json_file(path) if path.exists() else {}
     rows = manifest.get("rows") if isinstance(manifest, dict) else None
     for config, wanted in rows.items() if isinstance(rows, dict) else ():
         found = corpus.count(config) if config in corpus.files else {}

@@ -13,9 +13,9 @@ from dataset_builder.analysis.report_page import card_section, page
 from dataset_builder.analysis.report_work import describe_work, is_work_folder
 from dataset_builder.analysis.survey import COLUMNS, Survey, survey
 from dataset_builder.corpus import Corpus, open_corpus
-from dataset_builder.files.shards import read_json, write_whole
-from dataset_builder.pipeline.assemble import CORPUS
-from dataset_builder.pipeline.engine import MANIFEST
+from dataset_builder.files.reading import json_file
+from dataset_builder.files.shards import write_whole
+from dataset_builder.parquet import CORPUS, MANIFEST
 from dataset_builder.provenance import shareable, write_result
 from dataset_builder.recipe import Gates
 from dataset_builder.taxonomy import LABELS
@@ -119,7 +119,7 @@ def _describe(found: Survey, encode: Encode | None) -> Described:
 def _made_by(corpus: Corpus) -> dict[str, Any]:
     """What the corpus's manifest says of the build, where there is one."""
     path = corpus.folder / MANIFEST
-    manifest = read_json(path) if path.exists() else {}
+    manifest = json_file(path) if path.exists() else {}
     if not isinstance(manifest, dict) or not all(key in manifest for key in (*MADE_BY.values(), "seed")):
         return {}
     return {key: manifest[name] for key, name in MADE_BY.items()} | {"seeds": [manifest["seed"]]}

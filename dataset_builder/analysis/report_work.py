@@ -8,17 +8,16 @@ from typing import Any
 import numpy as np
 
 from dataset_builder.analysis.survey import Draw
-from dataset_builder.files.shards import read_json
+from dataset_builder.files.shards import stage_rows
 from dataset_builder.inputs import InputError
 from dataset_builder.markdown import cell, table
-from dataset_builder.pipeline.assemble import CORPUS
-from dataset_builder.pipeline.engine import MANIFEST, read_manifest, rows_of
+from dataset_builder.parquet import CORPUS, MANIFEST, read_manifest
 from dataset_builder.pipeline.stages import STAGES
+from dataset_builder.run_state import NARRATIVES, RUN, read_run
 from dataset_builder.schema import RewrittenRow
 
 MANY_REASONS = 8
 COMPARED = 2_000  # situations and utterances that are compared with what they were
-RUN = "run.json"
 
 
 def is_work_folder(place: Path) -> bool:
@@ -34,12 +33,12 @@ def describe_work(work_dir: Path) -> dict[str, Any]:
     """
     if not (work_dir / CORPUS / MANIFEST).exists():
         raise InputError(f"{work_dir}: no finished build in it. Build one with dataset_builder build.")
-    run, corpus = read_json(work_dir / RUN), read_manifest(work_dir / CORPUS)
+    run, corpus = read_run(work_dir), read_manifest(work_dir / CORPUS)
     if "shards" not in run:
         raise InputError(f"{work_dir}: built by an older version. Report on {work_dir / CORPUS}, or build it again.")
     shards = run["shards"]
     stages = {stage.name: read_manifest(work_dir / stage.name) for stage in STAGES}
-    narratives = [row for shard in range(shards) for row in rows_of(work_dir / "narratives", shard)]
+    narratives = list(stage_rows(work_dir / NARRATIVES, range(shards)))
     return {
         "metrics": _stage_metrics(stages) | _faithfulness(work_dir, shards),
         "support": len(narratives),
@@ -72,9 +71,8 @@ def _faithfulness(work_dir: Path, shards: int) -> dict[str, dict[str, float]]:
     Of some rows, drawn by hash: the ratio takes time with the square of the length.
     """
     sample = Draw(COMPARED)
-    for shard in range(shards):
-        for row in rows_of(work_dir / "rewriting", shard):
-            sample.offer(row, f"faithful {row['id']}")
+    for row in stage_rows(work_dir / "rewriting", range(shards)):
+        sample.offer(row, f"faithful {row['id']}")
     made = [RewrittenRow.model_validate(row) for row in sample.drawn()]
     pairs = {
         "cleaning_similarity": [(row.context_original, row.context) for row in made],

@@ -12,7 +12,7 @@ from typing import Any
 
 from dataset_builder.benchmarks.server import ANSWERED, CUT_OFF, FAULTS, NO_FAULT
 from dataset_builder.benchmarks.stories import write_stories
-from dataset_builder.pipeline.engine import read_manifest
+from dataset_builder.parquet import read_manifest
 from dataset_builder.pipeline.stages import STAGES
 
 ALIVE_SECONDS, DEAD_SECONDS = 20.0, 30.0

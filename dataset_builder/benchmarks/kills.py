@@ -15,9 +15,9 @@ from typing import Any
 
 from dataset_builder.benchmarks.stories import write_stories
 from dataset_builder.files.shards import read_lines, to_line
-from dataset_builder.pipeline.assemble import CORPUS
-from dataset_builder.pipeline.build import PUBLISH, make_again
-from dataset_builder.pipeline.engine import MANIFEST
+from dataset_builder.parquet import CORPUS, MANIFEST
+from dataset_builder.pipeline.assemble import STAGE as PUBLISH
+from dataset_builder.pipeline.build import delete_from_stage
 from dataset_builder.pipeline.stages import STAGES
 
 SECONDS_BETWEEN_LOOKS = 0.005
@@ -50,7 +50,7 @@ def measure(folder: Path, kills: int = 50, stories: int = 20, seed: int = 1) -> 
     while hit.total() < kills:
         target = [*full, CORPUS][hit.total() % (len(full) + 1)]
         if (work / CORPUS / MANIFEST).exists() or (target in full and _written(work, target) >= full[target]):
-            make_again(work, PUBLISH if target == CORPUS else target)
+            delete_from_stage(work, PUBLISH if target == CORPUS else target)
         if target == CORPUS:  # a build deletes it, too; here, so that the new one can be told from it
             shutil.rmtree(work / f"{CORPUS}.part", ignore_errors=True)
         process = _start(recipe, work)

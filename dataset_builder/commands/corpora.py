@@ -82,7 +82,7 @@ def status(args: Namespace) -> None:
 def adopt(args: Namespace) -> None:
     """Convert the released Emo Pillars JSONL files to a corpus of this form."""
     from dataset_builder.import_released import Fields, import_released
-    from dataset_builder.pipeline.assemble import CORPUS
+    from dataset_builder.parquet import CORPUS
 
     manifest = import_released(args.files, args.work_dir, Fields(args.context_field, args.character_field))
     _print_rows(args.work_dir / CORPUS, manifest["rows"])
@@ -141,8 +141,8 @@ def describe_texts(args: Namespace) -> None:
 @describe(RECIPE, WORK_DIR, SEND_KEY)
 def write_texts(args: Namespace) -> None:
     """Let a teacher write texts for emotion words, to train a bi-encoder on."""
-    from dataset_builder.descriptors.write import write
-    from dataset_builder.descriptors.writing_recipe import WritingRecipe
+    from dataset_builder.descriptors.recipe import WritingRecipe
+    from dataset_builder.descriptors.writing import write
 
     made = write(with_teacher(args.recipe, WritingRecipe, args), args.work_dir)
     print(f"rejected: {_print_corpus(args.work_dir)['rejected'] or 'nothing'}")
@@ -255,10 +255,9 @@ def _print_rows(folder: Path, rows: Mapping[str, Mapping[str, int]]) -> None:
 
 def _print_corpus(work_dir: Path) -> dict[str, Any]:
     """Print the row counts of the corpus in a work folder and return its manifest."""
-    from dataset_builder.files.shards import read_json
-    from dataset_builder.pipeline.assemble import CORPUS
+    from dataset_builder.parquet import CORPUS, read_manifest
 
-    manifest: dict[str, Any] = read_json(work_dir / CORPUS / "manifest.json")
+    manifest = read_manifest(work_dir / CORPUS)
     _print_rows(work_dir / CORPUS, manifest["rows"])
     return manifest
 

@@ -1,28 +1,37 @@
-"""The recipe of a run that describes given texts. Which texts, the command line says."""
+"""The recipes of runs that describe given texts or have texts written. Which texts, the command line says."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from dataset_builder.inputs import Strict
 from dataset_builder.pipeline.ask import checked_prompts
 from dataset_builder.recipe import Decoding, EndpointTeacher, Positive, Run, Share
+from dataset_builder.run_state import RUNTIME_ONLY
 
-FOLDER = "words"  # of the prompt files
+WORD_PROMPTS, WRITING_PROMPTS = "words", "written"  # folders of dataset_builder/prompts/
+LATER = ("name", "executor", "weights", "cues", "validation")  # keys that no answer of the teacher depends on
+Prompts = Annotated[tuple[str, ...], Field(min_length=1)]
+HeldOut = Annotated[float, Field(ge=0, lt=1)]  # the share of the texts, by hash, in the split `validation`
+
+
+def teacher_part(recipe: Run) -> dict[str, Any]:
+    """The part of a recipe that the teacher's answers depend on."""
+    return recipe.model_dump(mode="json", exclude={"teacher": set(RUNTIME_ONLY)} | dict.fromkeys(LATER, True))
 
 
 class Weights(Strict):
-    """From log-probabilities to weights; no call of the teacher depends on it (texts/weights.py).
+    """From log-probabilities to weights (calibration.py); no call of the teacher depends on it.
 
-    What is usual of a word is taken off, `calibration` of it: its mean log-probability over the run's texts (`texts`),
-    over those of the same length (`length`), or over content-free ones. What is left, averaged over the prompts, goes
-    through a softmax with a `temperature`; the strongest word has weight 1. At most `most` words are kept, none below
-    `keep_at`. Texts after which no word stands out by `clear_at` (in nats) are rejected.
+    `calibration` times a word's usual log-probability is subtracted: its mean over the run's texts (`texts`), over
+    those of the same length (`length`), or over content-free texts. The rest, averaged over the prompts, goes through a
+    softmax with a `temperature`; the strongest word gets weight 1. At most `most` words are kept, none below `keep_at`.
+    Texts after which no word gains `clear_at` nats are rejected.
 
-    The defaults follow from 96 unlabelled texts, SmolLM2-135M and the three default prompts. Two prompts agree more on
+    The defaults come from 96 unlabelled texts, SmolLM2-135M and the three default prompts. Two prompts agree more on
     words (mean correlation .48) with `length` than with `texts` (.43); with `content_free` and a calibration of 0.75,
     as the stage of a build has, `joy` comes first after 72 texts. `temperature` is the standard error of the mean over
-    prompts, .06 to .07. By such noise alone, the highest of 250 words would stand out by .2.
+    prompts, .06 to .07. By such noise alone, the highest of 250 words would gain .2.
     """
 
     calibrated_on: Literal["length", "texts", "content_free"] = "length"
@@ -34,24 +43,24 @@ class Weights(Strict):
 
 
 class Cues(Strict):
-    """From what a teacher says of cues, runs of words, to descriptors of texts (texts/cues.py).
+    """From the teacher's answers about phrases to descriptors of texts (phrases.py).
 
-    A run of 1, 2, 3 … words is a cue where it is in as many of the texts as `in_texts` says for its length. The
-    teacher's advantages and, by `encoder_share`, the similarities of a sentence encoder with each word in the place of
-    `{word}` in `label` are added up in standard deviations. A text's strongest cue counts, and `whole` times what the
-    encoder says of the text as a whole: cues know remarks, the encoder knows situations. A text gets the words that
-    reach `clear_at`, at most `most`; `full_at` gives weight 1. Of the texts without any, `neutral_share` (by hash) are
-    given as `neutral`, the others rejected: an encoder that learns to put every unclear text in one place forgets what
-    it knew of them. Texts of other corpora that were written for a word are judged alike; that word gets `requested`
-    more, so that it is kept where what was written speaks for it at all, beside what else the text says. Where a larger
-    teacher has judged some of the texts as a whole (`--judged`), its word counts `judged` times. Cues are found in all
-    texts, but of those that nobody judged only a `share` (by hash) is described and embedded.
+    An n-gram of 1, 2, 3 … words is a phrase where it occurs in as many of the texts as `in_texts` says for its length.
+    The teacher's advantages and, by `encoder_share`, a sentence encoder's similarities with each word in the place of
+    `{word}` in `label` are added up as z-scores. A text scores as its strongest phrase, plus `whole` times the
+    encoder's score of the whole text: phrases show in remarks, the encoder knows situations. A text gets the words that
+    score `clear_at` or more, at most `most`; `full_at` gives weight 1. Of the texts without any, `neutral_share` (by
+    hash) become `neutral` and the others are rejected: an encoder that learns to put every unclear text in one place
+    forgets what it knew about them. Texts of other corpora that were written for a word are scored too; that word gets
+    `requested` more, so that it stays unless the text speaks against it. Where a larger teacher has scored some of the
+    texts as a whole (`--judged`), its score counts `judged` times. Phrases are found in all texts, but of those that no
+    larger teacher scored only a `share` (by hash) is described and embedded.
 
     The values were compared on the first 1,000 rows of GoEmotions' validation split and on a tenth of ISEAR's train
     split (macro-F1 of the descriptors as labels, by a threshold of the same rows and by argmax): `whole` of 0, 0.5, 1,
     1.5, 2, 3 gives .325, .329, .328, .326, .309, .291 and .39, .47, .53, .54, .55, .57 with an `encoder_share` of .7;
-    of .5 and .3 it is .318 and .312 instead of .326. MiniLM instead of mpnet, cues alone: .278 and .41. With the
-    judgements of Qwen2.5-Coder-1.5B-Instruct, `judged` 1, 2, 3: .61, .62, .63 on ISEAR's; these alone: .64.
+    of .5 and .3 it is .318 and .312 instead of .326. MiniLM instead of mpnet, phrases alone: .278 and .41. With the
+    scores of Qwen2.5-Coder-1.5B-Instruct, `judged` 1, 2, 3: .61, .62, .63 on ISEAR's; these alone: .64.
     """
 
     in_texts: Annotated[tuple[Positive, ...], Field(min_length=1)] = (8, 30, 20)
@@ -83,27 +92,26 @@ class Cues(Strict):
 
 
 class TextsRecipe(Run):
-    """The whole recipe; see dataset_builder/recipes/texts/smollm2.yaml.
+    """The recipe of `describe-texts`; see dataset_builder/recipes/texts/smollm2.yaml.
 
-    `likelihood` asks by every one of the `prompts` (files of dataset_builder/prompts/words/) how probable each emotion
-    word is as the next one. Words are those of vocabulary/emotion_words.tsv whose first token is, before content-free
-    texts, followed by the rest of the word with a probability of at least `certain_at`: then one forward pass tells.
-    `words` are others than that file's, in nouns as there. `cues` asks the same, but of runs of words that the texts
-    have in common. `generated` lets the teacher write its descriptors, all of weight 1.
+    `describer: likelihood` asks with each of the `prompts` (files of dataset_builder/prompts/words/) how probable each
+    emotion word is as the next one. The words are those of vocabulary/emotion_words.tsv whose first token, before
+    content-free texts, is followed by the rest of the word with a probability of at least `certain_at`: one forward
+    pass then scores them. `words` are used instead of that file's, as nouns. `cues` asks the same about the phrases
+    that the texts share. `generated` lets the teacher write descriptors, all of weight 1.
 
-    Of stories that are given along, sentences in the first person are texts too, at most `spoken` of each place.
-    `validation` is the share of the texts, by hash, that the split of that name gets.
+    Sentences of stories in the first person are texts too, at most `spoken` of each place.
     """
 
     describer: Literal["likelihood", "cues", "generated"] = "likelihood"
-    prompts: Annotated[tuple[str, ...], Field(min_length=1)] = ("emotion", "felt", "writer")
+    prompts: Prompts = ("emotion", "felt", "writer")
     words: tuple[str, ...] = ()
     certain_at: Annotated[float, Field(ge=0, le=1)] = 0.5
     weights: Weights = Weights()
     cues: Cues = Cues()
     spoken: Positive = 10000
     decoding: Decoding = Decoding(max_new_tokens=40)
-    validation: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    validation: HeldOut = 0.05
 
     @model_validator(mode="after")
     def _likelihood_needs_log_probabilities(self) -> "TextsRecipe":
@@ -118,4 +126,25 @@ class TextsRecipe(Run):
     @field_validator("prompts")
     @classmethod
     def _prompts_are_there(cls, prompts: tuple[str, ...]) -> tuple[str, ...]:
-        return checked_prompts(prompts, FOLDER)
+        return checked_prompts(prompts, WORD_PROMPTS)
+
+
+class WritingRecipe(Run):
+    """The recipe of `write-texts`; see dataset_builder/recipes/writing/smollm2.yaml.
+
+    The teacher is asked for each of the `words` (those of vocabulary/emotion_words.tsv if none are given), `each` times
+    with each of the `prompts` (files of dataset_builder/prompts/written/).
+    """
+
+    prompts: Prompts = ("diary", "because", "moment")
+    words: tuple[str, ...] = ()
+    each: Positive = 4
+    min_words: Positive = 4
+    max_words: Positive = 40
+    decoding: Decoding = Decoding(max_new_tokens=40, temperature=0.9, top_p=0.95, repetition_penalty=1.0, attempts=2)
+    validation: HeldOut = 0.05
+
+    @field_validator("prompts")
+    @classmethod
+    def _prompts_are_there(cls, prompts: tuple[str, ...]) -> tuple[str, ...]:
+        return checked_prompts(prompts, WRITING_PROMPTS)

@@ -11,7 +11,7 @@ from dataset_builder.files.texts import HELD_OUT_NAMES, SNIFFED_ROWS, not_texts,
 from dataset_builder.hashing import stable_hash
 from dataset_builder.inputs import InputError
 from dataset_builder.provenance import digest_of
-from dataset_builder.schema import CONFIGS, Narrative
+from dataset_builder.schema import CONFIGS, Item
 
 TRAIN = "train"
 TERMS = ("domain", "licence", "terms", "citation", "recipe", "revision")  # of a folder's manifest, kept in ours
@@ -29,7 +29,7 @@ class Source:
     """Texts of one place: what it is called, how many there are, its files' hashes, and what its manifest says."""
 
     name: str
-    texts: list[Narrative]
+    texts: list[Item]
     files: dict[str, str]
     manifest: dict[str, Any]
 
@@ -62,10 +62,10 @@ def read_sources(places: list[Path], column: str) -> list[Source]:
     return found
 
 
-def spoken(source: Source, most: int, seed: int) -> Source:
-    """Of a source of stories their sentences in the first person, 4 to 40 words, at most so many, drawn by hash."""
+def first_person_sentences(source: Source, most: int, seed: int) -> Source:
+    """The sentences of stories in the first person, of 4 to 40 words; at most so many, drawn by hash."""
     found = {
-        sentence: Narrative(id=f"{story.id}/s{number:04d}", title=story.title, text=sentence, source=story.source)
+        sentence: Item(id=f"{story.id}/s{number:04d}", text=sentence, fields=story.fields)
         for story in source.texts
         for number, part in enumerate(_BETWEEN.split(" ".join(story.text.split())))
         if SHORTEST <= len((sentence := part.strip(QUOTES)).split()) <= LONGEST and _FIRST_PERSON.search(sentence)
@@ -93,7 +93,7 @@ def _folder(place: Path) -> Source:
         key, text = row.get("id"), row.get("text", 0)
         if key is None or not (text is None or isinstance(text, str)):  # no text is a blank one: left out and counted
             raise InputError(f"{place}, {config}/{TRAIN}, row {number}: no 'id', or a 'text' that is none.")
-        texts.append(Narrative(id=str(key), title="", text=text or "", source=name))
+        texts.append(Item(id=str(key), text=text or "", fields={"source": name}))
     if kind := not_texts([text.text for text in texts[:SNIFFED_ROWS]]):
         raise InputError(f"{place}: the column 'text' holds {kind} ({texts[0].text[:40]}, …) and no texts.")
     files = {path.relative_to(corpus.folder).as_posix(): digest_of(path) for path in corpus.files[config][TRAIN]}
@@ -120,7 +120,7 @@ def _file(place: Path, column: str) -> Source:
     name = f"{folder}/{stem}" if folder else stem
     what = "Name the field with --column, or give other texts with --texts."
     texts = [
-        Narrative(id=id_ or f"{name}/{int(row.rpartition(' ')[2]):07d}", title="", text=text, source=name)
+        Item(id=id_ or f"{name}/{int(row.rpartition(' ')[2]):07d}", text=text, fields={"source": name})
         for row, id_, text in texts_of(place, column, what)
     ]
     return Source(name, texts, {place.name: digest_of(place)}, {})

@@ -1,4 +1,4 @@
-"""What a larger teacher said of some of the texts as a whole: a run of `likelihood`, finished or as far as it came."""
+"""What a larger teacher scored some texts as a whole: a run of `describer: likelihood`, finished or not."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,44 +8,43 @@ from typing import Any
 import numpy as np
 
 from dataset_builder.descriptors.calibration import advantages
-from dataset_builder.descriptors.phrases import one_line, standing_out
+from dataset_builder.descriptors.phrases import one_line, z_scores
 from dataset_builder.descriptors.recipe import Weights
-from dataset_builder.descriptors.work import RUN
-from dataset_builder.files.shards import read_json, shard_path
+from dataset_builder.descriptors.words import WORDS
+from dataset_builder.files.shards import shard_path, stage_rows
 from dataset_builder.inputs import InputError
-from dataset_builder.pipeline.engine import rows_of
-from dataset_builder.pipeline.stages import WORDS
+from dataset_builder.run_state import RUN, read_run
 
 
 @dataclass(frozen=True)
-class Judgements:
-    """How strongly texts, by their lines, speak for some words, in standard deviations; and who says so."""
+class TeacherScores:
+    """The z-scores of texts (by their lines) for each word, and the manifest's entry about them."""
 
     by_text: dict[str, np.ndarray]
-    said: dict[str, Any]
+    reference: dict[str, Any]
 
 
-def read_judgements(place: Path, words: Sequence[str], weights: Weights) -> Judgements:
-    """The judgements of a work folder's finished shards, for each of `words`; 0 for those that its teacher cannot tell.
+def read_teacher_scores(place: Path, words: Sequence[str], weights: Weights) -> TeacherScores:
+    """The scores in a work folder's finished shards for each of `words`; 0 for words that its teacher was not asked.
 
     Raises:
-        InputError: no run of `likelihood` is there, or none of its shards is finished.
+        InputError: the place holds no run of `likelihood`, or none of its shards is finished.
     """
-    if not (place / RUN).exists() or (run := read_json(place / RUN))["recipe"]["describer"] != "likelihood":
-        raise InputError(
-            f"{place}: no work folder of describe-texts with `describer: likelihood`. --judged takes such."
-        )
-    shards = [shard for shard in range(run["shards"]) if shard_path(place / WORDS.name, shard).exists()]
-    rows = [row for shard in shards for row in rows_of(place / WORDS.name, shard)]
+    run = read_run(place) if (place / RUN).exists() else {}
+    recipe = run.get("recipe")
+    if not isinstance(recipe, dict) or recipe.get("describer") != "likelihood":
+        raise InputError(f"{place}: --judged takes a work folder of describe-texts with `describer: likelihood`.")
+    folder = place / WORDS.name
+    rows = list(stage_rows(folder, (shard for shard in range(run["shards"]) if shard_path(folder, shard).exists())))
     if not rows:
         raise InputError(f"{place}: no shard of it is finished. Let it run on.")
     texts = [row["text"] for row in rows]
     found = np.asarray([row["found"] for row in rows], dtype=np.float32)
-    strength = standing_out(advantages(found, texts, np.asarray(run["usual"]), weights))
+    scores = z_scores(advantages(found, texts, np.asarray(run["usual"]), weights))
     column = {word: index for index, word in enumerate(run["words"])}
     aligned = np.zeros((len(texts), len(words)), dtype=np.float32)
     for index, word in enumerate(words):
         if word in column:
-            aligned[:, index] = strength[:, column[word]]
-    said = {"teacher": run["teacher"], "prompts": run["prompts"], "texts": len(texts)}
-    return Judgements({one_line(text): row for text, row in zip(texts, aligned, strict=True)}, said)
+            aligned[:, index] = scores[:, column[word]]
+    reference = {"teacher": run["teacher"], "prompts": run["prompts"], "texts": len(texts)}
+    return TeacherScores({one_line(text): row for text, row in zip(texts, aligned, strict=True)}, reference)

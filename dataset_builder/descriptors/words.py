@@ -1,26 +1,28 @@
-"""Of texts that are given: how probable emotion words are after each of them, or descriptors of the teacher's own.
+"""The stage that asks about given texts: how probable emotion words are after each, or the teacher's own descriptors.
 
-What is stored is raw. Calibration, the mean over prompts and the choice of words come later (texts/weights.py), from
-what is here, so that other values of theirs ask the teacher nothing.
+Raw answers are stored. Calibration, the mean over prompts and the choice of words come later (calibration.py), so that
+other settings ask the teacher nothing again.
 """
 
 import asyncio
 
-from dataset_builder.descriptors.recipe import FOLDER, TextsRecipe
+from dataset_builder.descriptors.recipe import WORD_PROMPTS, TextsRecipe
 from dataset_builder.pipeline.ask import Ask
 from dataset_builder.pipeline.replies import descriptors
-from dataset_builder.schema import Narrative, WordsRow
+from dataset_builder.pipeline.stages import Stage
+from dataset_builder.run_state import NARRATIVES
+from dataset_builder.schema import Item, WordsRow
 
 DIGITS = 3
 
 
-async def run(text: Narrative, story: Narrative, ask: Ask, recipe: TextsRecipe) -> list[WordsRow]:
-    """One row; a text stands here for its own story.
+async def run(text: Item, story: Item, ask: Ask, recipe: TextsRecipe) -> list[WordsRow]:
+    """One row: the text with what the teacher answered.
 
     Raises:
         UnitRejected: the teacher failed, or wrote nothing that is a list of descriptors.
     """
-    row = WordsRow(id=text.id, text=text.text, source=text.source)
+    row = WordsRow(id=text.id, text=text.text, source=text.fields["source"])
     if recipe.describer == "generated":
         made = await ask.text("descriptors_generated", recipe.decoding, descriptors, text=text.text)
         return [row.model_copy(update={"written": tuple(made)})]
@@ -34,6 +36,9 @@ async def log_probabilities(
     """Log-probability of each word as the next one, by each prompt: (prompts, words), rounded."""
     choices = tuple(f" {word}" for word in words)
     line = " ".join(text.split())  # as the examples of the prompts
-    asked = [ask.scores(f"{FOLDER}/{prompt}", choices, text=line) for prompt in prompts]
+    asked = [ask.scores(f"{WORD_PROMPTS}/{prompt}", choices, text=line) for prompt in prompts]
     scores = await asyncio.gather(*asked)
     return tuple(tuple(round(value, DIGITS) for value in row) for row in scores)
+
+
+WORDS = Stage("words", after=NARRATIVES, reads=Item, run=run)

@@ -1,52 +1,147 @@
-"""For emotion words: texts that the teacher writes, each by somebody who feels what the word says, without the word.
+"""Texts for emotion words: words in, what the teacher writes for each of them, the config `descriptors` out.
 
-A small teacher writes better than it judges: after "I felt a wave of disgust when" its own likelihood does the work,
-and the word that it was asked for is the text's descriptor.
+A small teacher writes better than it judges. After "I felt a wave of disgust when" it only has to go on, and the word
+that it was asked for is the text's descriptor, with weight 1. The state on disk is that of a build with one stage.
 """
 
 import re
+from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
+from typing import Any
 
-from dataset_builder.descriptors.writing_recipe import FOLDER, WritingRecipe
+from dataset_builder.descriptors.merge import publish_rows
+from dataset_builder.descriptors.recipe import WRITING_PROMPTS, WritingRecipe, teacher_part
+from dataset_builder.files.shards import stage_rows
 from dataset_builder.filters.validate import check_form
-from dataset_builder.pipeline.ask import Ask
+from dataset_builder.hashing import fingerprint, stable_hash
+from dataset_builder.inputs import InputError
+from dataset_builder.parquet import finished_corpus, read_manifest
+from dataset_builder.pipeline.ask import Ask, prompt_version
+from dataset_builder.pipeline.engine import run_stages, write_items
 from dataset_builder.pipeline.replies import sentence
-from dataset_builder.schema import Narrative, WrittenRow
+from dataset_builder.pipeline.stages import Stage
+from dataset_builder.pipeline.stages.descriptors import emotion_words
+from dataset_builder.run_state import NARRATIVES, REJECTS, former_run, run_lock, write_run
+from dataset_builder.schema import Descriptor, DescriptorsRow, Item, WrittenRow
+from dataset_builder.teachers import teacher_name
 from dataset_builder.teachers.reply_text import BadReply
 
-STEM = 5  # letters by which a form of the word is known: disgust, disgusting
+STAGE = "write-texts"  # its name in manifests
+STEM = 5  # letters by which a form of a word is recognised: disgust, disgusting
 
 
-async def run(asked: Narrative, story: Narrative, ask: Ask, recipe: WritingRecipe) -> list[WrittenRow]:
-    """One row; the word stands here for a story, its title is the prompt.
+async def run(word: Item, item: Item, ask: Ask, recipe: WritingRecipe) -> list[WrittenRow]:
+    """One row. The item's text is the word; its id begins with the name of the prompt.
 
     Raises:
         UnitRejected: the teacher failed, or wrote nothing that is one whole sentence without the word.
     """
+    prompt = word.id.partition("/")[0]
     made = await ask.text(
-        f"{FOLDER}/{asked.title}",
+        f"{WRITING_PROMPTS}/{prompt}",
         recipe.decoding,
-        partial(first_sentence, word=asked.text, recipe=recipe),
+        partial(first_sentence, word=word.text, recipe=recipe),
         stop=("\n",),
-        text=asked.text,
+        text=word.text,
     )
-    return [WrittenRow(id=asked.id, text=made, word=asked.text, prompt=asked.title)]
+    return [WrittenRow(id=word.id, text=made, word=word.text, prompt=prompt)]
+
+
+WRITING = Stage("writing", after=NARRATIVES, reads=Item, run=run)
 
 
 def first_sentence(reply: str, cut: bool, word: str, recipe: WritingRecipe) -> str:
-    """The first sentence behind the begun answer, beginning with a capital.
+    """The first sentence after the begun answer, beginning with a capital.
 
     Raises:
         BadReply: there is none, it was cut off, it names the word, or its form is wrong.
     """
     begun = rf"^.*?\b{re.escape(word)}\b(?: when| because|:)?[\s\"'“]*"
-    said = re.sub(begun, "", " ".join(reply.split()), count=1, flags=re.IGNORECASE)
-    match = re.match(r"(.+?[.!?…])(?=[\s\"'”]|$)", said)
+    written = re.sub(begun, "", " ".join(reply.split()), count=1, flags=re.IGNORECASE)
+    match = re.match(r"(.+?[.!?…])(?=[\s\"'”]|$)", written)
     if not match and cut:
         raise BadReply("cut_off")
-    text = sentence(match[1] if match else said, False)
+    text = sentence(match[1] if match else written, False)
     if any(part[:STEM] in text.lower() for part in word.split() if len(part) >= STEM - 1):
         raise BadReply("label_word")
     if fault := check_form(text, recipe.min_words, recipe.max_words):
         raise BadReply(fault)
     return text[0].upper() + text[1:]
+
+
+def write(recipe: WritingRecipe, work_dir: Path) -> bool:
+    """Have texts written for all words; what a former run of it made is not made again.
+
+    Returns:
+        False when everything was there already.
+
+    Raises:
+        InputError: no teacher, nothing written, or a work folder that belongs to another run.
+    """
+    with run_lock(work_dir):
+        run = {
+            "recipe": recipe.name,
+            "recipe_hash": fingerprint(teacher_part(recipe)),
+            "teacher": teacher_name(recipe.teacher),
+            "prompts": {name: prompt_version(f"{WRITING_PROMPTS}/{name}") for name in recipe.prompts},
+            "shards": recipe.executor.shards,
+            "seed": recipe.seed,
+        }
+        if not former_run(work_dir, run, (WRITING.name,)):
+            write_run(work_dir, run)
+        manifest = {"stage": STAGE, **run, "validation": recipe.validation}
+        corpus = finished_corpus(work_dir, STAGE)
+        if corpus and manifest.items() <= corpus.items():
+            return False
+        write_items(asked_for(recipe), work_dir, recipe.executor.shards)
+        run_stages(recipe, work_dir, (WRITING,))
+        _publish(recipe, work_dir, manifest)
+        return True
+
+
+def asked_for(recipe: WritingRecipe) -> list[Item]:
+    """What the teacher is asked: every word, by every prompt, so many times.
+
+    Turn by turn, so that the first so many are of all words; prompts follow one another, so that batches are of one.
+    """
+    return [
+        Item(id=f"{prompt}/{word.replace(' ', '-')}/{turn}", text=word)
+        for turn in range(recipe.each)
+        for prompt in recipe.prompts
+        for word in recipe.words or emotion_words()
+    ]
+
+
+def _publish(recipe: WritingRecipe, work_dir: Path, manifest: dict[str, Any]) -> None:
+    """Write `<work>/corpus`, each text once, in the order of a hash."""
+    distinct: dict[str, DescriptorsRow] = {}
+    for row in _rows(recipe, work_dir, manifest):
+        distinct.setdefault(row.text.lower(), row)
+    rows = sorted(distinct.values(), key=lambda row: (stable_hash(recipe.seed, row.text), row.id))
+    if not rows:
+        raise InputError(f"no text was written; {work_dir / REJECTS}/{WRITING.name}.jsonl says why.")
+    held_out = recipe.validation * 2**31
+    split = (
+        ("validation" if stable_hash(recipe.seed, "validation", row.text) < held_out else "train", row) for row in rows
+    )
+    rejected = read_manifest(work_dir / WRITING.name)["rejected"]
+    publish_rows(split, work_dir, manifest | {"rejected": rejected})
+
+
+def _rows(recipe: WritingRecipe, work_dir: Path, manifest: dict[str, Any]) -> Iterator[DescriptorsRow]:
+    for found in stage_rows(work_dir / WRITING.name, range(recipe.executor.shards)):
+        row = WrittenRow.model_validate(found)
+        yield DescriptorsRow(
+            id=row.id,
+            text=row.text,
+            character="",
+            narrative_id=row.id,
+            source="emotion words",
+            requested_emotion=row.word,
+            teacher=manifest["teacher"],
+            prompt_version=manifest["prompts"][row.prompt],
+            seed=recipe.seed,
+            descriptors=[Descriptor(text=row.word, weight=1.0)],
+            describer="written",
+        )

@@ -11,14 +11,12 @@ from typing import Any
 from dataset_builder.domains import emocontext, goemotions, iemocap, isear
 from dataset_builder.domains.reading import SEED, DataSet, Fold, Source
 from dataset_builder.files.known_files import WITHOUT_READER
-from dataset_builder.files.shards import clear, write_json
 from dataset_builder.files.texts import RowCheck
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import LABEL_MAPS, training_labels
-from dataset_builder.pipeline.assemble import seal, write_splits
-from dataset_builder.pipeline.engine import MANIFEST
+from dataset_builder.parquet import whole_folder, write_manifest, write_splits
 from dataset_builder.provenance import digest_of
-from dataset_builder.schema import DOMAIN_CONFIGS, DomainDialogueRow, DomainRow, features
+from dataset_builder.schema import DOMAIN_CONFIGS, DomainDialogueRow, DomainRow
 from dataset_builder.taxonomy import LABELS
 
 DATA_SETS = {
@@ -50,17 +48,10 @@ def prepare(name: str, source: Path, out: Path, fold: Fold | None = None) -> dic
         raise InputError(f"{out}: exists already. Give another --out, or delete it.")
     data_set = DATA_SETS[name]
     found = _read(name, data_set, source, fold)
-    building = out.with_name(f"{out.name}.part")
-    clear(building)
-    columns = features(data_set.config, DOMAIN_CONFIGS).arrow_schema
-    counts: dict[str, dict[str, int]] = {
-        data_set.config: write_splits(_rows(name, found), columns, building / data_set.config)
-    }
-    revision = seal(building, counts, DOMAIN_CONFIGS)
-    manifest = _manifest(name, source, found, counts) | {"revision": revision}
-    write_json(building / MANIFEST, manifest)
-    building.rename(out)
-    return manifest
+    with whole_folder(out) as building:
+        counts = write_splits(_rows(name, found), data_set.config, building, DOMAIN_CONFIGS)
+        manifest = _manifest(name, source, found, {data_set.config: counts})
+        return write_manifest(building, manifest, DOMAIN_CONFIGS)
 
 
 def _read(name: str, data_set: DataSet, source: Path, fold: Fold | None) -> Source:

@@ -1,4 +1,4 @@
-"""Folders of JSON lines that survive a kill: a shard appears whole or not at all, a journal loses its last line."""
+"""Files that survive a kill: a shard or a JSON file appears whole or not at all, a journal loses its last line."""
 
 import errno
 import fcntl
@@ -10,16 +10,21 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
-from dataset_builder.inputs import InputError
+from pydantic import BaseModel, ValidationError
+
+from dataset_builder.files.reading import json_file
+from dataset_builder.inputs import InputError, validation_message
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 @contextmanager
-def held(lock: Path, held_by_another: str) -> Iterator[None]:
-    """Hold a lock file; the lock goes with the process, however that ends. Raises InputError when another holds it.
+def file_lock(lock: Path, held_by_another: str) -> Iterator[None]:
+    """Hold a lock file until the block or the process ends. Raises InputError where another process holds it.
 
-    Between machines that holds where their shared file system shares locks (flock).
+    Machines exclude each other where their shared file system shares locks (flock).
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     with _open_own(lock, "ab") as file:
@@ -84,26 +89,41 @@ def write_json(path: Path, value: Any) -> None:
     write_whole(path, json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2).encode() + b"\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file that this program wrote. Raises InputError where it is missing or broken."""
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object that this program wrote. Raises InputError where it is missing, damaged or no object."""
+    what = "Was it deleted or changed? Make it again (the files of a stage by `build --restart-from STAGE`)."
+    value = json_file(path, what)
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: holds {type(value).__name__} and no object. {what}")
+    return value
+
+
+def read_model(path: Path, model: type[ModelT]) -> ModelT:
+    """Read a JSON object as a pydantic model. Raises InputError as `read_json`, and where it has another form."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(
-            f"{path}: missing. Was it deleted? Make it again (of a stage, by `build --restart-from STAGE`)."
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read ({error}). Delete it and run the command again.") from None
+        return model.model_validate(read_json(path))
+    except ValidationError as error:
+        raise InputError(f"{path}: {validation_message(error)}. Was it changed? Make it again.") from None
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The values of a shard, one by one. Raises InputError when the file is damaged."""
+    """The values of a shard, one by one. Raises InputError where the file is damaged."""
     try:
         with gzip.open(path, "rb") as lines:
             for line in lines:
                 yield json.loads(line)
     except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise InputError(f"{path}: damaged ({error}). Delete it and build again; only this shard is redone.") from None
+
+
+def stage_rows(folder: Path, shards: Iterable[int]) -> Iterator[dict[str, Any]]:
+    """The rows in some shards of a stage's folder (or of the items that a run began with), in order."""
+    for shard in shards:
+        for line in read_lines(shard_path(folder, shard)):
+            if "unit" in line:  # what became of a unit; items are lines by themselves
+                yield from line["rows"]
+            else:
+                yield line
 
 
 class Journal:

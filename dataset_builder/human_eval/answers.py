@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 from dataset_builder.files.reading import json_file
 from dataset_builder.human_eval.page import SAME
 from dataset_builder.human_eval.sample import NONE, Key
-from dataset_builder.inputs import InputError, Strict, describe
+from dataset_builder.inputs import InputError, Strict, validation_message
 
 ADVICE = "Give a file that a page of this sample saved."
 
@@ -56,7 +56,7 @@ def _read(key: Key, path: Path) -> AnswerFile:
     try:
         file = AnswerFile.model_validate(json_file(path, ADVICE, "cannot be read as JSON"))
     except ValidationError as error:
-        raise InputError(f"{path}: not an answer file: {describe(error)}. {ADVICE}") from None
+        raise InputError(f"{path}: not an answer file: {validation_message(error)}. {ADVICE}") from None
     if file.sample != key.sample:
         raise InputError(
             f"{path}: answers to the sample {file.sample[:40]!a}; this key is of {key.sample}. Give its own key."

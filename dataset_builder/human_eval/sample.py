@@ -15,7 +15,7 @@ from dataset_builder.corpus import Corpus
 from dataset_builder.files.reading import json_file
 from dataset_builder.filters.deduplicate import REWRITTEN, utterance_of
 from dataset_builder.hashing import fingerprint, stable_hash
-from dataset_builder.inputs import InputError, Strict, describe
+from dataset_builder.inputs import InputError, Strict, validation_message
 from dataset_builder.taxonomy import EMOTIONS, LABEL_TO_INDEX, LABELS, NEUTRAL
 
 FORMAT: Literal["emo-pillars-people/2"] = "emo-pillars-people/2"
@@ -116,7 +116,7 @@ def read_key(path: Path) -> Key:
     try:
         return Key.model_validate(json_file(path, "Give a key.json.", "cannot be read as JSON"))
     except ValidationError as error:
-        raise InputError(f"{path}: not the key of a sample: {describe(error)}") from None
+        raise InputError(f"{path}: not the key of a sample: {validation_message(error)}") from None
 
 
 def allocate(counts: Mapping[int, int], rows: int) -> dict[int, int]:

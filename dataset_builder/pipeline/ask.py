@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import jinja2
 
-from dataset_builder.files.text_hygiene import cleaned, without_surrogates
+from dataset_builder.files.text_hygiene import cleaned
 from dataset_builder.gold_set import few_shot_examples
 from dataset_builder.hashing import fingerprint, stable_hash
 from dataset_builder.inputs import InputError
@@ -24,7 +24,6 @@ from dataset_builder.teachers.reply_text import BadReply, strip_reasoning
 
 PROMPTS = Path(__file__).parents[1] / "prompts"
 QUOTED = ("story", "context", "text")  # fields that a good reply may repeat
-LONGEST_KEPT = 500  # characters of a rejected text that are kept
 LONGEST_REPLY = 100_000  # characters: ten times what any answer needs
 SURROGATES = range(0xD800, 0xE000)  # halves of characters
 LOST = "\ufffd"  # the replacement character
@@ -245,15 +244,8 @@ class Ask:
 
     def reject(self, reason: str, text: str, part: str = "") -> None:
         """Note that something the teacher made was not kept."""
-        name = f"{self.unit}/{part}" if part else self.unit
-        self.rejected.append(
-            Rejected(
-                id=without_surrogates(name),
-                stage=self.stage,
-                reason=reason,
-                text=without_surrogates(text[:LONGEST_KEPT]),
-            )
-        )
+        key = f"{self.unit}/{part}" if part else self.unit
+        self.rejected.append(Rejected.of(key, self.stage, reason, text))
 
 
 def usable(reply: Reply) -> str:

@@ -17,7 +17,7 @@ from dataset_builder.filters.resolve import class_of, resolve
 from dataset_builder.inputs import InputError
 from dataset_builder.pipeline.ask import Ask, UnitRejected
 from dataset_builder.pipeline.stages.labels import raw_labels
-from dataset_builder.pipeline.unanswered import SICK_AFTER
+from dataset_builder.pipeline.unanswered import MAX_CONSECUTIVE_FAILURES
 from dataset_builder.recipe import BuildRecipe, Run
 from dataset_builder.schema import Usage
 from dataset_builder.taxonomy import LABELS
@@ -79,7 +79,7 @@ async def ask_about_texts(
         asked.usage.add(ask.usage)
         asked.answered |= ask.answered
         failures = failures + 1 if ask.failure and ask.failure.retryable else 0
-        if failures >= SICK_AFTER and asked.last:
+        if failures >= MAX_CONSECUTIVE_FAILURES and asked.last:
             reason = f"{asked.last.reason} {asked.last.text}"
             raise InputError(f"the teacher failed at {failures} texts in a row (the last: {reason}).")
         bar.update()

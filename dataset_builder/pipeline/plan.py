@@ -8,15 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.files.shards import read_json
+from pydantic import BaseModel
+
+from dataset_builder.files.shards import read_model
 from dataset_builder.inputs import InputError
 from dataset_builder.narratives import read_narratives
+from dataset_builder.parquet import CORPUS, MANIFEST
 from dataset_builder.pipeline.ask import emotion_list, load_prompt
-from dataset_builder.pipeline.assemble import CORPUS
-from dataset_builder.pipeline.engine import MANIFEST, read_manifest
+from dataset_builder.pipeline.progress import elapsed
 from dataset_builder.pipeline.stages import STAGES, Stage
-from dataset_builder.pipeline.status import elapsed
+from dataset_builder.pipeline.status import read_stage
 from dataset_builder.recipe import BuildRecipe, EndpointTeacher
+from dataset_builder.run_state import RUN
 
 PAPER = "the paper: 700K calls and 450 H100-hours for 300K context-less and 100K contextual examples (2,000 stories)"
 CHARACTERS_A_STORY = 15  # paper A; standard deviation 9.4
@@ -40,6 +43,12 @@ class Rates:
     written: float
     seconds: float
     bytes: float
+
+
+class BuiltRun(BaseModel):
+    """What a pilot's run.json says of its recipe."""
+
+    recipe: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -87,38 +96,34 @@ def _share(stage: Stage, recipe: BuildRecipe) -> float:
 def _from_pilot(recipe: BuildRecipe, pilot: Path) -> dict[str, Rates]:
     if not (pilot / CORPUS / MANIFEST).exists():
         raise InputError(f"{pilot}: no finished build in it. Build the recipe on a few stories there (--limit 5).")
-    made = read_json(pilot / "run.json")["recipe"]
+    built = read_model(pilot / RUN, BuiltRun).recipe
     asked = recipe.model_dump(mode="json", exclude={"narratives", "executor"})
-    other = [part for part in asked if part not in ("name", "teacher", "split") and asked[part] != made.get(part)]
-    if (
-        other
-        or asked["teacher"]["kind"] != made["teacher"]["kind"]
-        or asked["teacher"].get("model") != made["teacher"].get("model")
-    ):
+    differs = [part for part in asked if part not in ("name", "teacher", "split") and asked[part] != built.get(part)]
+    for key in ("kind", "model"):
+        if asked["teacher"].get(key) != built.get("teacher", {}).get(key):
+            differs.append(f"teacher.{key}")
+    if differs:
         raise InputError(
-            f"{pilot}: was built by another recipe (it differs in {', '.join(other or ['teacher'])}). Build a pilot of "
-            "this one."
+            f"{pilot}: was built by another recipe (it differs in {', '.join(differs)}). Build a pilot of this one."
         )
-    rates = {}
+    made = {stage.name: read_stage(pilot, stage.name) for stage in STAGES}
     # A stage's units wait for each other and for other stages': its part of the time is its part of the waiting.
-    busy = sum(read_manifest(pilot / stage.name)["busy_seconds"] for stage in STAGES)
-    share = elapsed(pilot) / max(busy, 1e-9)
+    share = elapsed(pilot) / max(sum(stage.busy_seconds for stage in made.values()), 1e-9)
+    rates = {}
     for stage in STAGES:
-        manifest = read_manifest(pilot / stage.name)
-        units = manifest["units"]
-        size = sum(path.stat().st_size for path in (pilot / stage.name).glob("*.jsonl.gz"))
-        if not units and _share(stage, recipe):
+        sums = made[stage.name]
+        units = max(sums.units, 1)
+        if not sums.units and _share(stage, recipe):
             raise InputError(f"{pilot}: its stage '{stage.name}' had nothing to do. Build a larger pilot.")
-        sums: dict[str, Any] = {
-            "rows": manifest["rows"],
-            "calls": manifest["calls"],
-            "read": manifest["prompt_tokens"],
-            "cached": manifest["cached_tokens"],
-            "written": manifest["completion_tokens"],
-            "seconds": share * manifest["busy_seconds"],
-            "bytes": size,
-        }
-        rates[stage.name] = Rates(**{name: value / max(units, 1) for name, value in sums.items()})
+        rates[stage.name] = Rates(
+            rows=sums.rows / units,
+            calls=sums.calls / units,
+            read=sums.prompt_tokens / units,
+            cached=sums.cached_tokens / units,
+            written=sums.completion_tokens / units,
+            seconds=share * sums.busy_seconds / units,
+            bytes=sum(path.stat().st_size for path in (pilot / stage.name).glob("*.jsonl.gz")) / units,
+        )
     return rates
 
 

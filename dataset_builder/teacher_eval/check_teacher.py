@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from dataset_builder.gold_set import read_gold_set
-from dataset_builder.pipeline.build import claimed
-from dataset_builder.pipeline.engine import read_manifest, run_stages
+from dataset_builder.parquet import read_manifest
+from dataset_builder.pipeline.build import open_build
+from dataset_builder.pipeline.engine import run_stages
 from dataset_builder.pipeline.label_texts import label
 from dataset_builder.pipeline.stages import STAGES
 from dataset_builder.recipe import BuildRecipe, Executor, Narratives
@@ -81,8 +82,8 @@ def _writer(recipe: BuildRecipe, stories: int, work_dir: Path) -> list[Check]:
     """Runs tales through every stage: the share of the requested items that was kept, and how often it asked again."""
     places = {"narratives": Narratives(limit=stories), "executor": Executor()}
     tales = recipe.model_copy(update=places)
-    with claimed(tales, work_dir):
-        run_stages(tales, work_dir)
+    with open_build(tales, work_dir):
+        run_stages(tales, work_dir, STAGES)
     checks = []
     for stage in STAGES:
         made = read_manifest(work_dir / stage.name)

@@ -14,15 +14,14 @@ from typing import Any
 import numpy as np
 
 from dataset_builder.descriptors.calibration import advantages, agreement, descriptors
-from dataset_builder.descriptors.describe import prepare
+from dataset_builder.descriptors.describe import words_and_usual
 from dataset_builder.descriptors.recipe import TextsRecipe
-from dataset_builder.descriptors.words import log_probabilities
+from dataset_builder.descriptors.words import WORDS, log_probabilities
 from dataset_builder.filters.resolve import class_scores
 from dataset_builder.filters.word_classes import class_by_hand
 from dataset_builder.inputs import InputError
 from dataset_builder.pipeline.ask import Ask
 from dataset_builder.pipeline.label_texts import Labelled, ask_about_texts
-from dataset_builder.pipeline.stages import WORDS
 from dataset_builder.schema import Descriptor, Usage
 from dataset_builder.taxonomy import LABELS
 from dataset_builder.teacher_eval.labelers import Gold, quality, read_dev
@@ -80,7 +79,7 @@ async def _ask(texts: list[str], recipe: TextsRecipe) -> tuple[tuple[str, ...], 
     The last array is (texts, prompts, words), with NaN for texts on which the teacher failed. Raises InputError if it
     failed on all of them.
     """
-    words, without_content = await prepare(recipe)
+    words, without_content = await words_and_usual(recipe)
     found = np.full((len(texts), *without_content.shape), np.nan)
 
     async def answer(number: int, ask: Ask) -> None:

@@ -4,47 +4,93 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dataset_builder.descriptors import words, writing
 from dataset_builder.pipeline.stages import characters, cleaning, context, descriptors, labels, rewriting, utterances
-from dataset_builder.schema import (
-    CharacterRow,
-    DescribedRow,
-    LabelledRow,
-    Narrative,
-    RewrittenRow,
-    Row,
-    SituatedRow,
-    UtteranceRow,
-    WordsRow,
-    WrittenRow,
-)
+from dataset_builder.run_state import NARRATIVES
+from dataset_builder.schema import CharacterRow, Item, LabelledRow, Row, SituatedRow, UtteranceRow
+
+
+def every_row(row: Row, recipe: Any) -> bool:
+    """Selects all rows."""
+    return True
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage: its name is its folder's; it reads the rows in the folder `after` and writes rows of type `writes`.
+    """A stage. Its folder has its name; it reads the rows in the folder `after`, of type `reads`.
 
-    `run(row, narrative, ask, recipe)` may raise `UnitRejected`; `selects` says which rows it takes on.
+    `run(row, item, ask, recipe)` returns rows or raises `UnitRejected`; `selects(row, recipe)` says which rows the
+    stage takes. `depends_on` are the paths in run.json that its rows depend on, besides those of the stages before it:
+    when one of them differs, the rows must be made again.
     """
 
     name: str
     after: str
     reads: type[Row]
-    writes: type[Row]
     run: Callable[..., Awaitable[Sequence[Row]]]
-    selects: Callable[[Any, Any], bool] = lambda row, recipe: True
+    selects: Callable[[Any, Any], bool] = every_row
+    depends_on: tuple[str, ...] = ()
 
 
 STAGES = (
-    Stage("characters", "narratives", Narrative, CharacterRow, characters.run),
-    Stage("utterances", "characters", CharacterRow, UtteranceRow, utterances.run),
-    Stage("labels", "utterances", UtteranceRow, LabelledRow, labels.run),
-    Stage("descriptors", "utterances", UtteranceRow, DescribedRow, descriptors.run, descriptors.selects),
-    Stage("context", "labels", LabelledRow, SituatedRow, context.run, context.selects),
-    Stage("cleaning", "context", SituatedRow, SituatedRow, cleaning.run),
-    Stage("rewriting", "cleaning", SituatedRow, RewrittenRow, rewriting.run),
+    Stage(
+        "characters",
+        after=NARRATIVES,
+        reads=Item,
+        run=characters.run,
+        depends_on=("recipe.seed", "recipe.characters", "prompts.characters"),
+    ),
+    Stage(
+        "utterances",
+        after="characters",
+        reads=CharacterRow,
+        run=utterances.run,
+        depends_on=(
+            "recipe.utterances",
+            # The checks of texts; the other keys of `quality` concern the corpus alone.
+            "recipe.quality.min_words",
+            "recipe.quality.max_words",
+            "recipe.quality.max_context_words",
+            "recipe.quality.label_words",
+            "prompts.utterances_list",
+            "prompts.utterances_single",
+        ),
+    ),
+    Stage(
+        "labels",
+        after="utterances",
+        reads=UtteranceRow,
+        run=labels.run,
+        depends_on=("recipe.labels", "prompts.labels_likelihood", "prompts.labels_verbalised"),
+    ),
+    Stage(
+        "descriptors",
+        after="utterances",
+        reads=UtteranceRow,
+        run=descriptors.run,
+        selects=descriptors.selects,
+        depends_on=("recipe.descriptors", "prompts.labels_likelihood", "prompts.descriptors_generated"),
+    ),
+    Stage(
+        "context",
+        after="labels",
+        reads=LabelledRow,
+        run=context.run,
+        selects=context.selects,
+        depends_on=("recipe.situations.share", "recipe.situations.context", "recipe.resolve", "prompts.context"),
+    ),
+    Stage(
+        "cleaning",
+        after="context",
+        reads=SituatedRow,
+        run=cleaning.run,
+        depends_on=("recipe.situations.cleaning", "prompts.cleaning"),
+    ),
+    Stage(
+        "rewriting",
+        after="cleaning",
+        reads=SituatedRow,
+        run=rewriting.run,
+        depends_on=("recipe.situations.rewriting", "prompts.rewriting"),
+    ),
 )
-# Of texts that are given, and of words that texts are written for (dataset_builder/texts): no part of a build.
-WORDS = Stage("words", "narratives", Narrative, WordsRow, words.run)
-WRITING = Stage("writing", "narratives", Narrative, WrittenRow, writing.run)
-ALONE = (WORDS, WRITING)
+STAGE_NAMES = tuple(stage.name for stage in STAGES)

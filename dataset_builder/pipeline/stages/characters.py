@@ -6,11 +6,11 @@ from functools import partial
 from dataset_builder.pipeline.ask import Ask
 from dataset_builder.pipeline.replies import names
 from dataset_builder.recipe import BuildRecipe
-from dataset_builder.schema import CharacterRow, Narrative
+from dataset_builder.schema import CharacterRow, Item
 from dataset_builder.teachers.reply_text import BadReply
 
 
-async def run(narrative: Narrative, story: Narrative, ask: Ask, recipe: BuildRecipe) -> list[CharacterRow]:
+async def run(narrative: Item, story: Item, ask: Ask, recipe: BuildRecipe) -> list[CharacterRow]:
     """One row per listed character that the story mentions, in the order of the list.
 
     Raises:
@@ -18,7 +18,7 @@ async def run(narrative: Narrative, story: Narrative, ask: Ask, recipe: BuildRec
     """
     decoding = recipe.characters.decoding
     listed = await ask.text(
-        "characters", decoding, partial(_parse, story=story.text), title=story.title, story=story.text
+        "characters", decoding, partial(_parse, story=story.text), title=story.fields["title"], story=story.text
     )
     found = [name for name in listed if _occurs(name, story.text)]
     for name in listed:
@@ -27,7 +27,9 @@ async def run(narrative: Narrative, story: Narrative, ask: Ask, recipe: BuildRec
     for name in found[recipe.characters.limit :]:
         ask.reject("over_limit", name)
     return [
-        CharacterRow(id=f"{story.id}/c{index:02d}", narrative_id=story.id, source=story.source, character=name)
+        CharacterRow(
+            id=f"{story.id}/c{index:02d}", narrative_id=story.id, source=story.fields["source"], character=name
+        )
         for index, name in enumerate(found[: recipe.characters.limit])
     ]
 

@@ -8,13 +8,13 @@ from dataset_builder.pipeline.ask import Ask, UnitRejected
 from dataset_builder.pipeline.replies import paragraph
 from dataset_builder.pipeline.stages.labels import taxonomy_labels
 from dataset_builder.recipe import BuildRecipe
-from dataset_builder.schema import Narrative, SituatedRow
+from dataset_builder.schema import Item, SituatedRow
 from dataset_builder.teachers.reply_text import BadReply
 
 LEAST_KEPT = 0.5  # share of the cleaned words that must stand in the original, in order (the paper: .92 ± .08)
 
 
-async def run(row: SituatedRow, story: Narrative, ask: Ask, recipe: BuildRecipe) -> list[SituatedRow]:
+async def run(row: SituatedRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[SituatedRow]:
     """The row with its situation cleaned.
 
     Where the teacher cannot clean, a situation that names none of its emotions stays as it is (there is nothing to

@@ -8,7 +8,7 @@ from dataset_builder.pipeline.ask import Ask
 from dataset_builder.pipeline.replies import paragraph
 from dataset_builder.pipeline.stages.labels import taxonomy_labels
 from dataset_builder.recipe import BuildRecipe
-from dataset_builder.schema import LabelledRow, Narrative, SituatedRow
+from dataset_builder.schema import Item, LabelledRow, SituatedRow
 from dataset_builder.teachers.reply_text import BadReply
 
 
@@ -18,13 +18,13 @@ def selects(row: LabelledRow, recipe: BuildRecipe) -> bool:
     return drawn and bool(taxonomy_labels(row, recipe))
 
 
-async def run(row: LabelledRow, story: Narrative, ask: Ask, recipe: BuildRecipe) -> list[SituatedRow]:
+async def run(row: LabelledRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[SituatedRow]:
     """The utterance with its situation. It may still name feelings: the next stage cleans it."""
     situation = await ask.text(
         "context",
         recipe.situations.context,
         partial(_parse, recipe=recipe),
-        title=story.title,
+        title=story.fields["title"],
         story=story.text,
         character=row.character,
         text=row.text,

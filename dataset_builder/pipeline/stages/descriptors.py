@@ -14,7 +14,7 @@ from dataset_builder.pipeline.ask import Ask
 from dataset_builder.pipeline.replies import descriptors
 from dataset_builder.pipeline.stages.likelihood import likelihood_scores
 from dataset_builder.recipe import BuildRecipe
-from dataset_builder.schema import DescribedRow, Descriptor, Narrative, UtteranceRow
+from dataset_builder.schema import DescribedRow, Descriptor, Item, UtteranceRow
 
 VOCABULARY = Path(__file__).parents[2] / "vocabulary" / "emotion_words.tsv"
 
@@ -31,7 +31,7 @@ def selects(row: UtteranceRow, recipe: BuildRecipe) -> bool:
     return stable_hash(recipe.seed, "descriptors", row.id) < recipe.descriptors.share * 2**31
 
 
-async def run(row: UtteranceRow, story: Narrative, ask: Ask, recipe: BuildRecipe) -> list[DescribedRow]:
+async def run(row: UtteranceRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[DescribedRow]:
     """The utterance with its descriptors, the strongest first."""
     wanted = recipe.descriptors
     if wanted.describer == "generated":

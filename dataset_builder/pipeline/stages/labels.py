@@ -9,14 +9,14 @@ from dataset_builder.pipeline.ask import Ask, emotion_list
 from dataset_builder.pipeline.replies import scored_labels
 from dataset_builder.pipeline.stages.likelihood import likelihood_scores
 from dataset_builder.recipe import BuildRecipe
-from dataset_builder.schema import LabelledRow, Narrative, RawLabel, UtteranceRow
+from dataset_builder.schema import Item, LabelledRow, RawLabel, UtteranceRow
 from dataset_builder.taxonomy import LABELS
 
 CHOICES = tuple(f" {label}" for label in LABELS)
 LOWEST_KEPT = 0.05  # raw likelihood scores below this are not stored
 
 
-async def run(row: UtteranceRow, story: Narrative, ask: Ask, recipe: BuildRecipe) -> list[LabelledRow]:
+async def run(row: UtteranceRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[LabelledRow]:
     """The utterance with its raw labels, the strongest first."""
     raw = await raw_labels(row.text, ask, recipe)
     return [LabelledRow(**row.model_dump(), raw_labels=tuple(raw), labeler=recipe.labels.labeler)]

@@ -7,11 +7,11 @@ from dataset_builder.pipeline.ask import Ask, UnitRejected
 from dataset_builder.pipeline.replies import sentence
 from dataset_builder.pipeline.stages.labels import taxonomy_labels
 from dataset_builder.recipe import BuildRecipe
-from dataset_builder.schema import Narrative, RewrittenRow, SituatedRow
+from dataset_builder.schema import Item, RewrittenRow, SituatedRow
 from dataset_builder.teachers.reply_text import BadReply
 
 
-async def run(row: SituatedRow, story: Narrative, ask: Ask, recipe: BuildRecipe) -> list[RewrittenRow]:
+async def run(row: SituatedRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[RewrittenRow]:
     """The row with its rewritten utterance, or with None where no rewriting was good: the original stays usable."""
     labels = taxonomy_labels(row, recipe)
     try:

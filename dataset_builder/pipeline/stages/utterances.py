@@ -10,7 +10,7 @@ from dataset_builder.inputs import read_list
 from dataset_builder.pipeline.ask import Ask, UnitRejected, emotion_list
 from dataset_builder.pipeline.replies import sentence, utterances
 from dataset_builder.recipe import BuildRecipe
-from dataset_builder.schema import UNNAMED, CharacterRow, Narrative, UtteranceRow
+from dataset_builder.schema import UNNAMED, CharacterRow, Item, UtteranceRow
 from dataset_builder.taxonomy import EMOTIONS, LABELS
 from dataset_builder.teachers.reply_text import BadReply
 
@@ -18,7 +18,7 @@ MadeUtterance = tuple[int, str, str]  # its place among those asked for, the req
 NEUTRAL_ACTS = Path(__file__).parents[2] / "vocabulary" / "neutral_acts.txt"
 
 
-async def run(row: CharacterRow, story: Narrative, ask: Ask, recipe: BuildRecipe) -> list[UtteranceRow]:
+async def run(row: CharacterRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[UtteranceRow]:
     """The character's utterances; those that fail a check are rejected one by one."""
     made = await (_one_call if recipe.utterances.mode == "list" else _one_call_each)(row, story, ask, recipe)
     known = {"narrative_id": row.narrative_id, "source": row.source, "character": row.character}
@@ -47,13 +47,13 @@ def acts_of(row: CharacterRow, recipe: BuildRecipe) -> list[str]:
     return [acts[(start + index) % len(acts)] for index in range(wanted)]
 
 
-async def _one_call(row: CharacterRow, story: Narrative, ask: Ask, recipe: BuildRecipe) -> list[MadeUtterance]:
+async def _one_call(row: CharacterRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[MadeUtterance]:
     asked = recipe.utterances
     made = await ask.text(
         "utterances_list",
         asked.decoding,
         utterances,
-        title=story.title,
+        title=story.fields["title"],
         story=story.text,
         character=row.character,
         emotions=emotion_list(neutral=False),
@@ -78,7 +78,7 @@ async def _one_call(row: CharacterRow, story: Narrative, ask: Ask, recipe: Build
     return kept
 
 
-async def _one_call_each(row: CharacterRow, story: Narrative, ask: Ask, recipe: BuildRecipe) -> list[MadeUtterance]:
+async def _one_call_each(row: CharacterRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[MadeUtterance]:
     asked = recipe.utterances
     emotional = [emotion for emotion in EMOTIONS if emotion.name != "neutral"]
     emotional.sort(key=lambda emotion: stable_hash(recipe.seed, "emotion", row.id, emotion.name))
@@ -94,7 +94,7 @@ async def _one_call_each(row: CharacterRow, story: Narrative, ask: Ask, recipe: 
                 partial(_parse_one, emotion=emotion.name, character=row.character, recipe=recipe),
                 part=f"u{index:02d}",
                 stop=('"', "\n"),
-                title=story.title,
+                title=story.fields["title"],
                 story=story.text,
                 character=row.character,
                 emotion=emotion.name,

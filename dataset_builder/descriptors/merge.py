@@ -1,0 +1,111 @@
+"""Rows of several corpora in one: what other corpora bring along, and how the rows of all are published.
+
+Rows from several sources come with splits of their own. A story, a text or the situation of an open remark that is
+held out in one of them must not be trained on in another.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from dataset_builder.corpus import open_corpus
+from dataset_builder.files.shards import to_line, write_whole
+from dataset_builder.filters.deduplicate import OPEN, words_digest
+from dataset_builder.filters.validate import check_texts
+from dataset_builder.inputs import InputError
+from dataset_builder.parquet import (
+    CORPUS,
+    MANIFEST,
+    finished_corpus,
+    read_manifest,
+    whole_folder,
+    write_manifest,
+    write_splits,
+)
+from dataset_builder.run_state import REJECTS
+from dataset_builder.schema import CONFIGS, SPLITS, ContextualRow, DescriptorsRow, PublishedRow, Rejected
+
+CONFIG = "descriptors"
+SplitRow = tuple[str, PublishedRow]
+
+
+def check_corpora(places: Sequence[Path], config: str) -> None:
+    """Raise InputError where one of the corpora whose rows are to be published along has not this config."""
+    for place in places:
+        if config not in open_corpus(place).files:
+            raise InputError(f"{place}: has no config '{config}'. --with takes corpora that have it.")
+
+
+def corpora_rows(places: Sequence[Path], config: str) -> Iterator[SplitRow]:
+    """Rows of other corpora with their splits."""
+    for place in places:
+        for row in open_corpus(place).rows(config):
+            split = row.pop("split")
+            yield split, CONFIGS[config].model_validate(row)
+
+
+def is_written(row: PublishedRow) -> TypeGuard[DescriptorsRow]:
+    """Whether a row's text was written for an emotion word (write-texts)."""
+    return isinstance(row, DescriptorsRow) and row.describer == "written"
+
+
+def reference_to(place: Path) -> dict[str, Any]:
+    """Another corpus's entry in our manifest: its recipe and revision."""
+    folder = open_corpus(place).folder
+    manifest = read_manifest(folder) if (folder / MANIFEST).exists() else {}
+    return {"name": manifest.get("recipe", place.name), "revision": manifest.get("revision", "unknown")}
+
+
+def publish_rows(split: Iterable[SplitRow], work_dir: Path, manifest: dict[str, Any], config: str = CONFIG) -> None:
+    """Write `<work>/corpus` from rows with their splits.
+
+    Rows with a fault (`check_texts`) are left out, and rows whose story or text another row holds out. They are written
+    to `rejects/publish.jsonl` and counted in the manifest.
+
+    Raises:
+        InputError: no row is left, or a corpus of another kind is there.
+    """
+    finished_corpus(work_dir, manifest["stage"])
+    rows = list(split)
+    held_out = _held_out(rows)
+    kept: list[SplitRow] = []
+    rejected: list[Rejected] = []
+    for place, row in rows:
+        reason = check_texts(row)
+        if reason is None and any(_side(place) < held_out.get(key, 0) for key in _keys(row)):
+            reason = "held_out_elsewhere"
+        if reason is None:
+            kept.append((place, row))
+        else:
+            rejected.append(Rejected.of(row.id, "publish", reason, row.text))
+    write_whole(work_dir / REJECTS / "publish.jsonl", (to_line(reject.model_dump()) for reject in rejected))
+    if not kept:
+        raise InputError(f"no row is left to publish; {work_dir / REJECTS}/publish.jsonl says why.")
+    reasons = Counter(manifest.get("rejected", {})) + Counter(reject.reason for reject in rejected)
+    if reasons:
+        manifest = manifest | {"rejected": dict(sorted(reasons.items()))}
+    with whole_folder(work_dir / CORPUS) as building:
+        write_manifest(building, manifest | {"rows": {config: write_splits(kept, config, building)}})
+
+
+def _held_out(rows: Iterable[SplitRow]) -> dict[bytes, int]:
+    """For each story and text that is not in train alone, the split that has the first claim to it."""
+    found: dict[bytes, int] = {}
+    for place, row in rows:
+        if side := _side(place):
+            for key in _keys(row):
+                found[key] = max(side, found.get(key, 0))
+    return found
+
+
+def _side(split: str) -> int:
+    return SPLITS.index(split) if split in SPLITS else len(SPLITS)
+
+
+def _keys(row: PublishedRow) -> tuple[bytes, ...]:
+    """What a row must not share with a row in another split: its story, its text, the situation of an open remark."""
+    keys = [b"story " + row.narrative_id.encode(errors="replace"), words_digest(row.text)]
+    if isinstance(row, ContextualRow) and row.variant == OPEN:
+        keys.append(words_digest(row.context))
+    return tuple(keys)

@@ -1,0 +1,206 @@
+"""From the teacher's answers to published descriptors; nothing here asks the teacher.
+
+`likelihood` and `generated`: the answer for a text gives its descriptors. `cues`: the answers for phrases, an encoder's
+cosines and a larger teacher's scores of whole texts are added up for each text (phrases.py).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dataset_builder.descriptors import phrases
+from dataset_builder.descriptors.calibration import NEUTRAL, advantages, descriptors
+from dataset_builder.descriptors.embed import embed
+from dataset_builder.descriptors.merge import CONFIG, SplitRow, corpora_rows, is_written, publish_rows
+from dataset_builder.descriptors.phrases import one_line
+from dataset_builder.descriptors.recipe import TextsRecipe
+from dataset_builder.descriptors.teacher_scores import TeacherScores
+from dataset_builder.descriptors.words import WORDS
+from dataset_builder.files.shards import stage_rows, to_line, write_whole
+from dataset_builder.filters.encoder import load_encoder
+from dataset_builder.hashing import stable_hash
+from dataset_builder.inputs import InputError
+from dataset_builder.parquet import read_manifest
+from dataset_builder.run_state import REJECTS
+from dataset_builder.schema import Descriptor, DescriptorsRow, Item, Rejected, WordsRow
+
+STAGE = "describe-texts"  # its name in manifests
+EMBEDDED = "embedded"  # the folder of embeddings
+Described = Iterator[tuple[Item, list[Descriptor]]]
+ScoreTexts = Callable[[list[str]], np.ndarray]  # texts in, their scores for each word out, (texts, words)
+
+
+def publish(
+    recipe: TextsRecipe,
+    work_dir: Path,
+    texts: list[Item],
+    usual: np.ndarray,
+    others: Sequence[Path],
+    larger: Sequence[TeacherScores],
+    manifest: dict[str, Any],
+    rejected: list[Rejected],
+) -> None:
+    """Write `<work>/corpus`. Rows are in the order of a hash of their texts: the first so many are a sample of all.
+
+    Args:
+        usual: log-probabilities without content, (prompts, words).
+        larger: what larger teachers scored some of the texts as a whole.
+        rejected: texts that were left out before; grows by those without descriptors.
+
+    Raises:
+        InputError: no text has descriptors.
+    """
+    whole_scores = {text: row for scores in larger for text, row in scores.by_text.items()}
+    score = _make_scorer(recipe, work_dir, usual, whole_scores) if recipe.describer == "cues" else None
+    described = _by_phrases(texts, score, whole_scores, recipe) if score else _by_answers(recipe, work_dir, usual)
+    along = _rows_of_others(others, score, recipe, rejected)
+    rows = []
+    for text, found in described:
+        if found:
+            rows.append(_row(text, found, recipe, manifest))
+        else:
+            rejected.append(Rejected.of(text.id, CONFIG, "unclear", text.text))
+    write_whole(work_dir / REJECTS / "texts.jsonl", (to_line(reject.model_dump()) for reject in rejected))
+    if not rows:
+        raise InputError(f"no text was described; {work_dir / REJECTS}/*.jsonl say why.")
+    rows.sort(key=lambda row: (stable_hash(recipe.seed, row.text), row.id))
+    own = {one_line(row.text) for row in rows}
+    split: list[SplitRow] = [
+        ("validation" if _drawn(one_line(row.text), "validation", recipe.validation, recipe) else "train", row)
+        for row in rows
+    ]
+    split += ((place, row) for place, row in along if one_line(row.text) not in own)
+    reasons = Counter(reject.reason for reject in rejected) + Counter(read_manifest(work_dir / WORDS.name)["rejected"])
+    counted = {
+        "descriptors_per_text": round(sum(len(row.descriptors) for row in rows) / len(rows), 3),
+        "rejected": dict(sorted(reasons.items())),
+    }
+    publish_rows(split, work_dir, manifest | counted)
+
+
+def _by_answers(recipe: TextsRecipe, work_dir: Path, usual: np.ndarray) -> Described:
+    """The texts that the teacher was asked about with their descriptors; none where no word stands out."""
+    rows = list(_answers(recipe, work_dir))
+    if recipe.describer == "generated":
+        for row, _ in rows:
+            yield _item(row), [Descriptor(text=text, weight=1.0) for text in row.written[: recipe.weights.most]]
+    elif rows:
+        found = np.stack([found for _, found in rows])
+        gained = advantages(found, [row.text for row, _ in rows], usual, recipe.weights)
+        for (row, _), advantage in zip(rows, gained, strict=True):
+            yield _item(row), descriptors(advantage, recipe.words, recipe.weights)
+
+
+def _by_phrases(
+    texts: list[Item], score: ScoreTexts, whole_scores: Mapping[str, np.ndarray], recipe: TextsRecipe
+) -> Described:
+    """The texts that a larger teacher scored and a share of the others, with the descriptors that score high enough.
+
+    Some of the texts without any are neutral.
+    """
+    share = recipe.cues.share
+    taken = [t for t in texts if one_line(t.text) in whole_scores or _drawn(t.text, "unjudged", share, recipe)]
+    for text, scores in zip(taken, score([text.text for text in taken]), strict=True):
+        made = phrases.descriptors(scores, recipe.words, recipe.cues)
+        if not made and _drawn(text.text, NEUTRAL, recipe.cues.neutral_share, recipe):
+            made = [Descriptor(text=NEUTRAL, weight=1.0)]
+        yield text, made
+
+
+def _make_scorer(
+    recipe: TextsRecipe, work_dir: Path, usual: np.ndarray, whole_scores: Mapping[str, np.ndarray]
+) -> ScoreTexts:
+    """How texts are scored: by the phrases in them, and as a whole by an encoder and by larger teachers.
+
+    Raises:
+        InputError: the teacher answered for no phrase.
+    """
+    rows = list(_answers(recipe, work_dir))
+    if not rows:
+        raise InputError(f"the teacher answered for no phrase; {work_dir / REJECTS}/{WORDS.name}.jsonl says why.")
+    known = [row.text for row, _ in rows]
+    teachers = advantages(np.stack([found for _, found in rows]), known, usual, recipe.weights)
+    similar = _similarities(recipe, work_dir)
+    scores = phrases.phrase_scores(teachers, similar(known) if recipe.cues.encoder_share else None, recipe.cues)
+
+    def score(texts: list[str]) -> np.ndarray:
+        whole = similar(texts) if recipe.cues.whole else None
+        found = phrases.text_scores(scores, known, texts, whole, recipe.cues)
+        return phrases.with_teacher_scores(found, texts, whole_scores, recipe.cues)
+
+    return score
+
+
+def _similarities(recipe: TextsRecipe, work_dir: Path) -> ScoreTexts:
+    """An encoder's cosines of texts with the words; the encoder is loaded when it is first needed."""
+    name, wheel = recipe.cues.encoder, recipe.cues.wheel
+
+    @cache
+    def words() -> np.ndarray:
+        return load_encoder(name, wheel)([recipe.cues.label.replace("{word}", word) for word in recipe.words])
+
+    def similar(texts: list[str]) -> np.ndarray:
+        encoder = load_encoder(name, wheel)
+        return np.asarray(embed(texts, f"{name}@{encoder.revision}", encoder, work_dir / EMBEDDED) @ words().T)
+
+    return similar
+
+
+def _rows_of_others(
+    others: Sequence[Path], score: ScoreTexts | None, recipe: TextsRecipe, rejected: list[Rejected]
+) -> list[SplitRow]:
+    """Rows of other corpora, without test splits. Texts that were written for a word are scored as ours are."""
+    rows = [(place, row) for place, row in corpora_rows(others, CONFIG) if place != "test"]
+    written = [row.text for _, row in rows if is_written(row)]
+    if score is None or not recipe.cues.requested or not written:
+        return rows
+    scored = iter(score(written))
+    kept: list[SplitRow] = []
+    for place, row in rows:
+        if is_written(row):
+            scores = next(scored)
+            if row.requested_emotion in recipe.words:
+                scores[recipe.words.index(row.requested_emotion)] += recipe.cues.requested
+            made = phrases.descriptors(scores, recipe.words, recipe.cues)
+            if not made:
+                rejected.append(Rejected.of(row.id, CONFIG, "unfit", row.text))
+                continue
+            row = row.model_copy(update={"descriptors": made})
+        kept.append((place, row))
+    return kept
+
+
+def _drawn(text: str, purpose: str, share: float, recipe: TextsRecipe) -> bool:
+    """Whether a text belongs to a share, by its hash."""
+    return stable_hash(recipe.seed, purpose, text) < share * 2**31
+
+
+def _item(row: WordsRow) -> Item:
+    return Item(id=row.id, text=row.text, fields={"source": row.source})
+
+
+def _row(text: Item, found: list[Descriptor], recipe: TextsRecipe, manifest: dict[str, Any]) -> DescriptorsRow:
+    return DescriptorsRow(
+        id=text.id,
+        text=text.text,
+        character="",
+        narrative_id=text.id,  # a text by itself has no siblings
+        source=text.fields["source"],
+        requested_emotion="",
+        teacher=manifest["teacher"],
+        prompt_version=manifest["prompt_version"],
+        seed=recipe.seed,
+        descriptors=found,
+        describer=recipe.describer,
+    )
+
+
+def _answers(recipe: TextsRecipe, work_dir: Path) -> Iterator[tuple[WordsRow, np.ndarray]]:
+    """The items with their log-probabilities (prompts, words): 3 KB per item in memory for all prompts."""
+    for row in stage_rows(work_dir / WORDS.name, range(recipe.executor.shards)):
+        found = np.asarray(row.pop("found"), dtype=np.float32)
+        yield WordsRow.model_validate(row), found
