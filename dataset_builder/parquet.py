@@ -132,7 +132,8 @@ def _write_card(folder: Path, rows: dict[str, dict[str, int]], kinds: Mapping[st
     from datasets.splits import SplitDict, SplitInfo
     from huggingface_hub import DatasetCardData
 
-    configs, infos = [], {}
+    configs: list[dict[str, Any]] = []
+    infos = {}
     for config, counts in rows.items():
         paths = {split: next((folder / config).glob(f"{split}-*.parquet")) for split in counts}
         files = [{"split": split, "path": path.relative_to(folder).as_posix()} for split, path in paths.items()]

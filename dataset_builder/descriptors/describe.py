@@ -73,11 +73,11 @@ def describe(
         prepared = recipe.model_copy(update={"words": tuple(run["words"])})
         run_stages(prepared, work_dir, (WORDS,))
         larger = [read_teacher_scores(place, run["words"], recipe.weights) for place in judged]
-        places: dict[str, Any] = {"executor": True, "teacher": set(RUNTIME_ONLY)}
+        left_out: dict[str, Any] = {"executor": True, "teacher": set(RUNTIME_ONLY)}
         manifest = {
             "stage": STAGE,
             "recipe": recipe.name,
-            "recipe_hash": fingerprint(recipe.model_dump(mode="json", exclude=places)),
+            "recipe_hash": fingerprint(recipe.model_dump(mode="json", exclude=left_out)),
             "teacher": run["teacher"],
             "prompt_version": fingerprint(run["prompts"]),
             "prompts": run["prompts"],
