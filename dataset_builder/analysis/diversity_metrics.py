@@ -1,7 +1,8 @@
-"""Measures of how varied texts are: pure functions on texts, tokens and embeddings; nothing is read or sampled here.
+"""Diversity of texts: pure functions of texts, tokens and embeddings; nothing is read or sampled here.
 
-Definitions are those that reproduce the values of human text in reference_values.tsv (measure_corpora.py checks it).
-Distinct-n falls and compression rises with the number of tokens, so values compare at one size only.
+The definitions reproduce the values of human text in reference_values.tsv (measure_corpora.py compares them).
+Distinct-n falls and compression rises with the number of tokens, so values compare at equal size only. All measures use
+the tokens of filters/near_duplicates.py.
 """
 
 import gzip
@@ -9,14 +10,10 @@ import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from dataset_builder.filters.near_duplicates import (
-    NearDuplicates,
-    shingles,  # one way to cut texts for all measures
-)
+from dataset_builder.filters.near_duplicates import NearDuplicates, shingles
 
 Tokens = Sequence[str]
 
@@ -29,28 +26,21 @@ def n_grams(text: Tokens, n: int) -> list[tuple[str, ...]]:
 def gzip_ratio(texts: Iterable[str], size: int = 500_000) -> tuple[float, int]:
     """Bytes before over bytes after gzip (level 9) of the first `size` bytes, a text a line; and how many there were.
 
-    The order of the texts moves it by about .01. Compression ratio of Shaib et al. 2024 (arXiv 2403.00553).
+    The order of the texts changes it by about .01. Compression ratio of Shaib et al. 2024 (arXiv 2403.00553).
     """
-    lines: list[bytes] = []
-    room = size
+    joined = bytearray()
     for text in texts:
-        if room <= 0:
+        joined += text.encode() + b"\n"
+        if len(joined) >= size:
             break
-        lines.append(text.encode() + b"\n")
-        room -= len(lines[-1])
-    joined = b"".join(lines)[:size]
+    joined = joined[:size]
     return (len(joined) / len(gzip.compress(joined, 9)) if joined else math.nan), len(joined)
 
 
 def distinct(texts: Iterable[Tokens], n: int) -> float:
-    """Distinct n-grams over all n-grams (Li et al. 2016); nan without any."""
-    seen: set[tuple[str, ...]] = set()
-    total = 0
-    for text in texts:
-        found = n_grams(text, n)
-        total += len(found)
-        seen.update(found)
-    return len(seen) / total if total else math.nan
+    """Distinct n-grams over all n-grams (Li et al. 2016); NaN without any."""
+    counts = Counter(gram for text in texts for gram in n_grams(text, n))
+    return len(counts) / counts.total() if counts else math.nan
 
 
 def first_tokens(texts: Iterable[Tokens], budget: int) -> list[Tokens] | None:
@@ -64,31 +54,25 @@ def first_tokens(texts: Iterable[Tokens], budget: int) -> list[Tokens] | None:
     return None
 
 
-class Shared(NamedTuple):
-    """How much of the texts' 4-grams occurs in other texts too.
+def shared_four_grams(texts: Sequence[Tokens]) -> dict[str, float]:
+    """How much of the texts' 4-grams occurs in more than one text, by three measures; NaN without a 4-gram.
 
-    `four_grams`: of a text's distinct 4-grams, pooled over texts. `texts`: of the texts that have a 4-gram, those with
-    a shared one. `self_repetition`: mean of log(1 + a text's shared 4-grams) (Salkar et al. 2022).
+    `shared_four_grams`: share of the texts' distinct 4-grams, pooled over texts. `texts_with_shared_four_gram`: share
+    of the texts that have a 4-gram. `self_repetition`: mean of log(1 + a text's shared 4-grams) (Salkar et al. 2022).
     """
-
-    four_grams: float
-    texts: float
-    self_repetition: float
-
-
-def shared_four_grams(texts: Sequence[Tokens]) -> Shared:
-    """How much of the texts' 4-grams occurs in more than one text; nan where no text has four tokens."""
-    found = [n_grams(text, 4) for text in texts]
-    in_texts = Counter(gram for grams in found for gram in set(grams))
-    with_one = sum(bool(grams) for grams in found)
-    if not with_one:
-        return Shared(math.nan, math.nan, math.nan)
-    shared = [sum(in_texts[gram] > 1 for gram in grams) for grams in found]
-    return Shared(
-        sum(count for count in in_texts.values() if count > 1) / sum(in_texts.values()),
-        sum(count > 0 for count in shared) / with_one,
-        sum(math.log1p(count) for count in shared) / len(texts),
+    grams = [n_grams(text, 4) for text in texts]
+    texts_with = Counter(gram for found in grams for gram in set(found))
+    shared = [sum(texts_with[gram] > 1 for gram in found) for found in grams]
+    long_enough = sum(map(bool, grams))
+    names = ("shared_four_grams", "texts_with_shared_four_gram", "self_repetition")
+    if not long_enough:
+        return dict.fromkeys(names, math.nan)
+    values = (
+        sum(count for count in texts_with.values() if count > 1) / texts_with.total(),
+        sum(map(bool, shared)) / long_enough,
+        sum(map(math.log1p, shared)) / len(texts),
     )
+    return dict(zip(names, values, strict=True))
 
 
 def self_bleu(texts: Sequence[Tokens]) -> float:
@@ -117,6 +101,7 @@ def self_bleu(texts: Sequence[Tokens]) -> float:
                 first, owner, second = most[gram]
                 matched += min(count, second if owner == number else first)
             logs.append(math.log(max(matched, 0.1) / order.total()))
+        # Brevity penalty against the other text whose length is closest, of two the shorter.
         own = len(texts[number])
         place = bisect_left(lengths, own)
         others = [*lengths[max(place - 1, 0) : place], *lengths[place + 1 : place + 2]]
@@ -125,33 +110,22 @@ def self_bleu(texts: Sequence[Tokens]) -> float:
     return sum(scores) / len(scores)
 
 
-def exact_duplicates(texts: Iterable[Tokens]) -> float:
-    """The share of texts whose tokens are those of an earlier text."""
-    seen: set[tuple[str, ...]] = set()
-    total = 0
-    for text in texts:
-        seen.add(tuple(text))
-        total += 1
-    return 1 - len(seen) / total if total else math.nan
-
-
 def near_duplicates(texts: Sequence[Tokens], at: float = 0.7) -> float:
-    """The share of texts for which an earlier one is a near-duplicate at this Jaccard index, equal ones included.
+    """The share of texts with an equal or near-duplicate earlier text at this Jaccard index.
 
-    The definition and the index are those of the filters (near_duplicates.py), so that nothing is found here in what
-    they left.
+    The definition and the index are those of the filters, so that nothing is found here in what they left.
     """
     index = NearDuplicates(at)
     known: set[frozenset[int]] = set()
-    twins = 0
+    repeated = 0
     for found in map(shingles, texts):
         if found in known:
-            twins += 1
+            repeated += 1
             continue
         known.add(found)
-        twins += any(True for _ in index.matches(found))
+        repeated += any(True for _ in index.matches(found))
         index.add(found)
-    return twins / len(texts) if texts else math.nan
+    return repeated / len(texts) if texts else math.nan
 
 
 def vendi_score(embedded: np.ndarray) -> float:
@@ -165,7 +139,7 @@ def vendi_score(embedded: np.ndarray) -> float:
 
 
 def pair_cosines(embedded: np.ndarray, groups: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Cosines of all pairs of embeddings (n, size) of length 1: those within a group, those across two groups."""
+    """Cosines of all pairs of embeddings (n, size) of length 1: of pairs in one group, and of pairs in two groups."""
     names = np.array(groups)
     same = names[:, None] == names[None, :]
     upper = np.triu(np.ones_like(same), k=1)
@@ -179,12 +153,3 @@ def entropy(counts: np.ndarray) -> float:
     shares = weights / np.maximum(weights.sum(axis=-1, keepdims=True), 1e-12)
     bits = -(shares * np.log2(np.where(shares > 0, shares, 1))).sum(axis=-1)
     return float(bits.mean())
-
-
-def kappa(first: Sequence[int], second: Sequence[int]) -> float:
-    """Cohen's kappa of two labelers with one class a text; 1 where both always give the same single class."""
-    total = len(first)
-    observed = sum(a == b for a, b in zip(first, second, strict=True)) / total
-    counted, other = Counter(first), Counter(second)
-    expected = sum(count * other[label] for label, count in counted.items()) / total**2
-    return (observed - expected) / (1 - expected) if expected < 1 else 1.0

@@ -1,4 +1,4 @@
-"""Our measures on human text and on corpora, beside the reference values: what a value of a synthetic corpus means.
+"""The metrics of the report for human text and for corpora, beside reference values of human text.
 
 A folder of data holds `goemotions/train.tsv` (text, label numbers, id), `emobank/emobank.csv` (id, split, V, A, D,
 text) and `isear/train.tsv` and `dev.tsv` (key, emotion, text); what is not there is left out.
@@ -8,18 +8,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.analysis.corpus_metrics import Described, Encode, describe
+from dataset_builder.analysis.corpus_metrics import CorpusMetrics, Encode, measure_config
 from dataset_builder.analysis.survey import COLUMNS, Survey, survey
 from dataset_builder.corpus import open_corpus
 from dataset_builder.domains.goemotions import file_comments
 from dataset_builder.files.reading import named_columns, package_table
 from dataset_builder.inputs import InputError
+from dataset_builder.markdown import table
 from dataset_builder.taxonomy import LABEL_TO_INDEX
 
 REFERENCE = Path(__file__).parent / "reference_values.tsv"
 PARTS = ("neutral", "admiration", "gratitude", "love", "anger")
 ISEAR = "isear"
-# How far a value may be from a rounded reference: another random sample, another order of the texts before gzip.
+# How far a value may be from a rounded reference value: the sample and the order of the texts before gzip differ.
 TOLERANCE = {"gzip_ratio": 0.02, "tokens_per_text": 0.06, "ngd": 0.01, "shared_four_grams": 0.003}
 TOLERANCE |= {"texts_with_shared_four_gram": 0.006, "exact_duplicates": 0.0001, "near_duplicates": 0.0001}
 SAMPLING = 0.003  # of distinct-n
@@ -41,7 +42,7 @@ def read_reference() -> dict[str, dict[str, float]]:
 
 
 def human_rows(data: Path) -> dict[str, list[dict[str, Any]]]:
-    """The rows of the sets that are in a folder, as the survey takes them.
+    """The rows of the sets that are in a folder, by set.
 
     Raises:
         InputError: none is there, or a file is not in its format.
@@ -76,35 +77,35 @@ def _table(path: Path, key: str) -> Iterator[dict[str, Any]]:
 
 
 def measure(data: Path | None, corpora: dict[str, str], encode: Encode | None) -> tuple[dict[str, Any], str]:
-    """A result file's content and a page: every set and corpus, ours beside the reference.
+    """A result file's content and a page: every set and corpus, beside the reference values.
 
     Args:
         data: the folder of human text, or None.
         corpora: names and places of corpora; each of their configs with labels is measured.
     """
     reference = read_reference()
-    described: dict[str, Described] = {}
+    measured: dict[str, CorpusMetrics] = {}
     for name, rows in (human_rows(data) if data else {}).items():
-        described[name] = describe(survey(rows, name), encode if name in ("goemotions", "emobank", ISEAR) else None)
+        whole_set = name in ("goemotions", "emobank", ISEAR)
+        measured[name] = measure_config(survey(rows, name), encode if whole_set else None)
     for name, place in corpora.items():
         for config, found in _surveys(place):
-            described[f"{name}-{config}"] = describe(found, encode)
+            measured[f"{name}-{config}"] = measure_config(found, encode)
     metrics = {
-        f"{name}_{measure}": value | _beside(measure, value["value"], reference.get(name, {}))
-        for name, made in described.items()
-        for measure, value in made.metrics.items()
+        f"{name}_{metric}": value | _beside(metric, value["value"], reference.get(name, {}))
+        for name, made in measured.items()
+        for metric, value in made.metrics.items()
     }
-    compared = {name: value for name, value in metrics.items() if "reference" in value}
     content = {
         "name": "corpus-measures",
         "metrics": metrics,
-        "support": {name: int(made.metrics["rows"]["value"]) for name, made in described.items()},
-        "reference": f"dataset_builder/quality/{REFERENCE.name}",
-        "outside_tolerance": [name for name, value in compared.items() if not value["within"]],
+        "support": {name: int(made.metrics["rows"]["value"]) for name, made in measured.items()},
+        "reference": f"dataset_builder/analysis/{REFERENCE.name}",
+        "outside_tolerance": [name for name, value in metrics.items() if not value.get("within", True)],
         "notes": NOTES,
-        "seconds": {name: made.seconds for name, made in described.items()},
+        "seconds": {name: made.seconds for name, made in measured.items()},
     }
-    return content, _page(described, reference)
+    return content, _page(measured, reference)
 
 
 def _surveys(place: str) -> Iterator[tuple[str, Survey]]:
@@ -115,38 +116,37 @@ def _surveys(place: str) -> Iterator[tuple[str, Survey]]:
             yield config, found
 
 
-def _beside(measure: str, value: float, reference: dict[str, float]) -> dict[str, Any]:
-    if measure not in reference:
+def _beside(metric: str, value: float, reference: dict[str, float]) -> dict[str, Any]:
+    if metric not in reference:
         return {}
-    expected = reference[measure]
-    return {"reference": expected, "within": abs(value - expected) <= TOLERANCE.get(measure, SAMPLING) + 1e-9}
+    expected = reference[metric]
+    return {"reference": expected, "within": abs(value - expected) <= TOLERANCE.get(metric, SAMPLING) + 1e-9}
 
 
-def _page(described: dict[str, Described], reference: dict[str, dict[str, float]]) -> str:
-    compared = list(dict.fromkeys(measure for values in reference.values() for measure in values if measure != "texts"))
-    measures = dict.fromkeys(measure for made in described.values() for measure in made.metrics)
-    lines = [
-        "# Corpora beside human text\n",
-        "Ours, with the reference value in brackets where there is one. " + NOTES["all"] + "\n",
-        f"`{ISEAR}`: {NOTES[ISEAR]}.\n",
-        _table_of("measure", [*compared], described, reference),
-        "## What has no reference\n",
-        "Sizes differ, so only values `of_15k_tokens` and `of_60_kb` and those that need no fixed size compare.\n",
-        _table_of("measure", [name for name in measures if name not in compared], described, {}),
+def _page(measured: dict[str, CorpusMetrics], reference: dict[str, dict[str, float]]) -> str:
+    compared = list(dict.fromkeys(metric for values in reference.values() for metric in values if metric != "texts"))
+    metrics = dict.fromkeys(metric for made in measured.values() for metric in made.metrics)
+    others = [metric for metric in metrics if metric not in compared]
+    parts = [
+        "# Corpora beside human text",
+        "Ours, with the reference value in brackets where there is one. " + NOTES["all"],
+        f"`{ISEAR}`: {NOTES[ISEAR]}.",
+        _metrics_table(compared, measured, reference),
+        "## What has no reference",
+        "Sizes differ, so only values `of_15k_tokens` and `of_60_kb` and those that need no fixed size compare.",
+        _metrics_table(others, measured, {}),
     ]
-    return "\n".join(lines)
+    return "\n\n".join(parts) + "\n"
 
 
-def _table_of(
-    title: str, measures: list[str], described: dict[str, Described], reference: dict[str, dict[str, float]]
+def _metrics_table(
+    metrics: list[str], measured: dict[str, CorpusMetrics], reference: dict[str, dict[str, float]]
 ) -> str:
-    lines = [[title, *described], ["---"] * (len(described) + 1)]
-    for measure in measures:
-        cells = [f"`{measure}`"]
-        for name, made in described.items():
-            taken = made.metrics.get(measure, {}).get("value")
-            value = "" if taken is None else f"{taken:,.0f}" if taken >= 1000 else f"{taken:.4g}"
-            expected = reference.get(name, {}).get(measure)
-            cells.append(value + (f" ({expected:g})" if expected is not None else ""))
-        lines.append(cells)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+    def shown(name: str, metric: str) -> str:
+        value = measured[name].metrics.get(metric, {}).get("value")
+        text = "" if value is None else f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+        expected = reference.get(name, {}).get(metric)
+        return text + (f" ({expected:g})" if expected is not None else "")
+
+    rows = [(f"`{metric}`", *(shown(name, metric) for name in measured)) for metric in metrics]
+    return table(("measure", *measured), rows)

@@ -1,46 +1,49 @@
-"""Plots of a corpus as PNG bytes."""
+"""Plots of a config as PNG bytes."""
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from dataset_builder.analysis.corpus_metrics import Described
+from dataset_builder.analysis.corpus_metrics import CorpusMetrics
 from dataset_builder.analysis.survey import SCORE_BINS, Survey
 from dataset_builder.figures import BLUE, COLOURS, ORANGE, hide_frame, new_figure, png, sentiment_legend
 from dataset_builder.taxonomy import EMOTIONS, LABELS
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 # Heat maps keep the sentiments together.
 ORDER = [index for sentiment in COLOURS for index, emotion in enumerate(EMOTIONS) if emotion.sentiment == sentiment]
 NAMES = [LABELS[index] for index in ORDER]
-LONGEST = 0.99  # of the lengths, the share that the plot shows
+BORDERS = [n for n in range(1, len(ORDER)) if EMOTIONS[ORDER[n]].sentiment != EMOTIONS[ORDER[n - 1]].sentiment]
+SHOWN_LENGTHS = 0.99  # share of the lengths that the plot shows
 
 
 def draw_all(
-    config: str, found: Survey, made: Described, contexts: Counter[int], human: Counter[int] | None
+    config: str, found: Survey, made: CorpusMetrics, contexts: Counter[int], human: Counter[int] | None
 ) -> dict[str, bytes]:
     """Every plot that the rows allow, by file name without ending.
 
     Args:
-        config: the config that is shown, `found` and `made` its survey and figures.
-        contexts: tokens of the situations, from whatever config has them.
-        human: tokens of human texts to show lengths beside, or None.
+        found: the survey of the config `config`, and `made` its metrics.
+        contexts: lengths in tokens of the situations, from whatever config has them.
+        human: lengths in tokens of human texts, or None.
     """
     plots = {"lengths": _lengths(config, found, contexts, human)}
     if found.labelled and found.label_counts.any():
         plots["labels"] = _labels(config, found)
-        plots["together"] = _together(config, found)
+        title = f"Of the texts with one label, how many have the other too\n({config}, n = {found.rows:,})"
+        shares = _percent(found.together, found.label_counts)
+        np.fill_diagonal(shares, np.nan)
+        plots["together"] = _heat_map(shares, title, across="other label", down="label")
     if found.score_bins.any():
         plots["scores"] = _scores(config, found)
     if found.asked.any():
-        plots["asked"] = _asked(config, found)
+        total = int(found.asked_texts.sum())
+        title = f"Labels of the texts that were asked for an emotion\n({config}, n = {total:,}; white: none asked)"
+        shares = _percent(found.asked, found.asked_texts)
+        plots["asked"] = _heat_map(shares, title, across="label", down="requested emotion")
     if made.cosines:
         plots["similarity"] = _similarity(config, made)
-    if len(np.unique(np.round(made.embedded, 5), axis=0)) >= 10:  # of equal texts t-SNE makes no map, it crashes
+    if len(np.unique(np.round(made.embedded, 5), axis=0)) >= 10:  # t-SNE crashes on texts that are all equal
         plots["map"] = _map(config, made)
     return plots
 
@@ -49,13 +52,11 @@ def _labels(config: str, found: Survey) -> bytes:
     figure = new_figure(8, 7)
     axes = figure.subplots()
     order = np.argsort(found.label_counts, kind="stable")
-    axes.barh(
-        [LABELS[index] for index in order],
-        found.label_counts[order],
-        color=[COLOURS[EMOTIONS[index].sentiment] for index in order],
-    )
-    for place, index in enumerate(order):
-        axes.text(found.label_counts[index], place, f" {found.label_counts[index]:,}", va="center", fontsize=8)
+    counts = found.label_counts[order]
+    colours = [COLOURS[EMOTIONS[index].sentiment] for index in order]
+    axes.barh([LABELS[index] for index in order], counts, color=colours)
+    for place, count in enumerate(counts):
+        axes.text(count, place, f" {count:,}", va="center", fontsize=8)
     axes.set_title(f"Texts with each label ({config}, n = {found.rows:,}; a text may have several)")
     axes.set_xlabel("texts")
     axes.margins(x=0.1, y=0.01)
@@ -64,42 +65,24 @@ def _labels(config: str, found: Survey) -> bytes:
     return png(figure)
 
 
-def _shares(counts: np.ndarray, of: np.ndarray) -> np.ndarray:
-    """Rows as percentages of `of`; what has nothing to be a share of stays empty."""
-    with np.errstate(invalid="ignore"):
-        shares: np.ndarray = 100 * counts / np.where(of > 0, of, np.nan)[:, None]
+def _percent(counts: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """Rows as percentages of `of` in the order of heat maps, (28, 28); NaN where there is nothing to be a share of."""
+    shares: np.ndarray = 100 * counts / np.where(of > 0, of, np.nan)[:, None]
     return shares[np.ix_(ORDER, ORDER)]
 
 
-def _heat(figure: "Figure", axes: "Axes", shares: np.ndarray, label: str, most: float) -> None:
-    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=max(most, 1), aspect="equal")
-    axes.set_xticks(range(len(NAMES)), NAMES, rotation=90, fontsize=8)
-    axes.set_yticks(range(len(NAMES)), NAMES, fontsize=8)
-    sentiments = [EMOTIONS[index].sentiment for index in ORDER]
-    for place in (i for i in range(1, len(NAMES)) if sentiments[i] != sentiments[i - 1]):
-        axes.axhline(place - 0.5, color="white", linewidth=1)
-        axes.axvline(place - 0.5, color="white", linewidth=1)
-    figure.colorbar(image, ax=axes, shrink=0.7, label=label, extend="max")
-
-
-def _together(config: str, found: Survey) -> bytes:
-    shares = _shares(found.together, found.label_counts)
-    np.fill_diagonal(shares, np.nan)
-    title = f"Of the texts with one label, how many have the other too\n({config}, n = {found.rows:,})"
-    return _matrix(shares, title, across="other label", down="label")
-
-
-def _asked(config: str, found: Survey) -> bytes:
-    total = int(found.asked_texts.sum())
-    title = f"Labels of the texts that were asked for an emotion\n({config}, n = {total:,}; white: none asked)"
-    return _matrix(_shares(found.asked, found.asked_texts), title, across="label", down="requested emotion")
-
-
-def _matrix(shares: np.ndarray, title: str, across: str, down: str) -> bytes:
+def _heat_map(shares: np.ndarray, title: str, across: str, down: str) -> bytes:
     figure = new_figure(8, 7)
     axes = figure.subplots()
-    seen = shares[np.isfinite(shares)]
-    _heat(figure, axes, shares, "% of the row's texts", float(np.percentile(seen, 99)) if len(seen) else 1)
+    defined = shares[np.isfinite(shares)]
+    most = max(float(np.percentile(defined, 99)), 1) if len(defined) else 1
+    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=most, aspect="equal")
+    axes.set_xticks(range(len(NAMES)), NAMES, rotation=90, fontsize=8)
+    axes.set_yticks(range(len(NAMES)), NAMES, fontsize=8)
+    for border in BORDERS:
+        axes.axhline(border - 0.5, color="white", linewidth=1)
+        axes.axvline(border - 0.5, color="white", linewidth=1)
+    figure.colorbar(image, ax=axes, shrink=0.7, label="% of the row's texts", extend="max")
     axes.set_title(title)
     axes.set_xlabel(across)
     axes.set_ylabel(down)
@@ -112,17 +95,11 @@ def _scores(config: str, found: Survey) -> bytes:
     bins = found.score_bins[ORDER].astype(float)
     totals = bins.sum(axis=1)
     shares = 100 * bins / np.where(totals > 0, totals, np.nan)[:, None]
-    image = axes.imshow(
-        shares,
-        cmap="cividis",
-        aspect="auto",
-        extent=(0, 1, len(ORDER) - 0.5, -0.5),
-        vmax=float(np.nanpercentile(shares, 97)),
-        vmin=0,
-    )
-    axes.set_yticks(
-        range(len(ORDER)), [f"{name} ({total:,.0f})" for name, total in zip(NAMES, totals, strict=True)], fontsize=8
-    )
+    most = float(np.nanpercentile(shares, 97))
+    extent = (0, 1, len(ORDER) - 0.5, -0.5)
+    image = axes.imshow(shares, cmap="cividis", aspect="auto", extent=extent, vmax=most, vmin=0)
+    names = [f"{name} ({total:,.0f})" for name, total in zip(NAMES, totals, strict=True)]
+    axes.set_yticks(range(len(ORDER)), names, fontsize=8)
     figure.colorbar(image, ax=axes, label=f"% of the label's scores, in steps of {1 / SCORE_BINS:g}", extend="max")
     axes.set_title(f"How strongly each label is given\n({config}; in brackets how many scores are above 0)")
     axes.set_xlabel("score")
@@ -133,22 +110,16 @@ def _lengths(config: str, found: Survey, contexts: Counter[int], human: Counter[
     series = [(f"texts of {config}", found.text_lengths, BLUE, "-")]
     series += [("situations", contexts, ORANGE, "-")] if contexts else []
     series += [("GoEmotions, texts", human, "#555555", "--")] if human else []
-    last = max(_percentile(lengths, LONGEST) for _, lengths, _, _ in series)
-    edges = np.arange(0, last + 3, max(1, round(last / 50)))
+    longest = max(_percentile(lengths, SHOWN_LENGTHS) for _, lengths, _, _ in series)
+    edges = list(np.arange(0, longest + 3, max(1, round(longest / 50))))
     figure = new_figure(8, 4.5)
     axes = figure.subplots()
     for name, lengths, colour, style in series:
         total = lengths.total()
-        axes.hist(
-            list(lengths),
-            bins=list(edges),
-            weights=[100 * count / total for count in lengths.values()],
-            histtype="step",
-            linewidth=2,
-            linestyle=style,
-            color=colour,
-            label=f"{name} (n = {total:,}, median {_percentile(lengths, 0.5)})",
-        )
+        shares = [100 * count / total for count in lengths.values()]
+        label = f"{name} (n = {total:,}, median {_percentile(lengths, 0.5)})"
+        line: dict[str, Any] = {"histtype": "step", "linewidth": 2, "linestyle": style, "color": colour}
+        axes.hist(list(lengths), bins=edges, weights=shares, label=label, **line)
     axes.set_title("Lengths in tokens (words and punctuation marks)")
     axes.set_xlabel("tokens")
     axes.set_ylabel("% of the texts")
@@ -166,17 +137,17 @@ def _percentile(lengths: Counter[int], share: float) -> int:
     return 0
 
 
-def _similarity(config: str, made: Described) -> bytes:
+def _similarity(config: str, made: CorpusMetrics) -> bytes:
+    sides = (("within_character", ORANGE, "one character"), ("across_characters", BLUE, "two characters"))
     panels = [("utterances", ""), ("neutral utterances", "neutral_")]
-    panels = [panel for panel in panels if any(name in made.cosines for name in _sides(panel[1]))]
+    panels = [panel for panel in panels if any(f"{panel[1]}{side}" in made.cosines for side, _, _ in sides)]
     figure = new_figure(5 * len(panels), 4)
     for axes, (title, start) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        for name, colour, said in zip(_sides(start), (ORANGE, BLUE), ("one character", "two characters"), strict=True):
-            if name in made.cosines:
-                values = made.cosines[name]
-                shown: dict[str, Any] = {"bins": 50, "range": (-0.3, 1.0), "alpha": 0.6, "color": colour}
-                label = f"of {said}\n(mean {values.mean():.2f}, {len(values):,} pairs)"
-                axes.hist(values, weights=np.full(len(values), 100 / len(values)), label=label, **shown)
+        for side, colour, speakers in sides:
+            if (values := made.cosines.get(f"{start}{side}")) is not None:
+                bars: dict[str, Any] = {"bins": 50, "range": (-0.3, 1.0), "alpha": 0.6, "color": colour}
+                label = f"of {speakers}\n(mean {values.mean():.2f}, {len(values):,} pairs)"
+                axes.hist(values, weights=np.full(len(values), 100 / len(values)), label=label, **bars)
         axes.set_title(f"Likeness of two {title} ({config})", fontsize=10)
         axes.set_xlabel("cosine of their embeddings")
         axes.set_ylabel("% of the pairs")
@@ -185,11 +156,7 @@ def _similarity(config: str, made: Described) -> bytes:
     return png(figure)
 
 
-def _sides(start: str) -> tuple[str, str]:
-    return f"{start}within_character", f"{start}across_characters"
-
-
-def _map(config: str, made: Described) -> bytes:
+def _map(config: str, made: CorpusMetrics) -> bytes:
     from sklearn.manifold import TSNE
 
     perplexity = min(30.0, (len(made.embedded) - 1) / 3)
@@ -199,20 +166,12 @@ def _map(config: str, made: Described) -> bytes:
     tops = [text.top for text in made.embedded_texts]
     groups = np.array(["unlabelled" if top is None else EMOTIONS[top].sentiment for top in tops])
     for name, colour in (*COLOURS.items(), ("unlabelled", "#56B4E9")):
-        chosen = groups == name
-        if chosen.any():
-            axes.scatter(
-                placed[chosen, 0],
-                placed[chosen, 1],
-                s=9,
-                alpha=0.7,
-                linewidths=0,
-                color=colour,
-                label=f"{name} ({chosen.sum()})",
-            )
-    axes.set_title(
-        f"Texts by meaning, coloured by the sentiment of their strongest label\n({config}, n = {len(tops):,})"
-    )
+        here = groups == name
+        if here.any():
+            label = f"{name} ({here.sum()})"
+            axes.scatter(placed[here, 0], placed[here, 1], s=9, alpha=0.7, linewidths=0, color=colour, label=label)
+    title = "Texts by meaning, coloured by the sentiment of their strongest label"
+    axes.set_title(f"{title}\n({config}, n = {len(tops):,})")
     axes.set_xlabel("t-SNE of the embeddings; only neighbourhoods mean something")
     axes.set_xticks([])
     axes.set_yticks([])

@@ -1,18 +1,18 @@
-"""The report of a corpus: a result file, a page, a section for its card, plots, and the verdict of the gates."""
+"""The report of a corpus: a result file, a page, a section for its card, plots, and the verdicts of the gates."""
 
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.analysis.corpus_metrics import Described, Encode, describe
+from dataset_builder.analysis.build_metrics import measure_build
+from dataset_builder.analysis.corpus_metrics import CorpusMetrics, Encode, measure_config
 from dataset_builder.analysis.gates import Verdict, judge
 from dataset_builder.analysis.measure_corpora import goemotions
 from dataset_builder.analysis.plots import draw_all
 from dataset_builder.analysis.report_page import card_section, page
-from dataset_builder.analysis.report_work import describe_work, is_work_folder
 from dataset_builder.analysis.survey import COLUMNS, Survey, survey
-from dataset_builder.corpus import Corpus, open_corpus
+from dataset_builder.corpus import open_corpus
 from dataset_builder.files.reading import json_file
 from dataset_builder.files.shards import write_whole
 from dataset_builder.parquet import CORPUS, MANIFEST
@@ -20,18 +20,13 @@ from dataset_builder.provenance import shareable, write_result
 from dataset_builder.recipe import Gates
 from dataset_builder.taxonomy import LABELS
 
-MADE_BY = {  # what the result file says of the build, and how the corpus's manifest calls it
-    "teacher": "teacher",
-    "recipe": "recipe",
-    "recipe_hash": "recipe_hash",
-    "prompt_version": "prompt_version",
-    "data_revision": "revision",
-}
+# Keys of the result file about the build; `data_revision` is `revision` in the corpus's manifest.
+MADE_BY = ("teacher", "recipe", "recipe_hash", "prompt_version", "data_revision")
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that is written of a corpus; `plots` are PNG files by name."""
+    """The result file's content, the page, the card's section, PNG files by name, and the verdicts."""
 
     content: dict[str, Any]
     page: str
@@ -58,35 +53,35 @@ class Report:
 
 
 def name_of(place: str) -> str:
-    """What a corpus is called when no name is given: its folder's name, or the Hub data set's."""
+    """The name of a corpus that is given none: its folder's name, or the Hub data set's."""
     path = Path(place).resolve() if Path(place).exists() else Path(place)
     return path.parent.name if path.name == CORPUS else path.name
 
 
 def report(place: str, name: str, gates: Gates, encode: Encode | None, data: Path | None = None) -> Report:
-    """Measure and judge a corpus.
+    """Measure a corpus and apply the gates.
 
     Args:
         place: a work folder, a folder of configs, or a Hub id.
         encode: gives embeddings of length 1; without it, what needs them is left out.
-        data: a folder with `goemotions/train.tsv`, to show lengths beside.
+        data: a folder with `goemotions/train.tsv`, whose text lengths the plot shows.
 
     Raises:
         InputError: no corpus is there, a build is not finished, or rows are not as the schema says.
     """
-    work = describe_work(Path(place)) if is_work_folder(Path(place)) else {}
+    build = measure_build(Path(place))
     corpus = open_corpus(place)
     surveys = {config: survey(corpus.rows(config, columns=COLUMNS), f"{place} {config}") for config in corpus.files}
-    described = {config: _describe(found, encode) for config, found in surveys.items()}
-    metrics = {
-        f"{config}_{measure}": value for config, made in described.items() for measure, value in made.metrics.items()
-    }
+    measured = {config: _measure(found, encode) for config, found in surveys.items()}
     labelled = {config: found for config, found in surveys.items() if found.labelled}
-    verdicts = [found for config in labelled for found in judge(config, described[config].metrics, gates)]
+    verdicts = [verdict for config in labelled for verdict in judge(config, measured[config].metrics, gates)]
+    metrics = {
+        f"{config}_{metric}": value for config, made in measured.items() for metric, value in made.metrics.items()
+    }
     content: dict[str, Any] = {
         "name": name,
-        "metrics": work.get("metrics", {}) | metrics,
-        "support": work.get("support", sum(found.rows for found in surveys.values())),
+        "metrics": build.get("metrics", {}) | metrics,
+        "support": build.get("support", sum(found.rows for found in surveys.values())),
         "place": shareable(place),
         "rows": {config: corpus.count(config) for config in corpus.files},
         "per_label": {
@@ -96,38 +91,33 @@ def report(place: str, name: str, gates: Gates, encode: Encode | None, data: Pat
             {"config": v.config, "measure": v.measure, "value": v.value, "limits": v.limits(), "state": v.state}
             for v in verdicts
         ],
-        "seconds": {config: made.seconds for config, made in described.items()},
+        "seconds": {config: made.seconds for config, made in measured.items()},
     }
-    content |= _made_by(corpus) | {key: work[key] for key in ("sources", "rejected", "retried") if key in work}
+    content |= _made_by(corpus.folder) | {key: build[key] for key in ("sources", "rejected", "retried") if key in build}
     main = next(iter(labelled or surveys))
-    plots = _plots(main, surveys, described, data)
+    contexts = next((found.context_lengths for found in surveys.values() if found.context_lengths), Counter[int]())
+    human = survey(goemotions(data), "goemotions").text_lengths if data else None
+    plots = draw_all(main, surveys[main], measured[main], contexts, human)
     shown = {config: found.shown for config, found in surveys.items()}
     return Report(content, page(content, verdicts, shown, list(plots)), card_section(content, main), plots, verdicts)
 
 
-def _describe(found: Survey, encode: Encode | None) -> Described:
-    """The figures of a config; of descriptors only what is theirs, since their texts are those of another config."""
+def _measure(found: Survey, encode: Encode | None) -> CorpusMetrics:
+    """The metrics of a config; of descriptors their number alone, since their texts are those of another config."""
     if not found.descriptors:
-        return describe(found, encode)
-    made = Described()
-    made.put("rows", found.rows)
-    made.put("descriptors_per_text", found.descriptors.total() / found.rows)
-    made.put("descriptors_known", len(found.descriptors))
+        return measure_config(found, encode)
+    made = CorpusMetrics()
+    made.add("rows", found.rows)
+    made.add("descriptors_per_text", found.descriptors.total() / found.rows)
+    made.add("descriptors_known", len(found.descriptors))
     return made
 
 
-def _made_by(corpus: Corpus) -> dict[str, Any]:
+def _made_by(folder: Path) -> dict[str, Any]:
     """What the corpus's manifest says of the build, where there is one."""
-    path = corpus.folder / MANIFEST
-    manifest = json_file(path) if path.exists() else {}
-    if not isinstance(manifest, dict) or not all(key in manifest for key in (*MADE_BY.values(), "seed")):
-        return {}
-    return {key: manifest[name] for key, name in MADE_BY.items()} | {"seeds": [manifest["seed"]]}
-
-
-def _plots(
-    main: str, surveys: dict[str, Survey], described: dict[str, Described], data: Path | None
-) -> dict[str, bytes]:
-    contexts = next((found.context_lengths for found in surveys.values() if found.context_lengths), Counter[int]())
-    human = survey(goemotions(data), "goemotions").text_lengths if data else None
-    return draw_all(main, surveys[main], described[main], contexts, human)
+    manifest = json_file(folder / MANIFEST) if (folder / MANIFEST).exists() else {}
+    if isinstance(manifest, dict):
+        manifest = manifest | {"data_revision": manifest.get("revision")}
+        if all(manifest.get(key) is not None for key in (*MADE_BY, "seed")):
+            return {key: manifest[key] for key in MADE_BY} | {"seeds": [manifest["seed"]]}
+    return {}

@@ -1,24 +1,23 @@
-"""One pass over the rows of a config: counts of all, samples drawn by hash, in memory that hardly grows with them."""
+"""One pass over the rows of a config: counts of all rows, and samples drawn by hash, in memory that hardly grows."""
 
 import hashlib
 import heapq
 import math
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from dataset_builder.filters.deduplicate import REWRITTEN
 from dataset_builder.filters.near_duplicates import tokens
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS, NEUTRAL
 
-SAMPLE = 50_000  # texts that duplicates are looked for among: the reference sets had 43,410 at most
-SPEAKERS = 400  # texts of whole characters, and as many neutral ones
+SAMPLE = 50_000  # texts for all measures: more than the largest reference set has (43,410)
+OF_SPEAKERS = 400  # texts of whole characters, and as many neutral ones
 SHOWN = 5
 SCORE_BINS = 20
-REWRITTEN = "rewritten"
 COLUMNS = [
     *("id", "text", "context", "variant", "original_text", "labels", "scores", "descriptors"),
     *("character", "narrative_id", "source", "requested_emotion", "labeler"),
@@ -42,72 +41,110 @@ class Text(NamedTuple):
     @property
     def top(self) -> int | None:
         """The strongest label, the first one where there are no scores; None without labels."""
-        if not self.labels:
-            return None
-        if self.scores is None:
-            return self.labels[0]
+        if not self.labels or self.scores is None:
+            return self.labels[0] if self.labels else None
         return self.labels[int(self.scores[list(self.labels)].argmax())]
 
+    @property
+    def is_neutral(self) -> bool:
+        """Whether neutral was requested, or is the only label where nothing was requested."""
+        return self.labels == (NEUTRAL,) if self.requested is None else self.requested == NEUTRAL
 
-class Draw:
-    """Keeps the `size` items whose keys have the smallest hashes, whatever order they come in."""
+
+class HashSample:
+    """The `size` items whose keys have the smallest hashes, in whatever order they are added."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._heap: list[tuple[int, int, int, Any]] = []
-        self._offered = 0  # makes every entry different, so that items are never compared
+        self._added = 0  # makes every entry different, so that items are never compared
 
-    def offer(self, item: Any, key: str, group: str = "") -> None:
-        """Offer an item; those of one group have neighbouring places, so that whole groups are drawn."""
-        self._offered += 1
-        place = (-_hash(group), -_hash(key), -self._offered)
+    def add(self, item: Any, key: str, group: str = "") -> None:
+        """Add an item. Items of a group have neighbouring places, so that whole groups are drawn."""
+        self._added += 1
+        place = (-_hash(group), -_hash(key), -self._added)
         if len(self._heap) < self._size:
             heapq.heappush(self._heap, (*place, item))
         elif place[:2] > self._heap[0][:2]:
             heapq.heapreplace(self._heap, (*place, item))
 
-    def drawn(self) -> list[Any]:
-        """What was kept, in the order of the hashes."""
-        return [item for *_, item in sorted(self._heap, key=lambda found: found[:3], reverse=True)]
+    def items(self) -> list[Any]:
+        """The sample in the order of the hashes."""
+        return [item for *_, item in sorted(self._heap, key=lambda entry: entry[:3], reverse=True)]
 
 
 def _hash(key: str) -> int:
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")
 
 
-@dataclass
 class Survey:
-    """What one pass over a config found.
+    """The counts and samples of a config.
 
-    `label_counts` (28,), `together` (28, 28), `asked` (28 requested, 28 labels; of
-    `asked_texts`) and `score_bins` (28, 20 bins of
-    0 to 1, of scores above 0) count all rows; `text_lengths` and `context_lengths` count tokens. `sample` are random
-    texts, `speakers` and `neutrals` texts of whole characters, `shown` whole rows. Where utterances are rewritten, the
-    samples and `exact` (equal texts in equal situations) are of the `sampled_from` rewritten ones, as their originals
-    are in another config.
+    All rows are counted in `label_counts` (28,), `together` (28, 28), `asked` (28 requested, 28 labels; `asked_texts`
+    (28,) of each), `score_bins` (28, 20 bins from 0 to 1, of scores above 0), and, in tokens, in `text_lengths` and
+    `context_lengths`. `sample` are random texts, `speakers` and `neutrals` texts of whole characters, `shown` whole
+    rows. Where utterances are rewritten, the samples and `exact` (equal texts in equal situations) are of the
+    `sampled_from` rewritten ones, as their originals are in another config.
     """
 
-    rows: int = 0
-    sampled_from: int = 0
-    exact: int = 0
-    text_lengths: Counter[int] = field(default_factory=Counter)
-    context_lengths: Counter[int] = field(default_factory=Counter)
-    labels_of_a_text: Counter[int] = field(default_factory=Counter)
-    descriptors: Counter[str] = field(default_factory=Counter)
-    label_counts: np.ndarray = field(default_factory=lambda: np.zeros(len(LABELS), dtype=int))
-    together: np.ndarray = field(default_factory=lambda: np.zeros((len(LABELS), len(LABELS)), dtype=int))
-    asked: np.ndarray = field(default_factory=lambda: np.zeros((len(LABELS), len(LABELS)), dtype=int))
-    asked_texts: np.ndarray = field(default_factory=lambda: np.zeros(len(LABELS), dtype=int))
-    score_bins: np.ndarray = field(default_factory=lambda: np.zeros((len(LABELS), SCORE_BINS), dtype=int))
-    sample: list[Text] = field(default_factory=list)
-    speakers: list[Text] = field(default_factory=list)
-    neutrals: list[Text] = field(default_factory=list)
-    shown: list[dict[str, Any]] = field(default_factory=list)
+    def __init__(self) -> None:
+        size = len(LABELS)
+        self.rows = self.sampled_from = self.exact = 0
+        self.text_lengths, self.context_lengths, self.labels_of_a_text = Counter[int](), Counter[int](), Counter[int]()
+        self.descriptors = Counter[str]()
+        self.label_counts, self.asked_texts = np.zeros(size, dtype=int), np.zeros(size, dtype=int)
+        self.together, self.asked = np.zeros((size, size), dtype=int), np.zeros((size, size), dtype=int)
+        self.score_bins = np.zeros((size, SCORE_BINS), dtype=int)
+        self.sample: list[Text] = []
+        self.speakers: list[Text] = []
+        self.neutrals: list[Text] = []
+        self.shown: list[dict[str, Any]] = []
 
     @property
     def labelled(self) -> bool:
         """Whether the rows have classes."""
         return bool(self.labels_of_a_text)
+
+    def count(self, row: dict[str, Any], text: Text, length: int) -> None:
+        """Count a row."""
+        self.rows += 1
+        self.text_lengths[length] += 1
+        if text.context:
+            self.context_lengths[len(tokens(text.context))] += 1
+        words = row.get("descriptors") or ()
+        self.descriptors.update(word["text"] if isinstance(word, dict) else str(word) for word in words)
+        if row.get("labels") is None:
+            return
+        labels = list(text.labels)
+        self.labels_of_a_text[len(labels)] += 1
+        self.label_counts[labels] += 1
+        self.together[np.ix_(labels, labels)] += 1
+        if text.requested is not None:
+            self.asked[text.requested, labels] += 1
+            self.asked_texts[text.requested] += 1
+        if text.scores is not None:
+            above = np.flatnonzero(text.scores > 0)
+            bins = np.minimum((text.scores[above] * SCORE_BINS).astype(int), SCORE_BINS - 1)
+            self.score_bins[above, bins] += 1
+
+
+class _Samples:
+    """Samples of originals or of rewritings: the two variants of an utterance must not meet in one."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.seen: set[int] = set()
+        self.all, self.speakers, self.neutrals = HashSample(SAMPLE), HashSample(OF_SPEAKERS), HashSample(OF_SPEAKERS)
+
+    def add(self, text: Text, words: str) -> None:
+        key = text.key or str(text.number)
+        self.rows += 1
+        self.seen.add(_hash(f"{words}\x1f{text.context}"))
+        self.all.add(text, key)
+        if text.speaker:
+            self.speakers.add(text, key, text.speaker)
+            if text.is_neutral:
+                self.neutrals.add(text, key, text.speaker)
 
 
 def survey(rows: Iterable[dict[str, Any]], place: str) -> Survey:
@@ -116,51 +153,31 @@ def survey(rows: Iterable[dict[str, Any]], place: str) -> Survey:
     Raises:
         InputError: a row (named by its number) has no text, or labels that are no classes of the taxonomy.
     """
-    found = Survey()
-    forms = {"all": _Samples(), REWRITTEN: _Samples()}
-    shown = Draw(SHOWN)
+    found, shown = Survey(), HashSample(SHOWN)
+    originals, rewritings = _Samples(), _Samples()
     for number, row in enumerate(rows):
-        text = _read(row, number, place)
-        split = tokens(text.text)
-        form = forms[REWRITTEN if row.get("variant") == REWRITTEN else "all"]
-        form.take(text, text.key or str(number), _hash("\x1f".join((" ".join(split), text.context))))
-        shown.offer(row, f"shown {text.key or number}")
-        _count(found, row, text, len(split))
-    form = forms[REWRITTEN] if forms[REWRITTEN].rows else forms["all"]
-    found.sampled_from, found.exact = form.rows, form.rows - len(form.seen)
-    found.sample, found.speakers, found.neutrals = form.all.drawn(), form.speakers.drawn(), form.neutrals.drawn()
-    found.shown = shown.drawn()
+        text = _read(row, number, f"{place}, row {number + 1}")
+        words = tokens(text.text)
+        found.count(row, text, len(words))
+        (rewritings if row.get("variant") == REWRITTEN else originals).add(text, " ".join(words))
+        shown.add(row, f"shown {text.key or number}")
+    samples = rewritings if rewritings.rows else originals
+    found.sampled_from, found.exact = samples.rows, samples.rows - len(samples.seen)
+    found.sample, found.speakers, found.neutrals = (
+        sample.items() for sample in (samples.all, samples.speakers, samples.neutrals)
+    )
+    found.shown = shown.items()
     return found
 
 
-class _Samples:
-    """The samples of one form of the utterances: an original and its rewriting must not meet in one."""
-
-    def __init__(self) -> None:
-        self.rows = 0
-        self.seen: set[int] = set()
-        self.all, self.speakers, self.neutrals = Draw(SAMPLE), Draw(SPEAKERS), Draw(SPEAKERS)
-
-    def take(self, text: Text, key: str, said: int) -> None:
-        self.rows += 1
-        self.seen.add(said)
-        self.all.offer(text, key)
-        if text.speaker:
-            self.speakers.offer(text, key, text.speaker)
-            if text.requested == NEUTRAL or (text.requested is None and text.labels == (NEUTRAL,)):
-                self.neutrals.offer(text, key, text.speaker)
-
-
 def _read(row: dict[str, Any], number: int, place: str) -> Text:
-    place = f"{place}, row {number + 1}"
-    text, labels = row.get("text"), row.get("labels") or ()
+    text, labels, scores = row.get("text"), row.get("labels") or (), row.get("scores")
     if not isinstance(text, str):
         raise InputError(f"{place}: has no 'text'. The report reads configs with a column of that name.")
     if not isinstance(labels, (list, tuple)) or not all(
         isinstance(label, int) and 0 <= label < len(LABELS) for label in labels
     ):
         raise InputError(f"{place}: labels are {labels!r}; they must be lists of classes 0 to {len(LABELS) - 1}.")
-    scores = row.get("scores")
     if scores is not None and len(scores) != len(LABELS):
         raise InputError(f"{place}: {len(scores)} scores; there must be {len(LABELS)}.")
     if scores is not None and (None in scores or not math.isfinite(sum(scores))):
@@ -178,27 +195,3 @@ def _read(row: dict[str, Any], number: int, place: str) -> Text:
         requested=LABEL_TO_INDEX.get(row.get("requested_emotion") or ""),
         labeler=row.get("labeler") or "",
     )
-
-
-def _count(found: Survey, row: dict[str, Any], text: Text, length: int) -> None:
-    """Count a row that is in no sample too."""
-    found.rows += 1
-    found.text_lengths[length] += 1
-    if text.context:
-        found.context_lengths[len(tokens(text.context))] += 1
-    if "descriptors" in row:
-        given = row["descriptors"] or ()
-        found.descriptors.update(one["text"] if isinstance(one, dict) else str(one) for one in given)
-    if row.get("labels") is None:
-        return
-    chosen = list(text.labels)
-    found.labels_of_a_text[len(chosen)] += 1
-    found.label_counts[chosen] += 1
-    found.together[np.ix_(chosen, chosen)] += 1
-    if text.requested is not None:
-        found.asked[text.requested, chosen] += 1
-        found.asked_texts[text.requested] += 1
-    if text.scores is not None:
-        above = np.flatnonzero(text.scores > 0)
-        bins = np.minimum((text.scores[above] * SCORE_BINS).astype(int), SCORE_BINS - 1)
-        found.score_bins[above, bins] += 1
