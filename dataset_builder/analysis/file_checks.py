@@ -31,8 +31,8 @@ def class_names(corpus: Corpus, config: str) -> Iterator[tuple[str, list[str]]]:
             raise InputError(f"{path}: its notes for `datasets` are broken. Build or download it again.") from None
         if names:
             yield f"{config}/{path.name}", names
-    if names := _card_names(corpus.folder / "README.md").get(config):
-        yield "README.md", names
+    if in_card := _card_names(corpus.folder / "README.md").get(config):
+        yield "README.md", in_card
 
 
 def _card_names(path: Path) -> dict[str, list[str]]:

@@ -111,7 +111,7 @@ def _lengths(config: str, found: Survey, contexts: Counter[int], human: Counter[
     series += [("situations", contexts, ORANGE, "-")] if contexts else []
     series += [("GoEmotions, texts", human, "#555555", "--")] if human else []
     longest = max(_percentile(lengths, SHOWN_LENGTHS) for _, lengths, _, _ in series)
-    edges = list(np.arange(0, longest + 3, max(1, round(longest / 50))))
+    edges = list(range(0, longest + 3, max(1, round(longest / 50))))
     figure = new_figure(8, 4.5)
     axes = figure.subplots()
     for name, lengths, colour, style in series:
