@@ -1,1 +1,0 @@
-"""Decides which rows are published (validate, resolve, deduplicate, split) and measures what was made."""
