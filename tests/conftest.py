@@ -175,7 +175,6 @@ def bi_encoder(tiny_encoder: Path, scripted_work: Path, tmp_path_factory: pytest
         batch_size=32,
         learning_rate=1e-3,
         label_prompt="emotion: ",
-        reference_rows=60,
     )
     train(recipe, None, folder, max_steps=3)
     return folder

@@ -15,7 +15,7 @@ from dataset_builder.files.data_sets import check_label_numbers, read_data_set
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
 from eval.rows import own
-from train.bi_encoder.data import load_pairs
+from train.bi_encoder.data import read_corpus as read_pairs
 from train.bi_encoder.recipe import BiEncoderRecipe
 from train.classifier.data import read_corpus
 from train.classifier.recipe import ClassifierRecipe
@@ -211,4 +211,4 @@ def test_a_descriptor_is_a_text_with_a_weight(tmp_path: Path, found: list[Row]) 
     folder = write(tmp_path / "corpus", splits, "descriptors", descriptors=kind)
     asked = BiEncoderRecipe(name="x", base_model="none", dataset=str(folder), epochs=1, learning_rate=1e-3)
     with pytest.raises(InputError, match="train row 'r2' has a descriptor that is not a text with a weight"):
-        load_pairs(asked, None)
+        read_pairs(asked, None)

@@ -1,28 +1,30 @@
 """The trainer, with a tiny encoder and the scripted corpus."""
 
 import json
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoTokenizer, pipeline
+from torch.nn.functional import binary_cross_entropy_with_logits
+from transformers import AutoTokenizer, DataCollatorWithPadding, pipeline
 
 from dataset_builder.inputs import InputError
+from dataset_builder.statistics import expected_calibration_error
 from dataset_builder.taxonomy import LABELS
 from tests.conftest import Command
-from train.classifier.data import Collate, LengthGroupedBatches, load_corpus, tokenise
-from train.classifier.loop import sigmoid, train
-from train.classifier.losses import asymmetric, binary_cross_entropy, focal
+from train.batches import LengthGroupedBatches
+from train.classifier.data import read_corpus, tokenise
+from train.classifier.loop import train
+from train.classifier.losses import asymmetric
 from train.classifier.recipe import ClassifierRecipe
 from train.classifier.thresholds import (
     GRID,
     calibrate,
-    calibration_error,
     choose_thresholds,
     global_threshold,
     label_thresholds,
+    sigmoid,
 )
 
 
@@ -39,33 +41,25 @@ def recipe(base: Path, corpus: Path, **changes: object) -> ClassifierRecipe:
     return ClassifierRecipe(**values | changes)  # type: ignore[arg-type]
 
 
-def test_binary_cross_entropy_by_hand() -> None:
-    logits = torch.tensor([[0.0, 2.0]])
-    found = binary_cross_entropy(logits, torch.tensor([[0.25, 1.0]]))
-    expected = (np.log(2) + np.log1p(np.exp(-2.0))) / 2
-    assert found.item() == pytest.approx(expected, rel=1e-6)
-
-
-def test_focal_and_asymmetric_by_hand() -> None:
+def test_the_asymmetric_loss_by_hand() -> None:
     logits, targets = torch.tensor([[0.0, 2.0, -3.0]]), torch.tensor([[1.0, 0.0, 0.0]])
     p = 1 / (1 + np.exp(-logits.numpy()[0]))
-    by_hand = -((1 - p[0]) ** 2 * np.log(p[0]) + p[1] ** 2 * np.log(1 - p[1]) + p[2] ** 2 * np.log(1 - p[2])) / 3
-    assert focal(logits, targets, 2.0).item() == pytest.approx(by_hand, rel=1e-5)
+    by_hand = -(np.log(p[0]) + p[1] ** 2 * np.log(1 - p[1]) + p[2] ** 2 * np.log(1 - p[2])) / 3
+    assert asymmetric(logits, targets, 2.0, 0.0).item() == pytest.approx(by_hand, rel=1e-5)
     clipped = p[1] - 0.05  # the third is below the clip: it does not count
-    by_hand = -((1 - p[0]) * np.log(p[0]) + clipped**4 * np.log(1 - clipped)) / 3
-    assert asymmetric(logits, targets, 1.0, 4.0, 0.05).item() == pytest.approx(by_hand, rel=1e-5)
+    by_hand = -(np.log(p[0]) + clipped**4 * np.log(1 - clipped)) / 3
+    assert asymmetric(logits, targets, 4.0, 0.05).item() == pytest.approx(by_hand, rel=1e-5)
 
 
 def test_losses_agree_where_they_are_the_same() -> None:
     draw = torch.Generator().manual_seed(0)
     logits, targets = torch.randn(8, 28, generator=draw) * 4, torch.rand(8, 28, generator=draw)
-    plain = binary_cross_entropy(logits, targets)
-    assert asymmetric(logits, targets, 0.0, 0.0, 0.0).item() == pytest.approx(plain.item(), rel=1e-5)
+    plain = binary_cross_entropy_with_logits(logits, targets)
+    assert asymmetric(logits, targets, 0.0, 0.0).item() == pytest.approx(plain.item(), rel=1e-5)
     far = torch.full((1, 2), 200.0, requires_grad=True)
-    for loss in (partial(focal, gamma=2.0), partial(asymmetric, gamma_positive=0.0, gamma_negative=4.0, clip=0.0)):
-        value = loss(far, torch.tensor([[0.0, 1.0]]))
-        assert torch.isfinite(value)
-        assert torch.isfinite(torch.autograd.grad(value, far)[0]).all()
+    value = asymmetric(far, torch.tensor([[0.0, 1.0]]), gamma_negative=4.0, clip=0.0)
+    assert torch.isfinite(value)
+    assert torch.isfinite(torch.autograd.grad(value, far)[0]).all()
 
 
 def test_a_known_miscalibration_is_found() -> None:
@@ -75,7 +69,9 @@ def test_a_known_miscalibration_is_found() -> None:
     found = calibrate(true * 3 - 1.5, gold)  # three times too sure, and shifted
     assert found.temperature == pytest.approx(np.full(3, 3), rel=0.05)
     assert found.shift == pytest.approx(np.full(3, 0.5), abs=0.06)
-    before, after = (calibration_error(sigmoid(logits), gold) for logits in (true * 3 - 1.5, found(true * 3 - 1.5)))
+    before, after = (
+        expected_calibration_error(gold, sigmoid(logits)) for logits in (true * 3 - 1.5, found(true * 3 - 1.5))
+    )
     assert after < 0.01 < 0.1 < before
     rare = gold.copy()
     rare[:, 2] = 0
@@ -156,7 +152,7 @@ def test_hard_targets_and_padding(tiny_encoder: Path) -> None:
     scores = [[0.29, 0.3] + [0.0] * 26, [1.0] * 28]
     rows = {"text": ["river", "river window letter"], "scores": scores}
     made = tokenise(rows, tokenizer, recipe(tiny_encoder, tiny_encoder, targets="hard"))
-    batch = Collate(tokenizer)(made)
+    batch = DataCollatorWithPadding(tokenizer)(made)
     assert batch["targets"].tolist() == [[0.0, 1.0] + [0.0] * 26, [1.0] * 28]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]
     assert batch["input_ids"].shape == batch["token_type_ids"].shape == (2, 5)
@@ -198,10 +194,10 @@ def test_equal_recipes_give_equal_weights(tiny_encoder: Path, scripted_work: Pat
 
 def test_a_corpus_that_is_not_there(tiny_encoder: Path, tmp_path: Path, scripted_work: Path) -> None:
     with pytest.raises(InputError, match="does not load"):
-        load_corpus(recipe(tiny_encoder, tmp_path / "none"), None)
-    corpus, revision = load_corpus(recipe(tiny_encoder, tmp_path / "none"), str(scripted_work / "corpus"))
-    assert set(corpus) == {"train", "validation", "test"}
-    assert len(revision) == 16
+        read_corpus(recipe(tiny_encoder, tmp_path / "none"), None)
+    corpus = read_corpus(recipe(tiny_encoder, tmp_path / "none"), str(scripted_work / "corpus"))
+    assert set(corpus.splits) == {"train", "validation", "test"}
+    assert len(corpus.revision) == 16
 
 
 @pytest.mark.end_to_end

@@ -5,18 +5,15 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load_file
 
 from dataset_builder.inputs import InputError
 from tests.test_data_sets import rows, write
 from tests.test_train_launch import recipe
 from train import checkpoint
-from train.checkpoint import CHECKPOINT, Progress, is_kept, keep, moving_average, whole
-from train.classifier import loop as classifier
+from train.checkpoint import CHECKPOINT, Progress, find_checkpoint, moving_average, save_checkpoint
 from train.classifier.loop import train
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerator")
@@ -47,7 +44,7 @@ def test_a_kill_while_a_checkpoint_is_replaced_loses_nothing(
     """Killed before the n-th change of a name or deletion of a folder: a whole checkpoint is there, now and later."""
     saver: Any = _Saves()
     for saver.word in ("first", "second"):
-        keep(saver, tmp_path, "of")
+        save_checkpoint(saver, tmp_path, "of")
     left = moment
 
     def counted(change: Any) -> Any:
@@ -65,15 +62,14 @@ def test_a_kill_while_a_checkpoint_is_replaced_loses_nothing(
         patch.setattr(checkpoint.shutil, "rmtree", counted(checkpoint.shutil.rmtree))
         saver.word = "third"
         try:
-            keep(saver, tmp_path, "of")
+            save_checkpoint(saver, tmp_path, "of")
         except Killed:
             assert moment < 5, "no further moment"
-    assert is_kept(tmp_path)
-    place = whole(tmp_path)
+    place = find_checkpoint(tmp_path)
     assert place is not None
     assert (place / "weights").read_text() in ("second", "third")
     saver.word = "fourth"
-    keep(saver, tmp_path, "of")
+    save_checkpoint(saver, tmp_path, "of")
     assert (tmp_path / CHECKPOINT / "weights").read_text() == "fourth"
     assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
 
@@ -83,7 +79,7 @@ def cut(tmp_path: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """A training that was interrupted after its fourth step: recipe, corpus and folder with its checkpoint."""
     corpus = write(tmp_path / "corpus", {"train": rows(64), "validation": rows(8)})
     chosen = recipe(tiny_encoder, corpus, epochs=3, ema_decay=0.9)
-    written = checkpoint.Checkpoints.keep
+    written = checkpoint.Checkpoints.save
 
     def kept(self: checkpoint.Checkpoints) -> None:
         written(self)
@@ -91,7 +87,7 @@ def cut(tmp_path: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> 
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.Checkpoints, "keep", kept)
+        patch.setattr(checkpoint.Checkpoints, "save", kept)
         with pytest.raises(Killed):
             train(chosen, None, tmp_path / "out", keep_every=2)
     return chosen, corpus, tmp_path / "out"
@@ -165,33 +161,17 @@ def test_a_compiled_model_keeps_its_best_weights(backend: str) -> None:
     for value, score in ((1.0, 0.9), (7.0, 0.1)):
         torch.nn.init.constant_(model.weight, value)
         compiled(torch.ones(1, 2))
-        average.update_parameters(checkpoint.plain(compiled))
-        progress.offer(score, compiled)
+        average.update_parameters(checkpoint.unwrap(compiled))
+        progress.update_best(score, compiled)
     assert set(progress.weights) == {"weight", "bias"}
-    progress.restore(compiled)
+    progress.restore_best(compiled)
     assert model.weight.unique().tolist() == [1.0]
-    progress.offer(1.0, average.module)
-    progress.restore(compiled)
+    progress.update_best(1.0, average.module)
+    progress.restore_best(compiled)
     assert model.weight.unique().tolist() == average.module.weight.unique().tolist() != [1.0]
     progress.weights["other"] = torch.ones(1)
     with pytest.raises(AssertionError, match="other"):
-        progress.restore(compiled)
-
-
-def test_compile_changes_no_published_weight(
-    tiny_encoder: Path, scripted_work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With the average and a best epoch that is not the last one."""
-    compile_, scores = torch.compile, iter([0.5, 0.9, 0.1] * 2)
-    monkeypatch.setattr(torch, "compile", lambda model, **options: compile_(model, backend="eager", **options))
-    monkeypatch.setattr(classifier, "evaluate", lambda *_: next(scores))
-    for compiled in (False, True):
-        chosen = recipe(tiny_encoder, scripted_work / "corpus", epochs=3, ema_decay=0.9, compile=compiled, dropout=0.0)
-        record = train(chosen, None, tmp_path / str(compiled), max_steps=30)
-        assert record["best_epoch"] == 2
-    plain, made = (load_file(tmp_path / f"{compiled}/model.safetensors") for compiled in (False, True))
-    for name, value in plain.items():
-        np.testing.assert_allclose(made[name].numpy(), value.numpy(), atol=1e-5, err_msg=name)
+        progress.restore_best(compiled)
 
 
 @pytest.mark.parametrize("fit_head", [False, True])

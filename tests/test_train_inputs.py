@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 import yaml
 from safetensors import SafetensorError
 from transformers import AutoModel, AutoTokenizer, OPTConfig, OPTModel
@@ -15,18 +16,17 @@ from dataset_builder.inputs import InputError
 from tests.test_data_sets import both, rows, write
 from tests.test_train_launch import recipe
 from train import launch
-from train.bi_encoder.data import load_pairs
+from train.bi_encoder.data import read_corpus as read_pairs
 from train.bi_encoder.recipe import BiEncoderRecipe
-from train.checkpoint import CHECKPOINT, OF, found_checkpoint
+from train.checkpoint import CHECKPOINT, IDENTITY, should_resume
 from train.classifier import data
-from train.classifier import loop as classifier
 from train.classifier.loop import train
 from train.classifier.model import load_model
 from train.classifier.recipe import ClassifierRecipe
-from train.command import claimed, train_by_arguments
+from train.command import locked_folder, train_from_command_line
 from train.export import export
 from train.launch import start_process
-from train.save import RECORD
+from train.record import RECORD
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerator")
 
@@ -65,7 +65,7 @@ def test_texts_in_both_splits_are_told(tmp_path: Path, capsys: pytest.CaptureFix
         ("b", [*other, *rows(3)], "3 of 4 validation texts are train texts"),
     ):
         found = data.read_corpus(recipe(Path("none"), write(tmp_path / name, both(of_train))), None)
-        data.tell_shared(found)
+        data.warn_of_shared_texts(found)
         assert says in (told := capsys.readouterr().err)
         assert bool(says) == ("train texts too" in told)
 
@@ -85,7 +85,7 @@ def test_the_recipe_s_revision_is_of_its_own_data(monkeypatch: pytest.MonkeyPatc
         with pytest.raises(InputError, match="asked"):
             data.read_corpus(recipe(Path("b"), dataset_revision="abc"), place)
         with pytest.raises(InputError, match="asked"):
-            load_pairs(encoder, place)
+            read_pairs(encoder, place)
     assert [revision for *_, revision in asked] == ["abc", "abc", None, None]
 
 
@@ -129,13 +129,13 @@ def test_one_row_is_enough_to_fit_a_head(tiny_encoder: Path, tmp_path: Path) -> 
 
 def test_a_folder_is_one_training_s(tmp_path: Path) -> None:
     twice = pytest.raises(InputError, match="another training writes there")
-    with claimed(tmp_path / "m/x"), twice, claimed(tmp_path / "m/x"):
+    with locked_folder(tmp_path / "m/x"), twice, locked_folder(tmp_path / "m/x"):
         pass
     assert not (tmp_path / "m/x").exists(), "nothing was written"
-    with claimed(tmp_path / "m/x"):
+    with locked_folder(tmp_path / "m/x"):
         (tmp_path / "m/x/weights").touch()
     assert (tmp_path / "m/x/weights").exists()
-    with pytest.raises(FileExistsError), claimed(tmp_path / "m/x/weights"):
+    with pytest.raises(FileExistsError), locked_folder(tmp_path / "m/x/weights"):
         pass
 
 
@@ -146,15 +146,15 @@ def test_a_variable_that_is_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     path.write_text(yaml.safe_dump(recipe(Path("b"), Path("c")).model_dump()))
     monkeypatch.setattr("sys.argv", ["x", "--recipe", str(path), option, ""])
     with pytest.raises(InputError, match=rf"{option}: is empty"):
-        train_by_arguments("train.classifier", ClassifierRecipe, lambda *_: {})
+        train_from_command_line("train.classifier", ClassifierRecipe, lambda *_: {})
 
 
 def test_a_checkpoint_is_not_replaced_in_silence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / CHECKPOINT).mkdir()
-    (tmp_path / CHECKPOINT / OF).touch()
-    assert not found_checkpoint(tmp_path, resume=False, shown=True)
+    (tmp_path / CHECKPOINT / IDENTITY).touch()
+    assert not should_resume(tmp_path, resume=False, shown=True)
     assert "has a checkpoint. Stop now and add --resume to go on from it" in capsys.readouterr().err
-    assert found_checkpoint(tmp_path, resume=True, shown=True)
+    assert should_resume(tmp_path, resume=True, shown=True)
     assert not capsys.readouterr().err
 
 
@@ -171,7 +171,7 @@ def test_a_full_disk_at_the_end(
     def full(*_: object) -> None:
         raise SafetensorError("I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(classifier, "save", full)
+    monkeypatch.setattr(transformers.PreTrainedModel, "save_pretrained", full)
     with pytest.raises(InputError, match=r"out: cannot be written \(I/O error: No space left .* Make room"):
         train(recipe(tiny_encoder, scripted_work / "corpus"), None, tmp_path / "out", max_steps=1)
     assert not (tmp_path / "out" / RECORD).exists()

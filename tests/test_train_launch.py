@@ -14,10 +14,11 @@ from transformers import GPT2Config, GPT2Model, XLNetConfig, XLNetModel
 
 from dataset_builder.inputs import InputError, read_recipe
 from tests.conftest import ROOT, Command
+from train.base_model import base_model_source, positions
 from train.bi_encoder.recipe import BiEncoderRecipe
 from train.classifier.loop import train
-from train.classifier.losses import asymmetric, focal
-from train.classifier.model import base_model_source, load_model, positions
+from train.classifier.losses import asymmetric
+from train.classifier.model import load_model
 from train.classifier.recipe import ClassifierRecipe
 
 CORES = len(os.sched_getaffinity(0))
@@ -46,9 +47,9 @@ def test_a_training_takes_its_share_of_the_cores(
 ) -> None:
     """`accelerate launch` sets OMP_NUM_THREADS=1 where nobody did; what the user says stands."""
     (tmp_path / "told.py").write_text(
-        "import sys, torch\nfrom accelerate import Accelerator\nfrom train.launch import take_cores\n"
+        "import sys, torch\nfrom accelerate import Accelerator\nfrom train.launch import use_cores\n"
         "a = Accelerator()\nfile = open(f'{sys.argv[1]}/{a.process_index}.told', 'w')\n"
-        "print(take_cores(), torch.get_num_threads(), a.num_processes, file=file)\n"
+        "print(use_cores(), torch.get_num_threads(), a.num_processes, file=file)\n"
     )
     environment = {name: value for name, value in os.environ.items() if name not in ("OMP_NUM_THREADS",)}
     environment |= {"PYTHONPATH": str(ROOT)} | exported
@@ -188,7 +189,7 @@ def test_the_record_says_what_was_read_and_names_no_place(
     ("changes", "says"),
     [
         ({"loss": "asymmetric"}, "'targets: hard'"),
-        ({"loss": "focal", "gamma_positive": 2.0}, "'targets: hard'"),
+        ({"compile": True}, "key 'compile' was retired, remove it"),
         ({"seed": -1}, "seed"),
         ({"seed": 2**32}, "seed"),
         ({"learning_rate": math.inf}, "learning_rate"),
@@ -219,7 +220,8 @@ def test_gradients_are_finite_for_every_exponent(gamma: float) -> None:
     for far in (20.0, 200.0):
         logits = torch.tensor([[-far, 0.0, far, -3.0]], requires_grad=True)
         targets = torch.tensor([[0.0, 0.0, 1.0, 0.0]])
-        for value in (focal(logits, targets, gamma), asymmetric(logits, targets, 0.0, gamma, 0.05)):
+        for clip in (0.0, 0.05):
+            value = asymmetric(logits, targets, gamma, clip)
             assert torch.isfinite(value)
             assert torch.isfinite(torch.autograd.grad(value, logits)[0]).all()
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from dataset_builder.domains.prepare import prepare
@@ -23,11 +24,15 @@ from tests.conftest import ROOT, Command, launched_on
 from train.checkpoint import CHECKPOINT, Progress, moving_average
 from train.classifier import loop as classifier
 from train.classifier.loop import train
-from train.classifier.losses import binary_cross_entropy
-from train.classifier.model import fit_head, last_linear, load_model, with_pooling_layer
+from train.classifier.model import (
+    fit_head,
+    fold_calibration_into_head,
+    last_linear,
+    load_model,
+    with_pooling_layer,
+)
 from train.classifier.recipe import ClassifierRecipe, Lora
 from train.classifier.thresholds import Calibration
-from train.save import take_up
 
 Recipe = dict[str, Any]
 
@@ -157,13 +162,13 @@ def test_the_moving_average_by_hand() -> None:
 def test_the_best_weights_are_kept_and_only_the_trained_ones() -> None:
     model, progress = torch.nn.Linear(2, 2), Progress()
     model.bias.requires_grad_(False)
-    progress.offer(0.5, model)
+    progress.update_best(0.5, model)
     kept = progress.weights["weight"].clone()
     torch.nn.init.zeros_(model.weight)
-    progress.offer(0.4, model)
+    progress.update_best(0.4, model)
     assert torch.equal(progress.weights["weight"], kept)
     assert set(progress.weights) == {"weight"}
-    progress.offer(float("nan"), model)
+    progress.update_best(float("nan"), model)
     assert progress.best == 0.5
 
 
@@ -196,7 +201,7 @@ def test_a_fitted_head_is_logistic_regression(tiny_encoder: Path) -> None:
     with torch.no_grad():
         features = model.eval().bert(**batch).pooler_output.numpy()
     gold = (np.array([["river" in text] * 28 for text in texts])).astype(np.float32)
-    fit_head(model, [batch | {"targets": torch.from_numpy(gold)}], binary_cross_entropy)
+    fit_head(model, [batch | {"targets": torch.from_numpy(gold)}], binary_cross_entropy_with_logits)
     with torch.no_grad():
         found = model(**{name: value for name, value in batch.items() if name != "targets"}).logits[:, 0].numpy()
     standard = (features - features.mean(0)) / features.std(0)
@@ -211,29 +216,21 @@ def test_calibration_goes_into_the_head(tiny_encoder: Path) -> None:
     calibration = Calibration(temperature=draw.uniform(0.5, 2, 28), shift=draw.normal(size=28))
     with torch.no_grad():
         before = model.eval()(**batch).logits.numpy()
-        take_up(model, calibration)
+        fold_calibration_into_head(model, calibration)
         after = model(**batch).logits.numpy()
     assert after == pytest.approx(calibration(before), abs=1e-5)
 
 
-@pytest.mark.parametrize("publish", ["merged", "adapter"])
-def test_an_adapter_is_published_merged_or_alone(
-    tiny_encoder: Path, scripted_work: Path, tmp_path: Path, publish: str
-) -> None:
+def test_an_adapter_is_published_merged_and_alone(tiny_encoder: Path, scripted_work: Path, tmp_path: Path) -> None:
     from peft import AutoPeftModelForSequenceClassification
 
-    chosen = recipe(tiny_encoder, scripted_work / "corpus", lora=Lora(rank=4, alpha=8, publish=publish))
+    chosen = recipe(tiny_encoder, scripted_work / "corpus", lora=Lora(rank=4, alpha=8))
     train(chosen, None, tmp_path, max_steps=3)
-    place = tmp_path if publish == "adapter" else tmp_path / "adapter"
-    alone = AutoPeftModelForSequenceClassification.from_pretrained(place, num_labels=28).eval()
+    alone = AutoPeftModelForSequenceClassification.from_pretrained(tmp_path / "adapter", num_labels=28).eval()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     batch = tokenizer(["river window letter"], return_tensors="pt")
     with torch.no_grad():
         adapted = alone(**batch).logits.sigmoid()[0]
-    if publish == "adapter":
-        assert not (tmp_path / "model.safetensors").exists()
-        assert json.loads((tmp_path / "config.json").read_text())["thresholds"]
-        return
     scores = pipeline("text-classification", model=str(tmp_path), top_k=None)("river window letter")
     merged = {found["label"]: found["score"] for found in (scores if isinstance(scores[0], dict) else scores[0])}
     assert adapted.tolist() == pytest.approx([merged[label] for label in LABELS], abs=1e-4)
@@ -250,7 +247,9 @@ def test_a_frozen_encoder_is_left_as_it_is(tiny_encoder: Path, scripted_work: Pa
 
 def test_wrong_recipes_are_refused(tiny_encoder: Path, scripted_work: Path, tmp_path: Path) -> None:
     for changes, words in (
-        ({"loss": "focal"}, "gamma_positive"),
+        ({"loss": "focal"}, "loss"),
+        ({"gamma_positive": 1.0}, "key 'gamma_positive' was retired, remove it"),
+        ({"lora": {"publish": "adapter"}}, "key 'publish' was retired, remove it"),
         ({"train_encoder": False}, "fit_head"),
         ({"ema_decay": 1.5}, "ema_decay"),
         ({"clip": 1.0}, "clip"),

@@ -1,4 +1,4 @@
-"""Training progress, the moving average of the weights, and the checkpoints that a run goes on from."""
+"""Training progress, the moving average of the weights, and checkpoints for resuming."""
 
 import json
 import math
@@ -19,14 +19,17 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from dataset_builder.files.reading import json_file
 from dataset_builder.inputs import InputError, first_line
 
+# A checkpoint is written as `.part`. While it takes the former one's place, that one is `.old`.
 CHECKPOINT = "checkpoint"
 PART, OLD = f"{CHECKPOINT}.part", f"{CHECKPOINT}.old"
-OF = "recipe_hash"  # written last: its presence says that the checkpoint is whole
-SIZES = "sizes.json"  # of its other files, in bytes
+IDENTITY = "recipe_hash"  # the file of the training's identity; written last, so it marks a whole checkpoint
+SIZES = "sizes.json"  # of the other files, in bytes
 PROGRESS, WEIGHTS = "progress.json", "progress.safetensors"
-BEST, AVERAGE = "best.", "average."
+BEST, AVERAGE = "best.", "average."  # begin the names of weights in WEIGHTS
+REPORT_EVERY = 10  # updates
 DIVERGED = "The training diverges: lower the learning rates, or raise 'warmup_share'; after fp16, try bf16 or no."
 
 
@@ -35,38 +38,67 @@ class Progress:
     """How far a run is, and the best weights so far; saved with every checkpoint."""
 
     epoch: int = 0  # epochs done
-    batch: int = 0  # batches done of the epoch that runs
+    batch: int = 0  # batches done in the current epoch
     updates: int = 0
     samples: int = 0
-    seconds: float = 0.0  # in steps, of all the run's parts
+    seconds: float = 0.0  # spent in steps, over all parts of a resumed run
     best: float | None = None  # None: not measured yet
     best_epoch: int = 0
-    scores: list[float] = field(default_factory=list)  # of the validation split, one for every time it was looked at
-    weights: dict[str, torch.Tensor] = field(default_factory=dict)
-    losses: list[torch.Tensor] = field(default_factory=list)  # since they were last shown
+    scores: list[float] = field(default_factory=list)  # on the validation split, one for each evaluation
+    weights: dict[str, torch.Tensor] = field(default_factory=dict)  # the best ones
+    losses: list[torch.Tensor] = field(default_factory=list)  # since the last report
+    since: float | None = None  # when the clock was started; None: it stands still
 
     def numbers(self) -> dict[str, Any]:
-        """What of it JSON can hold: all but weights and losses."""
-        return {name: value for name, value in vars(self).items() if name not in ("weights", "losses")}
+        """What a checkpoint keeps as JSON: all but weights, losses and the clock."""
+        return {name: value for name, value in vars(self).items() if name not in ("weights", "losses", "since")}
 
-    def mean_loss(self, accelerator: Accelerator) -> float:
-        """Mean of the losses since it was last asked, over all processes.
+    def add_batch(self, loss: torch.Tensor, samples: int) -> None:
+        """Count a batch. The loss stays a tensor: its number would make a GPU wait in every step."""
+        self.batch += 1
+        self.samples += samples
+        self.losses.append(loss.detach())
+
+    def add_update(self, bar: Any, accelerator: Accelerator, schedule: Any, **measured: torch.Tensor) -> None:
+        """Count an update. Show and log the losses' mean over all processes from time to time, with other measures.
 
         Raises:
-            InputError: it is not finite: the training diverges.
+            InputError: the mean is not finite: the training diverges.
         """
+        self.updates += 1
+        bar.update()
+        if self.updates % REPORT_EVERY and self.updates != bar.total:
+            return
         mean = float(accelerator.reduce(torch.stack(self.losses).mean(), reduction="mean").item())
         self.losses.clear()
-        return finite(mean, f"step {self.updates}: the loss")
+        found = {"loss": finite(mean, f"step {self.updates}: the loss")}
+        found |= {name: float(value) for name, value in measured.items()}
+        shown = "".join(f", {name} {value:.4f}" for name, value in found.items())
+        bar.set_postfix_str(f"epoch {self.epoch + 1}{shown}", refresh=False)
+        accelerator.log(found | {"learning_rate": schedule.get_last_lr()[0]}, step=self.updates)
 
-    def spend(self, since: float) -> float:
-        """Count the seconds since a `time.monotonic()`; returns the time now."""
-        now = time.monotonic()
-        self.seconds += now - since
-        return now
+    def end_epoch(self, measure: str, score: float, model: nn.Module, accelerator: Accelerator) -> None:
+        """Count an epoch, log its score on the validation split, and keep the model's weights if it is the best.
 
-    def offer(self, score: float, model: nn.Module) -> None:
-        """Take a model's trained weights if its score is the best so far; one that is not finite is none."""
+        Raises:
+            InputError: the score is not finite: the training diverges.
+        """
+        self.epoch, self.batch = self.epoch + 1, 0
+        self.update_best(finite(score, f"epoch {self.epoch}: the loss on the validation split"), model)
+        accelerator.log({f"validation {measure}": score}, step=self.updates)
+
+    def start_clock(self) -> None:
+        """Begin to count seconds: they are those of steps, without evaluations and checkpoints."""
+        self.since = time.monotonic()
+
+    def stop_clock(self) -> None:
+        """Add the seconds since the clock was started."""
+        if self.since is not None:
+            self.seconds += time.monotonic() - self.since
+        self.since = None
+
+    def update_best(self, score: float, model: nn.Module) -> None:
+        """Keep a model's trained weights if its score is finite and the best so far."""
         if not math.isfinite(score):
             return
         self.scores.append(round(score, 5))
@@ -74,33 +106,36 @@ class Progress:
             self.best, self.best_epoch = score, self.epoch
             self.weights = {
                 name: value.detach().to("cpu", copy=True)
-                for name, value in plain(model).named_parameters()
+                for name, value in unwrap(model).named_parameters()
                 if value.requires_grad
             }
 
-    def restore(self, model: nn.Module) -> None:
-        """Put the best weights into a model."""
-        found = plain(model).load_state_dict(self.weights, strict=False)
+    def restore_best(self, model: nn.Module) -> nn.Module:
+        """Put the best weights into a model; returns the model without its wrappers."""
+        inside = unwrap(model)
+        found = inside.load_state_dict(self.weights, strict=False)
         assert not found.unexpected_keys, found.unexpected_keys
+        return inside
 
 
 def finite(value: float, what: str) -> float:
-    """The value. Raises InputError where it is not finite: the training diverges, and goes on to no good."""
+    """The value. Raises InputError where it is not finite: the training diverges and cannot recover."""
     if not math.isfinite(value):
         raise InputError(f"{what} is not finite. {DIVERGED}")
     return value
 
 
-def plain(model: nn.Module) -> nn.Module:
-    """The model inside what distributes and compiles it, whose weights have their own names."""
+def unwrap(model: nn.Module) -> nn.Module:
+    """The model without the wrappers that distribute or compile it, which rename its weights."""
     inside: nn.Module = extract_model_from_parallel(model, keep_torch_compile=False)
     return inside
 
 
 def moving_average(model: nn.Module, decay: float | None) -> AveragedModel | None:
-    """A copy whose weights follow the model's: w ← d·w + (1 - d)·new, where d rises to `decay` as (1 + n) / (10 + n).
+    """A copy whose weights follow the model's: w ← d·w + (1 - d)·new; None without a decay.
 
-    None without a decay.
+    d rises to `decay` as (1 + n) / (10 + n) with the update n, so that the first weights, which are the worst, are
+    forgotten soon.
     """
     if decay is None:
         return None
@@ -110,7 +145,7 @@ def moving_average(model: nn.Module, decay: float | None) -> AveragedModel | Non
         now = min(decay, (1 + steps) / (10 + steps))
         torch._foreach_lerp_(averaged, new, 1 - now)
 
-    model = plain(model)
+    model = unwrap(model)
     average = AveragedModel(model, multi_avg_fn=towards)
     for ours, theirs in zip(average.module.parameters(), model.parameters(), strict=True):
         ours.requires_grad = theirs.requires_grad
@@ -119,32 +154,36 @@ def moving_average(model: nn.Module, decay: float | None) -> AveragedModel | Non
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoint of a run in `<folder>/checkpoint`: what accelerate keeps, and `Progress`, schedule and average.
+    """The checkpoint of a run in `<folder>/checkpoint`: accelerate's files, progress, schedule and moving average.
 
-    Nothing in it is code: numbers are JSON, weights safetensors, and what else accelerate keeps is loaded as tensors
-    and plain values alone. `of` is a hash of the recipe and the data; a checkpoint of another one is refused.
+    Nothing in it is code: numbers are JSON, weights are safetensors, and accelerate loads its own files as tensors and
+    plain values only. `identity` is a hash of recipe, base model and data (train/record.py).
     """
 
     accelerator: Accelerator
     folder: Path
-    of: str
+    identity: str
     progress: Progress
     schedule: Any
     average: AveragedModel | None
 
-    def keep(self) -> None:
-        """Write it whole: weights, optimiser, random states, progress; then the former one is replaced."""
-        keep(self.accelerator, self.folder, self.of, self._write)
+    def save(self) -> None:
+        """Write weights, optimiser, random states and progress, then replace the former checkpoint."""
+        running = self.progress.since is not None
+        self.progress.stop_clock()
+        save_checkpoint(self.accelerator, self.folder, self.identity, self._write)
+        if running:
+            self.progress.start_clock()
 
-    def go_on(self) -> None:
-        """Load it.
+    def load(self) -> None:
+        """Load weights, optimiser, random states and progress.
 
         Raises:
-            InputError: it is of another recipe or other data, or is torn.
+            InputError: the checkpoint belongs to another recipe or other data, or is torn.
         """
-        place = whole(self.folder)
+        place = find_checkpoint(self.folder)
         assert place is not None
-        if (place / OF).read_text(encoding="utf-8") != self.of:
+        if (place / IDENTITY).read_text(encoding="utf-8") != self.identity:
             raise InputError(
                 f"{place}: of another recipe, or of other data. Delete it to start anew, or give another --output-dir."
             )
@@ -159,46 +198,49 @@ class Checkpoints:
 
     def _write(self, place: Path) -> None:
         tensors = {BEST + name: value for name, value in self.progress.weights.items()}
-        if self.average:
-            tensors |= {AVERAGE + name: value.detach().cpu() for name, value in self._averaged().items()}
+        tensors |= {AVERAGE + name: value.detach().cpu() for name, value in self._averaged().items()}
         save_file({name: value.contiguous() for name, value in tensors.items()}, place / WEIGHTS)
         content = {"progress": self.progress.numbers(), "schedule": self.schedule.state_dict()}
         (place / PROGRESS).write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
 
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def _read(self, place: Path) -> None:
-        content = json.loads((place / PROGRESS).read_text(encoding="utf-8"))
-        tensors = load_file(place / WEIGHTS)
+        content, tensors = json_file(place / PROGRESS), load_file(place / WEIGHTS)
         vars(self.progress).update({name: content["progress"][name] for name in self.progress.numbers()})
         self.progress.weights = {
             name.removeprefix(BEST): value for name, value in tensors.items() if name.startswith(BEST)
         }
         self.schedule.load_state_dict(content["schedule"])
-        if self.average:
-            with torch.no_grad():
-                for name, value in self._averaged().items():
-                    value.copy_(tensors[AVERAGE + name])
+        for name, value in self._averaged().items():
+            value.copy_(tensors[AVERAGE + name])
 
     def _averaged(self) -> dict[str, torch.Tensor]:
-        assert self.average is not None
+        if self.average is None:
+            return {}
         return {**dict(self.average.module.named_parameters()), "n_averaged": self.average.n_averaged}
 
 
-def keep(accelerator: Accelerator, output_dir: Path, of: str, write: Callable[[Path], None] | None = None) -> None:
-    """Write `checkpoint/` whole and then replace the former one: at every moment one of the two is whole on disk.
+def save_checkpoint(
+    accelerator: Accelerator, output_dir: Path, identity: str, write: Callable[[Path], None] | None = None
+) -> None:
+    """Write `checkpoint/`, then replace the former one: whenever a run is killed, one of the two is whole on disk.
 
     Args:
-        of: what the checkpoint is of.
-        write: adds files to its folder.
+        write: adds files to the folder.
 
     Raises:
         InputError: it cannot be written. The former one is kept.
     """
     part, target, old = (output_dir / name for name in (PART, CHECKPOINT, OLD))
     if accelerator.is_main_process:
-        settle(output_dir)
+        # After a kill the only whole checkpoint may be the `.part` or `.old` one.
+        found = find_checkpoint(output_dir)
+        if found is not None and found != target:
+            shutil.rmtree(target, ignore_errors=True)
+            found.rename(target)
         shutil.rmtree(part, ignore_errors=True)
     accelerator.wait_for_everyone()
-    with room_in(part):
+    with weights_written_to(part):
         accelerator.save_state(str(part))
         if write and accelerator.is_main_process:
             write(part)
@@ -206,7 +248,7 @@ def keep(accelerator: Accelerator, output_dir: Path, of: str, write: Callable[[P
     if accelerator.is_main_process:
         sizes = {path.name: path.stat().st_size for path in part.iterdir()}
         (part / SIZES).write_text(json.dumps(sizes), encoding="utf-8")
-        (part / OF).write_text(of, encoding="utf-8")
+        (part / IDENTITY).write_text(identity, encoding="utf-8")
         shutil.rmtree(old, ignore_errors=True)
         if target.exists():
             target.rename(old)
@@ -216,8 +258,8 @@ def keep(accelerator: Accelerator, output_dir: Path, of: str, write: Callable[[P
 
 
 @contextmanager
-def room_in(folder: Path) -> Iterator[None]:
-    """Weights are written there. Raises InputError for what the libraries make of a full disk."""
+def weights_written_to(folder: Path) -> Iterator[None]:
+    """Turn the errors that libraries raise on a full disk into InputError."""
     try:
         yield
     except (SafetensorError, RuntimeError) as error:
@@ -227,44 +269,31 @@ def room_in(folder: Path) -> Iterator[None]:
 
 
 def _check_sizes(place: Path) -> None:
-    """Raises InputError where a file is not as it was written. Of torn random states accelerate says nothing."""
-    for name, size in json.loads((place / SIZES).read_text(encoding="utf-8")).items():
-        if not (place / name).exists() or (found := (place / name).stat().st_size) != size:
-            raise InputError(f"{name} has {found if (place / name).exists() else 0} of its {size} bytes")
+    """Raises InputError where a file is not as it was written: accelerate passes over torn random states silently."""
+    for name, size in json_file(place / SIZES).items():
+        found = (place / name).stat().st_size if (place / name).exists() else 0
+        if found != size:
+            raise InputError(f"{name} has {found} of its {size} bytes")
 
 
-def whole(output_dir: Path) -> Path | None:
-    """The folder of a whole checkpoint, under another name after a kill between two renames; None without one."""
+def find_checkpoint(output_dir: Path) -> Path | None:
+    """The folder of a whole checkpoint, which has another name after a kill between two renames; None without one."""
     places = (output_dir / name for name in (CHECKPOINT, PART, OLD))
-    return next((place for place in places if (place / OF).exists()), None)
+    return next((place for place in places if (place / IDENTITY).exists()), None)
 
 
-def settle(output_dir: Path) -> None:
-    """Give a whole checkpoint its own name where a kill left it under another."""
-    found, target = whole(output_dir), output_dir / CHECKPOINT
-    if found is None or found == target:
-        return
-    shutil.rmtree(target, ignore_errors=True)  # not whole
-    found.rename(target)
-
-
-def is_kept(output_dir: Path) -> bool:
-    """Whether there is a checkpoint to go on from."""
-    return whole(output_dir) is not None
-
-
-def found_checkpoint(output_dir: Path, *, resume: bool, shown: bool) -> bool:
-    """Whether a run is to go on from a checkpoint; says so where it was asked to and there is none, or the reverse."""
-    kept = is_kept(output_dir)
-    if resume and not kept and shown:
+def should_resume(output_dir: Path, *, resume: bool, shown: bool) -> bool:
+    """Whether to resume: there is a checkpoint, and the user asked for it; says so where only one of them is true."""
+    there = find_checkpoint(output_dir) is not None
+    if resume and not there and shown:
         print(f"{output_dir}: has no checkpoint to resume from; the training starts at step 0.", file=sys.stderr)
-    if kept and not resume and shown:
+    if there and not resume and shown:
         what = "Stop now and add --resume to go on from it; this training starts at step 0 and replaces it"
         print(f"{output_dir}: has a checkpoint. {what}.", file=sys.stderr)
-    return resume and kept
+    return resume and there
 
 
-def forget(output_dir: Path) -> None:
-    """Delete the checkpoint of a run that is done."""
+def delete_checkpoint(output_dir: Path) -> None:
+    """Delete the checkpoint of a finished run."""
     for name in (CHECKPOINT, PART, OLD):
         shutil.rmtree(output_dir / name, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The command line that both loops have: a recipe, places, and switches that do not change the result."""
+"""The command line of both trainings: a recipe, places, and options that do not change the result."""
 
 import argparse
 import fcntl
@@ -9,18 +9,52 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dataset_builder.inputs import InputError, read_recipe
-from train.bi_encoder.recipe import BiEncoderRecipe
-from train.classifier.recipe import ClassifierRecipe
+from train.recipe import TrainingRecipe
 
 TRACKERS = ("tensorboard", "trackio")
-SHOWN_EVERY = 10  # updates
 
-RecipeT = TypeVar("RecipeT", ClassifierRecipe, BiEncoderRecipe)
+RecipeT = TypeVar("RecipeT", bound=TrainingRecipe)
+
+
+def train_from_command_line(
+    module: str, model: type[RecipeT], train: Callable[..., dict[str, Any]]
+) -> tuple[Path, dict[str, Any]]:
+    """Parse the command line of `module`, read the recipe, train; returns the output folder and the record."""
+    parser = argparse.ArgumentParser(prog=f"accelerate launch -m {module}", description="Trains a model by a recipe.")
+    parser.add_argument("--recipe", required=True, help="a file of train/recipes/")
+    parser.add_argument("--data", help="the corpus: a folder or Hub id, instead of the recipe's")
+    parser.add_argument("--base-model", help="a folder or Hub id, instead of the recipe's")
+    parser.add_argument("--output-dir", type=Path, help="default: work/models/<name of the recipe>")
+    parser.add_argument("--seed", type=int, help="another seed than the recipe's, for a repetition")
+    parser.add_argument("--max-steps", type=int, help="stop after this many optimiser steps (smoke runs)")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
+    parser.add_argument(
+        "--keep-every", type=int, metavar="STEPS", help="write a checkpoint this often, not only after each epoch"
+    )
+    parser.add_argument("--tracker", choices=TRACKERS, help="log losses and rates there; both write local files")
+    args = parser.parse_args()
+    recipe = read_recipe(args.recipe, model)
+    for name in ("max_steps", "keep_every"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}: give 1 or more.")
+    for name in ("data", "base_model"):
+        if getattr(args, name) == "":  # of a shell variable that is not set
+            raise InputError(f"--{name.replace('_', '-')}: is empty. Give a folder or Hub id, or leave it out.")
+    if args.seed is not None:
+        if not 0 <= args.seed < 2**32:
+            raise InputError(f"--seed {args.seed}: give one from 0 to {2**32 - 1}.")
+        recipe = recipe.model_copy(update={"seed": args.seed})
+    output_dir = args.output_dir or Path("work/models") / recipe.name
+    if output_dir.resolve() == Path.cwd():
+        raise InputError("--output-dir: is empty, or the repository itself. Give the model a folder of its own.")
+    options = {name: getattr(args, name) for name in ("resume", "keep_every", "tracker", "base_model")}
+    with locked_folder(output_dir):
+        return output_dir, train(recipe, args.data, output_dir, args.max_steps, **options)
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Make an output folder and keep other trainings out of it; one that stays empty goes again.
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Make an output folder and lock it against other trainings; delete it again if it stays empty.
 
     Raises:
         InputError: it cannot be written, or another training has it.
@@ -29,59 +63,24 @@ def claimed(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f"{folder}: cannot be written. Give another --output-dir.")
-    held = os.open(folder, os.O_RDONLY)
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        if os.environ.get("RANK", "0") == "0":  # the first of several processes holds it for all
-            _lock(held, folder)
+        if os.environ.get("RANK", "0") == "0":  # the first of several processes holds the lock for all
+            _lock(handle, folder)
         yield
     finally:
-        os.close(held)
+        os.close(handle)
         if is_new:
             with suppress(OSError):  # it is not empty
                 folder.rmdir()
 
 
-def _lock(held: int, folder: Path) -> None:
+def _lock(handle: int, folder: Path) -> None:
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise InputError(
             f"{folder}: another training writes there. Wait for it, or give another --output-dir."
         ) from None
     except OSError:  # a file system without locks
         return
-
-
-def train_by_arguments(
-    module: str, model: type[RecipeT], train: Callable[..., dict[str, Any]]
-) -> tuple[RecipeT, Path, dict[str, Any]]:
-    """Parse the command line of `module`, read the recipe, train; returns the recipe, the output folder, the record."""
-    parser = argparse.ArgumentParser(prog=f"accelerate launch -m {module}", description="Trains a model by a recipe.")
-    parser.add_argument("--recipe", required=True, help="a file of train/recipes/")
-    parser.add_argument("--data", help="the corpus: a folder or Hub id, instead of the recipe's")
-    parser.add_argument("--base-model", help="a folder or Hub id, instead of the recipe's")
-    parser.add_argument("--output-dir", type=Path, help="default: work/models/<name of the recipe>")
-    parser.add_argument("--seed", type=int, help="another seed than the recipe's, for a repetition")
-    parser.add_argument("--max-steps", type=int, help="stop after so many optimiser steps (smoke runs)")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
-    parser.add_argument("--keep-every", type=int, metavar="STEPS", help="checkpoints besides those after each epoch")
-    parser.add_argument("--tracker", choices=TRACKERS, help="log losses and rates there")
-    args = parser.parse_args()
-    recipe = read_recipe(args.recipe, model)
-    for name in ("max_steps", "keep_every"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}: give 1 or more.")
-    for name in ("data", "base_model"):
-        if getattr(args, name) == "":  # of a variable that is not set
-            raise InputError(f"--{name.replace('_', '-')}: is empty. Give a folder or Hub id, or leave it out.")
-    if args.seed is not None:
-        if not 0 <= args.seed < 2**32:
-            raise InputError(f"--seed {args.seed}: give one from 0 to {2**32 - 1}.")
-        recipe = recipe.model_copy(update={"seed": args.seed})
-    output_dir = args.output_dir or Path("work/models") / recipe.name
-    switches = {"resume": args.resume, "keep_every": args.keep_every, "tracker": args.tracker}
-    switches["base_model"] = args.base_model
-    if output_dir.resolve() == Path.cwd():
-        raise InputError("--output-dir: is empty, or the repository itself. Give the model a folder of its own.")
-    with claimed(output_dir):
-        return recipe, output_dir, train(recipe, args.data, output_dir, args.max_steps, **switches)

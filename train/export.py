@@ -28,7 +28,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from dataset_builder.inputs import InputError, first_line, run_command
 from dataset_builder.provenance import weights_digest
-from train.classifier.model import positions
+from train.base_model import positions
 from train.lean_graph import ARCHITECTURES, LeanClassifier
 
 FOLDER = "onnx"

@@ -2,70 +2,78 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import psutil
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import DataLoaderConfiguration, set_seed
 
 from dataset_builder.inputs import InputError, first_line
 from dataset_builder.provenance import cores
-from train.bi_encoder.recipe import BiEncoderRecipe
-from train.classifier.recipe import ClassifierRecipe
+from train.recipe import TrainingRecipe
 
+# How a user limits threads, how launchers say the number of local processes, and how a launcher is recognised.
 LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+LIMIT_OPTIONS = ("--num_cpu_threads_per_process", "--num-cpu-threads-per-process")
 LOCAL_PROCESSES = ("LOCAL_WORLD_SIZE", "MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "MV2_COMM_WORLD_LOCAL_SIZE")
-OPTIONS = ("--num_cpu_threads_per_process", "--num-cpu-threads-per-process")
 LAUNCHERS = ("accelerate", "accelerate-launch", "torchrun")
-MODULES = ("accelerate.commands.", "torch.distributed.")
+LAUNCHER_MODULES = ("accelerate.commands.", "torch.distributed.")
 
 
 def start_process(
-    recipe: ClassifierRecipe | BiEncoderRecipe, tracker: str | None, output_dir: Path, **settings: Any
+    recipe: TrainingRecipe, tracker: str | None, output_dir: Path, *, split_batches: bool = False, accumulate: int = 1
 ) -> tuple[Accelerator, int]:
     """The accelerator of a recipe, seeded, and the number of threads of this process.
 
     Args:
-        settings: further ones of the accelerator.
+        split_batches: loaders give each process its share of a batch, not the whole of it.
+        accumulate: batches for an update.
 
     Raises:
-        InputError: this machine has not what the recipe asks for.
+        InputError: this machine lacks what the recipe asks for.
     """
     try:
         accelerator = Accelerator(
-            mixed_precision=recipe.mixed_precision, log_with=tracker, project_dir=str(output_dir), **settings
+            mixed_precision=recipe.mixed_precision,
+            log_with=tracker,
+            project_dir=str(output_dir),
+            gradient_accumulation_steps=accumulate,
+            dataloader_config=DataLoaderConfiguration(split_batches=split_batches),
         )
     except (ValueError, ImportError) as error:
         raise InputError(f"{recipe.name}: cannot be trained on this machine ({first_line(error)}).") from None
-    if tracker and not accelerator.log_with:  # accelerate leaves it out without a word
+    if tracker and not accelerator.log_with:  # accelerate leaves a missing package out silently
         raise InputError(f"--tracker {tracker}: the package {tracker} is not installed. Install it, or leave it out.")
+    if split_batches and recipe.batch_size % accelerator.num_processes:
+        raise InputError(
+            f"{recipe.name}: 'batch_size' {recipe.batch_size} does not divide by {accelerator.num_processes} processes."
+        )
     set_seed(recipe.seed)
-    return accelerator, take_cores()
+    return accelerator, use_cores()
 
 
-def take_cores() -> int:
-    """Give PyTorch this process's share of the machine's cores; returns the number of threads that it has now.
+def use_cores() -> int:
+    """Give PyTorch this process's share of the machine's cores; returns its number of threads.
 
-    `accelerate launch` and `torchrun` set OMP_NUM_THREADS=1 on a CPU where nobody set it, so that a training has one
-    core. What the user exported, or told the launcher, stands.
+    `accelerate launch` and `torchrun` set OMP_NUM_THREADS=1 where the user did not set it, so that a training on a CPU
+    would have one core. A limit that the user exported, or gave to the launcher, stands.
     """
-    if not _set_by_user():
+    if not _limited_by_user():
         processes = next((int(os.environ[name]) for name in LOCAL_PROCESSES if name in os.environ), 1)
         torch.set_num_threads(max(1, cores() // processes))
     return int(torch.get_num_threads())
 
 
-def _set_by_user() -> bool:
-    """Whether a limit of the environment is the user's and not the launcher's."""
+def _limited_by_user() -> bool:
+    """Whether a limit in the environment is the user's and not the launcher's."""
     limits = [name for name in LIMITS if name in os.environ]
-    launcher = next((one for one in psutil.Process().parents() if _is_launcher(one)), None)
+    launcher = next((parent for parent in psutil.Process().parents() if _is_launcher(parent)), None)
     if not limits or launcher is None:
         return bool(limits)
     try:
-        # The launcher changes its own environment, but the system tells the one that it was started with.
+        # The launcher changes its own environment, but the system keeps the one that it was started with.
         return any(name in launcher.environ() for name in limits) or any(
-            word.startswith(OPTIONS) for word in launcher.cmdline()
+            word.startswith(LIMIT_OPTIONS) for word in launcher.cmdline()
         )
     except psutil.Error:
         return True
@@ -76,4 +84,4 @@ def _is_launcher(process: psutil.Process) -> bool:
         words = process.cmdline()[:4]  # python, its options, the program
     except psutil.Error:
         return False
-    return any(Path(word).name in LAUNCHERS or word.startswith(MODULES) for word in words)
+    return any(Path(word).name in LAUNCHERS or word.startswith(LAUNCHER_MODULES) for word in words)

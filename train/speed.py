@@ -91,14 +91,14 @@ def turn(loop: str, recipe: ClassifierRecipe, data: str, steps: int) -> dict[str
 def _trainer(recipe: ClassifierRecipe, data: str, folder: Path, steps: int, *, grouped: bool) -> float:
     from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
 
-    from train.classifier.data import load_corpus, tokenise
+    from train.classifier.data import read_corpus, tokenise
     from train.classifier.model import load_model
 
-    corpus, _ = load_corpus(recipe, data)
+    corpus = read_corpus(recipe, data)
     tokenizer, model = load_model(recipe)
     rows = [
         {**{name: value for name, value in row.items() if name != "targets"}, "labels": row["targets"]}
-        for row in tokenise(corpus["train"], tokenizer, recipe)
+        for row in tokenise(corpus.rows("train"), tokenizer, recipe)
     ]
     clock: list[float] = []
 

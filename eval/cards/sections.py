@@ -155,8 +155,8 @@ def zero_shot_section(results: Results) -> str:
     ]
     if isinstance(variants, VariantResult):
         parts.append(
-            "Variants on the same rows; the recipe of each, in `train/recipes/ablations/`, names the one thing that it "
-            f"changes:\n\n{variants_table(variants)}"
+            "Variants on the same rows. The recipe of each, in `train/recipes/ablations/` or in the history of that "
+            f"folder, names the one thing that it changes:\n\n{variants_table(variants)}"
         )
     return "\n\n".join([*parts, *older([*measured, *([variants] if variants else [])])])
 

@@ -1,6 +1,5 @@
-"""Averages of an encoder's weights with those before training and with those of other models of the same base."""
+"""Averages of an encoder's weights with the untrained ones and with other models of the same base."""
 
-import json
 from pathlib import Path
 
 import torch
@@ -8,29 +7,30 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from dataset_builder.files.reading import json_file
 from dataset_builder.inputs import InputError, first_line
 from train.bi_encoder.recipe import BiEncoderRecipe
-from train.save import RECORD
+from train.record import RECORD
 
 Weights = dict[str, torch.Tensor]
 
 
 def other_weights(untrained: nn.Module, recipe: BiEncoderRecipe) -> tuple[list[tuple[Weights, float]], dict[str, str]]:
-    """What the trained weights will be averaged with, with the share of each; hashes of other models' weights.
+    """The weights to average the trained ones with, each with its share; the hashes of other models' weights.
 
     Raises:
         InputError: a model of the recipe's `averaged_with` is not there, or is of another base model.
     """
     own = dict(untrained.named_parameters())
-    kept = {name: value.detach().clone() for name, value in own.items()} if recipe.base_share else {}
-    found = [(kept, recipe.base_share)] if kept else []
+    untouched = {name: value.detach().clone() for name, value in own.items()} if recipe.base_share else {}
+    found = [(untouched, recipe.base_share)] if untouched else []
     hashes = {}
     for folder, share in recipe.averaged_with.items():
         where = f"{recipe.name}, averaged_with: '{folder}'"
         try:
             weights = load_file(Path(folder) / "model.safetensors")
-            hashes[folder] = str(json.loads((Path(folder) / RECORD).read_text(encoding="utf-8"))["weights_sha256"])
-        except (OSError, SafetensorError, ValueError, KeyError) as error:
+            hashes[folder] = str(json_file(Path(folder) / RECORD)["weights_sha256"])
+        except (OSError, SafetensorError, InputError, KeyError, TypeError) as error:
             raise InputError(f"{where} has no trained weights ({first_line(error)}). Train it first.") from None
         if any(name not in weights or weights[name].shape != value.shape for name, value in own.items()):
             raise InputError(f"{where} is of another base model. Give one of the same.")
@@ -40,10 +40,10 @@ def other_weights(untrained: nn.Module, recipe: BiEncoderRecipe) -> tuple[list[t
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def average_with(encoder: nn.Module, others: list[tuple[Weights, float]]) -> None:
-    """Put the average in the place of an encoder's weights: the others by their shares, its own by what is left."""
-    left = 1 - sum(share for _, share in others)
+    """Replace an encoder's weights by the average: the others by their shares, its own by the rest."""
+    rest = 1 - sum(share for _, share in others)
     for name, value in encoder.named_parameters():
-        mixed = value * left
+        mixed = value * rest
         for weights, share in others:
             mixed += weights[name].to(value) * share
         value.copy_(mixed)

@@ -8,22 +8,14 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from dataset_builder.files.data_sets import (
-    DataSet,
-    check_columns,
-    check_descriptors,
-    check_scores,
-    check_texts,
-    read_data_set,
-)
+from dataset_builder.files.data_sets import DataSet, check_columns, check_descriptors, check_texts, read_data_set
 from dataset_builder.inputs import InputError
-from dataset_builder.taxonomy import LABELS
+from train.batches import SPLITS
 from train.bi_encoder.model import Ids
 from train.bi_encoder.recipe import BiEncoderRecipe
-from train.classifier.data import COLUMNS, SPLITS, check_labels
 
-Weighted = dict[str, float]
-DESCRIPTORS = {"text": COLUMNS["text"], "descriptors": "a list of {text, weight from 0 to 1}"}
+Weights = dict[str, float]  # of descriptors
+COLUMNS = {"text": "what is described", "descriptors": "a list of {text, weight from 0 to 1}"}
 
 
 @dataclass(frozen=True)
@@ -45,97 +37,85 @@ class Batch:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Texts of both splits with their descriptors, none without any; how many had none; what was read."""
+    """Texts of both splits that have descriptors, how many train texts have none, and the data set itself."""
 
-    train: list[tuple[str, Weighted]]
-    validation: list[tuple[str, Weighted]]
+    train: list[tuple[str, Weights]]
+    validation: list[tuple[str, Weights]]
     without_descriptors: int
     data: DataSet
 
-    @property
-    def revision(self) -> str:
-        """The data's."""
-        return self.data.revision
+    def counts(self) -> dict[str, Any]:
+        """Numbers of texts and descriptors, for the record."""
+        weights = [weight for _, found in self.train for weight in found.values()]
+        return {
+            "train_rows": len(self.train),
+            "train_rows_without_descriptors": self.without_descriptors,
+            "validation_rows": len(self.validation),
+            "vocabulary": len(self.vocabulary()),
+            "descriptors_per_text": round(len(weights) / len(self.train), 3),
+            "weight_per_text": round(sum(weights) / len(self.train), 3),
+        }
+
+    def vocabulary(self) -> list[str]:
+        """All descriptors of both splits, sorted."""
+        return sorted({name for _, weights in (*self.train, *self.validation) for name in weights})
 
 
-def load_pairs(recipe: BiEncoderRecipe, place: str | None) -> Corpus:
+def read_corpus(recipe: BiEncoderRecipe, place: str | None) -> Corpus:
     """The texts that a recipe trains on and is measured on.
 
     Args:
         place: a folder or Hub id instead of the recipe's.
 
     Raises:
-        InputError: nothing there that loads, a split is missing, or no text has descriptors of enough weight.
+        InputError: nothing there that loads, a split is missing, a row is wrong, or no text has a descriptor.
     """
-    labels = recipe.targets == "labels"
-    revision = None if place else recipe.dataset_revision
-    data = read_data_set(place or recipe.dataset, "contextless" if labels else "descriptors", revision)
-    wanted = {name: COLUMNS[name] for name in ("text", "scores", "labels")} if labels else DESCRIPTORS
+    data = read_data_set(place or recipe.dataset, "descriptors", None if place else recipe.dataset_revision)
+    found = {}
     for split in SPLITS:
-        check_columns(data, split, wanted)
+        check_columns(data, split, COLUMNS)
         check_texts(data, split, "text")
-        if labels:
-            check_scores(data, split)
-        else:
-            check_descriptors(data, split)
-    if labels:
-        check_labels(data)
-    found = {split: _weighted(data, split, recipe) for split in SPLITS}
-    kept = {split: [pair for pair in pairs if pair[1]] for split, pairs in found.items()}
-    for split, pairs in kept.items():
-        if not pairs:
-            raise InputError(
-                f"{data}: no {split} text has a descriptor of weight {recipe.keep_at} or more. Lower 'keep_at'."
-            )
+        check_descriptors(data, split)
+        rows = data.rows(split)
+        described = zip(rows["text"], map(merged, rows["descriptors"]), strict=True)
+        found[split] = [(text, weights) for text, weights in described if weights]
+        if not found[split]:
+            raise InputError(f"{data}: no {split} text has a descriptor with a weight above 0. Describe the texts.")
     return Corpus(
-        _drawn(kept["train"], recipe.rows, recipe.seed),
-        _drawn(kept["validation"], recipe.validation_rows, recipe.seed),
-        len(found["train"]) - len(kept["train"]),
+        _draw(found["train"], recipe.rows, recipe.seed),
+        _draw(found["validation"], recipe.validation_rows, recipe.seed),
+        len(data.rows("train")) - len(found["train"]),
         data,
     )
 
 
-def _weighted(data: DataSet, split: str, recipe: BiEncoderRecipe) -> list[tuple[str, Weighted]]:
-    rows = data.rows(split)
-    if recipe.targets == "labels":
-        lists = [[(LABELS[i], float(score)) for i, score in enumerate(scores)] for scores in rows["scores"]]
-    else:
-        lists = [[(one["text"], one["weight"]) for one in found] for found in rows["descriptors"]]
-    return [(text, merged(found, recipe.keep_at)) for text, found in zip(rows["text"], lists, strict=True)]
-
-
-def merged(found: Sequence[tuple[str, float]], keep_at: float) -> Weighted:
-    """Descriptors in lower case and single spaces, each once with its largest weight, without the lightest ones."""
-    weights: Weighted = {}
-    for text, weight in found:
-        name = " ".join(text.lower().split())
-        if name and weight > 0 and weight >= keep_at:
-            weights[name] = max(weight, weights.get(name, 0.0))
+def merged(descriptors: Sequence[dict[str, Any]]) -> Weights:
+    """Descriptors in lower case and with single spaces, each once with its largest weight, without weights of 0."""
+    weights: Weights = {}
+    for found in descriptors:
+        name = " ".join(found["text"].lower().split())
+        if name and found["weight"] > 0:
+            weights[name] = max(found["weight"], weights.get(name, 0.0))
     return weights
 
 
-def _drawn(pairs: list[tuple[str, Weighted]], most: int | None, seed: int) -> list[tuple[str, Weighted]]:
-    """So many of them, in their order; a smaller draw is part of a larger one."""
+def _draw(pairs: list[tuple[str, Weights]], most: int | None, seed: int) -> list[tuple[str, Weights]]:
+    """At most so many pairs, in their order; a smaller draw is part of a larger one."""
     if most is None or most >= len(pairs):
         return pairs
     return [pairs[row] for row in sorted(np.random.default_rng(seed).permutation(len(pairs))[:most])]
 
 
-def vocabulary(pairs: Sequence[tuple[str, Weighted]]) -> list[str]:
-    """All descriptors of some texts, sorted."""
-    return sorted({name for _, weights in pairs for name in weights})
-
-
 def tokenise(texts: Sequence[str], prompt: str, tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[Ids]:
-    """Token ids of every text after the prompt, unpadded; `encode` of sentence-transformers reads the same ones."""
-    asked = [prompt + text.strip() for text in texts]
-    ids: list[Ids] = tokenizer(asked, truncation=True, max_length=max_length)["input_ids"]
+    """Token ids of every text after the prompt, unpadded, as `encode` of sentence-transformers makes them."""
+    prompted = [prompt + text.strip() for text in texts]
+    ids: list[Ids] = tokenizer(prompted, truncation=True, max_length=max_length)["input_ids"]
     return ids
 
 
-def as_pairs(rows: Sequence[tuple[str, Weighted]], ids: Sequence[Ids], words: Sequence[str]) -> list[Pair]:
-    """Rows with their token ids, descriptors numbered as in a vocabulary."""
-    number = {word: index for index, word in enumerate(words)}
+def as_pairs(rows: Sequence[tuple[str, Weights]], ids: Sequence[Ids], vocabulary: Sequence[str]) -> list[Pair]:
+    """Rows with their token ids, and descriptors as numbers of the vocabulary."""
+    number = {word: index for index, word in enumerate(vocabulary)}
     return [
         Pair(own, {number[name]: weight for name, weight in weights.items()})
         for own, (_, weights) in zip(ids, rows, strict=True)
@@ -143,7 +123,7 @@ def as_pairs(rows: Sequence[tuple[str, Weighted]], ids: Sequence[Ids], words: Se
 
 
 def target_matrix(pairs: Sequence[Pair], columns: Sequence[int]) -> torch.Tensor:
-    """Weights as (pairs, columns), 0 where a descriptor is none of a text's; a shared one is positive for each."""
+    """Weights as (pairs, columns), 0 where a text does not have a descriptor."""
     place = {column: index for index, column in enumerate(columns)}
     targets = torch.zeros(len(pairs), len(columns))
     for row, pair in enumerate(pairs):
@@ -153,9 +133,9 @@ def target_matrix(pairs: Sequence[Pair], columns: Sequence[int]) -> torch.Tensor
 
 
 class CollatePairs:
-    """Makes a batch of rows: their distinct descriptors are the columns, and `negatives` others of the vocabulary.
+    """Makes a batch of rows: the columns are their distinct descriptors and `negatives` other words.
 
-    The others are drawn by the rows themselves, so that a batch is the same in whatever run or process it is made.
+    The others are drawn by the rows' numbers, so that a batch is the same in every process and in a resumed run.
     """
 
     def __init__(self, label_ids: Sequence[Ids], negatives: int, seed: int) -> None:
@@ -164,7 +144,7 @@ class CollatePairs:
         self._seed = seed
 
     def __call__(self, rows: list[tuple[int, Pair]]) -> Batch:
-        """Rows as `enumerate` numbers them."""
+        """A batch of numbered rows."""
         pairs = [pair for _, pair in rows]
         columns = sorted({column for pair in pairs for column in pair.weights})
         left = np.setdiff1d(np.arange(len(self._label_ids)), columns)

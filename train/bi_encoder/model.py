@@ -13,15 +13,17 @@ from torch.nn.functional import normalize
 from transformers import AutoModel, PreTrainedTokenizerBase
 
 from dataset_builder.inputs import InputError
+from train.base_model import load_base
 from train.bi_encoder.recipe import BiEncoderRecipe
-from train.classifier.model import load_base
+from train.checkpoint import weights_written_to
+from train.record import RECORD, write_record
 
 Ids = list[int]
-MOST_SCALE = 100.0  # CLIP's: a lower temperature than 0.01 is of no use and unstable
+MOST_SCALE = 100.0  # CLIP's limit: with a temperature below .01 training becomes unstable
 REFERENCE = "reference.safetensors"
 PROBABILITY = "sigmoid(cosine / temperature + bias)"
 MODULES = "sentence_transformers.models"
-NORMALIZE, ROUTER = "2_Normalize", "2_Router"  # what comes last: one or the other
+NORMALIZE, ROUTER = "2_Normalize", "2_Router"  # the last module: one or the other
 PROJECTED = "document_0_Dense"  # in the router's folder
 PROJECTION = f"{ROUTER}/{PROJECTED}/model.safetensors"
 
@@ -34,7 +36,6 @@ class BiEncoder(nn.Module):  # type: ignore[misc]
         self.encoder = encoder
         self.log_scale = nn.Parameter(torch.tensor(1 / recipe.temperature).log())
         self.bias = nn.Parameter(torch.tensor(recipe.bias))
-        self.pooling = recipe.pooling
         self.padding = padding
         self.size = int(encoder.config.hidden_size)
 
@@ -43,15 +44,13 @@ class BiEncoder(nn.Module):  # type: ignore[misc]
         """1 / temperature."""
         return self.log_scale.exp().clamp(max=MOST_SCALE)
 
-    def learned(self) -> tuple[float, float]:
-        """Temperature and bias as they are now."""
+    def temperature_and_bias(self) -> tuple[float, float]:
+        """The learned values as they are now."""
         return 1 / float(self.scale.detach()), float(self.bias.detach())
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Embeddings (rows, size) of length 1 from ids and mask (rows, length)."""
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state.float()
-        if self.pooling == "cls":
-            return normalize(states[:, 0], dim=-1)
         mask = attention_mask[..., None].float()
         return normalize((states * mask).sum(dim=1) / mask.sum(dim=1), dim=-1)
 
@@ -76,12 +75,12 @@ def load_model(recipe: BiEncoderRecipe, place: str | None = None) -> tuple[PreTr
     """
     tokenizer, encoder = load_base(recipe, AutoModel, {}, place)
     if recipe.frozen_layers:
-        freeze(encoder, recipe)
+        _freeze(encoder, recipe)
     return tokenizer, BiEncoder(encoder, recipe, tokenizer.pad_token_id)
 
 
-def freeze(encoder: nn.Module, recipe: BiEncoderRecipe) -> None:
-    """Leave nothing to be trained but the encoder's upper layers: what is below costs no pass backwards."""
+def _freeze(encoder: nn.Module, recipe: BiEncoderRecipe) -> None:
+    """Train the encoder's upper layers alone: the embeddings and the layers below need no backward pass."""
     try:
         layers = encoder.get_submodule("encoder.layer")
     except AttributeError:
@@ -94,37 +93,52 @@ def freeze(encoder: nn.Module, recipe: BiEncoderRecipe) -> None:
 
 
 def parameter_groups(model: BiEncoder, recipe: BiEncoderRecipe) -> list[dict[str, Any]]:
-    """What the optimiser trains: the encoder, its biases and norms without weight decay; temperature and bias."""
-    encoder = [one for one in model.encoder.parameters() if one.requires_grad]
+    """The optimiser's parameters: the encoder, its biases and norms without weight decay; temperature and bias."""
+    encoder = [parameter for parameter in model.encoder.parameters() if parameter.requires_grad]
     groups = [
-        {"params": [one for one in encoder if one.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [one for one in encoder if one.ndim <= 1], "weight_decay": 0.0},
+        {"params": [parameter for parameter in encoder if parameter.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [parameter for parameter in encoder if parameter.ndim <= 1], "weight_decay": 0.0},
     ]
     own = {"params": [model.log_scale, model.bias], "weight_decay": 0.0, "lr": recipe.scale_learning_rate}
     return [*(group | {"lr": recipe.learning_rate} for group in groups), own]
 
 
-def save_encoder(
+def save_model(
     model: BiEncoder,
     tokenizer: PreTrainedTokenizerBase,
     recipe: BiEncoderRecipe,
-    scale: dict[str, Any],
+    record: dict[str, Any],
     reference: torch.Tensor,
+    projection: torch.Tensor | None,
     output_dir: Path,
-    projection: torch.Tensor | None = None,
 ) -> None:
-    """Write a folder that `SentenceTransformer` loads, in the layout that its versions before 6 load as well.
+    """Write a folder that `SentenceTransformer` loads, in the layout that its versions before 6 load too.
 
     Args:
-        scale: how a cosine becomes a probability; kept in `config.json` as `zero_shot`.
-        reference: embeddings (texts, size) of unlabelled texts, for thresholds; kept with 16 bits a number.
-        projection: the map (size, size) that labels' embeddings take and texts' do not: `encode_document` goes by it.
+        record: the training record, which is written last; how a cosine becomes a probability is in `config.json` too.
+        reference: embeddings (texts, size) of unlabelled texts, for thresholds; kept in 16 bits.
+        projection: the map (size, size) of labels' embeddings, which `encode_document` applies.
     """
-    model.encoder.config.name_or_path = ""
-    model.encoder.config.zero_shot = scale
-    model.encoder.save_pretrained(output_dir)
-    tokenizer.save_pretrained(output_dir)
-    save_file({"embeddings": reference.half().contiguous()}, output_dir / REFERENCE)
+    (output_dir / RECORD).unlink(missing_ok=True)
+    model.encoder.config.name_or_path = ""  # a path of this machine
+    model.encoder.config.zero_shot = {name: record[name] for name in ("temperature", "bias", "probability")}
+    for path in (NORMALIZE, ROUTER):  # of an earlier training
+        shutil.rmtree(output_dir / path, ignore_errors=True)
+    files = _layout(model, recipe, projection)
+    for name, content in files.items():
+        (output_dir / name).parent.mkdir(parents=True, exist_ok=True)
+        (output_dir / name).write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    with weights_written_to(output_dir):
+        model.encoder.save_pretrained(output_dir)
+        tokenizer.save_pretrained(output_dir)
+        save_file({"embeddings": reference.half().contiguous()}, output_dir / REFERENCE)
+        if projection is not None:
+            save_file({"linear.weight": projection.contiguous()}, output_dir / PROJECTION)
+    write_record(record, output_dir)
+
+
+def _layout(model: BiEncoder, recipe: BiEncoderRecipe, projection: torch.Tensor | None) -> dict[str, Any]:
+    """The JSON files from which `SentenceTransformer` knows modules, prompts and similarity."""
     last = {NORMALIZE: "Normalize"} if projection is None else {ROUTER: "Router"}
     kinds = {"": "Transformer", "1_Pooling": "Pooling"} | last
     modules = [
@@ -133,8 +147,8 @@ def save_encoder(
     ]
     pooling = {
         "word_embedding_dimension": model.size,
-        "pooling_mode_cls_token": recipe.pooling == "cls",
-        "pooling_mode_mean_tokens": recipe.pooling == "mean",
+        "pooling_mode_cls_token": False,
+        "pooling_mode_mean_tokens": True,
         "pooling_mode_max_tokens": False,
         "pooling_mode_mean_sqrt_len_tokens": False,
     }
@@ -143,23 +157,17 @@ def save_encoder(
         "default_prompt_name": None,
         "similarity_fn_name": "cosine",
     }
-    files: dict[str, Any] = {
+    return {
         "modules.json": modules,
         "sentence_bert_config.json": {"max_seq_length": recipe.max_length, "do_lower_case": False},
         "config_sentence_transformers.json": about,
         "1_Pooling/config.json": pooling,
+        **({} if projection is None else _router(projection)),
     }
-    for path in (NORMALIZE, ROUTER):  # of a former training
-        shutil.rmtree(output_dir / path, ignore_errors=True)
-    if projection is not None:
-        files |= _router(projection, output_dir / ROUTER)
-    for name, content in files.items():
-        (output_dir / name).parent.mkdir(parents=True, exist_ok=True)
-        (output_dir / name).write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _router(projection: torch.Tensor, folder: Path) -> dict[str, Any]:
-    """Write the projection's weights; the files of a router by which texts go on as they are and labels through it."""
+def _router(projection: torch.Tensor) -> dict[str, Any]:
+    """The files of a router that sends labels through the projection, and texts past it."""
     routes = {"query": ["query_0_Normalize"], "document": [PROJECTED, "document_1_Normalize"]}
     types = {name: f"{MODULES}.{name.split('_')[-1]}" for names in routes.values() for name in names}
     dense = {
@@ -168,11 +176,9 @@ def _router(projection: torch.Tensor, folder: Path) -> dict[str, Any]:
         "bias": False,
         "activation_function": "torch.nn.modules.linear.Identity",
     }
-    (folder / PROJECTED).mkdir(parents=True)
-    save_file({"linear.weight": projection.contiguous()}, folder / PROJECTED / "model.safetensors")
     about = {"default_route": "query", "allow_empty_key": True, "route_mappings": {}}
     return {
-        f"{folder.name}/router_config.json": {"types": types, "structure": routes, "parameters": about},
-        f"{folder.name}/{PROJECTED}/config.json": dense,
-        **{f"{folder.name}/{name}/config.json": {} for name in types if name != PROJECTED},
+        f"{ROUTER}/router_config.json": {"types": types, "structure": routes, "parameters": about},
+        f"{ROUTER}/{PROJECTED}/config.json": dense,
+        **{f"{ROUTER}/{name}/config.json": {} for name in types if name != PROJECTED},
     }

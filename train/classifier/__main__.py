@@ -3,12 +3,12 @@
 from dataset_builder.inputs import run_command
 from train.classifier.loop import train
 from train.classifier.recipe import ClassifierRecipe
-from train.command import train_by_arguments
+from train.command import train_from_command_line
 
 
 def main() -> None:
     """Parse the command line, train, print what the training reached."""
-    _, output_dir, record = train_by_arguments("train.classifier", ClassifierRecipe, train)
+    output_dir, record = train_from_command_line("train.classifier", ClassifierRecipe, train)
     print(
         f"{output_dir}: {record['steps']} steps, {record['samples_per_second']} samples/s, best after epoch "
         f"{record['best_epoch']}, validation macro-F1 {record['dev_macro_f1']}, class-wise calibration "

@@ -1,13 +1,9 @@
-"""From a published corpus to batches of token ids with targets."""
+"""From a published corpus to rows of token ids with targets, all of them checked before the training starts."""
 
 import sys
-from collections.abc import Iterator, Sequence
 from typing import Any, NotRequired, TypedDict
 
 import numpy as np
-import torch
-from datasets import DatasetDict
-from torch.utils.data import BatchSampler
 from transformers import PreTrainedTokenizerBase
 
 from dataset_builder.files.data_sets import (
@@ -21,10 +17,9 @@ from dataset_builder.files.data_sets import (
 )
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
+from train.batches import SPLITS
 from train.classifier.recipe import ClassifierRecipe
 
-POOL = 50  # batches that are sorted by length together
-SPLITS = ("train", "validation")
 COLUMNS = {
     "text": "what is classified",
     "context": "the situation that the text is said in",
@@ -34,21 +29,15 @@ COLUMNS = {
 
 
 class Example(TypedDict):
-    """One tokenised row; `targets` has 28 values in [0, 1]. Types are there where the base model has them."""
+    """One tokenised row; `targets` has 28 values in [0, 1]. Token types are there where the base model has them."""
 
     input_ids: list[int]
     token_type_ids: NotRequired[list[int]]
     targets: list[float]
 
 
-def load_corpus(recipe: ClassifierRecipe, place: str | None) -> tuple[DatasetDict, str]:
-    """The splits of `read_corpus`, and the data's revision."""
-    data = read_corpus(recipe, place)
-    return data.splits, data.revision
-
-
 def read_corpus(recipe: ClassifierRecipe, place: str | None) -> DataSet:
-    """The corpus of a recipe, whose train and validation rows are whole.
+    """The corpus of a recipe, with all train and validation rows checked.
 
     Args:
         place: a folder or Hub id instead of the recipe's.
@@ -64,7 +53,7 @@ def read_corpus(recipe: ClassifierRecipe, place: str | None) -> DataSet:
         for column in {"text", "context"} & set(wanted):
             check_texts(data, split, column)
         check_scores(data, split)
-    check_labels(data)
+    _check_label_names(data)
     for split in SPLITS:
         check_label_numbers(data, split)
     _check_positives(data, recipe)
@@ -73,32 +62,7 @@ def read_corpus(recipe: ClassifierRecipe, place: str | None) -> DataSet:
     return data
 
 
-def _check_agreement(data: DataSet, split: str, hard_at: float) -> None:
-    """Raises InputError where most rows' largest score is of none of their labels: scores in another order."""
-    rows = data.rows(split)
-    scores = np.asarray(rows["scores"], dtype=np.float32)
-    best = scores.max(axis=1)
-    labelled = [(row, labels) for row, labels in enumerate(rows["labels"]) if labels and best[row] >= hard_at]
-    apart = [(row, labels) for row, labels in labelled if scores[row, labels].max() < best[row]]
-    if len(apart) > len(labelled) / 2:
-        row, labels = apart[0]
-        raise InputError(
-            f"{data}: {split} {row_name(rows, row)} has the label '{LABELS[labels[0]]}' and its largest score for "
-            f"'{LABELS[scores[row].argmax()]}', as most rows. Put scores in the order of dataset_builder/taxonomy.py."
-        )
-
-
-def tell_shared(data: DataSet) -> None:
-    """Say so where validation rows are train rows too: they choose weights and thresholds by what was learned."""
-    columns = [name for name in ("context", "text") if name in data.rows("train").column_names]
-    learned, held = (set(zip(*(data.rows(split)[name] for name in columns), strict=True)) for split in SPLITS)
-    if shared := len(learned & held):
-        print(
-            f"{data}: {shared} of {len(held)} validation texts are train texts too. Split them anew.", file=sys.stderr
-        )
-
-
-def check_labels(data: DataSet) -> None:
+def _check_label_names(data: DataSet) -> None:
     """Raises InputError where a corpus has its labels in another order than ours, or does not name them."""
     names = getattr(getattr(data.rows("train").features.get("labels"), "feature", None), "names", None)
     if names is None or tuple(names) != LABELS:
@@ -118,11 +82,37 @@ def _check_positives(data: DataSet, recipe: ClassifierRecipe) -> None:
             )
 
 
+def _check_agreement(data: DataSet, split: str, hard_at: float) -> None:
+    """Raises InputError where most rows have their largest score at none of their labels: scores in another order."""
+    rows = data.rows(split)
+    scores = np.asarray(rows["scores"], dtype=np.float32)
+    best = scores.max(axis=1)
+    labelled = [(row, labels) for row, labels in enumerate(rows["labels"]) if labels and best[row] >= hard_at]
+    apart = [(row, labels) for row, labels in labelled if scores[row, labels].max() < best[row]]
+    if len(apart) > len(labelled) / 2:
+        row, labels = apart[0]
+        raise InputError(
+            f"{data}: {split} {row_name(rows, row)} has the label '{LABELS[labels[0]]}' and its largest score for "
+            f"'{LABELS[scores[row].argmax()]}', and so do most rows. Put scores in the order of "
+            "dataset_builder/taxonomy.py."
+        )
+
+
+def warn_of_shared_texts(data: DataSet) -> None:
+    """Warn where validation rows are train rows too: weights and thresholds would be chosen on what was learned."""
+    columns = [name for name in ("context", "text") if name in data.rows("train").column_names]
+    learned, held = (set(zip(*(data.rows(split)[name] for name in columns), strict=True)) for split in SPLITS)
+    if shared := len(learned & held):
+        print(
+            f"{data}: {shared} of {len(held)} validation texts are train texts too. Split them anew.", file=sys.stderr
+        )
+
+
 def tokenise(rows: Any, tokenizer: PreTrainedTokenizerBase, recipe: ClassifierRecipe) -> list[Example]:
     """Token ids and targets of every row, unpadded.
 
-    The utterance is `text`; a situation, where the config has one, is `text_pair`, and truncation takes from its
-    start alone (strategy `only_second`, `truncation_side` left).
+    The utterance is `text`. A situation, where the config has one, is `text_pair`; truncation takes from its start
+    alone (strategy `only_second`, `truncation_side` left).
 
     Raises:
         InputError: an utterance leaves no room for a situation.
@@ -150,62 +140,3 @@ def tokenise(rows: Any, tokenizer: PreTrainedTokenizerBase, recipe: ClassifierRe
         for example, types in zip(examples, encoded["token_type_ids"], strict=True):
             example["token_type_ids"] = types
     return examples
-
-
-class LengthGroupedBatches(BatchSampler):  # type: ignore[misc]
-    """Shuffled batches of rows of like length: rows are sorted by length within pools of 50 batches.
-
-    `set_epoch` gives each epoch its own order, from the seed alone. All batches are full, so that each splits evenly
-    over processes; the rows that are left over, fewer than a batch and others in every epoch, wait for the next one.
-    Fewer rows than a batch are one batch.
-    """
-
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
-        self.lengths = np.asarray(lengths)
-        self.batch_size = batch_size
-        self.drop_last = True
-        self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order comes next."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return max(1, len(self.lengths) // self.batch_size)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        draw = np.random.default_rng((self.seed, self.epoch))
-        order = draw.permutation(len(self.lengths))[: len(self) * self.batch_size]
-        batches = []
-        for start in range(0, len(order), POOL * self.batch_size):
-            pool = order[start : start + POOL * self.batch_size]
-            pool = pool[np.argsort(-self.lengths[pool], kind="stable")]
-            batches += [pool[i : i + self.batch_size].tolist() for i in range(0, len(pool), self.batch_size)]
-        yield from (batches[index] for index in draw.permutation(len(batches)))
-
-
-class Collate:
-    """Pads a batch to its longest row: ids, mask and token types (batch, length), targets (batch, 28)."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        self._pad, self._pad_type = tokenizer.pad_token_id, tokenizer.pad_token_type_id
-        self._left = tokenizer.padding_side == "left"
-
-    def __call__(self, examples: list[Example]) -> dict[str, torch.Tensor]:
-        """Stack the examples of a batch."""
-        longest = max(len(example["input_ids"]) for example in examples)
-
-        def padded(rows: list[list[int]], value: int) -> torch.Tensor:
-            filled = ((row, [value] * (longest - len(row))) for row in rows)
-            return torch.tensor([fill + row if self._left else row + fill for row, fill in filled])
-
-        ids = [example["input_ids"] for example in examples]
-        batch = {
-            "input_ids": padded(ids, self._pad),
-            "attention_mask": padded([[1] * len(row) for row in ids], 0),
-            "targets": torch.tensor([example["targets"] for example in examples]),
-        }
-        if "token_type_ids" in examples[0]:
-            batch["token_type_ids"] = padded([example["token_type_ids"] for example in examples], self._pad_type)
-        return batch

@@ -1,27 +1,26 @@
-"""The model before the first step: a stock classifier, its encoder's pooling, its head."""
+"""The classifier: a stock model, how it starts, what is trained of it, and how it is saved."""
 
+import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from tqdm import tqdm
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
-from dataset_builder.inputs import InputError, first_line, wheel_path
+from dataset_builder.inputs import InputError, first_line
 from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS
-from train.bi_encoder.recipe import BiEncoderRecipe
+from train.base_model import load_base
+from train.checkpoint import weights_written_to
 from train.classifier.losses import Loss
 from train.classifier.recipe import ClassifierRecipe, Lora
+from train.classifier.thresholds import Calibration
+from train.record import RECORD, write_record
 
-DROPOUTS = (  # the names that the architectures give them
-    "hidden_dropout_prob",
-    "attention_probs_dropout_prob",
-    "classifier_dropout",
-    "attention_dropout",
-    "embedding_dropout",
-    "mlp_dropout",
-)
-# What stands between the encoder's states and the outputs.
+ADAPTER = "adapter"
+# The modules between the encoder's states and the outputs, as the architectures name them.
 HEAD = {
     "classifier",
     "pooler",
@@ -32,25 +31,27 @@ HEAD = {
     "sequence_summary",
     "logits_proj",
 }
-POSITIONS = {"position_embeddings", "wpe", "embed_positions"}  # what the architectures call their table of positions
-OURS = "NAMESPACE/"  # stands for whoever publishes the models
-MEAN_WEIGHT = 4.0  # of the other tokens against the first one's own state, where the pooling layer starts
-LINEAR_PART = 0.25  # where tanh is nearly linear, for states of unit variance
+# The weight of the mean of all tokens against the first token's own state, where the pooling layer starts: high enough
+# that the state is nearly the mean. At any value training can undo it.
+MEAN_WEIGHT = 4.0
+# tanh of a quarter of a state of unit variance is nearly linear, so that BERT's pooler starts as nearly the identity.
+LINEAR_PART = 0.25
+# Of the fitted head. So little that it only keeps weights of features without information finite.
 RIDGE = 1e-4
 
 
 def load_model(recipe: ClassifierRecipe, place: str | None = None) -> tuple[PreTrainedTokenizerBase, nn.Module]:
     """Tokenizer and classifier of a recipe, before training.
 
-    A pair is `text` and `text_pair`. Where the backbone has two token types (BERT), they tell the two apart; where it
-    has one (RoBERTa, MPNet, ModernBERT), the separators between them do, as in its own pre-training or fine-tuning
-    on pairs: a second type would be lost in a stock `pipeline`, whose tokenizer does not give it.
+    A pair is `text` and `text_pair`. Where the encoder has two token types (BERT), they mark the two; where it has one
+    (RoBERTa, MPNet, ModernBERT), the separators between them do, as in its own training on pairs. A second token type
+    would be lost in a stock `pipeline`, whose tokenizer does not give it.
 
     Args:
         place: the base model, a folder or Hub id, instead of the recipe's.
 
     Raises:
-        InputError: the base model does not load, or cannot take the recipe's pooling layer.
+        InputError: the base model does not load, or cannot take what the recipe asks for.
     """
     outputs = {
         "num_labels": len(LABELS),
@@ -58,121 +59,29 @@ def load_model(recipe: ClassifierRecipe, place: str | None = None) -> tuple[PreT
         "label2id": LABEL_TO_INDEX,
         "problem_type": "multi_label_classification",
     }
-    kind = AutoModelForSequenceClassification
-    tokenizer, model = load_base(recipe, kind, outputs, place, truncation_side="left")
+    # A situation that is too long loses its start: what happened last explains most of an utterance.
+    tokenizer, model = load_base(recipe, AutoModelForSequenceClassification, outputs, place, truncation_side="left")
     if recipe.gradient_checkpointing and not getattr(model, "supports_gradient_checkpointing", False):
         raise InputError(f"{recipe.name}: the base model has no 'gradient_checkpointing'. Set it to false.")
-    if last_linear(model).bias is None:  # it takes up the calibration
+    if last_linear(model).bias is None:  # the calibration will be added to it
         raise InputError(
             f"base model '{place or recipe.base_model}': the head of '{model.config.model_type}' has no bias. Take an "
             "encoder, like BERT or RoBERTa."
         )
     if recipe.pooling_layer:
         model = with_pooling_layer(model, recipe)
+    if recipe.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
     return tokenizer, model
-
-
-def load_base(
-    recipe: ClassifierRecipe | BiEncoderRecipe,
-    kind: Any,
-    outputs: dict[str, Any],
-    place: str | None = None,
-    **of_tokenizer: Any,
-) -> tuple[PreTrainedTokenizerBase, nn.Module]:
-    """Tokenizer and stock model of a recipe's base, with the recipe's length and dropout.
-
-    Args:
-        kind: the library's class of models to load.
-        outputs: what its configuration says besides.
-        place: a folder or Hub id instead of the recipe's.
-
-    Raises:
-        InputError: the base model does not load, has no padding token, or is too short for the recipe.
-    """
-    base, named = base_model_source(recipe, place), f"base model '{place or recipe.base_model}'"
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(**base, model_max_length=recipe.max_length, **of_tokenizer)
-        config = AutoConfig.from_pretrained(**base, **outputs)
-        if recipe.dropout is not None:
-            config.update({name: recipe.dropout for name in DROPOUTS if hasattr(config, name)})
-        model = kind.from_pretrained(**base, config=config, dtype=torch.float32)  # bases with 16 bits a weight too
-    except Exception as error:  # of the Hub, torn files, unknown architectures: the library promises no kinds
-        raise InputError(f"{named}: does not load ({first_line(error)}). Check 'base_model' and the network.") from None
-    if len(tokenizer) <= len(tokenizer.all_special_ids):
-        raise InputError(f"{named}: its tokenizer has no vocabulary. Give a folder with the tokenizer's files.")
-    if tokenizer.pad_token_id is None:
-        raise InputError(f"{named}: its tokenizer has no padding token. Take an encoder, like BERT or RoBERTa.")
-    if config.pad_token_id is None:
-        model.config.pad_token_id = tokenizer.pad_token_id
-    embeddings = model.get_input_embeddings()
-    if len(tokenizer) > (known := getattr(embeddings, "num_embeddings", len(tokenizer))):
-        raise InputError(
-            f"{named}: its tokenizer has {len(tokenizer)} tokens and the model {known}, so they do not "
-            "go together. Give a folder with both."
-        )
-    check_length(recipe, model, tokenizer)
-    return tokenizer, model
-
-
-def check_length(
-    recipe: ClassifierRecipe | BiEncoderRecipe, model: nn.Module, tokenizer: PreTrainedTokenizerBase
-) -> None:
-    """Raises InputError where `max_length` holds no text, or is more than the model's table of positions holds."""
-    if recipe.max_length <= (special := tokenizer.num_special_tokens_to_add()):
-        raise InputError(f"{recipe.name}: 'max_length' {recipe.max_length} holds the {special} special tokens alone.")
-    if recipe.max_length > (room := positions(model) or recipe.max_length):
-        table = getattr(model.config, "max_position_embeddings", room)
-        raise InputError(
-            f"{recipe.name}: 'max_length' {recipe.max_length} is more than the base model's {room}: its {table} "
-            f"positions hold {room} tokens."
-        )
-
-
-def positions(model: nn.Module) -> int | None:
-    """How many tokens a model's table of positions holds; None where it has relative or rotary ones, and no limit.
-
-    RoBERTa and its kin count positions from behind the padding token's, BART from 2.
-    """
-    for name, part in model.named_modules():
-        if name.rpartition(".")[2] in POSITIONS and isinstance(part, nn.Embedding):
-            before = getattr(part, "offset", 0 if part.padding_idx is None else part.padding_idx + 1)
-            room = int(part.num_embeddings) - before
-            return min(room, getattr(model.config, "max_position_embeddings", room))
-    return None
-
-
-def base_model_source(recipe: ClassifierRecipe | BiEncoderRecipe, place: str | None = None) -> dict[str, Any]:
-    """Arguments of `from_pretrained`: the folder in the installed package that the recipe names, else the Hub's.
-
-    Args:
-        place: a folder or Hub id instead of both.
-
-    Raises:
-        InputError: the base model is one of ours, of whose namespace the recipe knows nothing.
-    """
-    if place is not None:
-        return {"pretrained_model_name_or_path": place, "trust_remote_code": False}
-    if folder := wheel_path(recipe.base_model_wheel):
-        return {"pretrained_model_name_or_path": str(folder), "trust_remote_code": False}
-    if recipe.base_model.startswith(OURS):
-        name = recipe.base_model.removeprefix(OURS)
-        raise InputError(
-            f"{recipe.name}: starts from our '{name}'. Give where it is with --base-model: the folder that it was "
-            f"trained into (work/models/{name}), or its Hub id."
-        )
-    return {
-        "pretrained_model_name_or_path": recipe.base_model,
-        "revision": recipe.base_model_revision,
-        "trust_remote_code": False,
-    }
 
 
 def with_pooling_layer(model: nn.Module, recipe: ClassifierRecipe) -> nn.Module:
-    """The same BERT with one more layer, which starts as mean pooling; the stock head reads the first token.
+    """The same BERT with one more layer, which starts as mean pooling.
 
-    Encoders of sentence-transformers are trained for the mean of their token states, and BERT's stock head takes the
-    first token's alone, about which that training cared little. In the new layer attention starts all but uniform and
-    passes states on as they are, so that the first token's state is the mean of all. Then everything is trained.
+    Encoders of sentence-transformers are trained for the mean of their token states, but BERT's stock head reads the
+    first token's state alone, which that training left nearly without information. In the new layer attention starts
+    almost uniform and passes states on unchanged, so that the first token's state is the mean of all. Then everything
+    is trained.
 
     Raises:
         InputError: the model is not a BERT.
@@ -198,14 +107,14 @@ def with_pooling_layer(model: nn.Module, recipe: ClassifierRecipe) -> nn.Module:
 
 
 def last_linear(model: nn.Module) -> nn.Linear:
-    """The head's last layer, (28, features): its inputs are the features that the labels are read from."""
+    """The head's last layer, (28, features)."""
     return [part for part in model.modules() if isinstance(part, nn.Linear) and part.out_features == len(LABELS)][-1]
 
 
 def fit_head(model: nn.Module, loader: Any, loss: Loss) -> None:
-    """Fit the head's last layer on the features of the model as it is: one pass over the rows, then L-BFGS.
+    """Fit the head's last layer to the features of the untrained encoder: one pass over the rows, then L-BFGS.
 
-    Features are standardised for the fit, which the layer's weights then take up.
+    Features are standardised for the fit; the layer's weights then take the standardisation in.
     """
     head = last_linear(model)
     device = head.weight.device
@@ -221,6 +130,7 @@ def fit_head(model: nn.Module, loader: Any, loss: Loss) -> None:
     inputs, wanted = torch.cat(features), torch.cat(targets)
     mean, deviation = inputs.mean(dim=0), inputs.std(dim=0, correction=min(1, len(inputs) - 1)) + 1e-6
     inputs = (inputs - mean) / deviation
+    # The bias starts at each label's frequency: from there the fit only has to find what features add.
     share = wanted.mean(dim=0).clamp(1e-4, 1 - 1e-4)
     weight = torch.zeros_like(head.weight, dtype=torch.float32, device=device).requires_grad_()
     bias = torch.logit(share).detach().clone().requires_grad_()
@@ -238,8 +148,10 @@ def fit_head(model: nn.Module, loader: Any, loss: Loss) -> None:
         head.bias.copy_(bias - (weight / deviation) @ mean)
 
 
-def with_lora(model: nn.Module, lora: Lora) -> nn.Module:
-    """The model with low-rank adapters in all its linear layers; they and the head are what is trained."""
+def with_lora(model: nn.Module, lora: Lora | None) -> nn.Module:
+    """The model with low-rank adapters in all its linear layers; only they and the head are then trained."""
+    if lora is None:
+        return model
     from peft import LoraConfig, TaskType, get_peft_model
 
     config = LoraConfig(
@@ -259,7 +171,7 @@ def with_lora(model: nn.Module, lora: Lora) -> nn.Module:
 
 
 def parameter_groups(model: nn.Module, recipe: ClassifierRecipe) -> list[dict[str, Any]]:
-    """What the optimiser trains: encoder and head with their own rates, biases and norms without weight decay."""
+    """The optimiser's parameters: encoder and head with their own rates, biases and norms without weight decay."""
     groups = []
     for is_head, rate in ((False, recipe.learning_rate), (True, recipe.head_learning_rate)):
         for decays, decay in ((True, recipe.weight_decay), (False, 0.0)):
@@ -273,3 +185,36 @@ def parameter_groups(model: nn.Module, recipe: ClassifierRecipe) -> list[dict[st
             if chosen:
                 groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
     return groups
+
+
+def fold_calibration_into_head(model: nn.Module, calibration: Calibration) -> None:
+    """Make the head's last layer give calibrated logits, so that a stock pipeline's scores are calibrated."""
+    head = last_linear(model)
+    scale = torch.tensor(1 / calibration.temperature, dtype=head.weight.dtype, device=head.weight.device)
+    shift = torch.tensor(calibration.shift, dtype=head.weight.dtype, device=head.weight.device)
+    with torch.no_grad():
+        head.weight.mul_(scale[:, None])
+        head.bias.mul_(scale).add_(shift)
+
+
+def save_model(
+    model: Any, tokenizer: PreTrainedTokenizerBase, recipe: ClassifierRecipe, record: dict[str, Any], output_dir: Path
+) -> None:
+    """Write weights, tokenizer, thresholds (in `config.json` and in a file of their own) and, last, the record."""
+    (output_dir / RECORD).unlink(missing_ok=True)
+    shutil.rmtree(output_dir / "onnx", ignore_errors=True)  # of other weights
+    with weights_written_to(output_dir):
+        if recipe.lora:
+            model.save_pretrained(output_dir / ADAPTER)
+            model = model.merge_and_unload()
+        model.config.thresholds = record["thresholds"]
+        model.config.name_or_path = ""  # a path of this machine
+        model.save_pretrained(output_dir)
+        tokenizer.save_pretrained(output_dir)
+    about = {
+        "thresholds": record["thresholds"],
+        "source": record["threshold_source"],
+        "dataset": record["dataset_revision"],
+    }
+    (output_dir / "thresholds.json").write_text(json.dumps(about, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_record(record, output_dir)

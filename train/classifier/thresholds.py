@@ -1,21 +1,25 @@
-"""Calibration and decision thresholds, fitted on the development split and nowhere else."""
+"""Calibration and decision thresholds, fitted on the validation split and nowhere else."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from dataset_builder import statistics
+from dataset_builder.statistics import f1_from_counts, macro_f1
 
-GRID = np.round(np.arange(0.05, 0.951, 0.01), 2)  # the paper's sweep
-SHRINK = 30  # a label with so many development positives gets half of its own threshold, half of the global one
+GRID = np.round(np.arange(0.05, 0.951, 0.01), 2)  # paper A's sweep
+# A label with so many validation positives gets the mean of its own best threshold and the global one; a rarer label
+# leans towards the global one, because its own optimum is an accident of a few rows.
+SHRINK = 30
 FOLDS = 5
-PRIOR = 10.0  # weight of a label's agreement with the other labels, in nats; a label without positives follows them
+# The weight of a label's agreement with the mean of all labels in its calibration, in nats: a label without positives
+# takes the mean's, one with hundreds of them its own.
+PRIOR = 10.0
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Calibrated logits are `logits / temperature + shift`, both (labels,); the head's last layer takes them up."""
+    """Calibrated logits are `logits / temperature + shift`; both have the shape (labels,)."""
 
     temperature: np.ndarray
     shift: np.ndarray
@@ -26,10 +30,14 @@ class Calibration:
         return calibrated
 
 
-def calibrate(logits: np.ndarray, gold: np.ndarray) -> Calibration:
-    """A temperature and a shift for each label (Platt scaling): least cross-entropy on the development split.
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Probabilities, in the shape of the logits."""
+    probabilities: np.ndarray = torch.from_numpy(np.asarray(logits, dtype=np.float64)).sigmoid().numpy()
+    return probabilities
 
-    A rare label's own optimum is noise, so each label pays for its distance from the mean of all labels.
+
+def calibrate(logits: np.ndarray, gold: np.ndarray) -> Calibration:
+    """A temperature and a shift for each label (Platt scaling), by the least cross-entropy on the validation split.
 
     Args:
         logits: (rows, labels).
@@ -45,7 +53,8 @@ def calibrate(logits: np.ndarray, gold: np.ndarray) -> Calibration:
         scaled = inputs * log_scale.exp() + shift
         loss = torch.nn.functional.binary_cross_entropy_with_logits(scaled, targets, reduction="sum")
         loss = loss + PRIOR * ((log_scale - log_scale.mean()) ** 2 + (shift - shift.mean()) ** 2).sum()
-        loss = loss + log_scale.mean() ** 2  # a model that knows nothing still ranks
+        # Without this, the best scale of a model that knows nothing is 0, and its scores would no longer rank at all.
+        loss = loss + log_scale.mean() ** 2
         loss.backward()
         return loss
 
@@ -53,20 +62,15 @@ def calibrate(logits: np.ndarray, gold: np.ndarray) -> Calibration:
     return Calibration((-log_scale).exp().detach().numpy(), shift.detach().numpy())
 
 
-def calibration_error(probabilities: np.ndarray, gold: np.ndarray) -> float:
-    """Calibration error of all decisions together, as evaluation has it; both (rows, labels)."""
-    return statistics.expected_calibration_error(gold, probabilities)
-
-
 def global_threshold(probabilities: np.ndarray, gold: np.ndarray) -> tuple[float, float]:
     """The one threshold with the best macro-F1, and that macro-F1 (paper A, evaluation).
 
     Args:
-        probabilities: (rows, labels), of the development split.
-        gold: (rows, labels), 0 or 1. Labels without a gold row are left out: they would reward silence.
+        probabilities: (rows, labels), of the validation split.
+        gold: (rows, labels), 0 or 1. Labels without a gold row are left out: they would reward high thresholds.
     """
     present = gold.sum(axis=0) > 0
-    f1 = _f1_of_grid(probabilities[:, present], gold[:, present]).mean(axis=1)
+    f1 = _f1_by_threshold(probabilities[:, present], gold[:, present]).mean(axis=1)
     best = int(f1.argmax())
     return float(GRID[best]), float(f1[best])
 
@@ -74,16 +78,17 @@ def global_threshold(probabilities: np.ndarray, gold: np.ndarray) -> tuple[float
 def label_thresholds(probabilities: np.ndarray, gold: np.ndarray) -> np.ndarray:
     """One threshold for each label, (labels,): its own best F1, shrunk towards the global one where it is rare."""
     shared, _ = global_threshold(probabilities, gold)
-    own = GRID[_f1_of_grid(probabilities, gold).argmax(axis=0)]
+    own = GRID[_f1_by_threshold(probabilities, gold).argmax(axis=0)]
     positives = gold.sum(axis=0)
     thresholds: np.ndarray = (positives * own + SHRINK * shared) / (positives + SHRINK)
     return thresholds.round(4)
 
 
 def choose_thresholds(probabilities: np.ndarray, gold: np.ndarray, seed: int) -> tuple[np.ndarray, str]:
-    """Thresholds (labels,) and how they were chosen: per label where that is better on rows they were not fitted on.
+    """Thresholds (labels,) and how they were chosen.
 
-    The two kinds are compared by 5-fold cross-validation within the development split.
+    Label thresholds fit noise where positives are few. So both kinds are compared by cross-validation within the
+    validation split, each on rows that it was not fitted to, and label thresholds are taken only where they win.
     """
     fold = np.random.default_rng(seed).permutation(len(gold)) % FOLDS
     found = {"one for all labels": np.zeros_like(gold, dtype=bool), "one for each label": np.zeros_like(gold, bool)}
@@ -94,7 +99,7 @@ def choose_thresholds(probabilities: np.ndarray, gold: np.ndarray, seed: int) ->
         shared, _ = global_threshold(probabilities[fit], gold[fit])
         found["one for all labels"][held] = probabilities[held] >= shared
         found["one for each label"][held] = probabilities[held] >= label_thresholds(probabilities[fit], gold[fit])
-    scores = {kind: macro_f1(predicted, gold) for kind, predicted in found.items()}
+    scores = {kind: macro_f1(gold, predicted) for kind, predicted in found.items()}
     compared = f"macro-F1 by {FOLDS}-fold cross-validation there: " + ", ".join(
         f"{score:.4f} with {kind}" for kind, score in scores.items()
     )
@@ -106,17 +111,12 @@ def choose_thresholds(probabilities: np.ndarray, gold: np.ndarray, seed: int) ->
     return thresholds, f"{kind}; best F1 on {len(gold)} validation rows ({compared})"
 
 
-def macro_f1(predicted: np.ndarray, gold: np.ndarray) -> float:
-    """Macro-F1 as evaluation has it, the mean over the labels that occur in `gold`; both (rows, labels), 0 or 1."""
-    return statistics.macro_f1(gold, predicted)
-
-
-def _f1_of_grid(probabilities: np.ndarray, gold: np.ndarray) -> np.ndarray:
-    """F1 of each label at each threshold, (thresholds, labels); 0 for a label without a gold row."""
+def _f1_by_threshold(probabilities: np.ndarray, gold: np.ndarray) -> np.ndarray:
+    """F1 of each label at each threshold of the grid, (thresholds, labels); 0 for a label without a gold row."""
     gold = gold.astype(bool)
     f1 = np.empty((len(GRID), gold.shape[1]))
     for row, threshold in enumerate(GRID):
         predicted = probabilities >= threshold
         hits, found = (predicted & gold).sum(axis=0), predicted.sum(axis=0)
-        f1[row] = np.nan_to_num(statistics.f1_from_counts(hits, gold.sum(axis=0), found))
+        f1[row] = np.nan_to_num(f1_from_counts(hits, gold.sum(axis=0), found))
     return f1

@@ -1,0 +1,76 @@
+"""What the recipes of both trainings share: number types, the common keys, and the keys that were retired."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from dataset_builder.inputs import Name, Strict
+
+Positive = Annotated[int, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
+BetweenZeroAndOne = Annotated[float, Field(gt=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+def _add_retired_keys(schema: dict[str, Any], section: "type[Section]") -> None:
+    """Put retired keys with their former defaults into a JSON schema: push compares records of older trainings."""
+    schema["properties"] |= {key: {"default": value} for key, value in section.RETIRED.items()}
+
+
+class Section(Strict):
+    """A recipe, or a part of one.
+
+    `RETIRED` maps keys that older versions had to their former defaults. A recipe that gives such a key its default
+    still works, as the recipe in an older `training.json` does; any other value is refused.
+    """
+
+    RETIRED: ClassVar[Mapping[str, Any]] = {}
+    model_config = ConfigDict(json_schema_extra=_add_retired_keys)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_retired_keys(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        for key, default in cls.RETIRED.items():
+            if key in values and values[key] != default:
+                raise ValueError(f"key '{key}' was retired, remove it (found {values[key]!r})")
+        return {key: value for key, value in values.items() if key not in cls.RETIRED}
+
+
+class TrainingRecipe(Section):
+    """The keys that both kinds of recipes share. Every key changes the weights; places are given on the command line.
+
+    `name` is the Hub repository's. `base_model` is a folder or Hub id of an encoder, or of a model of ours to continue
+    from. `base_model_wheel` is a folder with the same weights in an installed Python package; it is used where the
+    package is installed, so that machines without the Hub can train. `dataset` is a folder or Hub id.
+    """
+
+    name: Name
+    base_model: str
+    base_model_revision: str = "main"
+    base_model_wheel: str | None = None
+    dataset: str
+    dataset_revision: str | None = None
+    max_length: Positive = 128  # tokens; what is longer is cut
+    seed: Seed = 13
+    dropout: Share | None = None  # None: the base model's own
+
+    # The steps. A batch counts the rows of all processes together, so that a recipe takes the same steps on one process
+    # and on eight.
+    epochs: Positive
+    batch_size: Positive = 32
+    learning_rate: Rate
+    # The defaults of BERT's fine-tuning script, not tuned here.
+    weight_decay: NotNegative = 0.01
+    schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
+    warmup_share: Share = 0.1
+    max_gradient_norm: Rate = 1.0
+    # None publishes the last weights, a number their exponential moving average. It spans about 1 / (1 - ema_decay)
+    # updates: .995 suits trainings of a thousand updates, .98 those of a hundred.
+    ema_decay: BetweenZeroAndOne | None = None
+    mixed_precision: Literal["no", "fp16", "bf16"] = "no"

@@ -1,0 +1,62 @@
+"""The training record, `training.json`: what a training read, how it ran, what it reached. It is written last."""
+
+import importlib.metadata
+import time
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from dataset_builder.files.data_sets import DataSet
+from dataset_builder.hashing import fingerprint
+from dataset_builder.provenance import shareable, weights_digest, write_result
+from train.base_model import base_model_source
+from train.checkpoint import Progress
+from train.recipe import TrainingRecipe
+
+RECORD = "training.json"
+
+
+def describe_inputs(recipe: TrainingRecipe, base_model: str | None, data: DataSet) -> tuple[dict[str, Any], str]:
+    """Recipe, base model and data, for the record without paths of this machine; a hash of them for checkpoints.
+
+    Args:
+        base_model: a folder or Hub id instead of the recipe's.
+    """
+    values = recipe.model_dump(mode="json")
+    identity = fingerprint([values, base_model, data.where, data.revision, data.files])
+    values |= {name: shareable(values[name]) for name in ("base_model", "dataset")}
+    if "averaged_with" in values:
+        values["averaged_with"] = {shareable(name): share for name, share in values["averaged_with"].items()}
+    base = Path(base_model_source(recipe, base_model)["pretrained_model_name_or_path"])
+    about = {
+        "name": recipe.name,
+        "recipe_hash": fingerprint(values),
+        "recipe": values,
+        "base_model": shareable(base_model or recipe.base_model),
+        **({"base_weights_sha256": weights_digest(base)} if base.is_dir() else {}),
+        "dataset": shareable(data.where),
+        "dataset_revision": data.revision,
+        "data": data.about(),
+    }
+    return about, identity
+
+
+def describe_run(progress: Progress, accelerator: Accelerator, threads: int, started: float) -> dict[str, Any]:
+    """Steps, speed and machine of a training that began at the `time.monotonic()` of `started`."""
+    return {
+        "steps": progress.updates,
+        "epochs": progress.epoch,
+        "best_epoch": progress.best_epoch,
+        "samples_per_second": round(progress.samples / max(progress.seconds, 1e-9), 1),
+        "seconds": round(time.monotonic() - started, 1),
+        "processes": accelerator.num_processes,
+        "threads": threads,
+        "libraries": {name: importlib.metadata.version(name) for name in ("torch", "transformers", "accelerate")},
+    }
+
+
+def write_record(record: dict[str, Any], folder: Path) -> None:
+    """Write the training record beside its weights; its presence says that the folder is whole."""
+    about = record | {"weights_sha256": weights_digest(folder)}
+    write_result(about, folder.parent, folder.name, Path(RECORD).stem)
