@@ -1,4 +1,4 @@
-"""What a repository may hold, by name and by where it lies. Everything else is refused."""
+"""What a repository may hold: files by name and by where they really are, and no code of its own."""
 
 import json
 import os
@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from publish.files import read_json
+
 TEXTS = r"README\.md|LICENSE|NOTICE|notes\.txt"
-# Full names in each kind of repository. A new kind of file is a line here.
+# Full file names for each kind of repository. A new kind of file is a line here.
 ALLOWED = {
     kind: re.compile("|".join(names))
     for kind, names in {
@@ -29,33 +31,37 @@ ALLOWED = {
             r"manifest\.json",
             r"[a-z][\w-]*/(train|validation|test)-\d{5}-of-\d{5}-[0-9a-f]{16}\.parquet",
         ),
-        "plot": (r"[\w.-]+/[\w.-]+\.png",),  # below the results of all models
+        "plot": (r"[\w.-]+/[\w.-]+\.png",),  # within the folder of all results
         "space": (TEXTS, r"requirements\.txt|packages\.txt", r"([\w-]+/)*[\w-]+\.(py|css|js|html|png|jpg|svg|ico)"),
     }.items()
 }
-CHECKPOINT = "checkpoint"
 MODULES = "modules.json"
-STOCK_MODULES = "sentence_transformers."
-STOCK_FUNCTIONS = ("torch.nn.", "sentence_transformers.")
-CODE_KEYS = ("auto_map", "custom_pipelines")  # of configurations: classes in the repository's own files
+# Keys of a configuration that make a library load classes from the repository's own Python files.
+CODE_KEYS = ("auto_map", "custom_pipelines")
+# Where classes that a configuration names may come from.
+TRUSTED = {
+    "module": ("sentence_transformers.",),
+    "activation_function": ("sentence_transformers.", "torch.nn."),
+    "parent_library": ("transformers.", "peft."),
+}
 
 
 def files_of(folder: Path, paths: Iterable[Path], kind: str, problems: list[str]) -> dict[str, Path]:
-    """Files below a folder by their names in a repository of that kind; what is none of its files goes to `problems`.
+    """The files of a folder by their names in a repository of that kind; any other file is added to `problems`.
 
-    A file that leads out of the folder is left out altogether: nobody reads it.
+    A link out of the folder is left out: its target is never read.
     """
     found = {}
     for path in paths:
         name = path.relative_to(folder).as_posix()
-        target = Path(os.path.realpath(path))  # resolve() raises where links go in a circle
+        target = Path(os.path.realpath(path))  # Path.resolve() raises on a circle of links
         if not target.is_relative_to(folder.resolve()) or not target.exists():
-            where = "nowhere" if not target.exists() else f"out of {folder}"
-            problems.append(f"{path} -> {target}: leads {where}. Put the file itself there, or take it away.")
+            fault = f"points outside {folder}" if target.exists() else "points to nothing"
+            problems.append(f"{path} -> {target}: {fault}. Replace the link by the file, or remove it.")
             continue
         if not ALLOWED[kind].fullmatch(name):
             problems.append(
-                f"{path}: no file of a {kind} repository. Move it elsewhere; what may be sent is in {__name__}."
+                f"{path}: not a file of a {kind} repository. Move it away; {__name__} lists what may be sent."
             )
         if path.is_file():
             found[name] = path
@@ -63,48 +69,46 @@ def files_of(folder: Path, paths: Iterable[Path], kind: str, problems: list[str]
 
 
 def module_folders(folder: Path, problems: list[str]) -> list[str]:
-    """The folders that a model's `modules.json` names; what is wrong with it goes to `problems`."""
+    """The folders that a model's `modules.json` names; paths out of the model's folder are added to `problems`."""
     path = folder / MODULES
     if not path.exists():
         return []
-    try:
-        parts = [str(part["path"]) for part in json.loads(path.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        problems.append(f"{path}: cannot be read as what it should be. Make it again.")
+    modules = read_json(path, problems, kind=list)
+    if not all(isinstance(module, dict) and isinstance(module.get("path"), str) for module in modules):
+        problems.append(f"{path}: not a list of modules with a 'path' each. Create it again.")
         return []
-    inside = [
-        part
-        for part in parts
-        if not PurePosixPath(part).is_absolute() and ".." not in PurePosixPath(part).parts and "\0" not in part
-    ]
-    if outside := [part for part in parts if part not in inside]:
-        problems.append(f"{path}: has the path '{outside[0]}', which leads out of {folder}. Make it again.")
-    return ["" if part == "." else part for part in (PurePosixPath(part).as_posix() for part in inside)]
+    inside = []
+    for part in (PurePosixPath(module["path"]) for module in modules):
+        if part.is_absolute() or ".." in part.parts or "\0" in str(part):
+            problems.append(f"{path}: the path '{part}' points outside {folder}. Create it again.")
+        else:
+            inside.append("" if str(part) == "." else str(part))
+    return inside
 
 
 def code_in(name: str, path: Path) -> Iterator[str]:
-    """What in a model's JSON file makes libraries load code that is not theirs."""
+    """Every key in a model's JSON file that makes a library run code that is not its own."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        return  # not JSON: nothing loads it
-    if name == MODULES:
-        types = (
-            [str(part.get("type")) for part in content if isinstance(part, dict)] if isinstance(content, list) else []
-        )
-        yield from (f"a module of type {kind}" for kind in types if not kind.startswith(STOCK_MODULES))
-    if not isinstance(content, dict):
-        return
-    yield from (f"'{key}'" for key in CODE_KEYS if content.get(key))
+        return  # no library loads it
+    modules: list[Any] = []
+    if name == MODULES and isinstance(content, list):
+        modules = [module.get("type") for module in content if isinstance(module, dict)]
+    config = _mapping(content)
     if name.endswith("router_config.json"):
-        types = [str(kind) for kind in _mapping(content.get("types")).values()]
-        yield from (f"a module of type {kind}" for kind in types if not kind.startswith(STOCK_MODULES))
-    library = str(_mapping(content.get("auto_mapping")).get("parent_library") or "transformers")
-    if library.partition(".")[0] not in ("transformers", "peft"):
+        modules = [*_mapping(config.get("types")).values()]
+    yield from (f"'{key}'" for key in CODE_KEYS if config.get(key))
+    yield from (f"a module of type {kind}" for kind in modules if not _is_trusted("module", kind))
+    library, function = _mapping(config.get("auto_mapping")).get("parent_library"), config.get("activation_function")
+    if library and not _is_trusted("parent_library", f"{library}."):
         yield f"'auto_mapping' of {library}"
-    function = str(content.get("activation_function") or "torch.nn.")
-    if "." in function and not function.startswith(STOCK_FUNCTIONS):
+    if "." in str(function or "") and not _is_trusted("activation_function", function):
         yield f"'activation_function' of {function}"
+
+
+def _is_trusted(key: str, name: Any) -> bool:
+    return str(name).startswith(TRUSTED[key])
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -1,237 +1,235 @@
-"""What must hold before anything is sent. Every check gives its refusals as lines: what is wrong, and what to do."""
+"""What must hold before anything is sent. A check returns lines: the file, what is wrong, and what to do."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import yaml
 from huggingface_hub import RepoCard
 
-from publish import recipes
 from publish.allowed import code_in
 from publish.contents import is_unsafe, secrets
-from publish.plan import CARD, RECORD, Content, Places, Plan, Repository, read
+from publish.files import bytes_of, read_json, sha256
+from publish.plan import CARD, MANIFEST, RECORD, Folders, Plan, Repository
 
+ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS, PARQUET = ".safetensors", ".parquet"
-NEEDED = {"config.json", "tokenizer_config.json"}  # of every model, in whatever folder
+NEEDED = ("config.json", "tokenizer_config.json")  # in every model, in whatever folder
 SHOWN = 5  # names in a line
 STATUS = ("status", "--porcelain", "--untracked-files=all", "--ignore-submodules=none")
 
 
 def source_tree(root: Path) -> tuple[str, list[str]]:
-    """The commit that the source tree is at, and why it is not just that commit; '' where there is no commit."""
+    """The commit of the source tree ('' if there is none), and how the tree differs from it."""
     try:
-        found = _git(root, "rev-parse", "--show-toplevel")
+        top = Path(_git(root, "rev-parse", "--show-toplevel").strip()).resolve()
         commit = _git(root, "rev-parse", "--verify", "HEAD").strip()
         changed = [line[3:] for line in _git(root, *STATUS).splitlines()]
-        listed, why = _git(root, "ls-files", "-v").splitlines(), ""
-    except OSError as error:  # not installed, no repository, one that git does not trust, a broken index
-        found, why = "", f" ({error})"
-    if not found or Path(found.strip()).resolve() != root.resolve():
+        listed, reason = _git(root, "ls-files", "-v").splitlines(), ""
+    except OSError as error:  # git is missing, does not trust the folder, or its index is damaged
+        top, reason = None, f" ({error})"
+    if top != root.resolve():
         return "", [
-            f"{root}: no git repository with a commit{why}, so nobody could tell what was sent. Publish from a clone."
+            f"{root}: not a git repository with a commit{reason}, so the source is unknown. Publish from a clone."
         ]
-    problems = [f"{root}: not committed: {_some(changed)}. Commit or remove it."] if changed else []
-    # Files that git was told not to look at: in lower case those assumed unchanged, S those that are skipped.
+    problems = [f"{root}: not committed: {_first(changed)}. Commit or remove it."] if changed else []
+    # Changes that git was told to ignore: a lower-case letter means "assume unchanged", S "skip worktree".
     flagged = [line[2:] for line in listed if line[:1].islower() or line[0] == "S"]
     if flagged:
         problems.append(
-            f"{root}: git does not look at changes of {_some(flagged)}. Run git update-index --no-assume-unchanged "
-            "--no-skip-worktree on it."
+            f"{root}: git ignores changes of {_first(flagged)}. Run `git update-index --no-assume-unchanged "
+            "--no-skip-worktree` on it."
         )
     return commit, problems
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """What git says. Raises OSError, with its own words, where it is not there or fails."""
+    """The output of a git command. Raises OSError, with git's own message, if git is missing or fails."""
     done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False)
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").splitlines()
-        raise OSError(said[0] if said else f"git ended with {done.returncode}")
+        message = done.stderr.decode("utf-8", "replace").splitlines()
+        raise OSError(message[0] if message else f"git ended with {done.returncode}")
     return done.stdout.decode("utf-8", "replace")
 
 
-def cards_are_fresh(root: Path, places: Places) -> list[str]:
-    """Whether the cards show the numbers of the results; the repository's own with README, any others by themselves."""
-    own = (places.cards.resolve(), places.results.resolve()) == (root / "model_cards", root / "eval/results")
+def cards_are_fresh(folders: Folders) -> list[str]:
+    """Whether the cards show the numbers of the results; README too if these are the repository's own cards."""
     command = [sys.executable, "-m", "eval.cards", "--check"]
-    if not own:
-        command += ["--results", os.path.relpath(places.results, root), "--out", os.path.relpath(places.cards, root)]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if (folders.cards.resolve(), folders.results.resolve()) != (ROOT / "model_cards", ROOT / "eval/results"):
+        command += ["--results", os.path.relpath(folders.results, ROOT), "--out", os.path.relpath(folders.cards, ROOT)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return []
-    says = done.stderr.strip().splitlines() or [f"{' '.join(command[1:])} failed."]
-    return [says[-1].removeprefix("error: ")]
+    message = done.stderr.strip().splitlines() or [f"{' '.join(command[1:])} failed."]
+    return [message[-1].removeprefix("error: ")]
 
 
-def contents(plan: Plan) -> list[str]:
-    """All checks of what is to be sent; notes the digest of each file, so that nothing else is sent."""
-    return [line for repository in plan.repositories for line in _lines(repository)]
+def check(plan: Plan, folders: Folders) -> list[str]:
+    """All checks of the files, in one list. Takes the digest of each file first, so that nothing else is sent."""
+    problems = list(plan.problems)
+    for repository in plan.repositories:
+        problems += _contents(repository)
+        if repository.kind == "model":
+            problems += _model(repository, folders)
+        elif repository.kind == "dataset":
+            problems += _dataset(repository, folders)
+        elif RepoCard(repository.card).data.to_dict().get("sdk") != "gradio":
+            problems.append(f"{repository.folder / CARD}: add `sdk: gradio` to the YAML at its start.")
+    return problems
 
 
-def _lines(repository: Repository) -> Iterator[str]:
+def _contents(repository: Repository) -> Iterator[str]:
     for name, content in repository.files.items():
         place = content if isinstance(content, Path) else f"{repository.kind} {repository.name}, {name}"
         try:
-            repository.digests[name] = sha256(content)  # before it is read: a change while it is read shows later
+            # Before the file is read: if it changes while it is read, it no longer has this digest.
+            repository.digests[name] = sha256(content)
             if is_unsafe(name, content):
-                yield f"{place}: may run code when it is loaded. Publish safetensors only; move it elsewhere."
+                yield f"{place}: may run code when it is loaded. Publish safetensors only; move this file away."
             kinds = secrets(name, content)
         except (OSError, ValueError, pa.ArrowException):
-            yield f"{place}: cannot be read. Make it again."
+            yield f"{place}: cannot be read. Create it again."
             continue
         if kinds:
-            yield f"{place}: holds {', '.join(kinds)}. Take it out, and revoke it where it was issued."
+            yield f"{place}: contains {', '.join(kinds)}. Remove it, and revoke it where it was issued."
 
 
-def models(plan: Plan, places: Places) -> list[str]:
-    """Whether every model is its recipe's, has results, and all its parts and results are of the same weights."""
-    problems: list[str] = []
-    for repository in plan.repositories:
-        if repository.kind == "model":
-            problems += _code(repository)
-            record = read(repository.folder / RECORD, problems)
-            if record and not isinstance(record.get("recipe"), dict):
-                problems.append(f"{repository.folder / RECORD}: its recipe cannot be read. Train it again.")
-            elif record:
-                problems += [*_recipe(repository, record, places), *_weights(repository, record)]
-                problems += _results(repository, record, places)
-    return problems
-
-
-def _code(repository: Repository) -> list[str]:
+def _model(repository: Repository, folders: Folders) -> list[str]:
+    """Whether a model brings no code, was trained by its recipe, and has weights and results that belong together."""
     found = [
-        f"{path}: has {what}: to load the model is to run code of its own. Take it out."
+        f"{path}: has {code}, so loading the model would run its own code. Remove it."
         for name, path in repository.files.items()
         if isinstance(path, Path) and name.endswith(".json")
-        for what in code_in(name, path)
+        for code in code_in(name, path)
     ]
-    return list(dict.fromkeys(found))
+    problems = list(dict.fromkeys(found))
+    record = read_json(repository.folder / RECORD, problems)
+    if not record:
+        return problems
+    if not isinstance(record.get("recipe"), dict):
+        return [*problems, f"{repository.folder / RECORD}: has no readable 'recipe'. Train the model again."]
+    recipe = folders.recipes / f"{repository.name}.yaml"
+    return [
+        *problems,
+        *_recipe(recipe, record["recipe"], repository.folder / RECORD),
+        *_weights(repository, record.get("weights_sha256")),
+        *_results(folders.results / repository.name, repository.folder, record),
+    ]
 
 
-def _recipe(repository: Repository, record: dict[str, Any], places: Places) -> list[str]:
-    problems: list[str] = []
-    path = places.recipes / f"{repository.name}.yaml"
+def _recipe(path: Path, trained_by: dict[str, Any], record: Path) -> Iterator[str]:
+    """Whether the recipe is the one of the training; both have their defaults filled in."""
     if not path.exists():
-        return [f"{path}: no recipe of that name. A published model has one; add it, or give --recipes."]
-    given = read(path, problems, yaml.safe_load)
-    differing = list(_differing(given, record.get("recipe", {}))) if given else []
-    if differing:
-        problems.append(
-            f"{repository.folder / RECORD}: trained by another recipe than {path}: {_some(differing)}. Train it again, "
-            "or mend the recipe."
-        )
-    return problems
+        yield f"{path}: no recipe of this name. Every published model needs one; add it, or give --recipes."
+        return
+    try:
+        wanted, found = recipe_values(bytes_of(path)), recipe_values(json.dumps(trained_by).encode())
+    except OSError as error:
+        yield f"{path}: {error}, compared with the recipe in {record}."
+        return
+    if differing := [*_differences(wanted, found)]:
+        yield f"{record}: not trained by {path}: {_first(differing)}. Train the model again, or correct the recipe."
 
 
-def _differing(given: dict[str, Any], made: dict[str, Any]) -> Iterator[str]:
-    """The keys of a recipe whose values the training did not have, with both.
+@cache
+def recipe_values(text: bytes) -> dict[str, Any]:
+    """The values of a training recipe with all its defaults. Raises OSError, with the reason, if it is not a recipe.
 
-    What the recipe leaves out is its default; so a key that was taken out of it since the training is found as well.
+    `train` is asked as a program: this package imports nothing of it.
     """
-    yield from recipes.differing(given, made)
+    command = [sys.executable, "-m", "train.recipe_values"]
+    done = subprocess.run(command, cwd=ROOT, input=text, capture_output=True, check=False)
+    if done.returncode:
+        raise OSError(done.stderr.decode("utf-8", "replace").strip().rpartition("error: ")[2].rstrip("."))
+    values: dict[str, Any] = json.loads(done.stdout)
+    return values
 
 
-def _weights(repository: Repository, record: dict[str, Any]) -> list[str]:
-    """Whether the folder's weights are those that were trained, and its ONNX files were made from them."""
-    trained, folder = record.get("weights_sha256"), repository.folder
-    weights = sorted(name for name in repository.files if name.endswith(WEIGHTS))
+def _differences(wanted: dict[str, Any], found: dict[str, Any], parent: str = "") -> Iterator[str]:
+    for key in dict.fromkeys((*wanted, *found)):
+        one, other = wanted.get(key), found.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            yield from _differences(one, other, f"{parent}{key}.")
+        elif one != other:
+            yield f"{parent}{key} {json.dumps(other)}, not {json.dumps(one)}"
+
+
+def _weights(repository: Repository, trained: str | None) -> Iterator[str]:
+    """Whether the folder holds the weights that were trained, and the ONNX files were exported from them."""
+    folder, files = repository.folder, repository.files
+    weights = sorted(name for name in files if name.endswith(WEIGHTS))
     if not weights:
-        return [f"{folder}: has no *{WEIGHTS}. Train it again."]
-    there = {name.rpartition("/")[2] for name in repository.files}
-    problems = [f"{folder}: has no {name}, so nobody could load it. Train it again." for name in sorted(NEEDED - there)]
-    if sha256(*(repository.files[name] for name in weights)) != trained:
-        problems.append(f"{folder}: other weights ({_some(weights)}) than those of its {RECORD}. Train it again.")
-    if (folder / "onnx/export.json").exists():
-        made = read(folder / "onnx/export.json", problems)
-        if made and made.get("weights_sha256") != trained:
-            problems.append(f"{folder}/onnx: made from other weights than the folder's. Run `python -m train.export`.")
-    elif any(name.startswith("onnx/") for name in repository.files):
-        problems.append(
-            f"{folder}/onnx: has no export.json, so nobody knows what it was made from. Run `python -m train.export`."
-        )
-    return problems
+        yield f"{folder}: has no *{WEIGHTS}. Train the model again."
+        return
+    names = {Path(name).name for name in files}
+    for name in sorted({*NEEDED} - names):
+        yield f"{folder}: has no {name}, so the model could not be loaded. Train it again."
+    if sha256(*(files[name] for name in weights)) != trained:
+        yield f"{folder}: has other weights ({_first(weights)}) than those of its {RECORD}. Train the model again."
+    if not any(name.startswith("onnx/") for name in files):
+        return
+    unread: list[str] = []
+    if read_json(folder / "onnx/export.json", unread).get("weights_sha256") != trained or unread:
+        reason = "has no readable export.json" if unread else "was exported from other weights"
+        yield f"{folder}/onnx: {reason}. Run `python -m train.export`."
 
 
-def _results(repository: Repository, record: dict[str, Any], places: Places) -> list[str]:
+def _results(results: Path, model: Path, record: dict[str, Any]) -> list[str]:
+    """Whether there are results, all of them measured on this model."""
     problems: list[str] = []
-    folder = places.results / repository.name
-    found = sorted(folder.glob("*.json"))
-    if not found:
-        return [f"{folder}: no result of {repository.name}. Run eval.run, or give --results."]
+    paths = sorted(results.glob("*.json"))
+    if not paths:
+        return [
+            f"{results}: no result of {results.name}. Measure the model with `python -m eval.run`, or give --results."
+        ]
     wanted = {"recipe_hash": record.get("recipe_hash"), "model_revision": str(record.get("weights_sha256"))[:16]}
-    for path in found:
-        result = read(path, problems)
+    for path in paths:
+        result = read_json(path, problems)
         other = [
-            f"{key} {result[key]}, not {value}" for key, value in wanted.items() if result.get(key, value) != value
+            f"{key} {result[key]}, not {wanted[key]}" for key in wanted if result.get(key, wanted[key]) != wanted[key]
         ]
         if other:
+            problems.append(f"{path}: measured on another model than {model}: {_first(other)}. Measure again.")
+    return problems
+
+
+def _dataset(repository: Repository, folders: Folders) -> list[str]:
+    """Whether the files of a data set are those of its manifest, and the numbers of its card describe them.
+
+    The name of a Parquet file ends with the first 16 digits of its SHA-256; the revision is that of all the names.
+    """
+    problems: list[str] = []
+    folder = repository.folder
+    revision = read_json(folder / MANIFEST, problems).get("revision")
+    names = sorted(name for name in repository.files if name.endswith(PARQUET))
+    problems += [
+        f"{folder / name}: its content does not match the hash in its name. Build the corpus again."
+        for name in names
+        if repository.digests.get(name, "")[:16] != name.removesuffix(PARQUET).rpartition("-")[2]
+    ]
+    if hashlib.sha256("".join(names).encode()).hexdigest()[:16] != revision:
+        problems.append(
+            f"{folder}: its files are not those of {MANIFEST}, revision {revision}. Build the corpus again."
+        )
+    result = folders.results / repository.name / "corpus.json"
+    if result.exists():
+        described = read_json(result, problems).get("data_revision")
+        if described != revision:
             problems.append(
-                f"{path}: measured on another model than {repository.folder}: {_some(other)}. Measure again."
+                f"{result}: describes revision {described}, but {folder} is {revision}. Run `python -m eval.corpus` "
+                "and `python -m eval.cards`."
             )
     return problems
 
 
-def corpus(plan: Plan, places: Places) -> list[str]:
-    """Whether a data set's files are those of its manifest, and the numbers of its card are of this corpus."""
-    problems: list[str] = []
-    for repository in plan.repositories:
-        if repository.kind != "dataset":
-            continue
-        revision = read(repository.folder / "manifest.json", problems).get("revision")
-        problems += _sealed(repository, revision)
-        path = places.results / repository.name / "corpus.json"
-        if path.exists():
-            described = read(path, problems).get("data_revision")
-            if described != revision:
-                problems.append(
-                    f"{path}: describes revision {described}, and {repository.folder} is {revision}. Run eval.corpus "
-                    "and eval.cards."
-                )
-    return problems
-
-
-def _sealed(repository: Repository, revision: Any) -> Iterator[str]:
-    """Whether each Parquet file is what its name says, and all together are the manifest's revision.
-
-    A name ends with the first 16 digits of the content's SHA-256; the revision is those of the SHA-256 of all names.
-    """
-    names = sorted(name for name in repository.files if name.endswith(PARQUET))
-    for name in names:
-        if sha256(repository.files[name])[:16] != name.removesuffix(PARQUET).rpartition("-")[2]:
-            yield f"{repository.folder / name}: holds other rows than those it is named after. Build it again."
-    if hashlib.sha256("".join(names).encode()).hexdigest()[:16] != revision:
-        yield (
-            f"{repository.folder}: its files are not those of its manifest.json, revision {revision}. Build it again."
-        )
-
-
-def space(plan: Plan) -> list[str]:
-    """Whether the Space says what runs it."""
-    return [
-        f"{repository.folder / CARD}: must say `sdk: gradio` between its first two lines of ---."
-        for repository in plan.repositories
-        if repository.kind == "space" and RepoCard(repository.card).data.to_dict().get("sdk") != "gradio"
-    ]
-
-
-def sha256(*contents: Content) -> str:
-    """The SHA-256 of a file, or of several one after the other, in hexadecimal."""
-    digest = hashlib.sha256()
-    for content in contents:
-        if isinstance(content, bytes):
-            digest.update(content)
-        else:
-            with content.open("rb") as file:
-                hashlib.file_digest(file, lambda: digest)
-    return digest.hexdigest()
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+def _first(names: Iterable[str]) -> str:
+    """The first names, and how many more there are."""
+    listed = list(names)
+    more = len(listed) - SHOWN
+    return ", ".join(listed[:SHOWN]) + (f" and {more} more" if more > 0 else "")

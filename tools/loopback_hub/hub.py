@@ -1,39 +1,20 @@
-"""A Hub on loopback: a test double of the Hugging Face Hub's HTTP API, in memory, for the real clients.
+"""What the Hub on loopback answers: the HTTP API of the Hugging Face Hub, in memory."""
 
-`python -m tools.loopback_hub.hub --port 8765` serves until interrupted. In tests: `with serve() as (hub, url): …`, clients
-as subprocesses with `client_environment(url, home)`, since they read their environment when they are imported. Uploads
-take the git-LFS way (HF_HUB_DISABLE_XET=1). It knows the token `hf_writer` (user tester, organisation emo-org) and the
-read-only `hf_reader`.
-"""
-
-import argparse
 import base64
 import hashlib
 import json
-import os
-import socket
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 from urllib.parse import parse_qs, unquote
 
-import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
+from tools.loopback_hub.access import USERS, Call, HubError, Json
+from tools.loopback_hub.collection import Collections
 from tools.loopback_hub.repository import (
     SDKS,
     File,
-    HubError,
-    Json,
     Repository,
-    User,
     card_faults,
     entry,
     eval_results,
@@ -42,92 +23,30 @@ from tools.loopback_hub.repository import (
     git_sha,
     history,
     identifier,
-    listed,
     now,
     refs,
-    shown,
     tree,
 )
 
 PREFIXES = {"models": "", "datasets": "datasets/", "spaces": "spaces/"}
 LFS_SUFFIXES = (".safetensors", ".bin", ".onnx", ".parquet", ".arrow", ".pt", ".gz", ".zip", ".model", ".png", ".npz")
 LFS_FROM = 10_000_000  # bytes
-DROPPED, APPLIED_500, APPLIED_DROPPED = "dropped", "applied, then 500", "applied, then dropped"
-HIDDEN = {"HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"}
-HIDDEN |= {"TRANSFORMERS_OFFLINE", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_DATASETS_CACHE", "HF_ASSETS_CACHE"}
-
-
-USERS = {
-    "hf_writer": User("tester", "write", ("emo-org", "google-research-datasets")),
-    "hf_reader": User("reader", "read"),
-}
-
-
-@dataclass(frozen=True)
-class Call:
-    """A request, its raw path split before unquoting, so that `refs%2Fpr%2F1` stays one part."""
-
-    method: str
-    parts: list[str]
-    query: dict[str, list[str]]
-    body: bytes
-    headers: dict[str, str]
-    user: User | None
-    base: str
-
-    @property
-    def json(self) -> Json:
-        """The body."""
-        return json.loads(self.body or b"{}")
 
 
 class LoopbackHub:
     """The Hub's state and its answers.
 
-    `faults` maps "METHOD /path prefix" to what befalls the next calls of that kind: a status that is answered instead;
-    DROPPED: the connection closes and nothing was done; APPLIED_500, APPLIED_DROPPED: done, and its answer lost.
+    `faults` maps "METHOD /path prefix" to what happens to the next calls of that kind: a status that is answered
+    instead, or one of the faults in `serving`.
     """
 
     def __init__(self) -> None:
         self.repositories: dict[tuple[str, str], Repository] = {}
         self.blobs: dict[str, bytes] = {}
-        self.collections: dict[str, dict[str, Json]] = {}
+        self._collections = Collections(self.repositories)
+        self.collections = self._collections.by_slug
         self.faults: dict[str, list[int | str]] = {}
         self.calls: list[tuple[str, str, int]] = []
-
-    def app(self) -> Starlette:
-        """The ASGI application."""
-        methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
-        return Starlette(routes=[Route("/{path:path}", self._serve, methods=methods)])
-
-    async def _serve(self, request: Request) -> Response:
-        path = request.scope["raw_path"].decode().split("?")[0]
-        try:
-            body = await request.body()
-        except ClientDisconnect:  # killed while it was sending: nobody is left to answer
-            return Response(status_code=400)
-        fault = self._fault(f"{request.method} {path}")
-        try:
-            if isinstance(fault, int):
-                raise HubError(fault, "injected fault")
-            answer = {} if fault == DROPPED else self.answer(request, path, body)
-            if fault == APPLIED_500:
-                raise HubError(500, "injected fault")
-        except HubError as error:
-            answer = error.response
-        except Exception:  # a defect of this double: raised, and seen in `calls` as well
-            self.calls.append((request.method, path, 500))
-            raise
-        response = answer if isinstance(answer, Response) else JSONResponse(answer)
-        self.calls.append((request.method, path, response.status_code))
-        if fault in (DROPPED, APPLIED_DROPPED):
-            cycle: Any = request.receive  # uvicorn's, the one way to the connection
-            cycle.__self__.transport.abort()
-        return response
-
-    def _fault(self, call: str) -> int | str | None:
-        """What befalls a call, taken from the list."""
-        return next((found.pop(0) for prefix, found in self.faults.items() if found and call.startswith(prefix)), None)
 
     def answer(self, request: Request, path: str, body: bytes) -> Json:
         """Do what a request asks for and give its answer. Raises HubError."""
@@ -163,10 +82,12 @@ class LoopbackHub:
         if parts[0] == "repos" and len(parts) == 2:
             return self._create_or_delete(call, parts[1])
         if parts[0] == "collections":
-            return self._collections(call, parts[1:])
+            return self._collections.answer(call, parts[1:])
         if parts[0] in PREFIXES and len(parts) == 1:
             author = call.query.get("author", [None])[0]
-            found = [r for (kind, _), r in self.repositories.items() if kind == parts[0] and self._sees(call, r)]
+            found = [
+                r for (kind, _), r in self.repositories.items() if kind == parts[0] and call.may_see(r.id, r.private)
+            ]
             return [self._info(r, r.sha("main")) for r in found if author in (None, r.id.split("/")[0])]
         if parts[0] in PREFIXES and len(parts) >= 3:
             operation, argument = ([*parts[3:], "", ""])[:2]
@@ -187,7 +108,7 @@ class LoopbackHub:
         repo_id = f"{asked.get('organization') or (user.name if user else None)}/{asked['name']}"
         namespace = repo_id.split("/")[0]
         message = f'You don\'t have the rights to create a {kind[:-1]} under the namespace "{namespace}"'
-        self._may_write(call, repo_id, message)
+        call.require_write(repo_id, message)
         if action == "delete":
             return {"deleted": self.repositories.pop((kind, self._find(call, kind, repo_id).id)).id}
         url = f"{call.base}/{PREFIXES[kind]}{repo_id}"
@@ -295,57 +216,6 @@ class LoopbackHub:
             for known in [known for known in files if known.startswith(path.rstrip("/") + "/")]:
                 del files[known]
 
-    def _collections(self, call: Call, parts: list[str]) -> Json:
-        if not parts and call.method == "GET":
-            owners = call.query.get("owner", [])
-            seen = [known for known in self.collections.values() if self._shows(call, known)]
-            return [listed(known) for known in seen if not owners or known["owner"]["name"] in owners]
-        if not parts:
-            return self._new_collection(call)
-        collection = self.collections.get("/".join(parts[:2]))
-        if collection is None or not self._shows(call, collection):
-            raise HubError(404, "Collection not found")
-        if call.method != "GET":
-            self._may_write(call, collection["slug"], "You don't have write access to this collection")
-        items = collection["items"]
-        if parts[2:] == ["items"]:
-            item = call.json["item"]
-            if (
-                item["type"] in ("model", "dataset", "space")
-                and (f"{item['type']}s", item["id"]) not in self.repositories
-            ):
-                raise HubError(404, "item does not exist")
-            if any((known["id"], known["type"]) == (item["id"], item["type"]) for known in items):
-                raise HubError(409, "item already in collection")
-            note = {"note": {"text": call.json["note"]}} if call.json.get("note") else {}
-            items.append({"_id": identifier(item["type"], item["id"]), **item, **note})
-        elif len(parts) == 4:
-            index = next((index for index, item in enumerate(items) if item["_id"] == parts[3]), None)
-            if index is None:
-                raise HubError(404, "Collection item not found")
-            item = items.pop(index)
-            if call.method == "PATCH":
-                note = {"note": {"text": call.json["note"]}} if "note" in call.json else {}
-                items.insert(call.json.get("position", index), item | note)
-        elif call.method == "PATCH":
-            collection.update(call.json)
-            return {"data": shown(collection)}
-        elif call.method == "DELETE":
-            del self.collections[collection["slug"]]
-        return shown(collection)
-
-    def _new_collection(self, call: Call) -> Json:
-        asked = call.json
-        self._may_write(call, asked["namespace"], f"You can't create a collection under {asked['namespace']}")
-        slug = f"{asked['namespace']}/{'-'.join(asked['title'].lower().split())}-{identifier(asked['title'])}"
-        if slug in self.collections:
-            return JSONResponse({"error": "exists", "slug": slug}, 409)
-        fixed = {"theme": "blue", "upvotes": 0, "position": 0, "lastUpdated": now(), "items": []}
-        owner = {"type": "user", "name": asked["namespace"]}
-        known = {"title": asked["title"], "description": asked.get("description"), "private": asked["private"]}
-        self.collections[slug] = {"slug": slug, "owner": owner, **known, **fixed}
-        return shown(self.collections[slug])
-
     # ------------------------------------------------------------------ files
 
     def _store(self, name: str, body: bytes) -> Json:
@@ -394,25 +264,14 @@ class LoopbackHub:
 
     # ------------------------------------------------------------------ what the answers share
 
-    def _sees(self, call: Call, repository: Repository) -> bool:
-        return not repository.private or bool(call.user and call.user.owns(repository.id))
-
-    def _shows(self, call: Call, collection: dict[str, Json]) -> bool:
-        return not collection["private"] or bool(call.user and call.user.owns(collection["slug"]))
-
     def _find(self, call: Call, kind: str, repo_id: str, writes: bool = False) -> Repository:
         """The repository; a private one cannot be told from a missing one."""
         repository = self.repositories.get((kind, repo_id))
-        if repository is None or not self._sees(call, repository):
+        if repository is None or not call.may_see(repository.id, repository.private):
             raise HubError(404 if call.user else 401, "Repository not found", "RepoNotFound")
         if writes:
-            self._may_write(call, repo_id, "You don't have write access to this repo")
+            call.require_write(repo_id, "You don't have write access to this repo")
         return repository
-
-    def _may_write(self, call: Call, name: str, otherwise: str) -> None:
-        """Refuse who may not write under the name's namespace."""
-        if not (call.user and call.user.owns(name) and call.user.role == "write"):
-            raise HubError(403 if call.user else 401, otherwise)
 
     def _keep(self, content: bytes) -> File:
         oid = git_sha(content)
@@ -457,50 +316,3 @@ class LoopbackHub:
 
 def _flag(call: Call, name: str) -> bool:
     return call.query.get(name, ["false"])[0].lower() == "true"
-
-
-@contextmanager
-def serve(hub: LoopbackHub | None = None, port: int = 0) -> Iterator[tuple[LoopbackHub, str]]:
-    """Serve a Hub on 127.0.0.1 in a thread; yields it and its URL."""
-    hub = hub or LoopbackHub()
-    with socket.socket() as reserved:  # handed to the server as it is: nobody can take the port in between
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        reserved.bind(("127.0.0.1", port))
-        port = reserved.getsockname()[1]
-        server = uvicorn.Server(uvicorn.Config(hub.app(), log_level="warning"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [reserved]}, daemon=True)
-        thread.start()
-        while not server.started:
-            if not thread.is_alive():
-                raise RuntimeError("the loopback Hub did not start; its messages are above")
-            time.sleep(0.02)
-        try:
-            yield hub, f"http://127.0.0.1:{port}"
-        finally:
-            server.should_exit = True
-            thread.join(timeout=10)
-
-
-def client_environment(url: str, home: Path, token: str | None = "hf_writer") -> dict[str, str]:
-    """The environment of a client process: this Hub, a cache of its own, a token or none."""
-    ours = {"HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    ours |= {"HF_HUB_DISABLE_UPDATE_CHECK": "1", **({"HF_TOKEN": token} if token else {})}
-    local = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"]))
-    ours |= {"NO_PROXY": local, "no_proxy": local}
-    return {name: value for name, value in os.environ.items() if name not in HIDDEN} | ours
-
-
-def main() -> None:
-    """Serve until interrupted."""
-    parser = argparse.ArgumentParser(prog="python -m tools.loopback_hub.hub", description="Serves a Hub for tests.")
-    parser.add_argument("--port", type=int, default=8765)
-    port = parser.parse_args().port
-    switches = " ".join(f"HF_HUB_DISABLE_{name}=1" for name in ("XET", "TELEMETRY", "UPDATE_CHECK"))
-    with suppress(KeyboardInterrupt), serve(port=port) as (_, url):
-        print("unset HF_HUB_OFFLINE TRANSFORMERS_OFFLINE HF_DATASETS_OFFLINE")
-        print(f"export HF_ENDPOINT={url} HF_TOKEN=hf_writer HF_HOME=$(mktemp -d) {switches}", flush=True)
-        threading.Event().wait()
-
-
-if __name__ == "__main__":
-    main()

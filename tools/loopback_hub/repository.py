@@ -5,38 +5,14 @@ import json
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 import yaml
-from starlette.responses import JSONResponse
+
+from tools.loopback_hub.access import HubError, Json
 
 LICENSES = {"apache-2.0", "mit", "bsd-3-clause", "gpl-3.0", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0"}
 LICENSES |= {"cc-by-nc-sa-4.0", "odc-by", "openrail", "other", "unknown"}
 SDKS = ("gradio", "docker", "static")
-Json = Any
-
-
-class HubError(Exception):
-    """An answer other than success, with the headers by which the client tells errors apart."""
-
-    def __init__(self, status: int, message: str, code: str | None = None, **headers: str) -> None:
-        super().__init__(message)
-        plain = message.encode("ascii", "replace").decode()  # headers carry no more
-        marks = {"X-Error-Message": plain, **({"X-Error-Code": code} if code else {}), **headers}
-        self.response = JSONResponse({"error": message}, status, marks)
-
-
-@dataclass(frozen=True)
-class User:
-    """Who a token belongs to."""
-
-    name: str
-    role: str
-    organisations: tuple[str, ...] = ()
-
-    def owns(self, repo_id: str) -> bool:
-        """Whether the repository is in the user's own or an organisation's namespace."""
-        return repo_id.split("/")[0] in (self.name, *self.organisations)
 
 
 @dataclass(frozen=True)
@@ -202,14 +178,3 @@ def history(repository: Repository, revision: str) -> Json:
         found.append(about | {"authors": [{"user": commit.author}]})
         sha = commit.parent
     return found
-
-
-def shown(collection: dict[str, Json]) -> Json:
-    """A collection with its items' positions."""
-    return {**collection, "items": [{**item, "position": index} for index, item in enumerate(collection["items"])]}
-
-
-def listed(collection: dict[str, Json]) -> Json:
-    """A collection as a listing has it: without its own position, with its first four items."""
-    about = {key: value for key, value in shown(collection).items() if key != "position"}
-    return about | {"items": about["items"][:4]}
