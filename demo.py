@@ -1,128 +1,126 @@
 """The whole journey in one command, small but real: `make demo`.
 
-Stories -> corpus -> models -> numbers -> cards -> a Hub on loopback -> loaded back as a user would. Each step is a
-command that can be run by itself; this file only runs them in order, times them, and sums up what they wrote.
+Stories -> corpus -> models -> results -> cards -> a Hub on loopback -> loaded back as a user would. Every step is a
+command of its own; this file runs them in order, and prints a summary of what they wrote.
 """
 
 import argparse
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from tools.loopback_hub.hub import client_environment, serve
+from tools.loopback_hub import client_environment, serve
 from tools.side_by_side import Step, watch
 
 NAMESPACE = "tester"
 MODELS = ("emo-pillars-contextless-minilm", "emo-pillars-contextual-minilm")
-PYTHON = sys.executable
+
+
+def step(title: str, command: str) -> Step:
+    """A step that runs `python COMMAND`."""
+    return Step(title, [sys.executable, *shlex.split(command)])
+
+
+def option(name: str, value: object) -> str:
+    """` --name value` for a command; empty if the value is None."""
+    return "" if value is None else f" --{name} {shlex.quote(str(value))}"
 
 
 def journey(args: argparse.Namespace) -> list[list[Step]]:
-    """The steps up to publishing, in order; those of one group need nothing of each other and run side by side."""
-    work = args.work_dir
-    build = [PYTHON, "-m", "dataset_builder", "build", "--recipe", args.recipe, "--work-dir", str(work)]
-    build += ["--narratives", args.narratives] if args.narratives else []
-    build += ["--limit", str(args.limit)] if args.limit else []
-    trained, measured = [], []
-    results = str(work / "results")
-    for model in MODELS:
-        place = str(work / "models" / model)
-        train = [PYTHON, "-m", "train.classifier", "--recipe", f"train/recipes/{model}.yaml"]
-        train += ["--data", str(work / "corpus"), "--output-dir", place]
-        train += ["--max-steps", str(args.max_steps)] if args.max_steps else []
-        trained.append(Step(f"train {model}", train))
-        measure = [PYTHON, "-m", "eval.run", "--model", place, "--out", results]
-        own = [*measure, "--benchmark", "own", "--data", str(work / "corpus")]
-        measured.append(Step(f"measure {model} on its own test", own))
-        if args.goemotions:
-            goemotions = [*measure, "--benchmark", "goemotions", "--data", args.goemotions]
-            measured.append(Step(f"measure {model} on GoEmotions", goemotions))
-    describe = [PYTHON, "-m", "eval.corpus", "--data", str(work / "corpus"), "--out", results]
-    cards = [PYTHON, "-m", "eval.cards", "--results", results, "--out", str(work / "model_cards")]
+    """The steps before publishing, in order; the steps of one group run side by side."""
+    work = shlex.quote(str(args.work_dir))
+    stories = option("recipe", args.recipe) + option("narratives", args.narratives) + option("limit", args.limit)
+    tests = {"own": option("data", args.work_dir / "corpus")}
+    if args.goemotions:
+        tests["goemotions"] = option("data", args.goemotions)
+    train = f"-m train.classifier --data {work}/corpus{option('max-steps', args.max_steps)}"
+    measure = f"-m eval.run --out {work}/results"
     return [
-        [Step("build the corpus", build)],
-        trained,
-        [*measured, Step("describe the corpus", describe)],
-        [Step("render the cards", cards)],
+        [step("build the corpus", f"-m dataset_builder build --work-dir {work}{stories}")],
+        [
+            step(f"train {name}", f"{train} --recipe train/recipes/{name}.yaml --output-dir {work}/models/{name}")
+            for name in MODELS
+        ],
+        [
+            *(
+                step(f"measure {name} on {test}", f"{measure} --model {work}/models/{name} --benchmark {test}{data}")
+                for name in MODELS
+                for test, data in tests.items()
+            ),
+            step("describe the corpus", f"-m eval.corpus --data {work}/corpus --out {work}/results"),
+        ],
+        [step("render the cards", f"-m eval.cards --results {work}/results --out {work}/model_cards")],
     ]
 
 
-def run(steps: Sequence[Step], environment: Mapping[str, str], seconds: dict[str, float]) -> None:
-    """Run steps side by side, the cores shared between them; time them, and stop the journey if one fails."""
-    environment = {"PYTHONUNBUFFERED": "1", **environment}
-    if len(steps) > 1:
-        environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // len(steps))))
-    for step in steps:
-        print(f"\n=== {step.title}\n    {' '.join(step.command).replace(PYTHON, 'python')}", flush=True)
-    failed = watch(steps, environment, seconds)
-    if failed:
-        sys.exit(f"error: the step '{failed.title}' failed (exit code {failed.code}); its message is above.")
+def publishing(work_dir: Path) -> list[list[Step]]:
+    """The steps with a Hub: publish everything, then load it back."""
+    work = shlex.quote(str(work_dir))
+    folders = f"--corpus {work}/corpus --models {work}/models --cards {work}/model_cards --results {work}/results"
+    return [
+        [step("publish to the Hub on loopback", f"push.py --namespace {NAMESPACE} --execute {folders}")],
+        [step("load everything back", f"demo.py --load-back {NAMESPACE}")],
+    ]
 
 
-def publish_and_load(work: Path, seconds: dict[str, float]) -> None:
-    """Publish to a Hub on loopback, then load everything back in a fresh process with an empty cache."""
-    home = work / "hub-client"
-    shutil.rmtree(home, ignore_errors=True)
-    with serve() as (_, url):
-        environment = client_environment(url, home)
-        push = [PYTHON, "push.py", "--namespace", NAMESPACE, "--execute", "--corpus", str(work / "corpus")]
-        push += ["--models", str(work / "models"), "--cards", str(work / "model_cards")]
-        push += ["--results", str(work / "results")]
-        run([Step("publish to the Hub on loopback", push)], environment, seconds)
-        load = [PYTHON, "demo.py", "--load-back", NAMESPACE]
-        run([Step("load everything back", load)], environment, seconds)
+def run(groups: list[list[Step]], environment: Mapping[str, str], seconds: dict[str, float]) -> None:
+    """Run each group of steps side by side on an equal share of the cores; stop at the first failure."""
+    for steps in groups:
+        for one in steps:
+            print(f"\n=== {one.title}\n    {' '.join(one.command).replace(sys.executable, 'python')}", flush=True)
+        threads = max(1, (os.cpu_count() or 1) // len(steps))
+        shared = {"OMP_NUM_THREADS": str(threads)} if len(steps) > 1 else {}
+        if failed := watch(steps, {"PYTHONUNBUFFERED": "1", **shared, **environment}, seconds):
+            sys.exit(f"error: the step '{failed.title}' failed (exit code {failed.code}); its message is above.")
 
 
 def load_back(namespace: str) -> None:
-    """What a user does with the published repositories; stock libraries only."""
+    """Load the published repositories with stock libraries, as a user does, in a process with an empty cache."""
     from datasets import load_dataset
     from transformers import pipeline
 
     for config in ("descriptors", "contextless", "contextual"):
         corpus = load_dataset(f"{namespace}/emo-pillars", config)
-        print(
-            f"load_dataset('{namespace}/emo-pillars', '{config}'):",
-            {name: len(split) for name, split in corpus.items()},
-        )
+        sizes = {name: len(split) for name, split in corpus.items()}
+        print(f"load_dataset('{namespace}/emo-pillars', '{config}'):", sizes)
     row = corpus["train"][0]
     for model, asked in zip(MODELS, (row["text"], {"text": row["text"], "text_pair": row["context"]}), strict=True):
         classify = pipeline("text-classification", model=f"{namespace}/{model}", top_k=None, truncation=True)
         scores = classify(asked)
         scores = scores if isinstance(scores[0], dict) else scores[0]
-        assert len(scores) == 28, "28 scores, one a label"
+        assert len(scores) == 28, "one score per label"
         assert all(0 <= score["score"] <= 1 for score in scores), "sigmoid scores"
         best = ", ".join(f"{score['label']} {score['score']:.2f}" for score in scores[:3])
         print(f"pipeline('{namespace}/{model}')({asked!r}): {best}, … ({len(scores)} scores)")
 
 
-def sum_up(work: Path, seconds: dict[str, float], in_all: float) -> None:
-    """One summary of the journey, from the files it wrote."""
+def summarise(work: Path, seconds: dict[str, float], total: float) -> None:
+    """Print the counts of the corpus, the macro-F1 of each model, and the time of each step."""
     print("\n=== summary")
-    subprocess.run([PYTHON, "-m", "dataset_builder", "status", "--work-dir", str(work)], check=True)
+    subprocess.run([sys.executable, "-m", "dataset_builder", "status", "--work-dir", str(work)], check=True)
     for path in sorted((work / "results").glob("*/*.json")):
         result = json.loads(path.read_text(encoding="utf-8"))
-        if "macro_f1" in result["metrics"]:
-            found = result["metrics"]["macro_f1"]
-            interval = f" [{found['low']:.3f}, {found['high']:.3f}]" if "low" in found else ""
-            score = f"macro-F1 {found['value']:.3f}{interval}"
-            print(f"{result['name']}, {result['benchmark']}: {score} on {result['support']} rows")
+        if score := result["metrics"].get("macro_f1"):
+            interval = f" [{score['low']:.3f}, {score['high']:.3f}]" if "low" in score else ""
+            print(f"{result['name']}, {result['benchmark']}: macro-F1 {score['value']:.3f}{interval}")
     print(", ".join(f"{title} {spent:.0f} s" for title, spent in seconds.items()))
-    print(f"in all {in_all:.0f} s. Corpus, models, results and cards are in {work}.")
+    print(f"in all {total:.0f} s. Corpus, models, results and cards are in {work}.")
 
 
 def main() -> None:
-    """Parse the command line and go."""
+    """Run the journey, or load its repositories back."""
     parser = argparse.ArgumentParser(prog="python demo.py", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--recipe", default="dataset_builder/recipes/demo.yaml", help="the corpus's recipe")
+    parser.add_argument("--recipe", default="dataset_builder/recipes/demo.yaml", help="recipe of the corpus")
     parser.add_argument("--work-dir", type=Path, default=Path("work/demo"))
     parser.add_argument("--narratives", help="stories instead of the recipe's")
-    parser.add_argument("--limit", type=int, help="at most so many stories")
-    parser.add_argument("--goemotions", help="a folder of GoEmotions' official TSV files, to measure on them too")
+    parser.add_argument("--limit", type=int, help="number of stories at most")
+    parser.add_argument("--goemotions", help="folder of GoEmotions' official TSV files, for another test")
     parser.add_argument("--max-steps", type=int, help="training steps of each model")
     parser.add_argument("--load-back", metavar="NAMESPACE", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -130,15 +128,17 @@ def main() -> None:
         load_back(args.load_back)
         return
     started, seconds = time.monotonic(), dict[str, float]()
-    shutil.rmtree(args.work_dir / "results", ignore_errors=True)  # of an earlier journey's models
-    for steps in journey(args):
-        run(steps, os.environ, seconds)
-    publish_and_load(args.work_dir, seconds)
-    sum_up(args.work_dir, seconds, time.monotonic() - started)
+    shutil.rmtree(args.work_dir / "results", ignore_errors=True)  # results of an earlier run's models
+    run(journey(args), os.environ, seconds)
+    client_home = args.work_dir / "hub-client"
+    shutil.rmtree(client_home, ignore_errors=True)
+    with serve() as (_, url):
+        run(publishing(args.work_dir), client_environment(url, client_home), seconds)
+    summarise(args.work_dir, seconds, time.monotonic() - started)
 
 
 if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit("interrupted; what was built is kept, the same command goes on from there")
+        sys.exit("interrupted; finished steps are kept, and the same command continues")

@@ -15,7 +15,7 @@ from huggingface_hub import RepoCard
 
 from publish.allowed import code_in
 from publish.contents import is_unsafe, secrets
-from publish.files import bytes_of, read_json, sha256
+from publish.files import read_json, sha256
 from publish.plan import CARD, MANIFEST, RECORD, Folders, Plan, Repository
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -128,25 +128,28 @@ def _recipe(path: Path, trained_by: dict[str, Any], record: Path) -> Iterator[st
     if not path.exists():
         yield f"{path}: no recipe of this name. Every published model needs one; add it, or give --recipes."
         return
-    try:
-        wanted, found = recipe_values(bytes_of(path)), recipe_values(json.dumps(trained_by).encode())
-    except OSError as error:
-        yield f"{path}: {error}, compared with the recipe in {record}."
-        return
+    values = []
+    for place, text in ((path, path.read_bytes()), (record, json.dumps(trained_by).encode())):
+        try:
+            values.append(recipe_values(text))
+        except ValueError as error:
+            yield f"{place}: not a recipe: {error}."
+            return
+    wanted, found = values
     if differing := [*_differences(wanted, found)]:
         yield f"{record}: not trained by {path}: {_first(differing)}. Train the model again, or correct the recipe."
 
 
 @cache
 def recipe_values(text: bytes) -> dict[str, Any]:
-    """The values of a training recipe with all its defaults. Raises OSError, with the reason, if it is not a recipe.
+    """The values of a training recipe with all its defaults. Raises ValueError, with the reason, if there are none.
 
     `train` is asked as a program: this package imports nothing of it.
     """
     command = [sys.executable, "-m", "train.recipe_values"]
     done = subprocess.run(command, cwd=ROOT, input=text, capture_output=True, check=False)
     if done.returncode:
-        raise OSError(done.stderr.decode("utf-8", "replace").strip().rpartition("error: ")[2].rstrip("."))
+        raise ValueError(done.stderr.decode("utf-8", "replace").strip().rpartition("error: ")[2].rstrip("."))
     values: dict[str, Any] = json.loads(done.stdout)
     return values
 

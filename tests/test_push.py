@@ -13,9 +13,9 @@ from dataset_builder.analysis.deduplicate_corpus import deduplicate
 from dataset_builder.corpus import open_corpus
 from eval.rows import GOEMOTIONS as GOEMOTIONS_ON_HUB
 from tests.conftest import Command
-from tests.publishable import arguments
-from tests.push_kills import measure
-from tools.loopback_hub.hub import APPLIED_500, APPLIED_DROPPED, DROPPED, LoopbackHub, client_environment, serve
+from tools.loopback_hub import APPLIED_500, APPLIED_DROPPED, DROPPED, LoopbackHub, client_environment, serve
+from tools.push_kills.__main__ import measure
+from tools.push_kills.release import arguments
 
 USER = """
 import json, sys
@@ -166,7 +166,7 @@ def test_push_then_load_as_a_user_then_push_again(
     places = ["--corpus", str(smaller), *places[2:]]
     tagged = command(*push, *places, environment=environment)
     assert tagged.returncode == 2
-    assert "has the tag v0.1.0 already" in tagged.stderr
+    assert "already has the tag v0.1.0" in tagged.stderr
     assert "give a new --tag" in tagged.stderr
     assert {key: len(repository.commits) for key, repository in ours.items()} == before[1]
     replaced = command(*push, *places, "--tag", "v0.2.0", environment=environment)
@@ -248,7 +248,7 @@ def test_nobody_answers(places: list[str], command: Command, tmp_path: Path) -> 
     environment = client_environment("http://127.0.0.1:9", tmp_path / "home")
     done = command("push.py", "--namespace", "tester", *places, "--compare", environment=environment)
     assert done.returncode == 2
-    assert "Run it again." in done.stderr
+    assert "Run the command again." in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -273,11 +273,11 @@ def test_all_that_is_wrong_is_said_at_once(
     assert done.returncode == 2
     for said in (
         "none/manifest.json",
-        "half: has no training.json, so its training did not end",
+        "half: has no training.json, so its training did not finish",
         "stale numbers in",
         "no result of emo-pillars-contextless-minilm",
         "pytorch_model.bin: may run code",
-        "notes.txt: holds a Hub token",
+        "notes.txt: contains a Hub token",
     ):
         assert said in done.stderr, said
     assert key not in done.stdout + done.stderr
@@ -329,4 +329,4 @@ def test_onnx_files_are_sent_with_the_weights_they_were_made_from(
     (folder / "onnx/export.json").write_text(json.dumps({"weights_sha256": "other"}))
     done = command(*asked, environment=environment)
     assert done.returncode != 0
-    assert "made from other weights" in done.stderr
+    assert "was exported from other weights" in done.stderr

@@ -24,7 +24,7 @@ from eval.cards.sections import CORPORA
 from tests.conftest import ROOT, Command
 from tests.publishable import descriptors_alone
 from tests.test_dataset_builder_domains import goemotions_files, isear_files
-from tools.loopback_hub.hub import client_environment, serve
+from tools.loopback_hub import client_environment, serve
 
 CARDS = sorted((ROOT / "model_cards").glob("*.md"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

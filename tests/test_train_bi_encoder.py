@@ -223,7 +223,7 @@ def test_what_is_saved_is_what_sentence_transformers_loads(
     assert record["probability"] == "sigmoid(cosine / temperature + bias)"
     assert load_file(tmp_path / "m/reference.safetensors")["embeddings"].shape == (record["train_rows"], 32)
     problems: list[str] = []
-    assert "1_Pooling/config.json" in _model_files(tmp_path / "m", problems), "published with the rest"
+    assert "1_Pooling/config.json" in _model_files(tmp_path / "m", "tester", problems), "published with the rest"
     assert not problems
     tokens = json.loads((tmp_path / "m/tokenizer_config.json").read_text())
     assert tokens["tokenizer_class"] != "TokenizersBackend", "transformers 4 could not load it"
@@ -308,7 +308,7 @@ def test_labels_take_a_map_of_their_own(tiny_encoder: Path, scripted_work: Path,
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     assert two.encode_document(labels) == pytest.approx(expected, abs=1e-5)
     problems: list[str] = []
-    sent = _model_files(tmp_path / "m", problems)
+    sent = _model_files(tmp_path / "m", "tester", problems)
     assert {"2_Router/router_config.json", PROJECTION} <= sent.keys(), "published with the rest"
     assert not problems
     assert not any(name.startswith("2_Normalize") for name in sent)

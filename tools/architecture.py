@@ -32,7 +32,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("dataset_builder/analysis",),
     ("dataset_builder/commands",),
     ("dataset_builder/__main__", "dataset_builder/benchmarks", "train", "eval"),
-    ("push", "demo", "reproduce"),
+    ("push", "demo", "reproduce", "tools/push_kills"),
 )  # fmt: skip
 
 # Programs that share less than their floor would allow: they exchange folders on disk, not objects in memory.

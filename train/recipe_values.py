@@ -30,12 +30,12 @@ def main() -> None:
     with open(0, encoding="utf-8-sig") as stdin:
         content = read_yaml("recipe", stdin.read())
     if not isinstance(content, dict):
-        raise InputError("recipe: not a mapping of keys to values.")
+        raise InputError("a mapping of keys to values is expected.")
     kind = max(KINDS, key=lambda kind: len(kind.model_fields.keys() & content.keys()))
     try:
         print(json.dumps(recipe_values(kind.model_validate(content))))
     except ValidationError as error:
-        raise InputError(f"recipe: {describe(error)}") from None
+        raise InputError(describe(error)) from None
 
 
 if __name__ == "__main__":

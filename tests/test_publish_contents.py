@@ -1,4 +1,4 @@
-"""Secrets in files to be sent: every kind, wherever it hides, in time that grows with the length alone."""
+"""What files must not contain: code that runs when they are loaded, and secrets, wherever these hide."""
 
 import base64
 import bz2
@@ -6,17 +6,22 @@ import gzip
 import io
 import json
 import lzma
+import pickle
 import struct
 import time
 import zipfile
 import zlib
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from publish import contents
+from publish import checks, contents
+from publish.plan import Repository
 from publish.secrets import kinds_in
 
 R = "aBcD3fGh1jKlMn0pQrStUvWxYzAbCdEfGhIjKlMn"
@@ -72,6 +77,11 @@ HARMLESS = (
     "OPENAI_API_KEY=your-key-goes-here-and-is-long, HF_TOKEN=hf_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
     '{"eos_token": "<|endoftext|>", "pad_token_id": 0, "sha256": "' + "0a1b2c3d4e5f6789" * 4 + '"}',
     "She told the machine, login or not, that the password was love.",
+    "hf_hub_download, hf_writer, hf_yourtokenyourtokenyourtokenyour",
+    "sk-your-openai-api-key-goes-here",
+    "AKIAIOSFODNN7EXAMPLE",
+    "ghp_" + "x" * 36,
+    "-----BEGIN PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----",
 )
 
 
@@ -81,13 +91,6 @@ def png(kind: bytes, content: bytes) -> bytes:
 
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + head + chunk(kind, content) + chunk(b"IEND", b"")
-
-
-def zipped(content: bytes) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("a.txt", content * 50)
-    return packed.getvalue()
 
 
 PLACES: dict[str, Callable[[str], bytes]] = {
@@ -104,10 +107,6 @@ PLACES: dict[str, Callable[[str], bytes]] = {
     "base64": lambda key: base64.b64encode(f"user:{key}".encode()),
     "base64 after an escape": lambda key: b"auth:\\n" + base64.b64encode(f"user:{key}".encode()),
     "base64 of UTF-16": lambda key: base64.b64encode(key.encode("utf-16-le")),
-    "gzip": lambda key: gzip.compress(key.encode()),
-    "xz": lambda key: lzma.compress(key.encode()),
-    "bzip2": lambda key: bz2.compress(key.encode()),
-    "zip": lambda key: zipped(key.encode()),
     "tEXt": lambda key: png(b"tEXt", b"c\0" + key.encode()),
     "zTXt": lambda key: png(b"zTXt", b"c\0\0" + zlib.compress(key.encode())),
     "iTXt": lambda key: png(b"iTXt", b"x\0\1\0\0\0" + zlib.compress(key.encode())),
@@ -120,6 +119,20 @@ PLACES: dict[str, Callable[[str], bytes]] = {
 def test_every_kind_is_found(key: str) -> None:
     assert contents.secrets("x.txt", KEYS[key].encode())
     assert contents.secrets("x.json", json.dumps({"say": f"now\n{KEYS[key]}"}).encode())
+
+
+def test_kinds_have_names() -> None:
+    keys = ("hub", "openai", "aws", "github ghp", "slack", "rsa", "aws secret", "google")
+    assert [contents.secrets("x", KEYS[key].encode()) for key in keys] == [
+        ["a Hub token"],
+        ["an API key of the form sk-…"],
+        ["an AWS key"],
+        ["a GitHub token"],
+        ["a Slack token"],
+        ["a private key"],
+        ["a key under its name"],
+        ["an API key of the form AIza…"],
+    ]
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -186,6 +199,26 @@ def test_a_token_is_found_in_every_kind_of_column(column: str) -> None:
     assert contents.secrets("rows.parquet", COLUMNS[column]()) == ["a Hub token"]
 
 
+def test_a_secret_is_named_and_not_printed(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    repository = Repository("emo-pillars", "dataset", tmp_path, {path.name: path})
+    path.write_bytes(COLUMNS["string"]())
+    [line] = checks._contents(repository)
+    assert f"{path}: contains a Hub token" in line
+    assert HUB not in line
+    path.write_bytes(parquet(pa.array(["harmless"])))
+    assert list(checks._contents(repository)) == []
+    path.write_bytes(b"PAR1 torn")
+    assert "cannot be read" in next(checks._contents(repository))
+
+
+def test_a_secret_across_two_chunks_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents, "CHUNK", 4096)
+    path = tmp_path / "long.txt"
+    path.write_text("." * 4080 + HUB + "." * 9000)
+    assert contents.secrets("long.txt", path) == ["a Hub token"]
+
+
 REPEATED = (
     "-----BEGIN PRIVATE KEY-----\n", "sk-", " sk-a", "eyJ", "eyJaaaaaaaaaaa.", "hf_a", "://a:", "machine a ", "\\u0068",
     "PuTTY-User-Key-File-1: ", "api_key=", "_token  ", "github_pat_", "a" * 50 + "\n", "%41", "\x1b[0", " ", "xoxb-",
@@ -210,3 +243,69 @@ def test_lines_of_names_after_the_head_of_a_key_end_nothing() -> None:
         started = time.process_time()
         assert kinds_in(b"-----BEGIN " + b"PRIVATE KEY-----\n" + b"a: b " * count + b"!") == set()
         assert time.process_time() - started < 1
+
+
+# ---------------------------------------------------------------- code and packed files
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return print, ("ran",)
+
+
+def saved(save: Callable[..., None], array: Any) -> bytes:
+    file = io.BytesIO()
+    save(file, array)
+    return file.getvalue()
+
+
+def zipped(name: str, content: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(name, content)
+    return file.getvalue()
+
+
+UNSAFE = {
+    "a pickle by its name": ("pytorch_model.bin", b""),
+    **{f"protocol {p}": ("model.safetensors", pickle.dumps({"a": [1]}, p)) for p in (2, 3, 4, 5)},
+    **{f"protocol {p}": ("notes.txt", pickle.dumps(Evil(), p)) for p in (0, 1)},
+    "protocol 0, by hand": ("vocab.txt", b"ccopy_reg\n_reconstructor\n(c__main__\nX\nc__builtin__\nobject\nNtRp0\n."),
+    "a pickle in a zip": ("weights.safetensors", zipped("archive/data.pkl", pickle.dumps({"a": 1}))),
+    "a zip": ("a.json", zipped("a.txt", b"x")),
+    "an array": ("config.json", saved(np.save, np.array([{}], dtype=object))),
+    "arrays": ("config.json", saved(np.savez, np.zeros(3))),
+    "gzip": ("vocab.txt", gzip.compress(b"x")),
+    "xz": ("scaler.json", lzma.compress(b"x")),
+    "bzip2": ("scaler.json", bz2.compress(b"x")),
+    "tar": ("vocab.txt", b"\0" * 257 + b"ustar\x0000"),
+    "ELF": ("config.json", b"\x7fELF"),
+    "HDF5": ("model.onnx", b"\x89HDF\r\n"),
+    **{
+        name: (name, b"")
+        for name in (
+            "v.joblib.gz",
+            "s.PKL",
+            "s.dill",
+            "m.nemo",
+            "x.p",
+            "a.Keras",
+            "o.so",
+            "a.pyc",
+            "x.whl",
+            "x.7z",
+            "x.H5",
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("what", UNSAFE)
+def test_what_may_run_code_or_is_packed_is_unsafe(what: str) -> None:
+    assert contents.is_unsafe(*UNSAFE[what])
+
+
+def test_the_files_of_a_model_are_safe(tiny_models: Path) -> None:
+    assert not any(contents.is_unsafe(path.name, path) for path in tiny_models.glob("*/*") if path.is_file())
+    assert not contents.is_unsafe("vocab.txt", b"c\nhello\nworld.")
+    assert not contents.is_unsafe("model.safetensors", (0x00030280).to_bytes(8, "little") + b"{")

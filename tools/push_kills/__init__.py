@@ -1,0 +1,1 @@
+"""Measures a push that is killed at many moments."""
