@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from dataset_builder.inputs import InputError, describe, read_yaml, run_command
-from dataset_builder.provenance import without_place
+from dataset_builder.provenance import shareable
 from train.bi_encoder.recipe import BiEncoderRecipe
 from train.classifier.recipe import ClassifierRecipe
 
@@ -19,9 +19,9 @@ KINDS = (ClassifierRecipe, BiEncoderRecipe)
 def recipe_values(recipe: ClassifierRecipe | BiEncoderRecipe) -> dict[str, Any]:
     """All values of a recipe; folders of this machine are shortened to their names."""
     values = recipe.model_dump(mode="json")
-    values |= {name: without_place(values[name]) for name in ("base_model", "dataset")}
+    values |= {name: shareable(values[name]) for name in ("base_model", "dataset")}
     if "averaged_with" in values:
-        values["averaged_with"] = {without_place(name): share for name, share in values["averaged_with"].items()}
+        values["averaged_with"] = {shareable(name): share for name, share in values["averaged_with"].items()}
     return values
 
 
