@@ -5,13 +5,13 @@ import io
 import json
 import re
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 Content = Path | bytes  # a file that is sent as it is, or one that is generated here
 NAMESPACE = re.compile(r"\bNAMESPACE\b")  # in recipes, cards and the Space: the user or organisation that publishes
 
 
-def open_content(content: Content) -> BinaryIO:
+def open_content(content: Content) -> io.BytesIO | io.BufferedReader:
     """The content as an open binary file."""
     return io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dataset_builder.inputs import InputError, describe, read_yaml, run_command
+from dataset_builder.inputs import InputError, read_yaml, run_command, validation_message
 from dataset_builder.provenance import shareable
 from train.bi_encoder.recipe import BiEncoderRecipe
 from train.classifier.recipe import ClassifierRecipe
 
-KINDS = (ClassifierRecipe, BiEncoderRecipe)
+KINDS: tuple[type[ClassifierRecipe | BiEncoderRecipe], ...] = (ClassifierRecipe, BiEncoderRecipe)
 
 
 def recipe_values(recipe: ClassifierRecipe | BiEncoderRecipe) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def main() -> None:
     try:
         print(json.dumps(recipe_values(kind.model_validate(content))))
     except ValidationError as error:
-        raise InputError(describe(error)) from None
+        raise InputError(validation_message(error)) from None
 
 
 if __name__ == "__main__":
