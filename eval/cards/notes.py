@@ -65,10 +65,9 @@ def where_from(result: ModelResult, rows: str = "rows") -> str:
     """Training data, weights, recipe, commit and hardware."""
     trained = result.trained_on
     training = (
-        f"Trained for {trained.steps} steps on {trained.train_rows} {rows} of corpus revision "
-        f"`{trained.dataset_revision}`; weights"
+        f"Trained for {trained['steps']} steps on {trained['train_rows']} {rows} of corpus revision "
+        f"`{trained['dataset_revision']}`; weights"
+        if trained.get("steps")
+        else "Weights"
     )
-    return (
-        f"{'Weights' if trained.steps is None else training} `{result.model_revision}`; recipe `{result.recipe_hash}`; "
-        f"measured at {result.where}."
-    )
+    return f"{training} `{result.model_revision}`; recipe `{result.recipe_hash}`; measured at {result.where}."

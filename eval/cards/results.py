@@ -56,23 +56,11 @@ class LabelRow(_Part):
     threshold: FiniteFloat | None = None
 
 
-class Training(_Part):
-    """What a model was trained on; all unknown for scores that another system gave."""
-
-    steps: int | None = None
-    train_rows: int | None = None
-    dataset_revision: str | None = None
-
-
-class Comparison(_Part):
-    """Another encoder, measured in the same way."""
-
-    name: str
-    metrics: dict[str, Metric]
-
-
 class ModelResult(Result):
-    """What a model scores on a benchmark. `recipe` is the one of its training record, with every default."""
+    """What a model scores on a benchmark.
+
+    `recipe` is that of its training record, with every default; `beside` is another encoder, measured in the same way.
+    """
 
     benchmark: str
     per_label: dict[str, LabelRow]
@@ -80,7 +68,7 @@ class ModelResult(Result):
     seeds: list[int]
     threshold_source: str
     protocol: str
-    trained_on: Training
+    trained_on: dict[str, Any]
     model_revision: str
     recipe_hash: str
     commit: str
@@ -89,7 +77,7 @@ class ModelResult(Result):
     intervals: str | None = None
     reliability: list[dict[str, FiniteFloat | int]] | None = None
     hub_dataset: dict[str, str] | None = None
-    beside: Comparison | None = None
+    beside: Result | None = None
 
     @property
     def zero_shot(self) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.inputs import InputError, first_line
+from dataset_builder.taxonomy import LABELS
 
 FILES = {"onnx": "onnx/model.onnx", "int8": "onnx/model_quantized.onnx"}
 HYPOTHESIS = "The speaker feels {}."  # that an NLI classifier is asked about, for each label
@@ -20,13 +21,12 @@ HYPOTHESIS = "The speaker feels {}."  # that an NLI classifier is asked about, f
 Run = Callable[[Any], Any]
 
 
-def load(engine: str, place: str, threads: int, labels: Sequence[str] = ()) -> Run:
-    """What scores a batch: token ids and masks as arrays; for the last two engines, texts.
+def load(engine: str, place: str, threads: int) -> Run:
+    """What scores a batch for the 28 labels: token ids and masks as arrays; for the last two engines, texts.
 
     Args:
         engine: `pytorch`, `onnx`, `int8`, `bi-encoder` or `nli-pipeline`.
         place: a folder, or for a bi-encoder also a Hub id.
-        labels: what texts are scored for, where the model does not know them.
 
     Raises:
         InputError: onnxruntime does not load the file.
@@ -36,10 +36,10 @@ def load(engine: str, place: str, threads: int, labels: Sequence[str] = ()) -> R
     import torch
 
     torch.set_num_threads(threads)
-    return {"pytorch": _pytorch, "bi-encoder": _bi_encoder, "nli-pipeline": _nli_pipeline}[engine](place, labels)
+    return {"pytorch": _pytorch, "bi-encoder": _bi_encoder, "nli-pipeline": _nli_pipeline}[engine](place)
 
 
-def _pytorch(place: str, _: Sequence[str]) -> Run:
+def _pytorch(place: str) -> Run:
     import torch
     from transformers import AutoModelForSequenceClassification
 
@@ -67,21 +67,21 @@ def _onnxruntime(path: Path, threads: int) -> Run:
     return lambda batch: session.run(["logits"], {name: batch[name] for name in names})[0]
 
 
-def _bi_encoder(place: str, labels: Sequence[str]) -> Run:
+def _bi_encoder(place: str) -> Run:
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(place, device="cpu", trust_remote_code=False)
-    columns = model.encode_document(list(labels), normalize_embeddings=True).T  # once, as a user does
+    columns = model.encode_document(list(LABELS), normalize_embeddings=True).T  # once, as a user does
     return lambda texts: (
         model.encode_query(texts, batch_size=64, normalize_embeddings=True, show_progress_bar=False) @ columns
     )
 
 
-def _nli_pipeline(place: str, labels: Sequence[str]) -> Run:
+def _nli_pipeline(place: str) -> Run:
     from transformers import pipeline
 
     classify = pipeline("zero-shot-classification", model=place, device="cpu")
-    asked = {"candidate_labels": list(labels), "hypothesis_template": HYPOTHESIS, "multi_label": True}
+    asked = {"candidate_labels": list(LABELS), "hypothesis_template": HYPOTHESIS, "multi_label": True}
     return lambda texts: classify(texts, batch_size=64, **asked)
 
 
@@ -90,12 +90,12 @@ _run: Run
 _sets: Mapping[str, Sequence[Any]]
 
 
-def start(engine: str, place: str, threads: int, labels: Sequence[str], sets: Mapping[str, Sequence[Any]]) -> None:
+def start(engine: str, place: str, threads: int, sets: Mapping[str, Sequence[Any]]) -> None:
     """Load a contender and its sets of batches into this process, which ends when the process that started it does."""
     global _run, _sets
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.dup2(2, 1)  # what libraries print is no result
-    _run, _sets = load(engine, place, threads, labels), sets
+    _run, _sets = load(engine, place, threads), sets
 
 
 def _end_with_parent() -> None:

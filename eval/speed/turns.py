@@ -1,6 +1,5 @@
 """One loop of turns for every measure of speed: contenders alternate, so that other load affects all of them."""
 
-import importlib.metadata
 import statistics
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -17,7 +16,6 @@ from tqdm import tqdm
 
 from dataset_builder.inputs import InputError
 from dataset_builder.provenance import provenance
-from dataset_builder.taxonomy import LABELS
 from eval.speed.engines import peak_memory, start, time_set
 
 BATCH = 32
@@ -83,7 +81,7 @@ def take_turns(contenders: dict[str, Contender], rounds: int, threads: int) -> T
         name = names[0]
         try:
             for name, one in contenders.items():
-                workers[name].submit(start, one.engine, one.place, threads, LABELS, one.sets).result()
+                workers[name].submit(start, one.engine, one.place, threads, one.sets).result()
             before = cpu_seconds()
             for turn in tqdm(range(rounds), unit="round"):
                 first = turn % len(names)  # another order in every turn, so that nobody always follows the same one
@@ -143,8 +141,7 @@ def share_of_others(before: tuple[float, float], after: tuple[float, float]) -> 
 
 def about(*libraries: str) -> dict[str, Any]:
     """The provenance of a measure of speed: with these libraries too, and the processor where Linux names it."""
-    found = provenance()
-    found["libraries"] |= {name: importlib.metadata.version(name) for name in libraries}
+    found = provenance(*libraries)
     path = Path("/proc/cpuinfo")
     if path.exists():
         lines = (line.partition(":")[::2] for line in path.read_text(encoding="utf-8").splitlines() if ":" in line)
