@@ -19,6 +19,8 @@ from tests.conftest import ROOT
 NAME = "emo-pillars-contextless-minilm"
 WHOLE = json.loads((ROOT / "eval/results" / NAME / "own.json").read_text(encoding="utf-8"))
 
+WRONG: list[Any] = [None, 5, []]
+
 
 def rendered(folder: Path, content: Any) -> None:
     """Everything that is made of one result file, given as a value or as bytes."""
@@ -45,7 +47,7 @@ def test_a_key_that_is_missing_is_named(tmp_path: Path, key: str) -> None:
 @pytest.mark.parametrize(
     ("change", "key"),
     [
-        *(({key: value}, key) for key in ("per_label", "trained_on", "protocol", "commit") for value in (None, 5, [])),
+        *(({key: value}, key) for key in ("per_label", "trained_on", "protocol", "commit") for value in WRONG),
         ({"seeds": 1}, "seeds"),
         ({"benchmark": 7}, "benchmark"),
     ],

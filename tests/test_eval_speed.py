@@ -20,7 +20,7 @@ from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
 from eval.speed.__main__ import nli_token_sets, our_models, token_sets
 from eval.speed.engines import peak_memory
-from eval.speed.stand_ins import STAND_INS, build
+from eval.speed.stand_ins import build
 from eval.speed.turns import Contender, Turns, padding_share, ratio, share_of_others, speeds, take_turns
 from tests.conftest import ROOT, Command
 from train.export import export
@@ -89,7 +89,7 @@ def test_stand_ins_have_the_published_sizes(tiny_encoder: Path) -> None:
     millions = {"roberta-base": 124.7, "roberta-large": 355.4, "bart-large-mnli": 407.3}
     with torch.device("meta"):
         for name, expected in millions.items():
-            model = build(STAND_INS[name], tokenizer)
+            model = build(name, tokenizer)
             found = sum(values.numel() for values in model.parameters()) / 1e6
             assert found == pytest.approx(expected, abs=0.6), name
             assert model.config.num_labels == (3 if "mnli" in name else 28)
@@ -104,13 +104,13 @@ def test_memory_is_that_of_the_process() -> None:
 
 @pytest.mark.end_to_end
 def test_encoders(exported: Path, goemotions: Path, tmp_path: Path, command: Command) -> None:
-    asked = ["--model", exported, "--data", goemotions, "--stand-ins", "tiny", "tiny-nli"]
+    asked = ["--model", exported, "--data", goemotions, "--stand-ins", "tiny", "tiny-mnli"]
     result = measured(command, "encoders", *asked, "--limit", 40, "--nli-texts", 2, out=tmp_path)
     names = [f"{CONTEXTLESS}_{engine}" for engine in ("pytorch", "onnx", "int8")]
-    names += ["tiny_pytorch", "tiny-nli_pytorch"]
+    names += ["tiny_pytorch", "tiny-mnli_pytorch"]
     assert result["name"] == "encoder-speed"
     assert list(result["timed_texts"]) == names
-    assert result["timed_texts"]["tiny-nli_pytorch"] == {"batch1": 2, "batch32": 2}
+    assert result["timed_texts"]["tiny-mnli_pytorch"] == {"batch1": 2, "batch32": 2}
     assert result["timed_texts"][f"{CONTEXTLESS}_onnx"] == {"batch1": 10, "batch32": 40}
     assert result["ratio_to"] == "tiny"
     assert result["support"] == 40
@@ -152,7 +152,7 @@ def test_exports(exported: Path, goemotions: Path, tmp_path: Path, command: Comm
 
 @pytest.mark.end_to_end
 def test_zero_shot(bi_encoder: Path, goemotions: Path, tmp_path: Path, command: Command) -> None:
-    asked = ["--model", bi_encoder, "--data", goemotions, "--stand-ins", "tiny-nli", "--limit", 60, "--nli-texts", 2]
+    asked = ["--model", bi_encoder, "--data", goemotions, "--stand-ins", "tiny-mnli", "--limit", 60, "--nli-texts", 2]
     result = measured(command, "zero-shot", *asked, out=tmp_path)
     metrics = result["metrics"]
     assert (result["name"], result["support"], result["nli_texts"]) == ("zero-shot-speed", 60, 2)

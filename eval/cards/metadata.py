@@ -16,7 +16,7 @@ def model_index(name: str, results: Results) -> str:
         for benchmark, found in of_models(results).items()
         if benchmark in TEST_SETS
         for metric in COLUMNS[TEST_SETS[benchmark].kind]
-        if metric in found.metrics and METRICS[metric].hub
+        if metric in found.metrics and METRICS[metric][1]
     ]
     if not entries:
         return ""
@@ -26,7 +26,7 @@ def model_index(name: str, results: Results) -> str:
 
 
 def _entry(found: ModelResult, metric: str) -> EvalResult:
-    benchmark, title = TEST_SETS[found.benchmark], METRICS[metric]
+    benchmark, (title, kind, arguments) = TEST_SETS[found.benchmark], METRICS[metric]
     hub = benchmark.hub
     return EvalResult(
         task_type="zero-shot-classification" if found.zero_shot else "text-classification",
@@ -36,8 +36,8 @@ def _entry(found: ModelResult, metric: str) -> EvalResult:
         dataset_config=hub.config if hub else None,
         dataset_split=hub.split if hub else "test",
         dataset_revision=(found.hub_dataset or {}).get("revision"),
-        metric_type=title.hub,
-        metric_name=title.title,
+        metric_type=kind,
+        metric_name=title,
         metric_value=found.metrics[metric].value,
-        metric_args=dict(title.arguments) or None,
+        metric_args=arguments or None,
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 from dataset_builder.inputs import read_yaml
 from dataset_builder.markdown import table
 from eval.benchmarks import TEST_SETS
-from eval.cards.columns import METRICS
+from eval.cards.columns import TITLES
 from eval.cards.notes import older
 from eval.cards.results import Metric, Result, Results, of_models, read_result
 
@@ -25,7 +25,7 @@ def readme_section(results: dict[str, Results]) -> str:
         ]
         for name, found in measured.items()
     ]
-    head = ["model", *(f"{b.title}: {METRICS[b.headline].title}" for b in columns)]
+    head = ["model", *(f"{b.title}: {TITLES[b.headline]}" for b in columns)]
     shown = [found[b.name] for found in measured.values() for b in columns if b.name in found]
     lacking = " Values without brackets were measured before intervals were computed." if older(shown) else ""
     return (

@@ -6,7 +6,7 @@ from pathlib import Path
 from dataset_builder.inputs import read_yaml
 from dataset_builder.markdown import cell, code, table
 from eval.benchmarks import BENCHMARKS, TEST_SETS
-from eval.cards.columns import BY_NAME, COLUMNS, METRICS
+from eval.cards.columns import BY_NAME, COLUMNS, TITLES
 from eval.cards.notes import about_labels, how_certain, how_measured, older, where_from
 from eval.cards.plots import names as plot_names
 from eval.cards.results import (
@@ -64,7 +64,7 @@ def model_section(name: str, results: Results, ablations: Sequence[ModelResult] 
     parts += ["On other benchmarks:", *also] if also else []
     if published := read_yaml(PUBLISHED_SCORES).get(main.benchmark):
         rows = [[row["system"], row["parameters"], f"{row['value']:.3f}", row["how"]] for row in published]
-        head = ["system", "parameters", METRICS[first.headline].title, "threshold"]
+        head = ["system", "parameters", TITLES[first.headline], "threshold"]
         parts.append(f"Scores that others report on the same rows (not measured here):\n\n{table(head, rows)}")
     parts += [_ablations(main, of_same)] if of_same else []
     parts += how_measured([main, *others])
@@ -91,7 +91,7 @@ def _scores(measured: Sequence[ModelResult]) -> str:
     """A row for each benchmark, all of one kind."""
     columns = _columns(measured)
     rows = [[TEST_SETS[r.benchmark].title, str(r.support), *shown(r.metrics, columns)] for r in measured]
-    return table(["benchmark", "rows", *(METRICS[name].title for name in columns)], rows)
+    return table(["benchmark", "rows", *(TITLES[name] for name in columns)], rows)
 
 
 def _ablations(published: ModelResult, ablations: Sequence[ModelResult]) -> str:
@@ -102,7 +102,7 @@ def _ablations(published: ModelResult, ablations: Sequence[ModelResult]) -> str:
     rows = [[name, str(len(found.seeds)), *shown(found.metrics, columns)] for name, found in named]
     return (
         f"Other recipes on {benchmark.title}, with thresholds chosen in the same way (`train/recipes/ablations/`):\n\n"
-        f"{table(['recipe', 'seeds', *(METRICS[name].title for name in columns)], rows)}"
+        f"{table(['recipe', 'seeds', *(TITLES[name] for name in columns)], rows)}"
     )
 
 
@@ -139,14 +139,15 @@ def zero_shot_section(results: Results) -> str:
     """The results part of a zero-shot model's card, with another encoder's scores where they were measured."""
     measured = [found for name in BENCHMARKS if isinstance(found := results.get(name), ModelResult)]
     other = next((found.beside.name for found in measured if found.beside), "")
-    rows, decided = [], {}
+    rows: list[list[str]] = []
+    decided: dict[str, list[str]] = {}
     for found in measured:
         title = BENCHMARKS[found.benchmark].title
         decided.setdefault(found.threshold_source, []).append(title)
         for metric in by_name(found.benchmark):
             if metric in found.metrics:
                 beside = shown(found.beside.metrics, [metric]) if found.beside else [""]
-                rows.append([title, str(found.support), METRICS[metric].title, str(found.metrics[metric]), *beside])
+                rows.append([title, str(found.support), TITLES[metric], str(found.metrics[metric]), *beside])
     sources = "; ".join(f"{', '.join(titles)}: {source}" for source, titles in decided.items())
     variants = results.get("ablations")
     parts = [
@@ -170,7 +171,7 @@ def by_name(benchmark: str) -> list[str]:
 def variants_table(found: VariantResult) -> str:
     """The main metric of every variant on every test set that one of them was measured on."""
     columns = {
-        f"{name} {benchmark.headline}": f"{benchmark.title}: {METRICS[benchmark.headline].title}"
+        f"{name} {benchmark.headline}": f"{benchmark.title}: {TITLES[benchmark.headline]}"
         for name, benchmark in TEST_SETS.items()
         if any(f"{one}: {name} {benchmark.headline}" in found.metrics for one in found.variants)
     }

@@ -29,7 +29,7 @@ from eval.benchmarks import find
 from eval.models import Classifier, load_bi_encoder, load_classifier
 from eval.rows import Rows
 from eval.speed.engines import FILES, HYPOTHESIS, load
-from eval.speed.stand_ins import STAND_INS, build
+from eval.speed.stand_ins import STAND_INS, build, is_nli
 from eval.speed.turns import ALONE, BATCH, Batch, Contender, about, batches, padding_share, speeds, take_turns
 
 RECORD = "onnx/export.json"
@@ -41,12 +41,11 @@ DEFAULTS: dict[str, tuple[tuple[str, ...], int, int]] = {
     "zero-shot": (("roberta-base-mnli",), 512, 8),
 }
 PROTOCOL = (
-    "GoEmotions' test texts, the first ones, and every fourth of them alone; in the file's order, tokenised and padded "
-    "before the clock starts; all cores; one process a model, in turns; ratios are those of a turn's speeds to the "
-    "first stand-in's. Stand-ins have random weights and PyTorch alone, and read the token ids of the first model's "
-    "tokenizer: speed depends on how many tokens there are. A text is scored for 28 labels: in one pass, but by an NLI "
-    "classifier in 28, of the text with each label's hypothesis; alone, a text is one batch of 28. Memory is the "
-    "process's peak, with its libraries; disk is the weights' file."
+    "The first texts of GoEmotions' test split in batches, and every fourth of them alone, tokenised and padded before "
+    "the clock starts. Each model has a process of its own, on all cores, and they take turns; a ratio is that of the "
+    "speeds in one turn. Stand-ins have random weights, run in PyTorch, and read the token ids of the first model's "
+    "tokenizer. An NLI classifier takes 28 passes for the 28 labels, the others one. Memory is the peak of the process "
+    "with its libraries; disk is the size of the weights."
 )
 
 
@@ -90,7 +89,7 @@ def check_exports(folder: Path, model: Classifier) -> None:
 
 def write_stand_in(name: str, tokenizer: Any, folder: Path) -> Path:
     """A stand-in with its tokenizer in a folder, so that it is loaded as trained models are."""
-    build(STAND_INS[name], tokenizer).save_pretrained(folder / name)
+    build(name, tokenizer).save_pretrained(folder / name)
     tokenizer.save_pretrained(folder / name)
     return folder / name
 
@@ -98,28 +97,26 @@ def write_stand_in(name: str, tokenizer: Any, folder: Path) -> Path:
 def encoders(args: argparse.Namespace, rows: Rows, temporary: Path) -> dict[str, Any]:
     """Speed, peak memory and size on disk of our classifiers and of stand-ins."""
     texts, found = rows.texts[: args.limit], our_models(args.model)
-    contenders, sizes = {}, {}
+    contenders: dict[str, Contender] = {}
     for folder, model in found.items():
-        sets = token_sets(model.pipeline.tokenizer, texts)
-        weights = {"pytorch": sum(file.stat().st_size for file in folder.glob("*model*.safetensors"))}
+        engines = ["pytorch"]
         if (folder / RECORD).exists():
             check_exports(folder, model)
-            weights |= {engine: (folder / file).stat().st_size for engine, file in FILES.items()}
-        for engine, size in weights.items():
-            contenders[f"{model.name}_{engine}"] = Contender(engine, str(folder), sets)
-            sizes[f"{model.name}_{engine}"] = size
+            engines += FILES
+        sets = token_sets(model.pipeline.tokenizer, texts)
+        contenders |= {f"{model.name}_{engine}": Contender(engine, str(folder), sets) for engine in engines}
     tokenizer = next(iter(found.values())).pipeline.tokenizer
     for name in dict.fromkeys(args.stand_ins):
-        nli, place = STAND_INS[name].nli, write_stand_in(name, tokenizer, temporary)
+        nli, place = is_nli(name), write_stand_in(name, tokenizer, temporary)
         sets = nli_token_sets(tokenizer, texts[: args.nli_texts]) if nli else token_sets(tokenizer, texts)
         for batch in (batch for data in sets.values() for batch in data):
             batch.pop("token_type_ids", None)  # RoBERTa and BART were trained without them
         contenders[f"{name}_pytorch"] = Contender("pytorch", str(place), sets, len(LABELS) if nli else 1)
-        sizes[f"{name}_pytorch"] = sum(file.stat().st_size for file in place.glob("*.safetensors"))
     turns = take_turns(contenders, args.rounds, args.threads)
     metrics = speeds(turns, contenders, f"{args.stand_ins[0]}_pytorch")
-    metrics |= {f"{name}_peak_memory_mib": {"value": round(of / 2**20, 1)} for name, of in turns.peak_memory.items()}
-    metrics |= {f"{name}_disk_mib": {"value": round(size / 2**20, 1)} for name, size in sizes.items()}
+    for name, one in contenders.items():
+        metrics[f"{name}_peak_memory_mib"] = {"value": round(turns.peak_memory[name] / 2**20, 1)}
+        metrics[f"{name}_disk_mib"] = {"value": round(one.size / 2**20, 1)}
     return {
         "name": "encoder-speed",
         "metrics": metrics,
@@ -154,7 +151,7 @@ def exports(args: argparse.Namespace, rows: Rows, _: Path) -> dict[str, Any]:
         "timed_texts": {which: contenders["pytorch"].texts(which) for which in sets},
         "padding_share": {which: padding_share(data) for which, data in sets.items()},
         "cpu_share_of_others": turns.cpu_share_of_others,
-        "bytes": {name: (folder / file).stat().st_size for name, file in FILES.items()},
+        "bytes": {engine: contenders[engine].size for engine in FILES},
         "threshold_source": model.record.get("threshold_source", "the model's config"),
         "seeds": [model.record["recipe"]["seed"]] if "recipe" in model.record else [],
         "model_revision": model.revision,
@@ -201,7 +198,7 @@ def zero_shot(args: argparse.Namespace, rows: Rows, temporary: Path) -> dict[str
         "metrics": {"ratio": found["bi_encoder_ratio_all"], **rates},
         "support": len(texts),
         "nli_texts": few,
-        "nli_sizes": STAND_INS[args.stand_ins[0]].sizes,
+        "nli_sizes": STAND_INS[args.stand_ins[0]][1],
         "hypothesis": HYPOTHESIS,
         "labels": len(LABELS),
         "cpu_share_of_others": turns.cpu_share_of_others,
@@ -231,7 +228,7 @@ def main() -> None:
             raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}: give 1 or more.")
     if args.what != "encoders" and len(args.model) > 1:
         raise InputError(f"--model: {args.what} measures one model. Give one.")
-    if args.what == "zero-shot" and not STAND_INS[args.stand_ins[0]].nli:
+    if args.what == "zero-shot" and not is_nli(args.stand_ins[0]):
         raise InputError(f"--stand-ins {args.stand_ins[0]}: is no NLI classifier. Give roberta-base-mnli.")
     rows = find("goemotions").load(args.data, "contextless")
     with tempfile.TemporaryDirectory(prefix="speed-") as temporary:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from dataset_builder.inputs import InputError
 from dataset_builder.provenance import provenance
-from eval.speed.engines import peak_memory, start, time_set
+from eval.speed.engines import FILES, peak_memory, start, time_set
 
 BATCH = 32
 ALONE = 4  # every fourth text of the batches is also run by itself, as a batch of one
@@ -36,6 +36,12 @@ class Contender:
     place: str
     sets: dict[str, list[Any]]
     passes: int = 1
+
+    @property
+    def size(self) -> int:
+        """The bytes of its weights on disk."""
+        weights = Path(self.place).glob(FILES.get(self.engine, "*model*.safetensors"))
+        return sum(file.stat().st_size for file in weights)
 
     def texts(self, name: str) -> int:
         """How many texts a set has."""
