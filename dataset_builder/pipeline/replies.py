@@ -1,53 +1,52 @@
-"""Reads a teacher's reply: lists, one sentence, a paragraph, scored labels. What cannot be read is a BadReply.
+"""Reads a teacher's reply: lists, one sentence, a paragraph, scored labels. One that cannot be read is a BadReply.
 
-Lists and labels may also come as JSON, by itself or in a fence: some teachers do so unasked, others are given the
-schema (`SCHEMAS`). What comes by a schema is checked like all else.
+Lists and labels may also come as JSON, alone or in a code fence: some teachers write it unasked, others are given the
+schema (`SCHEMAS`). JSON is checked like everything else.
 """
 
+import contextlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from dataset_builder.schema import RawLabel
 from dataset_builder.taxonomy import LABELS
 from dataset_builder.teachers.reply_text import (
-    MARKER,
+    LIST_MARKER,
     QUOTES,
     BadReply,
-    closed,
-    lines_of,
-    plain,
-    said_in,
-    table_rows,
-    unquoted,
+    close_json,
+    text_lines,
     whole_sentences,
+    with_table_rows,
+    without_assistant_talk,
+    without_emphasis,
     without_fence,
-    without_frame,
+    without_introduction,
+    without_marker,
+    without_quotes,
 )
-
-
-def _listed(key: str, item: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": {key: {"type": "array", "items": item, "minItems": 1}},
-        "required": [key],
-        "additionalProperties": False,
-    }
 
 
 def _object(**properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
 
 
+def _list(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items, "minItems": 1}
+
+
 _TEXT: Final = {"type": "string"}
 _LABEL: Final = {"enum": list(LABELS)}
+_LABEL_LEVEL: Final = {"enum": [n / 10 for n in range(11)]}
+# The JSON schemas of answers, by prompt file.
 SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "characters": _listed("characters", _TEXT),
-    "utterances_list": _listed("utterances", _object(emotion=_LABEL, text=_TEXT)),
-    "labels_verbalised": _listed("labels", _object(emotion=_LABEL, level={"enum": [n / 10 for n in range(11)]})),
-    "descriptors_generated": _listed("descriptors", _TEXT),
+    "characters": _object(characters=_list(_TEXT)),
+    "utterances_list": _object(utterances=_list(_object(emotion=_LABEL, text=_TEXT))),
+    "labels_verbalised": _object(labels=_list(_object(emotion=_LABEL, level=_LABEL_LEVEL))),
+    "descriptors_generated": _object(descriptors=_list(_TEXT)),
 }
 
 
@@ -61,11 +60,17 @@ _LEVEL = re.compile(
 _NEGATIVE = re.compile(r"[:：=|] ?[-−–]$")
 _TAG = re.compile(r"[\[【]\s?([A-Za-z]+)\s?[\]】]\s?[:–-]?\s?")
 _TAG_WITHIN = 25  # characters: what stands before a tag numbers the line ("a)", "Utterance 1:")
+# The second form is of an answer whose opening bracket was in the prefill.
+_BRACKETED = re.compile(r"[\[(]\s*([^\])]+?)\s*[\])]\s*[:–-]?\s*(.+)|([A-Za-z]+)\s*\]\s*[:–-]?\s*(.+)")
+_NAMED = re.compile(r"\**([A-Za-z]+)\**\s*[:–-]\**\s+(.+)")
 _NO_ITEM = frozenset(("none", "n/a", "nobody", "no one", "no character", "no characters"))
 _HEADING = re.compile(r"^(?:the )?(?:main )?(?:characters?|names?)(?: in the story)?(?: are| is)? ?: ?", re.IGNORECASE)
 _EMOTIONS_ARE = re.compile(r"^(?:\w+[!,.] )?(?:(?:here are )?the )?(?:emotions?|answer)[^,;:]{0,40}:", re.IGNORECASE)
-LONGEST_LABEL, MOST_LABELS = 40, 40  # characters, and labels of one text: what is more is no label
-# What an assistant says, at the beginning of its reply; what a character may say ("I can't help but smile") is none.
+_TEXT_IS = re.compile(r"^(?:text|context|situation|answer) ?: ?", re.IGNORECASE)
+_JSON_AT_START = re.compile(r"\{\s*[\"}]|\[\s*[\"{\[]")
+_JSON_ON_A_LINE = re.compile(r"^(?:\{\s*\"|\[\s*[\"{])", re.MULTILINE)  # after a line that introduces it
+LONGEST_LABEL, MOST_LABELS = 40, 40  # characters, and labels of one text; longer ones are no labels
+# What an assistant says at the beginning of its reply, but not what a character may say ("I can't help but smile").
 _REFUSAL = re.compile(
     r"^\W*(?:1\W+)?(?:(?:i'm|i am) (?:sorry|afraid)\W+)?(?:but )?(?:as an ai\b|as a language model\b|"
     r"i (?:cannot|can't|can not|am unable to|am not able to|won't) (?:assist|fulfil|comply|generate|rewrite this|"
@@ -93,68 +98,33 @@ def shingles(text: str, size: int = 8) -> set[tuple[str, ...]]:
     return {tuple(words[i : i + size]) for i in range(len(words) - size + 1)}
 
 
-def _json(text: str, cut: bool) -> list[Any] | None:
-    """The list in a reply that is JSON (itself, or the one value of an object); None where the reply is none.
-
-    Of a reply that was cut, what is unfinished at its end is left off, as of a list of lines.
-    """
-    text = without_fence(text)
-    if not re.match(r"\{\s*[\"}]|\[\s*[\"{\[]", text):
-        begins = re.search(r"^(?:\{\s*\"|\[\s*[\"{])", text, re.MULTILINE)  # behind a line that announces it
-        if not begins:
-            return None
-        text = text[begins.start() :]
-    text = closed(text) if cut else text
-    try:
-        value, _ = json.JSONDecoder(parse_constant=_no_number).raw_decode(text)
-        json.dumps(value, ensure_ascii=False).encode()  # half a character (a lone surrogate) is an error here
-    except (ValueError, RecursionError):
-        raise BadReply("cut_off" if cut else "broken_json") from None
-    if isinstance(value, dict) and len(value) == 1 and isinstance(only := next(iter(value.values())), (list, dict)):
-        value = only
-    return list(value.items()) if isinstance(value, dict) else list(value)
-
-
-def _no_number(constant: str) -> float:
-    raise ValueError(constant)
+# ------------------------------------------------------------------ lists
 
 
 def items(text: str, cut: bool) -> list[str]:
     """The items of a list, one a line: numbered, bulleted or plain; the last one is dropped if the reply was cut."""
-    found_json = _json(text, cut)
-    if found_json is not None:
-        if not (found := [item for item in map(_as_text, found_json) if item]):
-            raise BadReply("empty")
-        return found
-    lines = table_rows(lines_of(text))
-    if cut and lines:
-        lines.pop()
-    lines = [*map(plain, lines)]
-    markers = [MARKER.match(line) for line in lines]
-    found = [line[marker.end() if marker else 0 :].strip() for line, marker in zip(lines, markers, strict=True)]
-    if any(markers):  # talk before and after a numbered list is not part of it
-        found = [item for item, marker in zip(found, markers, strict=True) if marker]
-    found = [item for item in found if item]
+    listed = _json_list(text, cut)
+    if listed is not None:
+        found = [item for item in map(_item_text, listed) if item]
+    else:
+        lines = with_table_rows(text_lines(text))
+        lines = [without_emphasis(line) for line in (lines[:-1] if cut else lines)]
+        marked = [line for line in lines if LIST_MARKER.match(line)]
+        # Lines before and after a numbered list are not part of it.
+        found = [item for item in map(without_marker, marked or lines) if item]
     if not found:
-        raise BadReply("cut_off" if cut else "empty")
+        raise BadReply("cut_off" if cut and listed is None else "empty")
     return found
 
 
-def _as_text(item: Any) -> str:
-    """A JSON item as the line it would have been: a text, or the first text of an object."""
-    if isinstance(item, dict):
-        item = next((value for value in item.values() if isinstance(value, str)), "")
-    return " ".join(item.split()) if isinstance(item, str) else ""
-
-
 def names(text: str, cut: bool) -> list[str]:
-    """Names or roles from a list: what explains them (after a colon, a dash, a bracket) is left off, twins too."""
-    found: dict[str, str] = {}
+    """Names or roles from a list, without duplicates and explanations (after a colon, a dash, a bracket)."""
     listed = items(text, cut)
     if len(listed) == 1:
         listed = [_HEADING.sub("", listed[0], count=1)]
-    if len(listed) == 1 and not MARKER.match(text) and re.search(r",| and ", listed[0]):
-        listed = re.split(r" ?, ?(?:and )?| and ", listed[0])
+        if not LIST_MARKER.match(text) and re.search(r",| and ", listed[0]):
+            listed = re.split(r" ?, ?(?:and )?| and ", listed[0])
+    found: dict[str, str] = {}
     for item in listed:
         name = re.split(r" ?[:(\[,;]| [-–—] ", item, maxsplit=1)[0].strip(QUOTES + ".*_")
         if name and name.lower() not in _NO_ITEM:
@@ -164,89 +134,93 @@ def names(text: str, cut: bool) -> list[str]:
 
 def utterances(text: str, cut: bool) -> list[tuple[str, str]]:
     """(emotion, utterance) pairs of lines such as `1. [joy] I did it!`; the emotion is lower case, "" if not given."""
-    found = _json(text, cut)
-    if found and all(isinstance(item, (dict, list, tuple)) for item in found):
-        made = [pair for pair in map(_pair, found) if pair[1]]
-        if not made:
+    listed = _json_list(text, cut)
+    if listed and all(isinstance(item, (dict, list, tuple)) for item in listed):
+        pairs = [pair for pair in map(_utterance_of_json, listed) if pair[1]]
+        if not pairs:
             raise BadReply("empty")
-        return made
-    listed = [part for item in items(text, cut) for part in re.split(r"(?<=\S) (?=\d{1,2}[.)] ?\[)", item)]
-    named = [re.match(r"\**([A-Za-z]+)\**\s*[:–-]\**\s+(.+)", item) for item in listed]
-    all_named = len(listed) > 1 and all(
-        name and ":" in item[: name.start(2)] for name, item in zip(named, listed, strict=True)
-    )
+        return pairs
+    lines = [part for item in items(text, cut) for part in re.split(r"(?<=\S) (?=\d{1,2}[.)] ?\[)", item)]
+    # A word and a colon before one utterance may be part of it; before all of them they are emotions.
+    named = [_NAMED.match(line) for line in lines]
+    all_named = len(lines) > 1 and all(name and ":" in name.string[: name.start(2)] for name in named)
     pairs = []
-    for item, name in zip(listed, named, strict=True):
-        tag = _TAG.search(item[:_TAG_WITHIN])
-        bracketed = re.match(r"[\[(]\s*([^\])]+?)\s*[\])]\s*[:–-]?\s*(.+)|([A-Za-z]+)\s*\]\s*[:–-]?\s*(.+)", item)
-        if bracketed:  # the second form where the begun answer held the opening bracket
-            emotion, said = bracketed[1] or bracketed[3], bracketed[2] or bracketed[4]
-        elif tag and tag[1].lower() in LABELS:
-            emotion, said = tag[1], item[tag.end() :]
-        elif name and (all_named or name[1].lower() in LABELS):  # "Well - I never" names none
-            emotion, said = name[1], name[2]
-        else:
-            emotion, said = "", item
-        pairs.append((emotion.lower(), unquoted(said)))
+    for line in lines:
+        emotion, said = _split_emotion(line, any_word=all_named)
+        pairs.append((emotion.lower(), without_quotes(said)))
     return pairs
 
 
-def _pair(item: Any) -> tuple[str, str]:
-    """Emotion and utterance of an object of a JSON reply, whatever its keys are called, or of a pair; "" for none."""
-    if not isinstance(item, dict):
-        item = dict(zip(("emotion", "text"), item, strict=False))
-    others = (value for key, value in item.items() if key != "emotion" and isinstance(value, str))
-    said = item["text"] if isinstance(item.get("text"), str) else max(others, key=len, default="")
-    return _word(item.get("emotion")), unquoted(_word(said, lower=False))
+def _split_emotion(line: str, *, any_word: bool) -> tuple[str, str]:
+    """The emotion and the utterance of a line; `any_word`: a first word before a colon is an emotion, whichever."""
+    if bracketed := _BRACKETED.match(line):
+        return bracketed[1] or bracketed[3], bracketed[2] or bracketed[4]
+    tag = _TAG.search(line[:_TAG_WITHIN])
+    if tag and tag[1].lower() in LABELS:
+        return tag[1], line[tag.end() :]
+    name = _NAMED.match(line)
+    if name and (any_word or name[1].lower() in LABELS):  # "Well - I never" names none
+        return name[1], name[2]
+    return "", line
 
 
-def _word(value: Any, *, lower: bool = True) -> str:
-    """A JSON value as text; "" for what is none."""
-    text = " ".join(value.split()) if isinstance(value, str) else ""
-    return text.lower() if lower else text
+def descriptors(text: str, cut: bool) -> list[str]:
+    """Free emotion words or phrases of at most 4 words, separated by commas or one a line, without duplicates."""
+    listed = _json_list(text, cut)
+    if listed is not None:
+        text, cut = ", ".join(map(_item_text, listed)), False
+    lines = map(without_marker, with_table_rows(text_lines(text)))
+    joined = _EMOTIONS_ARE.sub("", ", ".join(lines).lstrip(), count=1)
+    parts = re.split(r"[,;]|\band\b", joined)
+    parts = [without_emphasis(part).partition(" (")[0].strip(QUOTES + ".!*_").lower() for part in parts]
+    found = [part for part in dict.fromkeys(parts[:-1] if cut else parts) if _is_descriptor(part)]
+    if not found:
+        raise BadReply("cut_off" if cut else "empty")
+    return found
+
+
+def _is_descriptor(part: str) -> bool:
+    short = 0 < len(part) <= LONGEST_LABEL and len(part.split()) <= 4
+    return short and part not in _NO_ITEM and bool(_LABEL_WORDS.fullmatch(part))
+
+
+# ------------------------------------------------------------------ texts
 
 
 def sentence(text: str, cut: bool) -> str:
-    """What somebody says: quotes are taken off, a final comma becomes a full stop, an unfinished end is dropped."""
-    said = unquoted(said_in(plain(_of_json(text, cut))))
+    """One utterance: quotes are removed, a final comma becomes a full stop, an unfinished end is dropped."""
+    said = without_quotes(without_introduction(without_emphasis(_text_of_json(text, cut))))
     if not said:
         raise BadReply("empty")
     if cut:
         return whole_sentences(said)
-    if said[-1] in ",;:":
-        said = said[:-1] + "."
+    said = said[:-1] + "." if said[-1] in ",;:" else said
     return said if said[-1] in ".!?…" else said + "."
 
 
-def _of_json(text: str, cut: bool) -> str:
-    """The first text of a reply that is JSON; the reply itself where it is none."""
-    found = _json(text, cut)
-    first = found[0] if found else text
-    return _as_text(first[-1] if isinstance(first, (list, tuple)) and first else first) if found else text
-
-
 def paragraph(text: str, cut: bool) -> str:
-    """A short text: lines joined, fences and a leading `Text:` taken off, an unfinished last sentence dropped."""
-    lines = without_frame(lines_of(_of_json(text, cut)))
-    joined = re.sub(r"^(?:text|context|situation|answer) ?: ?", "", " ".join(lines), flags=re.IGNORECASE)
-    joined = plain(joined).strip(QUOTES.replace("'", ""))
+    """A short text on one line, without code fence and a leading `Text:`; an unfinished last sentence is dropped."""
+    lines = without_assistant_talk(text_lines(_text_of_json(text, cut)))
+    joined = without_emphasis(_TEXT_IS.sub("", " ".join(lines))).strip(QUOTES.replace("'", ""))
     if not joined:
         raise BadReply("empty")
     return whole_sentences(joined) if cut else joined
 
 
+# ------------------------------------------------------------------ scored labels
+
+
 def scored_labels(text: str, cut: bool) -> list[RawLabel]:
     """Emotion words with levels, as in `1. joy: 0.8`; levels are rounded to the grid of 0.1 (paper A, Table 15)."""
-    found = _json_levels(_json(text, cut) or [])
-    for item in [] if found else _labels_of(items(text, cut)):
-        level = _LEVEL.search(item)
-        before = item[: level.start()] if level else ""
-        label = before.strip(_AROUND_LABEL).partition(" (")[0]
-        between = before[len(before.rstrip(_AROUND_LABEL)) :]
-        marked = _BEFORE_LEVEL.intersection(between) or label.lower() in LABELS
-        if level and marked and _LABEL_WORDS.fullmatch(label):
-            found.setdefault(label.lower(), round(-1.0 if _NEGATIVE.search(before) else _share(level), 1))
-    found = {label: level for label, level in found.items() if 0 < len(label) <= LONGEST_LABEL}
+    found: dict[str, float] = {}
+    for label, level in map(_label_of_json, _json_list(text, cut) or []):
+        if level is not None and _LABEL_WORDS.fullmatch(label):
+            found.setdefault(label, level)
+    for part in _parts(text, cut) if not found else ():
+        label, level = _label_of_text(part)
+        if level is not None and _LABEL_WORDS.fullmatch(label):
+            found.setdefault(label.lower(), level)
+    found = {label: round(level, 1) for label, level in found.items() if len(label) <= LONGEST_LABEL}
     if not found:
         raise BadReply("no_scores")
     if not all(0 <= level <= 1 for level in found.values()):
@@ -254,56 +228,97 @@ def scored_labels(text: str, cut: bool) -> list[RawLabel]:
     return [RawLabel(label=label, score=score) for label, score in [*found.items()][:MOST_LABELS]]
 
 
+def _parts(text: str, cut: bool) -> list[str]:
+    """Each `label: level` of a list, also where several are on one line."""
+    return [part for item in items(text, cut) for part in re.split(r" ?[,;] (?=[A-Za-z])", item)]
+
+
+def _label_of_text(part: str) -> tuple[str, float | None]:
+    """The label and the level of `label: level`; the level is None where there is none."""
+    level = _LEVEL.search(part)
+    before = part[: level.start()] if level else ""
+    label = before.strip(_AROUND_LABEL).partition(" (")[0]
+    between = before[len(before.rstrip(_AROUND_LABEL)) :]
+    if not level or not (_BEFORE_LEVEL.intersection(between) or label.lower() in LABELS):
+        return label, None
+    return label, -1.0 if _NEGATIVE.search(before) else _share(level)
+
+
+def _label_of_json(item: Any) -> tuple[str, float | None]:
+    """The same for a pair in JSON, or for an object whose first two values are one."""
+    pair = [*item.values()][:2] if isinstance(item, dict) else item
+    if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not isinstance(pair[0], str):
+        return "", None
+    label, level = " ".join(pair[0].split()).lower(), pair[1]
+    if isinstance(level, str) and (written := _LEVEL.fullmatch(level.strip())):
+        return label, _share(written)
+    try:
+        value = math.nan if isinstance(level, bool) else float(level)
+    except (TypeError, ValueError, OverflowError):
+        value = math.nan
+    return label, value if math.isfinite(value) else None
+
+
 def _share(level: re.Match[str]) -> float:
-    """A level from 0 to 1, of a number, of a percentage, or of so much out of so much."""
+    """A level from 0 to 1, from a number, a percentage, or so much out of so much."""
     number = float(level[1].replace(",", "."))
     return number / (100 if level[2] else int(level[3] or 1) or 1)
 
 
-def _json_levels(listed: list[Any]) -> dict[str, float]:
-    """Labels with levels of a JSON reply: pairs, objects of a label and a level, or one object of label: level."""
-    found: dict[str, float] = {}
-    for item in listed:
-        pair = [*item.values()][:2] if isinstance(item, dict) else item
-        if isinstance(pair, (list, tuple)) and len(pair) == 2 and isinstance(pair[0], str):
-            label = " ".join(pair[0].split()).lower()
-            if isinstance(pair[1], bool) or not _LABEL_WORDS.fullmatch(label):
-                continue
-            try:
-                written = _LEVEL.fullmatch(pair[1].strip()) if isinstance(pair[1], str) else None
-                level = _share(written) if written else float(pair[1])
-            except (TypeError, ValueError, OverflowError):
-                continue
-            if math.isfinite(level):
-                found.setdefault(label, round(level, 1))
-    return found
+# ------------------------------------------------------------------ JSON
 
 
-def _labels_of(lines: Iterable[str]) -> Iterable[str]:
-    """Each `label: score` by itself, also where a reply puts several on one line."""
-    for line in lines:
-        yield from re.split(r" ?[,;] (?=[A-Za-z])", line)
+def _json_list(text: str, cut: bool) -> list[Any] | None:
+    """The list in a reply that is JSON (itself, or the only value of an object); None where the reply is not JSON.
+
+    What is unfinished at the end of a reply that was cut is dropped.
+    """
+    text = without_fence(text)
+    begins = _JSON_AT_START.match(text) or _JSON_ON_A_LINE.search(text)
+    if not begins:
+        return None
+    text = text[begins.start() :]
+    value: Any = None
+    for candidate in (text, close_json(text)) if cut else (text,):
+        with contextlib.suppress(ValueError, RecursionError):
+            value, _ = json.JSONDecoder(parse_constant=_no_number).raw_decode(candidate)
+            json.dumps(value, ensure_ascii=False).encode()  # half a character (a lone surrogate) is an error here
+            break
+    else:
+        raise BadReply("cut_off" if cut else "broken_json")
+    if isinstance(value, dict) and len(value) == 1 and isinstance(only := next(iter(value.values())), (list, dict)):
+        value = only
+    return list(value.items()) if isinstance(value, dict) else list(value)
 
 
-def _is_descriptor(part: str) -> bool:
-    """Whether a part is a word or a short phrase of letters."""
-    return 0 < len(part) <= LONGEST_LABEL and len(part.split()) <= 4 and bool(_LABEL_WORDS.fullmatch(part))
+def _no_number(constant: str) -> float:
+    raise ValueError(constant)
 
 
-def descriptors(text: str, cut: bool) -> list[str]:
-    """Free emotion words or phrases, separated by commas or one a line; twins, and what has over 4 words, left off."""
-    listed = _json(text, cut)
-    if listed is not None:
-        text, cut = ", ".join(map(_as_text, listed)), False
-    lines = table_rows(lines_of(text))
-    lines = [line[marker.end() if (marker := MARKER.match(line)) else 0 :] for line in lines]
-    joined = _EMOTIONS_ARE.sub("", ", ".join(lines).lstrip(), count=1)
-    parts = [
-        plain(part).partition(" (")[0].strip(QUOTES + ".!*_").lower() for part in re.split(r"[,;]|\band\b", joined)
-    ]
-    if cut:
-        parts.pop()
-    found = [part for part in dict.fromkeys(parts) if _is_descriptor(part) and part not in _NO_ITEM]
-    if not found:
-        raise BadReply("cut_off" if cut else "empty")
-    return found
+def _one_line(value: Any) -> str:
+    """A JSON value as text; "" if it is none."""
+    return " ".join(value.split()) if isinstance(value, str) else ""
+
+
+def _item_text(item: Any) -> str:
+    """A JSON item as the line that it would have been: a text, or the first text of an object."""
+    if isinstance(item, dict):
+        item = next((value for value in item.values() if isinstance(value, str)), "")
+    return _one_line(item)
+
+
+def _text_of_json(text: str, cut: bool) -> str:
+    """The first text of a reply that is JSON; the reply itself where it is not."""
+    if not (listed := _json_list(text, cut)):
+        return text
+    first = listed[0]
+    return _item_text(first[-1] if isinstance(first, (list, tuple)) and first else first)
+
+
+def _utterance_of_json(item: Any) -> tuple[str, str]:
+    """Emotion and utterance of a pair, or of an object whatever its keys are called; "" for what is missing."""
+    if not isinstance(item, dict):
+        item = dict(zip(("emotion", "text"), item, strict=False))
+    others = (value for key, value in item.items() if key != "emotion" and isinstance(value, str))
+    said = item["text"] if isinstance(item.get("text"), str) else max(others, key=len, default="")
+    return _one_line(item.get("emotion")).lower(), without_quotes(_one_line(said))
