@@ -1,24 +1,25 @@
-"""Emo Pillars in the browser: the 28 emotions of a text, alone or in its situation, or labels of your own.
+"""Emo Pillars in the browser: the 28 emotions of a text, alone or in its situation, or labels of the visitor's own.
 
-python app.py. EMO_PILLARS_MODELS=FOLDER takes the models from a folder, EMO_PILLARS_OWNER=NAME from somebody else's.
+Run `python app.py`. EMO_PILLARS_MODELS=FOLDER loads the models from a folder, EMO_PILLARS_OWNER=NAME from another
+owner.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import gradio as gr
 
 from chart import message, page, waiting
-from scores import CannotAnswer, emotions, own_labels, read_labels
+from scores import Answer, CannotAnswer, emotions, own_labels, read_labels
 
 HEADING = """# Emo Pillars
-Small, open models that read the emotions of an English text, several at a time: over 28 labels, in a situation or
-without one, or over any labels of yours."""
-LIMITS = """**Not for judging real people**, least of all at work, in schools or in care. The models read English words,
-not minds; they miss irony, and rare emotions are weak. What you write is scored and not kept by this page."""
-WAITING = 40  # visitors; one more is told that the page is busy
-KEPT = 3600  # seconds, of files in the page's temporary folder
-LARGEST_FILE = "1kb"  # the page takes none, and its server would keep any
+Small, open models that read the emotions of an English text, several at a time: 28 emotions, for the text alone or in a
+situation, or any labels of yours."""
+LIMITS = """**Do not judge real people with this**, least of all at work, in schools or in care. The models read English
+words, not minds; they miss irony, and rare emotions are weak. This page scores what you write and does not keep it."""
+WAITING = 40  # visitors; the page tells any others that it is busy
+CACHE_SECONDS = 3600  # for which files stay in the page's temporary folder
+LARGEST_FILE = "1kb"  # the page takes no files, but its server would keep any that are sent
 PLANNED = "Well, that went as planned."
 SITUATED = {
     "We got the keys today, the house is finally ours!": ("We got the keys today, the house is finally ours!", ""),
@@ -43,16 +44,17 @@ LABELLED = {
 
 def show_emotions(text: str | None, situation: str | None) -> str:
     """The answer of the first tab."""
-    try:
-        return page(emotions(text, situation), grouped=True)
-    except CannotAnswer as reason:
-        return message(str(reason))
+    return _shown(lambda: emotions(text, situation))
 
 
 def show_own_labels(text: str | None, labels: str | None) -> str:
     """The answer of the second tab."""
+    return _shown(lambda: own_labels(text, read_labels(labels)))
+
+
+def _shown(ask: Callable[[], Answer]) -> str:
     try:
-        return page(own_labels(text, read_labels(labels)), grouped=False)
+        return page(ask())
     except CannotAnswer as reason:
         return message(str(reason))
 
@@ -60,38 +62,39 @@ def show_own_labels(text: str | None, labels: str | None) -> str:
 def tab(
     name: str,
     show: Callable[[str | None, str | None], str],
-    second: gr.Textbox,
+    second: Mapping[str, str],
     button: str,
-    examples: dict[str, tuple[str, str]],
+    examples: Mapping[str, tuple[str, str]],
 ) -> None:
-    """A tab: a text and a second field, a button, examples that answer when they are picked, and the answer.
+    """A tab: a text, a second field, a button, the answer, and examples that answer when they are picked.
 
-    `name` begins the ids of the parts. Narrow screens have the answer before the examples (style.css).
+    `name` begins the ids of the parts and is the name of the call in the page's API.
     """
-    with gr.Row(elem_classes="emo-tab"):
-        with gr.Column(elem_classes="emo-asked"):
+    with gr.Row():
+        with gr.Column(scale=4):
             text = gr.Textbox(
                 label="Text", placeholder="What somebody said or wrote", lines=3, max_lines=8, elem_id=f"{name}-text"
             )
-            second.render()
+            more = gr.Textbox(**second, lines=2, max_lines=6, elem_id=f"{name}-second")
             ask = gr.Button(button, variant="primary", elem_id=f"{name}-ask")
-        with gr.Column(elem_classes="emo-answered"):
-            found = gr.HTML(waiting("The scores will be here."), elem_id=f"{name}-found", apply_default_css=False)
-        with gr.Column(elem_classes="emo-examples"):
-            gr.Examples(
-                [list(example) for example in examples.values()],
-                inputs=[text, second],
-                outputs=found,
-                fn=show,
-                example_labels=list(examples),
-                run_on_click=True,
-                cache_examples=False,
-                api_visibility="private",
+        with gr.Column(scale=5):
+            found = gr.HTML(
+                waiting("The scores will be here."), elem_id=f"{name}-found", apply_default_css=False, padding=False
             )
-    for number, trigger in enumerate((ask.click, text.submit, second.submit)):
+    gr.Examples(
+        [list(example) for example in examples.values()],
+        inputs=[text, more],
+        outputs=found,
+        fn=show,
+        example_labels=list(examples),
+        run_on_click=True,
+        cache_examples=False,
+        api_visibility="private",
+    )
+    for number, trigger in enumerate((ask.click, text.submit, more.submit)):
         trigger(
             show,
-            [text, second],
+            [text, more],
             found,
             api_name=name,
             api_visibility="private" if number else "public",
@@ -102,25 +105,17 @@ def tab(
 
 def interface() -> gr.Blocks:
     """The page."""
-    situation = gr.Textbox(
-        label="Situation (optional)",
-        info="What happened before. With it, a context-aware model answers.",
-        placeholder="What happened",
-        lines=2,
-        max_lines=6,
-        elem_id="emotions-situation",
-        render=False,
-    )
-    labels = gr.Textbox(
-        label="Labels",
-        info="With commas between them. The model was trained for none of them in particular.",
-        placeholder="joy, quiet pride, dread",
-        lines=2,
-        max_lines=6,
-        elem_id="labels-labels",
-        render=False,
-    )
-    with gr.Blocks(title="Emo Pillars", analytics_enabled=False, delete_cache=(KEPT, KEPT)) as blocks:
+    situation = {
+        "label": "Situation (optional)",
+        "info": "What happened before. With it, a context-aware model answers.",
+        "placeholder": "What happened",
+    }
+    labels = {
+        "label": "Labels",
+        "info": "With commas between them. The model was trained for none of them in particular.",
+        "placeholder": "joy, quiet pride, dread",
+    }
+    with gr.Blocks(title="Emo Pillars", analytics_enabled=False, delete_cache=(CACHE_SECONDS, CACHE_SECONDS)) as blocks:
         gr.Markdown(HEADING)
         with gr.Tab("28 emotions"):
             tab("emotions", show_emotions, situation, "Read the emotions", SITUATED)
@@ -131,11 +126,11 @@ def interface() -> gr.Blocks:
 
 
 def theme() -> gr.themes.Base:
-    """Plain fields, text that can be read in both schemes, and no fonts from elsewhere."""
-    plain = gr.themes.Default(
+    """Gradio's default theme without fonts from elsewhere, and with enough contrast in both colour schemes."""
+    default = gr.themes.Default(
         primary_hue="teal", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
     )
-    return plain.set(
+    return default.set(
         body_text_color_subdued="#565e6b",
         body_text_color_subdued_dark="#b3bac5",
         block_info_text_color="#565e6b",
@@ -152,7 +147,6 @@ def theme() -> gr.themes.Base:
 
 
 if __name__ == "__main__":
-    style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
-    # In the head and not as `css`, whose rewriting drops container queries.
+    style = Path(__file__).with_name("style.css")
     served = interface().queue(max_size=WAITING)
-    served.launch(theme=theme(), head=f"<style>{style}</style>", footer_links=[], max_file_size=LARGEST_FILE)
+    served.launch(theme=theme(), css_paths=style, footer_links=[], max_file_size=LARGEST_FILE)

@@ -1,4 +1,4 @@
-"""Asks the published models, with stock libraries only: nothing of the project is installed where this file runs."""
+"""Scores texts with the published models. It uses stock libraries only: the project is not installed on the Hub."""
 
 import ast
 import csv
@@ -21,25 +21,26 @@ from transformers import pipeline
 CONTEXTLESS = "NAMESPACE/emo-pillars-contextless-minilm-goemotions"
 CONTEXTUAL = "NAMESPACE/emo-pillars-contextual-minilm"
 ZERO_SHOT = "NAMESPACE/emo-pillars-zeroshot-minilm"
-FOLDER = "EMO_PILLARS_MODELS"  # environment: a folder of model folders, instead of the Hub
-OWNER = "EMO_PILLARS_OWNER"  # environment: whose models, instead of those written above
+# Environment variables: a folder of model folders instead of the Hub, and the owner of the models on the Hub.
+FOLDER, OWNER = "EMO_PILLARS_MODELS", "EMO_PILLARS_OWNER"
 REFERENCE = "reference.safetensors"
-MOST_CHARACTERS = 20_000
-MOST_LABELS, LONGEST_LABEL = 50, 200  # labels; characters of one
+MAX_CHARACTERS = 20_000  # of a text or a list of labels: far more than a model reads
+MAX_LABELS, MAX_LABEL_CHARACTERS = 50, 200
 TINY = 1e-6
-# What a model that is missing, torn or of another kind ends in.
+# What loading raises for a model that is missing, incomplete or of another kind.
 UNLOADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError)
 
-_TURN = threading.Lock()  # one visitor after the other: a tokenizer cannot serve two, and a model is loaded once
+# Visitors are served one at a time: a tokenizer is not safe for threads, and a model is to be loaded once.
+_LOCK = threading.Lock()
 
 
 class CannotAnswer(Exception):
-    """What stands in the way of an answer, in words for the visitor."""
+    """Why there is no answer, in words for the visitor."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """A label's score and the score from which on the text is given the label, both from 0 to 1."""
+    """A label's score and the threshold from which on the text has the label, both from 0 to 1."""
 
     label: str
     value: float
@@ -53,7 +54,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Answer:
-    """All labels' scores, the model that gave them (a folder or Hub id), and what the visitor has to know of them."""
+    """The scores of all labels, the model (a folder or Hub id), and notes for the visitor."""
 
     scores: tuple[Score, ...]
     model: str
@@ -61,24 +62,24 @@ class Answer:
 
 
 def emotions(text: str | None, situation: str | None = "") -> Answer:
-    """The 28 emotions of a text: by the context-less model or, where there is a situation, by the contextual one.
+    """Score the 28 emotions of a text, with the contextual model if there is a situation.
 
     Raises:
         CannotAnswer: no text, far too much of it, or the model does not load.
     """
     text, situation = checked(text), read(situation)
-    place = place_of(CONTEXTUAL if situation else CONTEXTLESS)
-    with _TURN:
+    place = model_location(CONTEXTUAL if situation else CONTEXTLESS)
+    with _LOCK:
         classify = classifier(place)
         tokenizer = classify.tokenizer
         limit = min(tokenizer.model_max_length, classify.model.config.max_position_embeddings)
         if not situation:
-            notes = said_of_cut("text", tokenizer, text, limit - tokenizer.num_special_tokens_to_add(pair=False))
+            notes = truncation_note("text", tokenizer, text, limit - tokenizer.num_special_tokens_to_add(pair=False))
             found = classify(text, truncation=True)[0]
         else:
             room = limit - tokenizer.num_special_tokens_to_add(pair=True) - len(spans(tokenizer, text))
             if room > 0:
-                notes, strategy = said_of_cut("situation", tokenizer, situation, room), "only_second"
+                notes, strategy = truncation_note("situation", tokenizer, situation, room), "only_second"
             else:
                 notes = (f"Text and situation are longer than the model reads, {limit} tokens: both were cut.",)
                 strategy = "longest_first"
@@ -89,34 +90,34 @@ def emotions(text: str | None, situation: str | None = "") -> Answer:
 
 
 def own_labels(text: str | None, labels: Sequence[str]) -> Answer:
-    """Any labels' scores: sigmoid(cosine / temperature + bias), by the bi-encoder.
+    """Score any labels with the bi-encoder: sigmoid(cosine / temperature + bias).
 
     Raises:
         CannotAnswer: no text, far too much of it, or the model does not load.
     """
-    text, place = checked(text), place_of(ZERO_SHOT)
-    with _TURN:
+    text, place = checked(text), model_location(ZERO_SHOT)
+    with _LOCK:
         model, reference = bi_encoder(place)
         tokenizer, prompt = model.tokenizer, model.prompts.get("query") or ""
         room = model.max_seq_length - tokenizer.num_special_tokens_to_add(pair=False) - len(spans(tokenizer, prompt))
-        notes = said_of_cut("text", tokenizer, text, room)
+        notes = truncation_note("text", tokenizer, text, room)
         columns = model.encode_document(list(labels))
         scale = model[0].auto_model.config.zero_shot
         cosines = model.similarity(model.encode_query([text]), columns)
         probabilities = (cosines / scale["temperature"] + scale["bias"]).sigmoid()[0].cpu()
-        cuts = np.full(len(labels), 0.5)
+        thresholds = np.full(len(labels), 0.5)
         if reference is not None:
             of_reference = model.similarity(reference, columns) / scale["temperature"] + scale["bias"]
-            cuts = thresholds_of(of_reference.cpu().numpy().astype(np.float64))
-    scores = zip(labels, probabilities.tolist(), cuts.tolist(), strict=True)
+            thresholds = thresholds_of(of_reference.cpu().numpy().astype(np.float64))
+    scores = zip(labels, probabilities.tolist(), thresholds.tolist(), strict=True)
     return Answer(tuple(Score(*one) for one in scores), place, notes)
 
 
 def thresholds_of(logits: np.ndarray) -> np.ndarray:
-    """For each label the probability from which on a text has it, from logits (texts, labels) of unlabelled texts.
+    """The threshold of each label, as a probability, from logits (texts, labels) of unlabelled texts.
 
-    It is the one with the largest F1 that is to be expected if a text has one of the labels on average; of a single
-    label every other text has it. In the project this is the rule `expected_f1` of eval/decision_rules.py.
+    It is the threshold with the largest expected F1 if a text has one of the labels on average (a single label: if
+    every second text has it). In the project, this is the rule `expected_f1` of eval/decision_rules.py.
     """
     wanted = min(1.0, logits.shape[1] / 2)
     low, high = -100 - logits.max(), 100 - logits.min()
@@ -137,7 +138,7 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 
 
 def read_labels(given: str | None) -> list[str]:
-    """Labels from a list with commas or lines between them; quotes hold a comma inside a label.
+    """Read labels with commas or line breaks between them; a label with a comma stands in quotes.
 
     Raises:
         CannotAnswer: there is none, there are too many, or one is too long.
@@ -152,22 +153,22 @@ def read_labels(given: str | None) -> list[str]:
     labels = list(dict.fromkeys(label for field in fields if (label := " ".join(field.split()))))
     if not labels:
         raise CannotAnswer("Write one label or more, with commas between them: joy, quiet pride, dread.")
-    if len(labels) > MOST_LABELS:
-        raise CannotAnswer(f"These are {len(labels)} labels; this page takes up to {MOST_LABELS} at once.")
-    if any(len(label) > LONGEST_LABEL for label in labels):
-        raise CannotAnswer(f"A label has up to {LONGEST_LABEL} characters here. Put commas between labels.")
+    if len(labels) > MAX_LABELS:
+        raise CannotAnswer(f"These are {len(labels)} labels; this page takes up to {MAX_LABELS} at once.")
+    if any(len(label) > MAX_LABEL_CHARACTERS for label in labels):
+        raise CannotAnswer(f"A label has up to {MAX_LABEL_CHARACTERS} characters here. Put commas between labels.")
     return labels
 
 
 def read(given: str | None) -> str:
-    """What was typed, without blanks around it; nothing where a program sent null.
+    """What was typed, stripped; empty if a program sent null.
 
     Raises:
-        CannotAnswer: it is far too much, holds half a character, which no model reads, or is a program's list.
+        CannotAnswer: it is too long, holds half a character, which no model reads, or is a program's list.
     """
     text = str(given or "").strip()
-    if len(text) > MOST_CHARACTERS:
-        raise CannotAnswer(f"This is too long for the page: give up to {MOST_CHARACTERS:,} characters at once.")
+    if len(text) > MAX_CHARACTERS:
+        raise CannotAnswer(f"This is too long for the page: give up to {MAX_CHARACTERS:,} characters at once.")
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise CannotAnswer("This holds half a character, perhaps of an emoji that was cut. Take it out.")
     if text[:1] in ("[", "{") and _is_list(text):
@@ -176,7 +177,7 @@ def read(given: str | None) -> str:
 
 
 def _is_list(text: str) -> bool:
-    """Whether a program sent a list or an object, which the page's server writes out as Python does."""
+    """Whether a program sent a list or an object, which Gradio turns into its Python form."""
     try:
         return isinstance(ast.literal_eval(text), (list, dict))
     except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -184,7 +185,7 @@ def _is_list(text: str) -> bool:
 
 
 def checked(given: str | None) -> str:
-    """A text as `read` gives it. Raises CannotAnswer as `read` does, and where nothing is left."""
+    """A text as `read` returns it. Raises CannotAnswer as `read` does, and if nothing is left."""
     text = read(given)
     if not text:
         raise CannotAnswer("Write a text first: a sentence or two that somebody said or wrote.")
@@ -192,14 +193,14 @@ def checked(given: str | None) -> str:
 
 
 def spans(tokenizer: Any, text: str) -> list[tuple[int, int]]:
-    """Where each token of a text starts and ends."""
+    """The start and end of each token of a text."""
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False, truncation=False)
     found: list[tuple[int, int]] = encoded["offset_mapping"]
     return found
 
 
-def said_of_cut(name: str, tokenizer: Any, text: str, room: int) -> tuple[str, ...]:
-    """A note on what does not fit into `room` tokens and so is not read; none where all fits."""
+def truncation_note(name: str, tokenizer: Any, text: str, room: int) -> tuple[str, ...]:
+    """A note that quotes what does not fit into `room` tokens and is cut; none if everything fits."""
     tokens = spans(tokenizer, text)
     if len(tokens) <= room:
         return ()
@@ -211,13 +212,13 @@ def said_of_cut(name: str, tokenizer: Any, text: str, room: int) -> tuple[str, .
 
 
 def shortened(text: str, words: int = 8) -> str:
-    """A text's first and last words, with a mark of what is left out between."""
+    """The first and last words of a text, with an ellipsis between them."""
     found = text.split()
     return " ".join(found if len(found) <= 2 * words else [*found[:words], "…", *found[-words:]])
 
 
-def place_of(name: str) -> str:
-    """Where a model is: a Hub id, or a folder of that name if the environment says so."""
+def model_location(name: str) -> str:
+    """The Hub id of a model, or a folder of that name if the environment says so."""
     own = name.rpartition("/")[2]
     if folder := os.environ.get(FOLDER):
         return str(Path(folder) / own)
@@ -226,32 +227,32 @@ def place_of(name: str) -> str:
 
 @cache
 def classifier(place: str) -> Any:
-    """A text-classification pipeline, loaded once. Raises CannotAnswer when it does not load."""
+    """A text-classification pipeline, loaded once. Raises CannotAnswer if it does not load."""
     try:
         found = pipeline("text-classification", model=place, top_k=None)
         if missing := set(found.model.config.id2label.values()) - found.model.config.thresholds.keys():
             raise ValueError(f"its config has no threshold of {min(missing)}")
         return found
     except UNLOADABLE as error:
-        raise _missing(place, error) from error
+        raise _unloadable(place, error) from error
 
 
 @cache
 def bi_encoder(place: str) -> tuple[Any, np.ndarray | None]:
-    """The bi-encoder and the embeddings of unlabelled texts that it brings, loaded once. Raises like `classifier`."""
+    """The bi-encoder and the embeddings of unlabelled texts in its folder, loaded once. Raises as `classifier` does."""
     try:
         found = SentenceTransformer(place)
         found[0].auto_model.config.zero_shot["temperature"], found[0].auto_model.config.zero_shot["bias"]
         return found, _reference(place)
     except UNLOADABLE as error:
-        raise _missing(place, error) from error
+        raise _unloadable(place, error) from error
 
 
 def _reference(place: str) -> np.ndarray | None:
-    """Embeddings (texts, size) of the unlabelled texts that a model brings; None where it brings none."""
+    """Embeddings (texts, size) of unlabelled texts in a model's folder; None if there are none."""
     try:
         path = Path(place) / REFERENCE if Path(place).is_dir() else Path(hf_hub_download(place, REFERENCE))
-    except RemoteEntryNotFoundError:  # not a network that is down: then every label would have the threshold 0.5
+    except RemoteEntryNotFoundError:  # a network error must not count as "none", since all thresholds would then be 0.5
         return None
     if not path.exists():
         return None
@@ -259,6 +260,6 @@ def _reference(place: str) -> np.ndarray | None:
     return embeddings
 
 
-def _missing(place: str, error: Exception) -> CannotAnswer:
-    print(f"{place}: does not load: {error}")  # for the log of the Space; visitors need not see paths and traces
+def _unloadable(place: str, error: Exception) -> CannotAnswer:
+    print(f"{place}: does not load: {error}")  # for the log of the Space; visitors do not see paths
     return CannotAnswer(f"The model {Path(place).name} does not load just now. Try again in a minute.")
