@@ -1,11 +1,12 @@
-"""Where stories come from: the built-in tales, a JSONL file, or a Hub data set. All of it is checked before any use."""
+"""Where stories come from: the built-in tales, files, or a Hub data set. All of it is checked before any use."""
 
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from dataset_builder.corpus import read_rows
 from dataset_builder.files.reading import json_lines
 from dataset_builder.files.text_hygiene import cleaned, damage_of
 from dataset_builder.files.texts import HELD_OUT_NAMES, SNIFFED_ROWS, not_texts, path_words
@@ -16,21 +17,23 @@ from dataset_builder.schema import Item
 TALES = Path(__file__).parent / "tales"
 FIELDS = ("id", "title", "text")
 ENDINGS = (".jsonl", ".jsonl.gz", ".parquet")
-LONGEST = 1_000_000  # characters of a story: about 170,000 words, more than any teacher reads
+MOST_CHARACTERS = 1_000_000  # of a story: about 170,000 words, more than any teacher reads
+Rows = Iterable[tuple[str, Any]]  # raw rows, each with its place (file and line)
 
 
 def read_narratives(source: Narratives) -> list[Item]:
-    """Read and check narratives.
+    """Read and check stories; `title` and `source` are their fields.
 
     Raises:
         InputError: naming file and line of the first fault (broken JSON, missing or empty field, an id used twice).
     """
     found: list[Item] = []
-    places: dict[str, str] = {}
-    texts: dict[str, str] = {}
-    twins: list[str] = []
+    sources: dict[str, str] = {}  # of each id
+    ids: dict[str, str] = {}  # of each text
+    repeated: list[str] = []
     for name in source.sources:
-        stories = list(islice(_fitting(_of_source(name, source.revision), source), source.limit))
+        rows, shown_name = _raw_rows(name, source.revision)
+        stories = list(islice(_fitting(_checked(rows, shown_name), source), source.limit))
         if not stories:
             lengths = f" of {source.min_words} to {source.max_words or 'any number of'} words"
             words = lengths if source.min_words or source.max_words else ""
@@ -38,40 +41,24 @@ def read_narratives(source: Narratives) -> list[Item]:
         if kind := not_texts([story.text for story in stories[:SNIFFED_ROWS]]):
             raise InputError(f"{name}: the field 'text' holds {kind} ({stories[0].text[:40]}, …) and no stories.")
         for story in stories:
-            if len(story.text) > LONGEST:
+            if len(story.text) > MOST_CHARACTERS:
                 raise InputError(
-                    f"{name}: story '{story.id}' has {len(story.text):,} characters, more than {LONGEST:,}. Split it, "
-                    "or set 'max_words' in the recipe's narratives to pass over such stories."
+                    f"{name}: story '{story.id}' has {len(story.text):,} characters, more than {MOST_CHARACTERS:,}. "
+                    "Split it, or set 'max_words' in the recipe's narratives to skip such stories."
                 )
-            if story.id in places:
-                raise InputError(f"{name}: the id '{story.id}' was used in {places[story.id]}. Ids must be unique.")
-            places[story.id] = name
-            if (first := texts.setdefault(story.text, story.id)) != story.id:
-                twins.append(f"'{story.id}' that of '{first}'")
+            if story.id in sources:
+                raise InputError(f"{name}: the id '{story.id}' was used in {sources[story.id]}. Ids must be unique.")
+            sources[story.id] = name
+            if (first := ids.setdefault(story.text, story.id)) != story.id:
+                repeated.append(f"'{story.id}' that of '{first}'")
         found += stories
-    if twins:
+    if repeated:
         print(
-            f"note: {len(twins)} of {len(found)} stories have the text of another ({', '.join(twins[:3])}). Rows of "
-            "both are made and may come into different splits: delete one of each.",
+            f"note: {len(repeated)} of {len(found)} stories have the text of another ({', '.join(repeated[:3])}). Rows "
+            "of both are made and may come into different splits: delete one of each.",
             file=sys.stderr,
         )
     return found
-
-
-def _of_source(name: str, revision: str | None) -> Iterator[Item]:
-    if name == "tales":
-        return _tales()
-    path = Path(name)
-    if name.endswith(ENDINGS):
-        return _checked(_rows(path), _name(path))
-    if path.is_dir() and not (path / "README.md").exists():
-        return _folder(path)
-    if path.is_file():
-        raise InputError(
-            f"narratives '{name}': not one of {', '.join(ENDINGS)}, or a folder of them. Write one story a line, an "
-            f"object with {', '.join(FIELDS)} (of a JSON list: jq -c '.[]' FILE)."
-        )
-    return _hub(name, revision)
 
 
 def _fitting(stories: Iterable[Item], source: Narratives) -> Iterator[Item]:
@@ -81,48 +68,54 @@ def _fitting(stories: Iterable[Item], source: Narratives) -> Iterator[Item]:
             yield story
 
 
-def _tales() -> Iterator[Item]:
+def _raw_rows(name: str, revision: str | None) -> tuple[Rows, str]:
+    """The rows of a source, and its name in published rows: without any place of this machine."""
+    path = Path(name)
+    if name == "tales":
+        return _tales(), name
+    if name.endswith(ENDINGS):
+        # With its folder, since many files are called `stories`. A home folder has its owner's name and is left out.
+        folder = "" if path.absolute().parent == Path.home() else path.absolute().parent.name
+        return _file_rows(path), f"{folder}/{path.name.split('.')[0]}".lstrip("/")
+    if path.is_dir() and not (path / "README.md").exists():
+        return chain.from_iterable(map(_file_rows, _train_files(path))), path.absolute().name
+    if path.is_file():
+        raise InputError(
+            f"narratives '{name}': not one of {', '.join(ENDINGS)}, or a folder of them. Write one story a line, an "
+            f"object with {', '.join(FIELDS)} (of a JSON list: jq -c '.[]' FILE)."
+        )
+    return _hub_rows(name, revision), path.absolute().name if path.is_dir() else name
+
+
+def _tales() -> Rows:
     for path in sorted(TALES.glob("*.txt")):
         title, _, text = path.read_text(encoding="utf-8").partition("\n")
-        yield Item(id=path.stem, text=text.strip(), fields={"title": title.strip(), "source": "tales"})
+        yield str(path), {"id": path.stem, "title": title, "text": text}
 
 
-def _folder(folder: Path) -> Iterator[Item]:
-    """Stories of all train files of a folder: `.jsonl[.gz]` or `.parquet`, below it at any depth."""
+def _file_rows(path: Path) -> Rows:
+    if not path.name.endswith(".parquet"):
+        return json_lines(path, f"Give a .jsonl or .jsonl.gz with {', '.join(FIELDS)}.")
+    return ((f"{path}, row {number}", row) for number, row in enumerate(read_rows(path)))
+
+
+def _train_files(folder: Path) -> list[Path]:
+    """The train files of a folder, at any depth: those called so, or all that are not held out by their names."""
     files = [path for path in sorted(folder.rglob("*")) if path.name.endswith(ENDINGS) and path.is_file()]
     kinds = {path.name.endswith(".parquet") for path in files}
     if len(kinds) != 1:
         found = "both .jsonl and .parquet files" if kinds else f"neither {', '.join(ENDINGS[:2])} nor .parquet files"
         raise InputError(f"narratives '{folder}': holds {found}. Give stories as JSON lines with {', '.join(FIELDS)}.")
     words = {path: path_words(path.relative_to(folder)) for path in files}
-    of_train = [path for path in files if "train" in words[path]]
-    of_train = of_train or [path for path in files if not HELD_OUT_NAMES & words[path]]
-    if not of_train:
+    train = [path for path in files if "train" in words[path]]
+    train = train or [path for path in files if not HELD_OUT_NAMES & words[path]]
+    if not train:
         raise InputError(f"narratives '{folder}': all files are of held-out splits by their names. Give train files.")
-    name = folder.absolute().name  # rows are published: no place of this machine
-    yield from _checked((row for path in of_train for row in _rows(path)), name)
+    return train
 
 
-def _rows(path: Path) -> Iterator[tuple[str, Any]]:
-    if not path.name.endswith(".parquet"):
-        return json_lines(path, f"Give a .jsonl or .jsonl.gz with {', '.join(FIELDS)}.")
-
-    from dataset_builder.corpus import read_rows
-
-    return ((f"{path}, row {number}", row) for number, row in enumerate(read_rows(path)))
-
-
-def _name(path: Path) -> str:
-    """What a file is called in rows, which are published: with its folder, since many are called `stories`.
-
-    The name of a home folder is its owner's and is left out.
-    """
-    folder = "" if path.absolute().parent == Path.home() else path.absolute().parent.name
-    return f"{folder}/{path.name.split('.')[0]}" if folder else path.name.split(".")[0]
-
-
-def _hub(name: str, revision: str | None) -> Iterator[Item]:
-    from dataset_builder.files.data_sets import read_data_set
+def _hub_rows(name: str, revision: str | None) -> Rows:
+    from dataset_builder.files.data_sets import read_data_set  # here: `datasets` loads slowly
 
     try:
         rows = read_data_set(name, None, revision).rows("train")
@@ -131,14 +124,13 @@ def _hub(name: str, revision: str | None) -> Iterator[Item]:
             f"narratives '{name}': neither 'tales', nor a .jsonl[.gz] file or folder, nor a data set that loads "
             f"({first_line(error)})."
         ) from None
-    places = ((f"{name}, row {number}", row) for number, row in enumerate(rows))
-    yield from _checked(places, Path(name).absolute().name if Path(name).is_dir() else name)
+    return ((f"{name}, row {number}", row) for number, row in enumerate(rows))
 
 
-def _checked(places: Iterable[tuple[str, Any]], source: str) -> Iterator[Item]:
-    """Turn raw rows into narratives or say which row is at fault."""
+def _checked(rows: Rows, source: str) -> Iterator[Item]:
+    """Turn raw rows into stories, or raise InputError with the place of the row that is at fault."""
     seen: dict[str, str] = {}
-    for place, row in places:
+    for place, row in rows:
         if not isinstance(row, dict):
             raise InputError(
                 f"{place}: a story is an object with {', '.join(FIELDS)}; this is {type(row).__name__}. Write "
@@ -152,7 +144,7 @@ def _checked(places: Iterable[tuple[str, Any]], source: str) -> Iterator[Item]:
                 raise InputError(f"{place}: field '{field}' must be text, found {type(row[field]).__name__}{quoted}.")
             row[field] = cleaned(row[field])
             if damage := damage_of(row[field], one_line=field != "text"):
-                raise InputError(f"{place}: field '{field}' holds {damage}. Mend the file.")
+                raise InputError(f"{place}: field '{field}' holds {damage}. Correct the file.")
             if not row[field].strip():
                 raise InputError(f"{place}: field '{field}' is empty. Fill it or delete the story.")
         if "/" in row["id"]:
@@ -162,5 +154,4 @@ def _checked(places: Iterable[tuple[str, Any]], source: str) -> Iterator[Item]:
         if row["id"] in seen:
             raise InputError(f"{place}: id '{row['id']}' was used at {seen[row['id']]}. Ids must be unique.")
         seen[row["id"]] = place
-        fields = {"title": row["title"].strip(), "source": source}
-        yield Item(id=row["id"], text=row["text"].strip(), fields=fields)
+        yield Item(id=row["id"], text=row["text"].strip(), fields={"title": row["title"].strip(), "source": source})

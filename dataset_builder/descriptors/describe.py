@@ -25,14 +25,14 @@ from dataset_builder.hashing import fingerprint, stable_hash
 from dataset_builder.inputs import InputError
 from dataset_builder.parquet import finished_corpus
 from dataset_builder.pipeline.ask import Ask, UnitRejected, prompt_version
-from dataset_builder.pipeline.engine import make_room, run_stages, works_here, write_items
+from dataset_builder.pipeline.engine import make_room, run_stages, works_here
 from dataset_builder.pipeline.stages.descriptors import emotion_words
 from dataset_builder.pipeline.stages.likelihood import CONTENT_FREE
 from dataset_builder.processes import run_in_own_process
 from dataset_builder.recipe import EmbeddedTeacher
 from dataset_builder.run_state import RUNTIME_ONLY, former_run, run_lock, write_run
 from dataset_builder.schema import Item, Rejected
-from dataset_builder.teachers import load_teacher, teacher_name
+from dataset_builder.teachers import load_teacher
 
 
 def describe(
@@ -69,9 +69,8 @@ def describe(
         texts, rejected = _choose(sources, recipe, limit)
         asked = _phrases(texts, recipe) if recipe.describer == "cues" else texts
         run = _open_run(work_dir, recipe, texts, asked)
-        write_items(_by_length(asked, recipe.executor.shards), work_dir, recipe.executor.shards)
         prepared = recipe.model_copy(update={"words": tuple(run["words"])})
-        run_stages(prepared, work_dir, (WORDS,))
+        run_stages(prepared, _by_length(asked, recipe.executor.shards), (WORDS,), work_dir)
         larger = [read_teacher_scores(place, run["words"], recipe.weights) for place in judged]
         left_out: dict[str, Any] = {"executor": True, "teacher": set(RUNTIME_ONLY)}
         manifest = {
@@ -146,7 +145,7 @@ def _open_run(work_dir: Path, recipe: TextsRecipe, texts: list[Item], asked: lis
     run: dict[str, Any] = {
         "recipe": teacher_part(recipe),
         "shards": recipe.executor.shards,
-        "teacher": teacher_name(recipe.teacher),
+        "teacher": recipe.teacher.name,
         "prompts": {name: prompt_version(name) for name in prompts},
         "texts": fingerprint(sorted([text.id, text.text] for text in texts)),
     }

@@ -18,13 +18,12 @@ from dataset_builder.hashing import fingerprint, stable_hash
 from dataset_builder.inputs import InputError
 from dataset_builder.parquet import finished_corpus, read_manifest
 from dataset_builder.pipeline.ask import Ask, prompt_version
-from dataset_builder.pipeline.engine import run_stages, write_items
+from dataset_builder.pipeline.engine import run_stages
 from dataset_builder.pipeline.replies import sentence
 from dataset_builder.pipeline.stages import Stage
 from dataset_builder.pipeline.stages.descriptors import emotion_words
 from dataset_builder.run_state import NARRATIVES, REJECTS, former_run, run_lock, write_run
 from dataset_builder.schema import Descriptor, DescriptorsRow, Item, WrittenRow
-from dataset_builder.teachers import teacher_name
 from dataset_builder.teachers.reply_text import BadReply
 
 STAGE = "write-texts"  # its name in manifests
@@ -83,7 +82,7 @@ def write(recipe: WritingRecipe, work_dir: Path) -> bool:
         run = {
             "recipe": recipe.name,
             "recipe_hash": fingerprint(teacher_part(recipe)),
-            "teacher": teacher_name(recipe.teacher),
+            "teacher": recipe.teacher.name,
             "prompts": {name: prompt_version(f"{WRITING_PROMPTS}/{name}") for name in recipe.prompts},
             "shards": recipe.executor.shards,
             "seed": recipe.seed,
@@ -94,8 +93,7 @@ def write(recipe: WritingRecipe, work_dir: Path) -> bool:
         corpus = finished_corpus(work_dir, STAGE)
         if corpus and manifest.items() <= corpus.items():
             return False
-        write_items(asked_for(recipe), work_dir, recipe.executor.shards)
-        run_stages(recipe, work_dir, (WRITING,))
+        run_stages(recipe, asked_for(recipe), (WRITING,), work_dir)
         _publish(recipe, work_dir, manifest)
         return True
 

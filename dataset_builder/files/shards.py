@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -59,6 +59,13 @@ def write_whole(path: Path, content: bytes | Iterable[bytes]) -> None:
         raw.flush()
         os.fsync(raw.fileno())
     os.replace(temporary, path)
+
+
+def write_shards(folder: Path, values: Sequence[Any], shards: int) -> None:
+    """Cut values into shards of neighbours; concatenated, the shards are in the order of the values."""
+    for shard in range(shards):
+        part = values[shard * len(values) // shards : (shard + 1) * len(values) // shards]
+        write_whole(shard_path(folder, shard), map(to_line, part))
 
 
 def clear(path: Path) -> None:

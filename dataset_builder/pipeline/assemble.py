@@ -57,6 +57,7 @@ def assemble(recipe: BuildRecipe, work_dir: Path, teachers: Mapping[str, str]) -
         kept = building / KEPT
         rejected = (to_line(reject.model_dump()) for reject in rows.keep(kept))
         write_whole(work_dir / REJECTS / f"{STAGE}.jsonl", rejected)
+        manifest = rows.manifest()
         # One split for all configs, by the rows of the default one: no story is in two splits.
         split_of = split_narratives(rows.of_story, recipe.split.contextless, recipe.seed)
         counts = {}
@@ -69,7 +70,7 @@ def assemble(recipe: BuildRecipe, work_dir: Path, teachers: Mapping[str, str]) -
                 f"no row was kept; {work_dir / REJECTS}/*.jsonl say why. Another teacher or more stories help."
             )
         clear(kept)
-        write_manifest(building, rows.manifest(counts))
+        write_manifest(building, manifest | {"rows": counts})
 
 
 class _PublishedRows:
@@ -98,7 +99,7 @@ class _PublishedRows:
                         self.of_story[row.narrative_id] += config == DEFAULT_CONFIG
                         passed.add(SPLITS[0], row.model_dump())  # until its split is known
 
-    def manifest(self, counts: dict[str, dict[str, int]]) -> dict[str, Any]:
+    def manifest(self) -> dict[str, Any]:
         """What is to be known of the corpus."""
         return {
             "stage": STAGE,
@@ -109,7 +110,6 @@ class _PublishedRows:
             "prompt_version": self._prompt_version,
             "prompts": prompt_versions(),
             "seed": self._recipe.seed,
-            "rows": counts,
             "rejected": dict(sorted(self._reasons.items())),
             "unresolved_labels": dict(self._unresolved.most_common(MOST_UNRESOLVED)),
         }

@@ -18,7 +18,7 @@ from typing import Any
 
 from datatrove.executor import LocalPipelineExecutor, RayPipelineExecutor, SlurmPipelineExecutor
 
-from dataset_builder.files.shards import read_lines, shard_path, to_line, write_json, write_whole
+from dataset_builder.files.shards import read_lines, shard_path, to_line, write_json, write_shards, write_whole
 from dataset_builder.inputs import InputError
 from dataset_builder.parquet import MANIFEST
 from dataset_builder.pipeline.flow import Flow
@@ -34,8 +34,8 @@ ROOT = Path(__file__).resolve().parents[2]
 THIS_PYTHON = f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
 
 
-def run_stages(recipe: Run, work_dir: Path, stages: tuple[Stage, ...]) -> None:
-    """Run stages on the recipe's executor and write their manifests; what is done is not done again.
+def run_stages(recipe: Run, items: Sequence[Item], stages: tuple[Stage, ...], work_dir: Path) -> None:
+    """Run items through stages on the recipe's executor; what is done is not done again.
 
     Raises:
         InputError: shards are missing at the end, because the executor (Slurm) still works on them.
@@ -48,6 +48,10 @@ def run_stages(recipe: Run, work_dir: Path, stages: tuple[Stage, ...]) -> None:
         for name in names:  # its sums count shards that were deleted since
             (work_dir / name / MANIFEST).unlink(missing_ok=True)
         make_room(recipe, len(missing))
+        if not (work_dir / NARRATIVES / MANIFEST).exists():
+            write_shards(work_dir / NARRATIVES, [item.model_dump() for item in items], recipe.executor.shards)
+            counts = {"stage": NARRATIVES, "rows": len(items), "shards": recipe.executor.shards}
+            write_json(work_dir / NARRATIVES / MANIFEST, counts)
         with forks_exit_with_parent():
             _executor(recipe, work_dir, stages).run()
         missing = _missing_shards(work_dir, names, recipe.executor.shards)
@@ -58,17 +62,6 @@ def run_stages(recipe: Run, work_dir: Path, stages: tuple[Stage, ...]) -> None:
         )
     for name in names:
         _summarise(name, work_dir, recipe.executor.shards)
-
-
-def write_items(items: Sequence[Item], work_dir: Path, shards: int) -> None:
-    """Cut the items into shards of neighbours; concatenated, the shards are in the source's order."""
-    folder = work_dir / NARRATIVES
-    if (folder / MANIFEST).exists():
-        return
-    for shard in range(shards):
-        part = items[shard * len(items) // shards : (shard + 1) * len(items) // shards]
-        write_whole(shard_path(folder, shard), (to_line(item.model_dump()) for item in part))
-    write_json(folder / MANIFEST, {"stage": NARRATIVES, "rows": len(items), "shards": shards})
 
 
 def works_here(recipe: Run) -> bool:

@@ -13,8 +13,7 @@ import numpy as np
 
 from dataset_builder.gold_set import read_gold_set
 from dataset_builder.parquet import read_manifest
-from dataset_builder.pipeline.build import open_build
-from dataset_builder.pipeline.engine import run_stages
+from dataset_builder.pipeline.build import build
 from dataset_builder.pipeline.label_texts import label
 from dataset_builder.pipeline.stages import STAGES
 from dataset_builder.recipe import BuildRecipe, Executor, Narratives
@@ -81,9 +80,8 @@ def _labeler(recipe: BuildRecipe) -> list[Check]:
 def _writer(recipe: BuildRecipe, stories: int, work_dir: Path) -> list[Check]:
     """Runs tales through every stage: the share of the requested items that was kept, and how often it asked again."""
     places = {"narratives": Narratives(limit=stories), "executor": Executor()}
-    tales = recipe.model_copy(update=places)
-    with open_build(tales, work_dir):
-        run_stages(tales, work_dir, STAGES)
+    recipe = recipe.model_copy(update=places)
+    build(recipe, work_dir, publish=False)
     checks = []
     for stage in STAGES:
         made = read_manifest(work_dir / stage.name)
