@@ -18,22 +18,21 @@ from eval.official_files import SEMEVAL_TEST, emobank, semeval2018
 from eval.rows import GOEMOTIONS, HubData, Rows, descriptors, goemotions, grouped, official, own, own_labels, prepared
 
 Kind = Literal["several", "single", "affect"]
-Load = Callable[[str | None, str], Rows]
+Read = Callable[[Any, str], Rows]
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A test set: `load(place, config)` gives its rows, from `place` or, where that is None, from the Hub.
+    """A data set to measure on. `read(place, config)` gives its rows; `files` says what the place has to hold.
 
-    `files` says what `place` has to hold. `rows_of` names the data set; benchmarks of one data set share their texts.
-    `emotions` are the classes that `micro_f1_emotions` counts. `by_name`: a bi-encoder can be asked about the classes
-    by their names. `is_test`: a test set of people's labels, on which classifiers are compared too; other sets serve
-    to choose settings or to try label sets, for bi-encoders alone.
+    `rows_of` names the data set; benchmarks of one data set share their texts. `emotions` are the classes that
+    `micro_f1_emotions` counts. `by_name`: a bi-encoder can be asked about the classes by their names. `is_test`: a test
+    set, on which classifiers are measured too; the other sets serve bi-encoders, to choose settings or to try labels.
     """
 
     name: str
     title: str
-    load: Load
+    read: Read
     licence: str
     files: str
     rows_of: str
@@ -50,6 +49,16 @@ class Benchmark:
         """Whether it can be loaded only from a given place."""
         return self.hub is None and self.name not in label_sets()
 
+    def load(self, place: str | None, config: str = "contextless") -> Rows:
+        """The rows at a place or, without one, from the Hub or this repository. `config` is the model's.
+
+        Raises:
+            InputError: a place is needed, or does not hold what it should.
+        """
+        if place is None and self.needs_files:
+            raise InputError(f"benchmark '{self.name}': give {self.files} with --data.")
+        return self.read(place, config)
+
 
 _GOEMOTIONS_FILES = "the official TSV files, or a folder of `dataset_builder domain goemotions`"
 
@@ -57,12 +66,13 @@ _GOEMOTIONS_FILES = "the official TSV files, or a folder of `dataset_builder dom
 def _prepared(name: str, title: str, licence: str, **more: Any) -> Benchmark:
     """A data set with one class a text, in a folder that the builder prepared."""
     files = f"a folder of `dataset_builder domain {name}`"
-    load = partial(prepared, name)
-    return Benchmark(name, title, load, licence, files, rows_of=name, kind="single", label_map=name, **more)
+    return Benchmark(
+        name, title, partial(prepared, name), licence, files, rows_of=name, kind="single", label_map=name, **more
+    )
 
 
-def _goemotions(name: str, title: str, load: Load, **more: Any) -> Benchmark:
-    return Benchmark(name, title, load, "cc-by-4.0", _GOEMOTIONS_FILES, rows_of="goemotions", hub=GOEMOTIONS, **more)
+def _goemotions(name: str, title: str, read: Read, **more: Any) -> Benchmark:
+    return Benchmark(name, title, read, "cc-by-4.0", _GOEMOTIONS_FILES, rows_of="goemotions", hub=GOEMOTIONS, **more)
 
 
 _TABLE = [
@@ -80,7 +90,7 @@ _TABLE = [
     Benchmark(
         name="own",
         title="The corpus's own test split",
-        load=own,
+        read=own,
         licence="apache-2.0",
         files="the corpus that the model was trained on",
         rows_of="own",
@@ -105,7 +115,7 @@ _TABLE = [
     Benchmark(
         name="semeval2018-ec",
         title="SemEval-2018 E-c test, 11 classes",
-        load=partial(official, "semeval2018-ec", semeval2018),
+        read=partial(official, "semeval2018-ec", semeval2018),
         licence="research; tweets",
         files=f"the folder of `{SEMEVAL_TEST}`",
         rows_of="semeval2018-ec",
@@ -116,7 +126,7 @@ _TABLE = [
     Benchmark(
         name="emobank",
         title="EmoBank test, valence",
-        load=partial(official, "emobank", emobank),
+        read=partial(official, "emobank", emobank),
         licence="cc-by-sa-4.0",
         files="the folder of `emobank.csv`",
         rows_of="emobank",
@@ -127,7 +137,7 @@ _TABLE = [
     Benchmark(
         name="descriptors",
         title="The teacher's descriptors of validation texts",
-        load=descriptors,
+        read=descriptors,
         licence="cc-by-4.0",
         files="a corpus with the config `descriptors`",
         rows_of="descriptors",
@@ -138,7 +148,7 @@ _TABLE = [
         Benchmark(
             name=name,
             title=f"{len(label_set.labels)} labels of our own, on our own sentences",
-            load=partial(own_labels, name),
+            read=partial(own_labels, name),
             licence="apache-2.0",
             files="nothing, or a file of texts, one a line",
             rows_of=name,

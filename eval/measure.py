@@ -94,6 +94,9 @@ def classifier_numbers(
         columns = [rows.classes.index(name) for name in benchmark.emotions]
         gold, found_emotions = rows.gold[:, columns], decided[:, :, columns]
         metrics["micro_f1_emotions"] = over_seeds(micro_f1, gold, found_emotions, rows.clusters)
+    if benchmark.hub and benchmark.label_map is None:
+        hub = benchmark.hub._asdict()  # local files of the same split have no revision on the Hub
+        found["hub_dataset"] = {key: hub[key] for key in hub if key != "revision" or hub[key] == rows.revision}
     return {"metrics": metrics, **found, "threshold_source": source}
 
 

@@ -226,7 +226,7 @@ def load_seeds(places: Sequence[str]) -> list[Classifier] | list[BiEncoder]:
 
 
 def about_weights(models: Sequence[Model]) -> dict[str, Any]:
-    """What a result file says of a model's seeds; revision and recipe are the first one's, which is published."""
+    """The weights behind a result file; revision and recipe are those of the first seed, which is published."""
     return {
         "seeds": [model.record["recipe"]["seed"] for model in models if "recipe" in model.record],
         "model_revision": models[0].revision,

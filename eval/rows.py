@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +29,7 @@ from eval.official_files import OfficialSplit
 
 DEFINITIONS = {emotion.name: emotion.definition for emotion in EMOTIONS}
 # A descriptor of the teacher counts as gold from this weight on, as a label does in the published corpus.
-DESCRIPTOR_WEIGHT = 0.3
+GOLD_WEIGHT = 0.3
 
 
 class HubData(NamedTuple):
@@ -91,10 +91,8 @@ def grouped(label_map: str, place: str | None, config: str) -> Rows:
     )
 
 
-def official(name: str, read: Callable[[Path], OfficialSplit], place: str | None, config: str) -> Rows:
+def official(name: str, read: Callable[[Path], OfficialSplit], place: str, config: str) -> Rows:
     """A test split in its makers' file."""
-    if place is None:
-        raise InputError(f"benchmark '{name}': give the folder of its files with --data.")
     path, texts, gold, documents = read(Path(place))
     revision, units = f"{path.name} sha256 {digest_of(path)[:16]}", "documents" if documents else "rows"
     classes = tuple(LABEL_MAPS.get(name, ()))
@@ -110,29 +108,31 @@ UNITS = {
 }
 
 
-def prepared(domain: str, place: str | None, config: str) -> Rows:
+def prepared(domain: str, place: str, config: str) -> Rows:
     """The test split of a folder that `python -m dataset_builder domain` wrote; gold is over the set's own classes."""
     command = f"python -m dataset_builder domain {domain}"
     if place is None:
         raise InputError(f"benchmark '{domain}': give with --data a folder that `{command}` wrote.")
-    manifest = _manifest(Path(place))
+    path = Path(place) / "manifest.json"
+    manifest = json_file(path) if path.exists() else {}
+    if not isinstance(manifest, dict):
+        raise InputError(f"{path}: holds {type(manifest).__name__} and no object. Make the folder again: `{command}`.")
     if manifest.get("domain") != domain:
         raise InputError(f"{place}: holds {manifest.get('domain', 'no domain set')}. Give a folder of `{command}`.")
     if not isinstance(manifest.get("rows"), dict) or not manifest["rows"] or "protocol" not in manifest:
-        raise InputError(f"{place}/manifest.json: has no 'rows' or no 'protocol'. Make the folder again: `{command}`.")
+        raise InputError(f"{path}: has no 'rows' or no 'protocol'. Make the folder again: `{command}`.")
     own_config = next(iter(manifest["rows"]))
     data = read_data_set(place, own_config)
     contextual = own_config == config == "contextual"
     rows = checked_rows(data, "test", contextual=contextual, labels="own_label")
     classes = tuple(LABEL_MAPS[domain])
-    gold = np.zeros((len(rows), len(classes)), dtype=np.int8)
     for row, names in enumerate(rows["own_label"]):
         if names is None or not set(names) <= set(classes):
             raise InputError(
                 f"{data}: test {row_name(rows, row)} has the classes {names}; those of {domain} are "
-                f"{', '.join(classes)}. Make the folder again."
+                f"{', '.join(classes)}. Make the folder again: `{command}`."
             )
-        gold[row, [classes.index(name) for name in names]] = 1
+    gold = multi_hot([[classes.index(name) for name in names] for names in rows["own_label"]], len(classes))
     contexts = list(rows["context"]) if contextual else None
     units, own_part = UNITS.get(domain, ("rows", None))
     check_columns(data, "test", {"id": f"which of the {units} a row is of"} if own_part else {})
@@ -141,88 +141,76 @@ def prepared(domain: str, place: str | None, config: str) -> Rows:
     return Rows(list(rows["text"]), contexts, gold, data.revision, protocol, clusters, units, classes)
 
 
-def own(place: str | None, config: str) -> Rows:
+def own(place: str, config: str) -> Rows:
     """The test split of the corpus that a model was trained on, in the model's own config."""
-    if place is None:
-        raise InputError("benchmark 'own': give the corpus, a folder or Hub id, with --data.")
     data = read_data_set(place, config)
     rows = checked_rows(data, "test", contextual=config == "contextual")
     check_label_numbers(data, "test")
     contexts = list(rows["context"]) if config == "contextual" else None
-    stories, units = None, "rows"
-    if "narrative_id" in rows.column_names:
-        stories, units = list(rows["narrative_id"]), "stories"
-    protocol, gold = "the corpus's own test split", multi_hot(rows["labels"])
-    return Rows(list(rows["text"]), contexts, gold, data.revision, protocol, stories, units)
+    stories = list(rows["narrative_id"]) if "narrative_id" in rows.column_names else None
+    protocol, units = "the corpus's own test split", "stories" if stories else "rows"
+    return Rows(list(rows["text"]), contexts, multi_hot(rows["labels"]), data.revision, protocol, stories, units)
 
 
-def descriptors(place: str | None, config: str) -> Rows:
+def descriptors(place: str, config: str) -> Rows:
     """The validation split of a corpus: the teacher's descriptors that are among the 28 labels.
 
     No human label has a part in it, so prompts, rules and recipes may be chosen by it.
     """
-    if place is None:
-        raise InputError("benchmark 'descriptors': give the corpus, a folder or Hub id, with --data.")
     data = read_data_set(place, "descriptors")
     rows = checked_rows(data, "validation", contextual=False, labels="descriptors")
     check_columns(data, "validation", {"narrative_id": "the text's source"})
     check_descriptors(data, "validation")
-    every = np.zeros((len(rows), len(LABELS)), dtype=np.int8)
-    for row, found in enumerate(rows["descriptors"]):
-        for descriptor in found:
-            name = descriptor["text"].strip().lower()
-            if name in LABELS and descriptor["weight"] >= DESCRIPTOR_WEIGHT:
-                every[row, LABELS.index(name)] = 1
+    every = multi_hot(
+        [
+            [LABELS.index(name) for one in found if one["weight"] >= GOLD_WEIGHT and (name := _name(one)) in LABELS]
+            for found in rows["descriptors"]
+        ]
+    )
     # Only texts with one of the labels, and only labels that a text has.
     kept, columns = np.flatnonzero(every.any(axis=1)), np.flatnonzero(every.any(axis=0))
     if not len(kept):
         raise InputError(f"data set '{place}': no validation text has one of the 28 labels for a descriptor.")
-    texts, sources = list(rows["text"]), list(rows["narrative_id"])
+    chosen = rows.select(kept)
     return Rows(
-        texts=[texts[row] for row in kept],
+        texts=list(chosen["text"]),
         contexts=None,
         gold=every[np.ix_(kept, columns)],
         revision=data.revision,
         protocol=f"validation texts with one of {len(columns)} labels among the teacher's descriptors, weight ≥ "
-        f"{DESCRIPTOR_WEIGHT}",
-        clusters=[sources[row] for row in kept],
+        f"{GOLD_WEIGHT}",
+        clusters=list(chosen["narrative_id"]),
         units="sources",
         classes=tuple(LABELS[column] for column in columns),
     )
 
 
+def _name(descriptor: dict[str, Any]) -> str:
+    return str(descriptor["text"]).strip().lower()
+
+
 def own_labels(name: str, place: str | None, config: str) -> Rows:
     """A label set of ours on its own sentences or, with `place`, on any texts: a file with one a line."""
-    label_set = find_set(name)
-    classes = tuple(label.name for label in label_set.labels)
-    defined = {label.name: label.definition for label in label_set.labels}
-    if place is not None:
+    labels = find_set(name).labels
+    definitions = {label.name: label.definition for label in labels}
+    if place is None:
+        pairs = [(text, column) for column, label in enumerate(labels) for text in label.examples]
+        texts, gold = [text for text, _ in pairs], multi_hot([[column] for _, column in pairs], len(labels))
+        revision, protocol = "in this repository", "sentences of our own, written with one label each in mind"
+    else:
         what = "Give a text file with one text a line."
         texts = [line.strip() for _, line in lines(Path(place), what)]
         if not texts:
             raise InputError(f"{place}: has no text. {what}")
-        digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
-        protocol = "a user's texts, nothing known of them"
-        unknown = np.zeros((len(texts), 0), dtype=np.int8)
-        return Rows(texts, None, unknown, f"sha256 {digest}", protocol, classes=classes, definitions=defined)
-    rows = [(text, column) for column, label in enumerate(label_set.labels) for text in label.examples]
-    gold = np.eye(len(classes), dtype=np.int8)[[column for _, column in rows]]
-    protocol, texts = "sentences of our own, written with one label each in mind", [text for text, _ in rows]
-    return Rows(texts, None, gold, "in this repository", protocol, classes=classes, definitions=defined)
+        gold, protocol = multi_hot([[]] * len(texts), 0), "a user's texts, nothing known of them"
+        digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()
+        revision = f"sha256 {digest[:16]}"
+    return Rows(texts, None, gold, revision, protocol, classes=tuple(definitions), definitions=definitions)
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    """The content of a folder's manifest; {} where there is none."""
-    path = folder / "manifest.json"
-    content = json_file(path) if path.exists() else {}
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: holds {type(content).__name__} and no object. Make the folder again.")
-    return content
-
-
-def multi_hot(labels: list[list[int]]) -> np.ndarray:
-    """Label numbers of each row as (rows, 28), 0 or 1."""
-    gold = np.zeros((len(labels), len(LABELS)), dtype=np.int8)
-    for row, indices in enumerate(labels):
-        gold[row, indices] = 1
+def multi_hot(labels: Sequence[Sequence[int]], classes: int = len(LABELS)) -> np.ndarray:
+    """Label numbers of each row as (rows, classes), 0 or 1."""
+    gold = np.zeros((len(labels), classes), dtype=np.int8)
+    for row, numbers in enumerate(labels):
+        gold[row, list(numbers)] = 1
     return gold

@@ -75,18 +75,22 @@ def classifier_result(
     """The content of a classifier's result file: metrics and where they come from."""
     chosen = models[0].record.get("threshold_source", "the model's config")
     numbers = classifier_numbers(benchmark, rows, scores, [model.thresholds for model in models], chosen)
-    content = _result(models[0].name, benchmark, rows, numbers) | _hub_dataset(benchmark, rows)
-    return content | about_weights(models) | about_training(models) | provenance()
+    return (
+        _result(models[0].name, benchmark, rows, numbers)
+        | about_weights(models)
+        | about_training(models)
+        | provenance()
+    )
 
 
 def scores_result(
     name: str, benchmark: Benchmark, rows: Rows, scores: np.ndarray, threshold: float, revision: str
 ) -> dict[str, Any]:
     """The same for scores (rows, 28) of another system, with one threshold for all labels."""
-    chosen = f"{threshold} for all labels, as given"
-    numbers = classifier_numbers(benchmark, rows, [scores], [np.full(len(LABELS), threshold)], chosen)
-    content = _result(name, benchmark, rows, numbers) | _hub_dataset(benchmark, rows)
-    return content | {"seeds": [], "model_revision": revision, "trained_on": {}, "recipe_hash": "none"} | provenance()
+    thresholds, chosen = np.full(len(LABELS), threshold), f"{threshold} for all labels, as given"
+    numbers = classifier_numbers(benchmark, rows, [scores], [thresholds], chosen)
+    about = {"seeds": [], "model_revision": revision, "trained_on": {}, "recipe_hash": "none"}
+    return _result(name, benchmark, rows, numbers) | about | provenance()
 
 
 def bi_encoder_result(
@@ -99,7 +103,12 @@ def bi_encoder_result(
     """The same for a bi-encoder that is asked about the classes by name."""
     model = models[0]
     content = _result(model.name, benchmark, rows, bi_encoder_numbers(benchmark, rows, models, defined))
-    content |= {
+    content |= about_weights(models) | about_training(models) | provenance()
+    content["libraries"] |= {"sentence-transformers": importlib.metadata.version("sentence-transformers")}
+    if beside:
+        numbers = bi_encoder_numbers(benchmark, rows, [beside], defined)
+        content["beside"] = {"name": beside.name, "model_revision": beside.revision, **numbers}
+    return content | {
         "protocol": f"zero-shot; {rows.protocol}",
         "labels": [] if benchmark.kind == "affect" else list(rows.classes),
         "definitions": defined,
@@ -107,13 +116,6 @@ def bi_encoder_result(
         "temperature": model.temperature,
         "bias": model.bias,
     }
-    content |= about_weights(models) | about_training(models)
-    if beside:
-        about_other = {"name": beside.name, "model_revision": beside.revision}
-        content["beside"] = about_other | bi_encoder_numbers(benchmark, rows, [beside], defined)
-    about = provenance()
-    about["libraries"] |= {"sentence-transformers": importlib.metadata.version("sentence-transformers")}
-    return content | about
 
 
 def _result(name: str, benchmark: Benchmark, rows: Rows, numbers: dict[str, Any]) -> dict[str, Any]:
@@ -127,14 +129,6 @@ def _result(name: str, benchmark: Benchmark, rows: Rows, numbers: dict[str, Any]
         "data_revision": rows.revision,
         "protocol": rows.protocol,
     }
-
-
-def _hub_dataset(benchmark: Benchmark, rows: Rows) -> dict[str, Any]:
-    """The data set's place on the Hub, without a revision for local files of the same split."""
-    if benchmark.hub is None or benchmark.label_map is not None:
-        return {}
-    place = benchmark.hub._asdict()
-    return {"hub_dataset": {key: place[key] for key in place if key != "revision" or rows.revision == place[key]}}
 
 
 def report(benchmark: Benchmark, content: dict[str, Any], out: Path) -> None:
@@ -270,7 +264,7 @@ def measure_given(args: argparse.Namespace, benchmarks: list[Benchmark], place: 
     if args.texts:
         if len(benchmarks) > 1:
             raise InputError("--texts writes those of one --benchmark.")
-        texts = benchmarks[0].load(place, "contextless").texts
+        texts = benchmarks[0].load(place).texts
         args.texts.parent.mkdir(parents=True, exist_ok=True)
         lines = [json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts]
         args.texts.write_text("".join(lines), encoding="utf-8")
@@ -281,7 +275,7 @@ def measure_given(args: argparse.Namespace, benchmarks: list[Benchmark], place: 
         if not 0 <= args.threshold <= 1:  # NaN is neither
             raise InputError(f"--threshold {args.threshold:g}: give one from 0 to 1, as the scores are.")
         for benchmark in benchmarks:
-            rows = benchmark.load(place, "contextless")
+            rows = benchmark.load(place)
             scores, revision = read_scores(args.scores, rows.texts)
             report(benchmark, scores_result(args.name, benchmark, rows, scores, args.threshold, revision), args.out)
     else:

@@ -85,7 +85,7 @@ def test_unknown_names() -> None:
     with pytest.raises(InputError, match=r"unknown benchmark 'goemotion'\. Known: descriptors, emobank, emoc"):
         find("goemotion")
     with pytest.raises(InputError, match="--data"):
-        own(None, "contextless")
+        find("own").load(None)
 
 
 def test_a_model_is_measured_as_a_user_loads_it(tiny_models: Path, scripted_work: Path, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_folders_of_another_set_are_refused(tmp_path: Path, scripted_work: Path)
         find("iemocap-4").load(str(tmp_path / "iemocap-6"), "contextual")
     with pytest.raises(InputError, match="holds no domain set"):
         find("isear").load(str(scripted_work / "corpus"), "contextless")
-    with pytest.raises(InputError, match="benchmark 'isear': give with --data"):
+    with pytest.raises(InputError, match="benchmark 'isear': give a folder of .*domain isear. with --data"):
         find("isear").load(None, "contextless")
     (tmp_path / "iemocap-6/manifest.json").write_text("{")
     with pytest.raises(InputError, match=r"manifest.json: broken JSON"):

@@ -230,7 +230,7 @@ def test_emobank_s_file(tmp_path: Path) -> None:
             find("emobank").load(str(write_emobank(tmp_path, lines)), "contextless")
     with pytest.raises(InputError, match="no such file"):
         find("emobank").load(str(tmp_path / "none"), "contextless")
-    with pytest.raises(InputError, match="give the folder"):
+    with pytest.raises(InputError, match="give the folder of .emobank.csv. with --data"):
         find("emobank").load(None, "contextless")
 
 
