@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import LABEL_MAPS
-from eval.label_sets import label_sets
+from eval.label_sets import LabelSet, label_sets
 from eval.official_files import SEMEVAL_TEST, emobank, semeval2018
 from eval.rows import GOEMOTIONS, HubData, Rows, descriptors, goemotions, grouped, official, own, own_labels, prepared
 
@@ -25,9 +25,9 @@ Read = Callable[[Any, str], Rows]
 class Benchmark:
     """A data set to measure on. `read(place, config)` gives its rows; `files` says what the place has to hold.
 
-    `rows_of` names the data set; benchmarks of one data set share their texts. `emotions` are the classes that
-    `micro_f1_emotions` counts. `by_name`: a bi-encoder can be asked about the classes by their names. `is_test`: a test
-    set, on which classifiers are measured too; the other sets serve bi-encoders, to choose settings or to try labels.
+    `of` names the data set where its name is another. `emotions` are the classes that `micro_f1_emotions` counts.
+    `by_name`: a bi-encoder can be asked about the classes by their names. `is_test`: a test set, on which classifiers
+    are measured too; the other sets are for bi-encoders, to choose settings or to try labels.
     """
 
     name: str
@@ -35,14 +35,19 @@ class Benchmark:
     read: Read
     licence: str
     files: str
-    rows_of: str
     kind: Kind = "several"
     headline: str = "macro_f1"
+    of: str | None = None
     label_map: str | None = None
     emotions: tuple[str, ...] = ()
     hub: HubData | None = None
     by_name: bool = False
     is_test: bool = True
+
+    @property
+    def data_set(self) -> str:
+        """The name of its data set; benchmarks of one data set share their texts."""
+        return self.of or self.name
 
     @property
     def needs_files(self) -> bool:
@@ -60,41 +65,34 @@ class Benchmark:
         return self.read(place, config)
 
 
-_GOEMOTIONS_FILES = "the official TSV files, or a folder of `dataset_builder domain goemotions`"
+def _goemotions(name: str, title: str, read: Read, **more: Any) -> Benchmark:
+    files = "the official TSV files, or a folder of `dataset_builder domain goemotions`"
+    return Benchmark(name, title, read, "cc-by-4.0", files, of="goemotions", hub=GOEMOTIONS, **more)
+
+
+def _in_groups(group: str, **more: Any) -> Benchmark:
+    name = f"goemotions-{group}"
+    title = f"GoEmotions test, {len(LABEL_MAPS[name])} {group} groups"
+    return _goemotions(name, title, partial(grouped, name), label_map=name, **more)
 
 
 def _prepared(name: str, title: str, licence: str, **more: Any) -> Benchmark:
     """A data set with one class a text, in a folder that the builder prepared."""
-    files = f"a folder of `dataset_builder domain {name}`"
-    return Benchmark(
-        name, title, partial(prepared, name), licence, files, rows_of=name, kind="single", label_map=name, **more
-    )
+    files, read = f"a folder of `dataset_builder domain {name}`", partial(prepared, name)
+    return Benchmark(name, title, read, licence, files, "single", label_map=name, **more)
 
 
-def _goemotions(name: str, title: str, read: Read, **more: Any) -> Benchmark:
-    return Benchmark(name, title, read, "cc-by-4.0", _GOEMOTIONS_FILES, rows_of="goemotions", hub=GOEMOTIONS, **more)
+def _own_labels(label_set: LabelSet) -> Benchmark:
+    title = f"{len(label_set.labels)} labels of our own, on our own sentences"
+    files, read = "nothing, or a file of texts, one a line", partial(own_labels, label_set.name)
+    return Benchmark(label_set.name, title, read, "apache-2.0", files, "single", by_name=True, is_test=False)
 
 
 _TABLE = [
     _goemotions("goemotions", "GoEmotions test, 28 labels", goemotions, by_name=True),
-    *(
-        _goemotions(
-            f"goemotions-{group}",
-            f"GoEmotions test, {len(LABEL_MAPS[f'goemotions-{group}'])} {group} groups",
-            partial(grouped, f"goemotions-{group}"),
-            label_map=f"goemotions-{group}",
-            by_name=group == "ekman",  # "ambiguous" is no name for what a text expresses
-        )
-        for group in ("ekman", "sentiment")
-    ),
-    Benchmark(
-        name="own",
-        title="The corpus's own test split",
-        read=own,
-        licence="apache-2.0",
-        files="the corpus that the model was trained on",
-        rows_of="own",
-    ),
+    _in_groups("ekman", by_name=True),
+    _in_groups("sentiment"),  # no text expresses "ambiguous", so bi-encoders are not asked about these names
+    Benchmark("own", "The corpus's own test split", own, "apache-2.0", "the corpus that the model was trained on"),
     _prepared("isear", "ISEAR, 7 classes", "none stated; research", by_name=True),
     _prepared(
         "emocontext",
@@ -105,59 +103,40 @@ _TABLE = [
     ),
     *(
         _prepared(
-            f"iemocap-{classes}",
-            f"IEMOCAP session 5, {classes} classes",
-            "IEMOCAP release agreement",
-            headline="weighted_f1",
+            f"iemocap-{n}", f"IEMOCAP session 5, {n} classes", "IEMOCAP release agreement", headline="weighted_f1"
         )
-        for classes in (4, 6)
+        for n in (4, 6)
     ),
     Benchmark(
-        name="semeval2018-ec",
-        title="SemEval-2018 E-c test, 11 classes",
-        read=partial(official, "semeval2018-ec", semeval2018),
-        licence="research; tweets",
-        files=f"the folder of `{SEMEVAL_TEST}`",
-        rows_of="semeval2018-ec",
+        "semeval2018-ec",
+        "SemEval-2018 E-c test, 11 classes",
+        partial(official, "semeval2018-ec", semeval2018),
+        "research; tweets",
+        f"the folder of `{SEMEVAL_TEST}`",
         headline="jaccard",
         label_map="semeval2018-ec",
         by_name=True,
     ),
     Benchmark(
-        name="emobank",
-        title="EmoBank test, valence",
-        read=partial(official, "emobank", emobank),
-        licence="cc-by-sa-4.0",
-        files="the folder of `emobank.csv`",
-        rows_of="emobank",
+        "emobank",
+        "EmoBank test, valence",
+        partial(official, "emobank", emobank),
+        "cc-by-sa-4.0",
+        "the folder of `emobank.csv`",
         kind="affect",
         headline="pearson_valence",
         by_name=True,
     ),
     Benchmark(
-        name="descriptors",
-        title="The teacher's descriptors of validation texts",
-        read=descriptors,
-        licence="cc-by-4.0",
-        files="a corpus with the config `descriptors`",
-        rows_of="descriptors",
+        "descriptors",
+        "The teacher's descriptors of validation texts",
+        descriptors,
+        "cc-by-4.0",
+        "a corpus with the config `descriptors`",
         by_name=True,
         is_test=False,
     ),
-    *(
-        Benchmark(
-            name=name,
-            title=f"{len(label_set.labels)} labels of our own, on our own sentences",
-            read=partial(own_labels, name),
-            licence="apache-2.0",
-            files="nothing, or a file of texts, one a line",
-            rows_of=name,
-            kind="single",
-            by_name=True,
-            is_test=False,
-        )
-        for name, label_set in sorted(label_sets().items(), key=lambda found: len(found[1].labels))
-    ),
+    *map(_own_labels, sorted(label_sets().values(), key=lambda label_set: len(label_set.labels))),
 ]
 BENCHMARKS = {benchmark.name: benchmark for benchmark in _TABLE}
 TEST_SETS = {name: benchmark for name, benchmark in BENCHMARKS.items() if benchmark.is_test}

@@ -50,7 +50,7 @@ def measure_models(
     """Measure the seeds of a model and write a file for each benchmark.
 
     Args:
-        places: where the files of each data set are, by `Benchmark.rows_of`; from the Hub where it is None.
+        places: where the files of each data set are, by `Benchmark.data_set`; from the Hub where it is None.
         beside: another bi-encoder, measured in the same way.
         defined: a bi-encoder's labels are embedded with their definitions.
     """
@@ -59,13 +59,13 @@ def measure_models(
     config = models[0].record.get("recipe", {}).get("config", "contextless")
     scores: dict[str, list[np.ndarray]] = {}  # benchmarks that share their texts are scored once
     for benchmark in benchmarks:
-        rows = benchmark.load(places.get(benchmark.rows_of), config)
+        rows = benchmark.load(places.get(benchmark.data_set), config)
         if bi_encoders:
             content = bi_encoder_result(benchmark, rows, bi_encoders, beside, defined)
         else:
-            if benchmark.rows_of not in scores:
-                scores[benchmark.rows_of] = [model.predict(rows.texts, rows.contexts) for model in classifiers]
-            content = classifier_result(benchmark, rows, classifiers, scores[benchmark.rows_of])
+            if benchmark.data_set not in scores:
+                scores[benchmark.data_set] = [model.predict(rows.texts, rows.contexts) for model in classifiers]
+            content = classifier_result(benchmark, rows, classifiers, scores[benchmark.data_set])
         report(benchmark, content, out)
 
 
@@ -171,8 +171,8 @@ def measure_all(folder: Path, data: Mapping[str, str], out: Path) -> None:
         models = load_seeds(seeds)
         places = {"own": _training_data(models[0].record, data.get("own", "")), **data}
         benchmarks = [benchmark for benchmark in BENCHMARKS.values() if fits(benchmark, models[0])]
-        here = [benchmark for benchmark in benchmarks if _is_here(benchmark, places.get(benchmark.rows_of))]
-        missing |= {benchmark.rows_of: benchmark for benchmark in benchmarks if benchmark not in here}
+        here = [benchmark for benchmark in benchmarks if _is_here(benchmark, places.get(benchmark.data_set))]
+        missing |= {benchmark.data_set: benchmark for benchmark in benchmarks if benchmark not in here}
         measure_models(models, here, places, out)
     for name, benchmark in sorted(missing.items()):
         terms = f"Terms: {benchmark.licence}. Give --data {name}=PLACE with {benchmark.files}."
@@ -284,7 +284,7 @@ def measure_given(args: argparse.Namespace, benchmarks: list[Benchmark], place: 
         if (args.beside or args.definitions) and isinstance(models[0], Classifier):
             raise InputError("--beside and --definitions are for bi-encoders, and --model is a classifier.")
         beside = load_bi_encoder(args.beside) if args.beside else None
-        places = {benchmark.rows_of: place for benchmark in benchmarks}
+        places = {benchmark.data_set: place for benchmark in benchmarks}
         measure_models(models, benchmarks, places, args.out, beside, args.definitions)
 
 

@@ -137,7 +137,7 @@ def test_folders_of_another_set_are_refused(tmp_path: Path, scripted_work: Path)
         find("iemocap-4").load(str(tmp_path / "iemocap-6"), "contextual")
     with pytest.raises(InputError, match="holds no domain set"):
         find("isear").load(str(scripted_work / "corpus"), "contextless")
-    with pytest.raises(InputError, match="benchmark 'isear': give a folder of .*domain isear. with --data"):
+    with pytest.raises(InputError, match=r"benchmark .isear.: give a folder of .*domain isear. with --data"):
         find("isear").load(None, "contextless")
     (tmp_path / "iemocap-6/manifest.json").write_text("{")
     with pytest.raises(InputError, match=r"manifest.json: broken JSON"):

@@ -34,7 +34,7 @@ from eval.label_sets import find_set, label_sets, own_sentences, read_definition
 from eval.measure import bi_encoder_numbers
 from eval.metrics import pearson
 from eval.models import FALLBACK_TEMPERATURE, BiEncoder, load_bi_encoder
-from eval.probe import by_chance, left_out, probe, same_group
+from eval.probe import by_chance, leave_one_out_projections, probe, same_group
 from eval.rows import Rows, descriptors
 from eval.run import bi_encoder_result
 from eval.valence import ANGLES, CIRCLE_AROUSAL, CIRCLE_VALENCE, TAXONOMY, values_by_anchors, weighted_mean
@@ -230,7 +230,7 @@ def test_emobank_s_file(tmp_path: Path) -> None:
             find("emobank").load(str(write_emobank(tmp_path, lines)), "contextless")
     with pytest.raises(InputError, match="no such file"):
         find("emobank").load(str(tmp_path / "none"), "contextless")
-    with pytest.raises(InputError, match="give the folder of .emobank.csv. with --data"):
+    with pytest.raises(InputError, match=r"give the folder of .emobank.csv. with --data"):
         find("emobank").load(None, "contextless")
 
 
@@ -283,9 +283,9 @@ def test_results_have_the_shape_of_the_others(bi_encoder: Path, raw_encoder: Pat
 def test_projections_leave_the_word_out() -> None:
     embeddings = np.eye(3)
     # the axis of the others: their values less their mean, here ±.5 on their own dimensions
-    assert left_out(embeddings, np.array([0.0, 1.0, 2.0])) == pytest.approx([0, 0, 0])
+    assert leave_one_out_projections(embeddings, np.array([0.0, 1.0, 2.0])) == pytest.approx([0, 0, 0])
     line = np.array([[1.0, 0], [0.8, 0.6], [0.6, 0.8], [0, 1.0]])
-    assert np.all(np.diff(left_out(line, np.array([1.0, 2, 3, 4]))) > 0)
+    assert np.all(np.diff(leave_one_out_projections(line, np.array([1.0, 2, 3, 4]))) > 0)
 
 
 def test_groups_by_hand() -> None:
@@ -297,9 +297,9 @@ def test_groups_by_hand() -> None:
 
 
 def test_a_space_is_probed(bi_encoder: Path) -> None:
-    metrics, near = probe(load_bi_encoder(str(bi_encoder)))
-    assert {"valence_axis", "arousal_axis", "ekman_silhouette", "ekman_same_group"} <= set(metrics)
-    assert all(len(words) == 5 and word not in words for word, words in near.items())
+    found = probe(load_bi_encoder(str(bi_encoder)))
+    assert {"valence_axis", "arousal_axis", "ekman_silhouette", "ekman_same_group"} <= set(found["metrics"])
+    assert all(len(words) == 5 and word not in words for word, words in found["neighbours"].items())
 
 
 def test_models_that_do_not_fit(bi_encoder: Path, tiny_encoder: Path, tmp_path: Path) -> None:
