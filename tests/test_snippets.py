@@ -120,7 +120,7 @@ def test_the_python_snippets_of_readme(published: str, tmp_path: Path) -> None:
 def commands_of(text: str) -> list[str]:
     """The commands of a page: the lines of its shell blocks, then the code spans that are commands."""
     blocks = "".join(re.findall(r"```bash\n(.*?)```", text, re.DOTALL)).replace("\\\n", " ").splitlines()
-    spans = re.findall(r"`((?:python|accelerate|make) [^`…]*)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    spans = re.findall(r"`((?:python|accelerate launch|make) [^`…]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
     return [line.partition("  #")[0].strip() for line in [*blocks, *spans] if line.strip()]
 
 
@@ -181,7 +181,7 @@ def test_the_commands_of_a_page_are_understood(path: Path, monkeypatch: pytest.M
 def commands_to_run() -> list[str]:
     """List all commands of README and those of the shell blocks of the docs.
 
-    Left out are those with a test of their own (demo and its build, push, the page) and those of a teacher whose weights
+    Left out are those with a test of their own (demo, build, push, page) and those of a teacher whose weights
     no package carries.
     """
     pages = [README, *(path.read_text(encoding="utf-8") for path in PAGES if path.parent.name == "docs")]
