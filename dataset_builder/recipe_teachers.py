@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterator
+from operator import not_
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, field_validator, model_serializer
+from pydantic import Field, JsonValue, field_validator
 
 from dataset_builder.inputs import InputError, Strict, wheel_path
 
@@ -76,15 +77,6 @@ class EmbeddedTeacher(Strict):
 
 # Fields of a call that the builder sets itself.
 OWN_PARAMETERS: Final = frozenset({"model", "messages", "prompt", "stream", "n", "response_format"})
-# Keys that were added later. At these defaults they are left out of dumps, so that older work folders and hashes of
-# recipes stay valid.
-LATER_DEFAULTS: Final[dict[str, object]] = {
-    "length_parameter": "max_tokens",
-    "leave_out": (),
-    "system_role": True,
-    "extra_body": {},
-    "reasoning_tokens": 0,
-}
 
 
 class EndpointTeacher(Strict):
@@ -116,11 +108,17 @@ class EndpointTeacher(Strict):
     retries: Annotated[int, Field(ge=0)] = 6
     patience: Annotated[float, Field(ge=0)] = 600.0
     in_flight: Positive = 64
-    length_parameter: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    leave_out: tuple[Literal["temperature", "top_p", "seed", "stop", "repetition_penalty"], ...] = ()
-    system_role: bool = True
-    extra_body: dict[str, JsonValue] = Field(default_factory=dict)
-    reasoning_tokens: Annotated[int, Field(ge=0)] = 0
+    # The next five were added later. At their defaults they are not dumped, so that older work folders and hashes of
+    # recipes stay valid.
+    length_parameter: Literal["max_tokens", "max_completion_tokens"] = Field(
+        "max_tokens", exclude_if=lambda value: value == "max_tokens"
+    )
+    leave_out: tuple[Literal["temperature", "top_p", "seed", "stop", "repetition_penalty"], ...] = Field(
+        (), exclude_if=not_
+    )
+    system_role: bool = Field(True, exclude_if=bool)
+    extra_body: dict[str, JsonValue] = Field(default_factory=dict, exclude_if=not_)
+    reasoning_tokens: int = Field(0, ge=0, exclude_if=not_)
     send_key_anyway: Annotated[bool, Field(exclude=True)] = False  # set by the command line only
 
     @property
@@ -163,10 +161,6 @@ class EndpointTeacher(Strict):
         """The fields for logs, without passwords in urls."""
         for key, value in super().__repr_args__():
             yield key, tuple(map(public_url, value)) if key == "urls" else value
-
-    @model_serializer(mode="wrap")
-    def _leave_out_later_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {key: value for key, value in dump(self).items() if getattr(self, key) != LATER_DEFAULTS.get(key, ...)}
 
 
 Teacher = Annotated[ScriptedTeacher | EmbeddedTeacher | EndpointTeacher, Field(discriminator="kind")]

@@ -44,7 +44,7 @@ def failing(status: int, message: str, code: object = None) -> Spoil:
 
 
 @contextmanager
-def loopback_teacher(spoil: Spoil | None = None) -> Iterator[LoopbackTeacher]:
+def loopback_teacher(spoil: Spoil | None = None, port: int = 0) -> Iterator[LoopbackTeacher]:
     """Serve until the end of the block."""
     serves = LoopbackTeacher("", spoil)
 
@@ -52,12 +52,23 @@ def loopback_teacher(spoil: Spoil | None = None) -> Iterator[LoopbackTeacher]:
         asked = await request.json()
         serves.asked.append(asked)
         serves.headers.append(dict(request.headers))
-        answer = await completion(asked)
+        answer = await completion(asked) if "messages" in asked else {}
         spoilt = await asyncio.to_thread(serves.spoil, asked, answer) if serves.spoil else None
         return spoilt or JSONResponse(answer)
 
-    app = Starlette(routes=[Route("/v1/chat/completions", complete, methods=["POST"])])
-    running = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
+    async def tokenize(request: HttpRequest) -> Response:
+        """As vLLM's, with one token a letter; a space before a word is part of its first letter's token."""
+        text = (await request.json())["prompt"]
+        return JSONResponse({"tokens": [ord(letter) for letter in text.replace(" ", "")]})
+
+    async def detokenize(request: HttpRequest) -> Response:
+        letters = "".join(map(chr, (await request.json())["tokens"]))
+        return JSONResponse({"prompt": letters.replace("1.", "1. ")})
+
+    places = {"/v1/chat/completions": complete, "/v1/completions": complete}
+    places |= {"/tokenize": tokenize, "/detokenize": detokenize}
+    app = Starlette(routes=[Route(place, answers, methods=["POST"]) for place, answers in places.items()])
+    running = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
     while not running.started:

@@ -1,4 +1,4 @@
-"""The benchmarks' own counting: what the faulty server's log says, what a watched command spent, the table."""
+"""The benchmarks' own counting: what the faulty server's log says, what a watched command spent, metrics by size."""
 
 import json
 import sys
@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from dataset_builder.benchmarks.__main__ import page
 from dataset_builder.benchmarks.faults import read_log
 from dataset_builder.benchmarks.full_size import merge, watch
 from dataset_builder.benchmarks.stories import CHARACTERS, names, write_stories
@@ -45,25 +44,10 @@ def test_what_a_command_spends_is_seen_with_its_children() -> None:
         watch([sys.executable, "-c", "raise SystemExit('no such thing')"])
 
 
-def test_the_table_has_every_metric(tmp_path: Path) -> None:
-    found = {"name": "builder-x", "hardware": "a machine", "commit": "c" * 40, "metrics": {"calls": {"value": 1234.5}}}
-    (tmp_path / "builder-x.json").write_text(json.dumps(found))
-    assert "| calls | 1,234.5 |" in page(tmp_path)
-
-
-def test_measures_at_several_sizes_are_columns(tmp_path: Path) -> None:
-    metrics = merge(
-        {200: {"minutes": 1.0, "rows": 30.0}, 2000: {"minutes": 10.0, "rows": 300.0}, 6000: {"minutes": 31.0}}
-    )
-    assert metrics["minutes"] == {"value": 10.0}, "of the full size"
-    assert metrics["minutes_200"] == {"value": 1.0}
-    metrics["linearity"] = {"value": 1.033}
-    found = {"name": "builder-x", "hardware": "a machine", "commit": "c" * 40, "metrics": metrics}
-    (tmp_path / "builder-x.json").write_text(json.dumps(found | {"sizes": [200, 2000, 6000]}))
-    said = page(tmp_path)
-    assert "| metric | 200 stories | 2,000 stories | 6,000 stories |" in said
-    assert "| minutes | 1 | 10 | 31 |" in said
-    assert "| linearity | 1.033 |  |  |" in said
+def test_metrics_of_the_full_size_have_no_suffix() -> None:
+    metrics = merge({200: {"minutes": 1.0}, 2000: {"minutes": 10.0}, 6000: {"minutes": 31.0}})
+    assert metrics == {"minutes_200": {"value": 1.0}, "minutes": {"value": 10.0}, "minutes_6000": {"value": 31.0}}
+    assert merge({3: {"rows": 1.0}, 5: {"rows": 2.0}}) == {"rows_3": {"value": 1.0}, "rows": {"value": 2.0}}
 
 
 @pytest.mark.parametrize("once", ["overhead", "prefix"])

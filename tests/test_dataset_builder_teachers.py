@@ -6,7 +6,6 @@ import email.utils
 import math
 import shutil
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,11 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from dataset_builder.inputs import InputError
 from dataset_builder.recipe import EmbeddedTeacher, EndpointTeacher
@@ -27,6 +22,7 @@ from dataset_builder.teachers.base import Reply, Request, TeacherError
 from dataset_builder.teachers.embedded import Embedded
 from dataset_builder.teachers.endpoint import Endpoint
 from dataset_builder.teachers.failures import retry_after
+from tests.loopback_teacher import loopback_teacher
 
 Answer = Callable[[dict[str, Any], int], Response]
 ASKED = Request(prompt="test", system="You test.", user="Say it.", prefill="1.", stop=("\n",), max_new_tokens=8, seed=5)
@@ -44,39 +40,10 @@ def completion(text: str, finish: str = "stop", **choice: Any) -> JSONResponse:
 
 @contextmanager
 def server(answer: Answer, port: int = 0) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """An OpenAI-shaped server on loopback; `answer(body, number of the call)`."""
-    bodies: list[dict[str, Any]] = []
-
-    async def complete(request: HttpRequest) -> Response:
-        bodies.append(await request.json())
-        return await asyncio.to_thread(answer, bodies[-1], len(bodies))
-
-    async def tokenize(request: HttpRequest) -> Response:
-        """As vLLM's, with one token a letter; a space before a word is part of its first letter's token."""
-        text = (await request.json())["prompt"]
-        return JSONResponse({"tokens": [ord(letter) for letter in text.replace(" ", "")]})
-
-    async def detokenize(request: HttpRequest) -> Response:
-        letters = "".join(map(chr, (await request.json())["tokens"]))
-        return JSONResponse({"prompt": letters.replace("1.", "1. ")})
-
-    app = Starlette(
-        routes=[
-            Route("/v1/chat/completions", complete, methods=["POST"]),
-            Route("/v1/completions", complete, methods=["POST"]),
-            Route("/tokenize", tokenize, methods=["POST"]),
-            Route("/detokenize", detokenize, methods=["POST"]),
-        ]
-    )
-    running = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
-    thread = threading.Thread(target=running.run, daemon=True)
-    thread.start()
-    while not running.started:
-        time.sleep(0.01)
-    port = port or running.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}/v1", bodies
-    running.should_exit = True
-    thread.join(timeout=5)
+    """A server on loopback with `answer(body, number of the call)`; its url, and the bodies that it was sent."""
+    with loopback_teacher(port=port) as serves:
+        serves.spoil = lambda asked, _: answer(asked, len(serves.asked))
+        yield serves.url, serves.asked
 
 
 def teacher(url: str, **changes: Any) -> Endpoint:

@@ -1,6 +1,6 @@
 """python -m dataset_builder.benchmarks all
 
-Measures the builder and writes eval/results/system/builder-*.json, quality-*.json and builder.md, their tables.
+Measures the builder and writes eval/results/system/builder-*.json and quality-*.json.
 """
 
 import argparse
@@ -10,19 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.benchmarks import faults, full_size, kills
-from dataset_builder.files.shards import read_json, write_whole
 from dataset_builder.inputs import InputError, run_command
 from dataset_builder.provenance import RESULTS, provenance, write_result
 
 ONCE = ("overhead", "prefix")  # measures whose code is gone; their results stay
-HEAD = """# The builder, measured
-
-`python -m dataset_builder.benchmarks all`
-
-`builder-overhead` (the builder's calls a second against those of a bare load generator) and `builder-prefix` (questions
-asked story by story against shuffled ones, with the demo's teacher) were measured once. Their code is in the commit
-that each of them names.
-"""
 
 
 def main() -> None:
@@ -57,23 +48,6 @@ def main() -> None:
             print(f"{metric:<40}{found['value']:g}")
         if not args.keep:
             shutil.rmtree(folder, ignore_errors=True)
-    write_whole(args.out / "system" / "builder.md", page(args.out / "system").encode())
-
-
-def page(folder: Path) -> str:
-    """The tables of all results of the builder that are there."""
-    lines = [HEAD]
-    for path in sorted([*folder.glob("builder-*.json"), *folder.glob("quality-*.json")]):
-        found = read_json(path)
-        sizes = found.get("sizes", [0])
-        heads = [f"{size:,} stories" for size in sizes] if "sizes" in found else ["value"]
-        lines += [f"## {found['name']}", "", f"{found['hardware']}; commit `{found['commit'][:12]}`", ""]
-        lines += [f"| metric | {' | '.join(heads)} |", "| --- |" + " --- |" * len(heads)]
-        for metric, values in full_size.columns(found["metrics"], sizes):
-            cells = [f"{value:,.10g}" for value in values] + [""] * (len(heads) - len(values))
-            lines.append(f"| {metric} | {' | '.join(cells)} |")
-        lines.append("")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

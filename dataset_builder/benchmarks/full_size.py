@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,33 +116,14 @@ def _check(folder: Path, stories: int) -> dict[str, float]:
     return metrics | total | {"peak_memory_gib": round(memory / GIB, 3)}
 
 
-# ------------------------------------------------------------------ metrics at several sizes
-
-
-def _full(sizes: Sequence[int]) -> int:
-    """The size whose metrics have no suffix: the full size, or the largest."""
-    return FULL_SIZE if FULL_SIZE in sizes else max(sizes)
-
-
 def merge(found: Mapping[int, Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """Metrics by size as a result file has them: `minutes` of the full size, `minutes_200` of another."""
-    full = _full([*found])
+    """Metrics of several sizes: `minutes` of the full size (or of the largest), `minutes_200` of another."""
+    full = FULL_SIZE if FULL_SIZE in found else max(found)
     return {
         name if size == full else f"{name}_{size}": {"value": value}
         for size, metrics in sorted(found.items())
         for name, value in metrics.items()
     }
-
-
-def columns(metrics: Mapping[str, Mapping[str, float]], sizes: Sequence[int]) -> list[tuple[str, list[float]]]:
-    """Metrics with their value at each size, in the order of `sizes`; one value where a metric is of all sizes."""
-    full = _full(sizes)
-    suffixes = tuple(f"_{size}" for size in sizes if size != full)
-    found = []
-    for name in (name for name in metrics if not name.endswith(suffixes)):
-        keys = [name if size == full else f"{name}_{size}" for size in sizes]
-        found.append((name, [metrics[key]["value"] for key in (keys if set(keys) <= metrics.keys() else [name])]))
-    return found
 
 
 # ------------------------------------------------------------------ what a command costs
