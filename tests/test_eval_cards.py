@@ -62,7 +62,10 @@ def test_a_file_of_another_benchmark_is_named(tmp_path: Path) -> None:
         rendered(tmp_path, WHOLE | {"benchmark": "another"})
 
 
-@pytest.mark.parametrize("metrics", [None, [1], {"macro_f1": 0.5}, {"macro_f1": {}}, {"a": {"value": float("nan")}}])
+@pytest.mark.parametrize(
+    "metrics",
+    [None, [1], {}, {"macro_f1": 0.5}, {"macro_f1": {}}, {"a": {"value": float("nan")}}, {"ece": {"value": 1}}],
+)
 def test_metrics_are_numbers(tmp_path: Path, metrics: Any) -> None:
     with pytest.raises(InputError, match=r"own\.json: 'metrics"):
         rendered(tmp_path, WHOLE | {"metrics": metrics})

@@ -65,8 +65,8 @@ def where_from(result: ModelResult, rows: str = "rows") -> str:
     """Training data, weights, recipe, commit and hardware."""
     trained = result.trained_on
     training = (
-        f"Trained for {trained['steps']} steps on {trained['train_rows']} {rows} of corpus revision "
-        f"`{trained['dataset_revision']}`; weights"
+        f"Trained for {trained['steps']} steps on {trained.get('train_rows')} {rows} of corpus revision "
+        f"`{trained.get('dataset_revision')}`; weights"
         if trained.get("steps")
         else "Weights"
     )

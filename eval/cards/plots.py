@@ -15,9 +15,9 @@ FEW = 30  # gold rows, below which a class's F1 is drawn pale: it is mostly chan
 def names(result: ModelResult) -> dict[str, str]:
     """The plots that a result file has numbers for: what each shows, by file name."""
     shown = {}
-    if len(result.per_label) > 2:
+    if len(result.per_label) > 2 and "macro_f1" in result.metrics:
         shown[f"{result.benchmark}-per-label.png"] = "F1 of each label"
-    if result.reliability:
+    if result.reliability and {"ece", "classwise_ece"} <= set(result.metrics):
         shown[f"{result.benchmark}-reliability.png"] = "Predicted probabilities and observed frequencies"
     return shown
 

@@ -3,19 +3,18 @@
 from pathlib import Path
 from typing import Any
 
+from dataset_builder.inputs import InputError
 from dataset_builder.markdown import table
 from eval.cards.results import Results, of_models
 
 TEMPLATES = Path(__file__).with_name("templates")
 HUB = "https://huggingface.co"
+NEEDED = ("name", "base_model", "dataset", "loss", "epochs", "batch_size", "learning_rate", "max_length", "seed")
 LOSSES = {
     "bce": "binary cross-entropy",
     "asymmetric": "asymmetric loss (Ridnik et al. 2021)",
-    "focal": "focal loss (Lin et al. 2017)",
     "sigmoid": "sigmoid contrastive loss",
     "distribution": "cross-entropy with the teachers' distributions over words",
-    "info_nce": "InfoNCE",
-    "cosine": "regression of cosines",
 }
 
 
@@ -25,7 +24,9 @@ def recorded_recipe(results: Results) -> dict[str, Any] | None:
 
 
 def recipe_section(name: str, recipe: dict[str, Any]) -> str:
-    """All of it, for a published model."""
+    """All of it, for a published model. Raises InputError where the recipe is not whole."""
+    if missing := [key for key in NEEDED if key not in recipe]:
+        raise InputError(f"{name}: the recipe in its results lacks '{missing[0]}'. Measure the model again.")
     files = ["citation.md"]
     if "config" in recipe:  # a classifier
         files = ["classifier.md", *(["contextual.md"] if recipe["config"] == "contextual" else []), *files]
@@ -35,25 +36,23 @@ def recipe_section(name: str, recipe: dict[str, Any]) -> str:
 
 def how_made(recipe: dict[str, Any]) -> str:
     """The recipe's values that matter most, in a table; all of them are in `training.json`."""
-    trainer, bi_encoder = ("classifier", False) if "config" in recipe else ("bi_encoder", True)
+    classifier, epochs = "config" in recipe, recipe["epochs"]
     start = [
         "an extra layer that starts as mean pooling" if recipe.get("pooling_layer") else "",
         "a head fitted on the untrained encoder's features" if recipe.get("fit_head") else "",
     ]
     weights = f"moving average (decay {recipe['ema_decay']})" if recipe.get("ema_decay") else "of the last step"
     averaged = {f"`{Path(of).name}`": share for of, share in (recipe.get("averaged_with") or {}).items()}
-    if recipe.get("base_share"):
-        averaged["the untrained encoder"] = recipe["base_share"]
     if averaged:
         weights += f", averaged with {', '.join(f'{of} ({share:g})' for of, share in averaged.items())}"
     rows = {
         "base model": f"[`{recipe['base_model']}`]({HUB}/{recipe['base_model']})",
-        "data": f"`{recipe['dataset']}`" + ("" if bi_encoder else f", config `{recipe['config']}`"),
+        "data": f"`{recipe['dataset']}`" + (f", config `{recipe['config']}`" if classifier else ""),
         "start": "; ".join(filter(None, start)),
         "frozen": f"the embeddings and the lowest {layers} layers" if (layers := recipe.get("frozen_layers")) else "",
         "targets": {"soft": "soft, from 0 to 1", "hard": "hard, 0 or 1"}.get(recipe.get("targets", ""), ""),
         "loss": LOSSES.get(recipe["loss"], recipe["loss"]),
-        "steps": f"{recipe['epochs']} epoch{'s'[: recipe['epochs'] - 1]} of batches of {recipe['batch_size']}",
+        "steps": f"{epochs} epoch{'' if epochs == 1 else 's'} of batches of {recipe['batch_size']}",
         "learning rate": f"{recipe['learning_rate']:g}",
         "weights": weights,
         "labels": "a linear projection of their own, fitted afterwards" if recipe.get("projection") else "",
@@ -62,7 +61,7 @@ def how_made(recipe: dict[str, Any]) -> str:
     }
     return (
         f"{table(['', ''], [[key, value] for key, value in rows.items() if value])}\n\n"
-        f"`accelerate launch -m train.{trainer} --recipe train/recipes/{recipe['name']}.yaml` in the project's "
+        f"`accelerate launch -m train.{'classifier' if classifier else 'bi_encoder'} --recipe train/recipes/{recipe['name']}.yaml` in the project's "
         "repository trains it again. `training.json` in this repository has every value, and what was measured during "
         "training."
     )

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from dataset_builder.files.reading import json_file
 from dataset_builder.inputs import InputError
+from eval.benchmarks import TEST_SETS
 
 
 class _Part(BaseModel):
@@ -136,6 +137,9 @@ def read_result(path: Path, kind: type[Result] | None = None) -> Result:
         raise InputError(f"{path}: '{key}': {fault['msg']}. Measure again, or delete the file.") from None
     if isinstance(found, ModelResult) and found.benchmark != path.stem:
         raise InputError(f"{path}: is a result of benchmark '{found.benchmark:.80}'. Rename it, or measure again.")
+    benchmark = TEST_SETS.get(path.stem)
+    if isinstance(found, ModelResult) and benchmark and benchmark.headline not in found.metrics:
+        raise InputError(f"{path}: 'metrics': has no '{benchmark.headline}'. Measure again, or delete the file.")
     return found
 
 

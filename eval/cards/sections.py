@@ -1,6 +1,7 @@
 """The parts of a card that come from results: tables, plots, and where the numbers are from."""
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 from dataset_builder.inputs import read_yaml
@@ -123,16 +124,14 @@ def _context(found: ContextResult) -> str:
 
 def _by_label(result: ModelResult) -> str:
     """F1 of each label; a label without a row has no recall, and so no F1."""
-    known = [name for name in ("precision", "recall", "threshold") if getattr(_first(result), name, None) is not None]
+    known = [
+        name for name in ("precision", "recall", "threshold") if any(map(attrgetter(name), result.per_label.values()))
+    ]
     rows = []
     for label, row in result.per_label.items():
         f1 = str(Metric(value=row.f1, low=row.low, high=row.high)) if row.support else ""
-        rows.append([label, f1, *(f"{getattr(row, name):.3f}" for name in known), str(row.support)])
+        rows.append([label, f1, *(f"{getattr(row, name) or 0:.3f}" for name in known), str(row.support)])
     return "\n\n".join([table(["label", "F1", *known, "rows"], rows), *about_labels(result)])
-
-
-def _first(result: ModelResult) -> object:
-    return next(iter(result.per_label.values()), None)
 
 
 def zero_shot_section(results: Results) -> str:
@@ -189,8 +188,8 @@ def corpus_section(results: Results) -> str:
         what = "labels" if config in found.per_label else "descriptors"
         of = {name.removeprefix(f"{config}_"): metric.value for name, metric in found.metrics.items()}
         sizes = [f"{of.get(f'{split}_rows', 0):,.0f}" for split in ("train", "validation", "test")]
-        neutral = f"{of['neutral_share']:.1%}" if what == "labels" else ""
-        rows.append([code(config), *sizes, f"{of[f'{what}_per_text']:.2f} {what}", neutral])
+        per_text = f"{of.get(f'{what}_per_text', 0):.2f} {what}"
+        rows.append([code(config), *sizes, per_text, f"{of['neutral_share']:.1%}" if "neutral_share" in of else ""])
     head = ["config", "train", "validation", "test", "per text", "neutral"]
     filled = [column for column in range(len(head)) if {row[column] for row in rows} - {"", "0"}]
     parts = [table([head[column] for column in filled], [[row[column] for column in filled] for row in rows])]
@@ -204,6 +203,6 @@ def corpus_section(results: Results) -> str:
         made = f"; teachers {cell(found.teacher)}; describers: {cell(found.describer)}"
     parts.append(
         f"Recipe {code(found.recipe)} ({code(found.recipe_hash)}){made}; prompts {code(found.prompt_version)}; seed "
-        f"{found.seeds[0]}; corpus revision {code(found.data_revision)}."
+        f"{', '.join(map(str, found.seeds))}; corpus revision {code(found.data_revision)}."
     )
     return "\n\n".join(parts)
