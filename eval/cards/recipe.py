@@ -59,9 +59,9 @@ def how_made(recipe: dict[str, Any]) -> str:
         "maximum length": f"{recipe['max_length']} tokens",
         "seed": str(recipe["seed"]),
     }
+    trainer = "train.classifier" if classifier else "train.bi_encoder"
     return (
         f"{table(['', ''], [[key, value] for key, value in rows.items() if value])}\n\n"
-        f"`accelerate launch -m train.{'classifier' if classifier else 'bi_encoder'} --recipe train/recipes/{recipe['name']}.yaml` in the project's "
-        "repository trains it again. `training.json` in this repository has every value, and what was measured during "
-        "training."
+        f"`accelerate launch -m {trainer} --recipe train/recipes/{recipe['name']}.yaml` in the project's repository "
+        "trains it again. `training.json` in this repository has every value, and what was measured during training."
     )
