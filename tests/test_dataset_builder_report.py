@@ -275,7 +275,7 @@ def test_plots_are_pictures(scripted_work: Path) -> None:
     from PIL import Image
 
     plots = report(str(scripted_work), "x", Gates(), by_letters).plots
-    assert set(plots) == {"labels", "together", "scores", "asked", "lengths", "similarity", "map"}
+    assert set(plots) == {"labels", "together", "scores", "asked", "lengths"}
     for name, image in plots.items():
         assert len(image) < 150_000, name
         with Image.open(io.BytesIO(image)) as opened:
@@ -294,23 +294,6 @@ def test_the_report_of_a_bare_corpus(tmp_path: Path) -> None:
     assert {verdict.config for verdict in found.verdicts} == {"simple"}
     assert "teacher" not in found.content
     assert str(tmp_path) not in json.dumps(found.content) + found.page + found.card
-
-
-def test_two_labelers_of_the_same_texts_are_compared(tmp_path: Path) -> None:
-    rows = [
-        {
-            "id": f"{n}{labeler}",
-            "text": f"text {n}",
-            "labels": [n % 2 if labeler == "a" or n else 1],
-            "labeler": labeler,
-        }
-        for n in range(4)
-        for labeler in "ab"
-    ]
-    write_config(tmp_path / "both", rows)
-    metrics = report(str(tmp_path), "both", Gates(), None).content["metrics"]
-    assert metrics["both_labelers_agree"] == {"value": 0.75, "texts": 4}
-    assert metrics["both_labelers_kappa"]["value"] == 0.5
 
 
 def test_a_failed_gate_ends_with_1(tmp_path: Path, scripted_recipe: Path, command: Command) -> None:

@@ -40,13 +40,10 @@ BYTE_BUDGET = 60_000
 
 @dataclass
 class CorpusMetrics:
-    """`metrics` by name, the `seconds` of each step, and for plots: cosines of pairs, embeddings (texts, size)."""
+    """`metrics` by name, and the `seconds` of each step."""
 
     metrics: dict[str, Metric] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    cosines: dict[str, np.ndarray] = field(default_factory=dict)
-    embedded: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
-    embedded_texts: list[Text] = field(default_factory=list)
 
     def add(self, name: str, value: float, **more: float) -> None:
         """Add a metric, unless it is undefined (NaN)."""
@@ -54,9 +51,8 @@ class CorpusMetrics:
             self.metrics[name] = {"value": round(float(value), 4)} | more
 
     def add_cosines(self, name: str, cosines: np.ndarray) -> None:
-        """Keep the cosines for a plot and add their mean."""
+        """Add the mean of some cosines, if there are any."""
         if len(cosines):
-            self.cosines[name] = cosines
             spread = round(float(cosines.std()), 4)
             self.add(f"cosine_{name}", float(cosines.mean()), deviation=spread, pairs=len(cosines))
 
@@ -75,7 +71,7 @@ def measure_config(found: Survey, encode: Encode | None) -> CorpusMetrics:
     if found.labelled:
         with made.timed("labels"):
             _labels(found, made)
-            _agreement(found, made)
+            _requested(found, made)
     if encode and found.sample:
         _similarity(found, encode, made)
     return made
@@ -134,31 +130,16 @@ def _labels(found: Survey, made: CorpusMetrics) -> None:
             made.add("labels_at_full_score", float((kept > 0.995).mean()))
 
 
-def _agreement(found: Survey, made: CorpusMetrics) -> None:
-    """Agreement of two labelers of the same texts, if there are two; else of labels and requested emotions."""
-    by_text: dict[tuple[str, str], dict[str, Text]] = {}
-    for text in found.sample:
-        by_text.setdefault((text.text, text.context), {}).setdefault(text.labeler, text)
-    counted = Counter(labeler for texts in by_text.values() if len(texts) > 1 for labeler in texts)
-    two = sorted(sorted(counted), key=lambda labeler: -counted[labeler])[:2]  # the same two for all texts
-    pairs = [(texts[two[0]].top, texts[two[1]].top) for texts in by_text.values() if two and {*two} <= texts.keys()]
-    both = [(a, b) for a, b in pairs if a is not None and b is not None]
-    if both:
-        made.add("labelers_agree", sum(a == b for a, b in both) / len(both), texts=len(both))
-        made.add("labelers_kappa", _kappa(both), texts=len(both))
-        return
+def _requested(found: Survey, made: CorpusMetrics) -> None:
+    """How often the labels are the emotion that the teacher was asked for."""
     asked = [(text.requested, text.top, text.labels) for text in found.sample]
     known = [(wish, top, labels) for wish, top, labels in asked if wish is not None and top is not None]
     if known:
+        wishes, tops = [wish for wish, _, _ in known], [top for _, top, _ in known]
         made.add("requested_is_a_label", sum(wish in labels for wish, _, labels in known) / len(known))
         made.add("requested_is_top_label", sum(wish == top for wish, top, _ in known) / len(known))
-        made.add("requested_kappa", _kappa([(wish, top) for wish, top, _ in known]))
-
-
-def _kappa(pairs: Sequence[tuple[int, int]]) -> float:
-    """Cohen's kappa of pairs of classes; 1 where all are the same class, for which it is not defined."""
-    first, second = zip(*pairs, strict=True)
-    return float(cohen_kappa_score(first, second)) if len({*first, *second}) > 1 else 1.0
+        one_class = len({*wishes, *tops}) == 1  # kappa is not defined then
+        made.add("requested_kappa", 1.0 if one_class else cohen_kappa_score(wishes, tops))
 
 
 def _similarity(found: Survey, encode: Encode, made: CorpusMetrics) -> None:
@@ -171,10 +152,9 @@ def _similarity(found: Survey, encode: Encode, made: CorpusMetrics) -> None:
     def embedded(texts: Sequence[Text]) -> np.ndarray:
         return np.stack([vectors[text.text] for text in texts])
 
-    made.embedded_texts = base[:VENDI_TEXTS]
-    made.embedded = embedded(made.embedded_texts)
     with made.timed("vendi_score"):
-        made.add("vendi_score", vendi_score(made.embedded), texts=len(made.embedded))
+        some = base[:VENDI_TEXTS]
+        made.add("vendi_score", vendi_score(embedded(some)), texts=len(some))
     with made.timed("cosines"):
         everyone = [text.speaker or f"row {number}" for number, text in enumerate(base)]
         made.add_cosines("across_characters", pair_cosines(embedded(base), everyone)[1])

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from dataset_builder.analysis.corpus_metrics import CorpusMetrics
 from dataset_builder.analysis.survey import SCORE_BINS, Survey
 from dataset_builder.figures import BLUE, COLOURS, ORANGE, hide_frame, new_figure, png, sentiment_legend
 from dataset_builder.taxonomy import EMOTIONS, LABELS
@@ -17,13 +16,11 @@ BORDERS = [n for n in range(1, len(ORDER)) if EMOTIONS[ORDER[n]].sentiment != EM
 SHOWN_LENGTHS = 0.99  # share of the lengths that the plot shows
 
 
-def draw_all(
-    config: str, found: Survey, made: CorpusMetrics, contexts: Counter[int], human: Counter[int] | None
-) -> dict[str, bytes]:
+def draw_all(config: str, found: Survey, contexts: Counter[int], human: Counter[int] | None) -> dict[str, bytes]:
     """Every plot that the rows allow, by file name without ending.
 
     Args:
-        found: the survey of the config `config`, and `made` its metrics.
+        found: the survey of the config `config`.
         contexts: lengths in tokens of the situations, from whatever config has them.
         human: lengths in tokens of human texts, or None.
     """
@@ -41,10 +38,6 @@ def draw_all(
         title = f"Labels of the texts that were asked for an emotion\n({config}, n = {total:,}; white: none asked)"
         shares = _percent(found.asked, found.asked_texts)
         plots["asked"] = _heat_map(shares, title, across="label", down="requested emotion")
-    if made.cosines:
-        plots["similarity"] = _similarity(config, made)
-    if len(np.unique(np.round(made.embedded, 5), axis=0)) >= 10:  # t-SNE crashes on texts that are all equal
-        plots["map"] = _map(config, made)
     return plots
 
 
@@ -135,45 +128,3 @@ def _percentile(lengths: Counter[int], share: float) -> int:
         if passed >= wanted:
             return length
     return 0
-
-
-def _similarity(config: str, made: CorpusMetrics) -> bytes:
-    sides = (("within_character", ORANGE, "one character"), ("across_characters", BLUE, "two characters"))
-    panels = [("utterances", ""), ("neutral utterances", "neutral_")]
-    panels = [panel for panel in panels if any(f"{panel[1]}{side}" in made.cosines for side, _, _ in sides)]
-    figure = new_figure(5 * len(panels), 4)
-    for axes, (title, start) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        for side, colour, speakers in sides:
-            if (values := made.cosines.get(f"{start}{side}")) is not None:
-                bars: dict[str, Any] = {"bins": 50, "range": (-0.3, 1.0), "alpha": 0.6, "color": colour}
-                label = f"of {speakers}\n(mean {values.mean():.2f}, {len(values):,} pairs)"
-                axes.hist(values, weights=np.full(len(values), 100 / len(values)), label=label, **bars)
-        axes.set_title(f"Likeness of two {title} ({config})", fontsize=10)
-        axes.set_xlabel("cosine of their embeddings")
-        axes.set_ylabel("% of the pairs")
-        axes.legend(fontsize=8)
-        hide_frame(axes)
-    return png(figure)
-
-
-def _map(config: str, made: CorpusMetrics) -> bytes:
-    from sklearn.manifold import TSNE
-
-    perplexity = min(30.0, (len(made.embedded) - 1) / 3)
-    placed = TSNE(init="pca", perplexity=perplexity, random_state=0, max_iter=500).fit_transform(made.embedded)
-    figure = new_figure(8, 7)
-    axes = figure.subplots()
-    tops = [text.top for text in made.embedded_texts]
-    groups = np.array(["unlabelled" if top is None else EMOTIONS[top].sentiment for top in tops])
-    for name, colour in (*COLOURS.items(), ("unlabelled", "#56B4E9")):
-        here = groups == name
-        if here.any():
-            label = f"{name} ({here.sum()})"
-            axes.scatter(placed[here, 0], placed[here, 1], s=9, alpha=0.7, linewidths=0, color=colour, label=label)
-    title = "Texts by meaning, coloured by the sentiment of their strongest label"
-    axes.set_title(f"{title}\n({config}, n = {len(tops):,})")
-    axes.set_xlabel("t-SNE of the embeddings; only neighbourhoods mean something")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.legend(markerscale=2)
-    return png(figure)

@@ -97,7 +97,7 @@ def report(place: str, name: str, gates: Gates, encode: Encode | None, data: Pat
     main = next(iter(labelled or surveys))
     contexts = next((found.context_lengths for found in surveys.values() if found.context_lengths), Counter[int]())
     human = survey(goemotions(data), "goemotions").text_lengths if data else None
-    plots = draw_all(main, surveys[main], measured[main], contexts, human)
+    plots = draw_all(main, surveys[main], contexts, human)
     shown = {config: found.shown for config, found in surveys.items()}
     return Report(content, page(content, verdicts, shown, list(plots)), card_section(content, main), plots, verdicts)
 

@@ -23,8 +23,6 @@ CAPTIONS = {
     "scores": "how strongly each label is given",
     "asked": "requested emotions and labels",
     "lengths": "lengths of texts and situations",
-    "similarity": "likeness within and across characters",
-    "map": "texts by meaning",
 }
 MOST_REASONS = 8
 # The metrics of the data set's card, in plain words.

@@ -20,7 +20,7 @@ SHOWN = 5
 SCORE_BINS = 20
 COLUMNS = [
     *("id", "text", "context", "variant", "original_text", "labels", "scores", "descriptors"),
-    *("character", "narrative_id", "source", "requested_emotion", "labeler"),
+    *("character", "narrative_id", "source", "requested_emotion"),
 ]
 
 
@@ -36,7 +36,6 @@ class Text(NamedTuple):
     speaker: str
     narrative: str
     requested: int | None
-    labeler: str
 
     @property
     def top(self) -> int | None:
@@ -193,5 +192,4 @@ def _read(row: dict[str, Any], number: int, place: str) -> Text:
         speaker=f"{narrative}\x1f{character}" if narrative and character else "",
         narrative=narrative,
         requested=LABEL_TO_INDEX.get(row.get("requested_emotion") or ""),
-        labeler=row.get("labeler") or "",
     )
