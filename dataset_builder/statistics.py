@@ -1,14 +1,15 @@
-"""The project's statistics: F1 from counts, intervals, ranking, calibration; builder, training and evaluation use them.
+"""The project's statistics: F1 from counts, intervals, ranking, calibration. Builder, training and evaluation use them.
 
-A `Measure` follows from sums over rows: F1 from hits, gold and predicted labels, a correlation from moments. So a
-resample needs no row again: its sums are one matrix product of weights and rows, for all resamples at once.
+A `Measure` is computed from sums over rows: F1 from true positives, gold and predicted labels, a correlation from
+moments. A resample therefore needs no row again: the sums of all resamples are one matrix product of weights and rows.
 
-Macro-F1 is the mean over the classes that have a gold row: on development splits, test splits and resamples alike. A
-class without one has no recall. scikit-learn counts it as 0, so that a model scores lower the fewer classes a sample
-happens to hold. False positives of such a class still count in micro-F1. Where all classes occur, as in GoEmotions'
-test split, both definitions are the same.
+Macro-F1 is the mean over the classes that have a gold row, in every split and every resample: without one, recall is
+not defined. scikit-learn counts such a class as 0, so that a model scores lower the fewer classes a sample happens to
+hold. False positives of the class still count in micro-F1. Where all classes occur, as in GoEmotions' test split, both
+definitions agree.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,18 +21,20 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 Array = NDArray[np.float64]
 RESAMPLES = 2000
 SEED = 13
-MIN_GOLD_ROWS = 5  # gold rows; a class with fewer has no interval of its own F1
+MIN_GOLD_ROWS = 5  # a class with fewer has no interval of its own F1
 BINS = 15  # of a calibration error
 Z_975 = 1.959964  # 97.5 % quantile of the normal distribution
-MAX_WEIGHTS = 4_000_000  # weights that are in memory at once
+MAX_WEIGHTS = 4_000_000  # in memory at once, when resamples are drawn
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure of (gold, predicted) that follows from sums over rows.
+    """A measure of gold and predicted labels that is computed from sums over rows.
 
-    `rows(gold, predicted)` gives what is summed, (rows, sums); `of(sums)` gives the measure from (…, sums), in whatever
-    shape; `least` and `most` are its bounds.
+    Attributes:
+        rows: from gold and predicted, (rows, …) each, what is summed: (rows, sums).
+        of: from sums, (…, sums), the measure: (…) or (…, values).
+        least, most: its bounds.
     """
 
     rows: Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -40,50 +43,50 @@ class Measure:
     most: float = 1.0
 
     def __call__(self, gold: np.ndarray, predicted: np.ndarray) -> float:
-        """The measure of all rows."""
+        """The measure over all rows."""
         return float(self.of(self.rows(gold, predicted).sum(axis=0)))
 
     def mean_over_seeds(self, seeds: int) -> "Measure":
-        """The mean over several seeds, whose predictions are (rows, seeds, …)."""
-        return Measure(self._side_by_side, lambda sums: self._apart(sums, seeds).mean(axis=0), self.least, self.most)
+        """The mean over the predictions of several seeds, (rows, seeds, …)."""
+        return Measure(self._rows_of_each, lambda sums: self._of_each(sums, seeds).mean(axis=0), self.least, self.most)
 
     def difference(self) -> "Measure":
-        """What the first of two predictions, (rows, 2, …), scores more than the second on the same rows."""
+        """The score of the first of two predictions minus that of the second, (rows, 2, …)."""
 
         def of(sums: np.ndarray) -> np.ndarray:
-            first, second = self._apart(sums, 2)
+            first, second = self._of_each(sums, 2)
             return np.asarray(first - second)
 
-        return Measure(self._side_by_side, of, self.least - self.most, self.most - self.least)
+        return Measure(self._rows_of_each, of, self.least - self.most, self.most - self.least)
 
-    def _side_by_side(self, gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-        return np.concatenate([self.rows(gold, predicted[:, one]) for one in range(predicted.shape[1])], axis=1)
+    def _rows_of_each(self, gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        """What is summed for each of several predictions, (rows, predictions, …): (rows, predictions * sums)."""
+        return np.concatenate([self.rows(gold, predicted[:, n]) for n in range(predicted.shape[1])], axis=1)
 
-    def _apart(self, sums: np.ndarray, parts: int) -> np.ndarray:
-        """The measure of each part of sums side by side, the parts first."""
-        return np.stack([self.of(part) for part in np.split(sums, parts, axis=-1)])
+    def _of_each(self, sums: np.ndarray, predictions: int) -> np.ndarray:
+        """The measure of each prediction, (predictions, …), from (…, predictions * sums)."""
+        return np.stack([self.of(part) for part in np.split(sums, predictions, axis=-1)])
 
 
 def label_counts(gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Hits, gold and predicted labels of every row: (rows, 3 x classes), 0 or 1, from two (rows, classes)."""
+    """True positives, gold and predicted labels of each row, 0 or 1: (rows, 3 * classes), from two (rows, classes)."""
     true, found = np.asarray(gold) != 0, np.asarray(predicted) != 0
     return np.concatenate([true & found, true, found], axis=1).astype(np.float32)
 
 
 def f1_from_counts(hits: np.ndarray, gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """F1 from counts, elementwise; NaN where there is no gold row: recall is not defined then, and F1 says nothing."""
+    """F1 from three arrays of counts, elementwise; NaN without a gold row, since recall is not defined."""
     total = np.maximum(gold + predicted, 1)
     return np.asarray(np.where(gold > 0, 2 * hits / total, np.nan))
 
 
 def class_f1(sums: np.ndarray) -> np.ndarray:
-    """F1 of every class, (…, classes), from sums of `label_counts`; NaN where a class has no gold row."""
-    hits, gold, predicted = np.split(sums, 3, axis=-1)
-    return f1_from_counts(hits, gold, predicted)
+    """F1 of each class, (…, classes), from sums of `label_counts`; NaN for a class without a gold row."""
+    return f1_from_counts(*np.split(sums, 3, axis=-1))
 
 
 def mean_defined(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis of what is defined; 0 where nothing is."""
+    """Mean over the last axis of the finite values; 0 where there are none."""
     defined = np.isfinite(values)
     return np.asarray(np.where(defined, values, 0.0).sum(axis=-1) / np.maximum(defined.sum(axis=-1), 1))
 
@@ -98,14 +101,12 @@ def _weighted(sums: np.ndarray) -> np.ndarray:
     return np.asarray((gold * np.nan_to_num(class_f1(sums))).sum(axis=-1) / np.maximum(gold.sum(axis=-1), 1))
 
 
-# Mean F1 of the classes that have a gold row, see above; 0 where none has.
-macro_f1 = Measure(label_counts, lambda sums: mean_defined(class_f1(sums)))
-# F1 over all decisions together; 0 where nothing is gold or predicted.
-micro_f1 = Measure(label_counts, _micro)
-# Mean of the classes' F1, weighted by their gold rows.
-weighted_f1 = Measure(label_counts, _weighted)
-# F1 of each class, for `intervals`.
-f1_by_class = Measure(label_counts, class_f1)
+macro_f1 = Measure(
+    label_counts, lambda sums: mean_defined(class_f1(sums))
+)  # see above; 0 where no class has a gold row
+micro_f1 = Measure(label_counts, _micro)  # over all decisions together; 0 where nothing is gold or predicted
+weighted_f1 = Measure(label_counts, _weighted)  # mean over classes, weighted by their gold rows
+f1_by_class = Measure(label_counts, class_f1)  # (classes,), for `intervals`
 
 
 def bootstrap(
@@ -116,7 +117,7 @@ def bootstrap(
     seed: int = SEED,
     clusters: Sequence[object] | None = None,
 ) -> tuple[float, float]:
-    """95 % interval of a measure(gold, predicted), see `intervals`; two NaN where there is none."""
+    """95 % interval of a measure, see `intervals`; two NaN where there is none."""
     bounds, samples = (measure.least, measure.most), RESAMPLES if samples is None else samples
     found = intervals(measure.rows(gold, predicted), measure.of, clusters, bounds, samples, seed)
     return float(found[0]), float(found[1])
@@ -130,12 +131,12 @@ def intervals(
     samples: int = RESAMPLES,
     seed: int = SEED,
 ) -> Array:
-    """95 % bootstrap intervals of what `of` makes of sums of rows: a first axis of 2 (low, high), then its shape.
+    """95 % bootstrap intervals of `of(sums of rows)`: (2, …), low and high.
 
-    Rows, or whole `clusters` of them (an id for each row: a story, a person, a dialogue), are drawn with replacement.
-    The bootstrap's deviations from its mean are put around the estimate, stretched to the jackknife's standard error
-    where that is larger, and by Student's t for few clusters. Plain percentiles of macro-F1 are too narrow and too low:
-    a class with a row or two hardly varies in resamples, and F1, which is concave, is biased down twice.
+    Rows, or whole clusters of rows, are drawn with replacement. The bootstrap's deviations from its mean are put around
+    the estimate, stretched to the jackknife's standard error where that is larger, and by Student's t for few clusters.
+    Plain percentiles of macro-F1 are too narrow and too low: a class with a row or two hardly varies in resamples, and
+    F1, which is concave, is biased down twice.
 
     Coverage of the nominal 95 % of macro-F1, simulated (1,000 sets; 333 of the largest): GoEmotions' frequencies with
     28 labels, 5,427 rows: .92 to .96 (percentiles .90 to .94); 300 rows: .94 (.86 to .87), but .89 (.82) where F1 is
@@ -143,26 +144,32 @@ def intervals(
     5 to 30 rows: .93 to .99. Accuracy in 5, 10 or 40 stories that differ: .94 to .95 by stories, .64 to .82 by rows.
 
     Limits: a class that the test set lacks is not in the interval either; errors lie on one side, the truth is more
-    often above than below; rows that hang together and are not named as clusters make it too narrow; a seed's own
-    chance is not in it, only the rows'.
+    often above than below; rows that depend on each other and are not named as clusters make it too narrow; it holds
+    the chance of rows, not of seeds.
 
-    NaN: fewer than two rows or clusters; the value is not defined; or all resamples are alike, as where everything is
-    right, where an interval of no width would boast. Resamples for which a value is NaN are left out of it.
+    Args:
+        rows: what is summed, (rows, sums).
+        of: a measure from sums, (…, sums).
+        clusters: an id for each row, of what it belongs to: a story, a person, a dialogue.
+
+    Returns:
+        NaN where there are fewer than two rows or clusters, where the value is not defined, or where all resamples are
+        equal, as when everything is right: an interval of no width would be wrong. Resamples without a value are left
+        out.
     """
-    units = _by_cluster(rows, clusters)
+    units = _sums_of_clusters(rows, clusters)
     total = units.sum(axis=0, dtype=np.float64)
     point = np.asarray(of(total))
     if len(units) < 2:
         return np.full((2, *point.shape), np.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        resampled = np.asarray(of(_resampled(units, samples, seed)))
-        left_out = np.asarray(of(total - units))
-    low, high, mean, spread = _summary(resampled)
-    jackknife = np.sqrt((len(units) - 1) * _variance(left_out))
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of columns without a value
+        resampled = _finite(of(_resampled(units, samples, seed)))
+        spread = np.nanstd(resampled, axis=0)
+        deviations = np.nanquantile(resampled, (0.025, 0.975), axis=0) - np.nanmean(resampled, axis=0)
+        jackknife = np.sqrt((len(units) - 1) * np.nanvar(_finite(of(total - units)), axis=0))
         stretch = np.fmax(jackknife / spread, 1.0) * stdtrit(len(units) - 1, 0.975) / Z_975
-        found = point + (np.stack([low, high]) - mean) * stretch
-    found = np.clip(found, *bounds)
+        found = np.clip(point + deviations * stretch, *bounds)
     return np.where((spread > 1e-9) & np.isfinite(point), found, np.nan)
 
 
@@ -178,12 +185,16 @@ def mean_with_interval(values: np.ndarray, clusters: Sequence[object] | None = N
 
 
 def ratio_of_sums(sums: np.ndarray) -> np.ndarray:
-    """The first of two sums over the second, from (…, 2)."""
+    """The first of two sums over the second, (…), from (…, 2)."""
     return np.asarray(sums[..., 0] / sums[..., 1])
 
 
-def _by_cluster(rows: np.ndarray, clusters: Sequence[object] | None) -> np.ndarray:
-    """Rows, or the sums of each cluster's rows."""
+def _finite(values: np.ndarray) -> Array:
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _sums_of_clusters(rows: np.ndarray, clusters: Sequence[object] | None) -> np.ndarray:
+    """The rows, or the sums of each cluster's rows, (clusters, sums)."""
     if clusters is None:
         return rows
     names, which = np.unique(np.asarray([str(name) for name in clusters]), return_inverse=True)
@@ -195,7 +206,7 @@ def _by_cluster(rows: np.ndarray, clusters: Sequence[object] | None) -> np.ndarr
 
 
 def _resampled(units: np.ndarray, samples: int, seed: int) -> Array:
-    """Sums of every resample, (samples, sums): each is as many units as there are, drawn with replacement."""
+    """Sums of each resample, (samples, sums): as many units as there are, drawn with replacement."""
     draw, size = np.random.default_rng(seed), len(units)
     sums = np.empty((samples, units.shape[1]))
     step = max(1, MAX_WEIGHTS // size)
@@ -207,32 +218,10 @@ def _resampled(units: np.ndarray, samples: int, seed: int) -> Array:
     return sums
 
 
-def _summary(resampled: Array) -> tuple[Array, Array, Array, Array]:
-    """2.5 % and 97.5 % quantile, mean and standard deviation over the first axis of what is defined."""
-    defined = np.isfinite(resampled)
-    if defined.all():
-        low, high = np.quantile(resampled, (0.025, 0.975), axis=0)
-        return low, high, resampled.mean(axis=0), resampled.std(axis=0)
-    some = defined.any(axis=0)
-    values = np.where(defined, resampled, np.nan)
-    values = np.where(some, values, 0.0)
-    low, high = np.nanquantile(values, (0.025, 0.975), axis=0)
-    mean, spread = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
-    return low, high, mean, np.where(some, spread, 0.0)
-
-
-def _variance(values: Array) -> Array:
-    """Sum of squared deviations over the first axis of what is defined, over how many are, as the jackknife has it."""
-    defined = np.isfinite(values)
-    number = np.maximum(defined.sum(axis=0), 1)
-    mean = np.where(defined, values, 0.0).sum(axis=0) / number
-    return np.asarray((np.where(defined, values - mean, 0.0) ** 2).sum(axis=0) / number)
-
-
 def average_precision(gold: np.ndarray, scores: np.ndarray) -> float:
-    """Mean average precision of the classes that have a gold row, from (rows, classes) twice; 0 where none has.
+    """Mean average precision of the classes that have a gold row, from two (rows, classes); 0 where none has.
 
-    It knows no threshold. Equal scores are one step of the ranking, so the order of the rows has no part in it.
+    It needs no threshold. Equal scores are one step of the ranking, so the order of the rows does not matter.
     """
     classes = np.flatnonzero(np.any(gold, axis=0))
     return float(np.mean([average_precision_score(gold[:, c], scores[:, c]) for c in classes])) if len(classes) else 0.0
@@ -245,7 +234,7 @@ def roc_auc(gold: np.ndarray, scores: np.ndarray) -> float:
 
 
 def calibration_bins(gold: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> tuple[Array, Array, Array]:
-    """Decisions, sum of their probabilities and sum of their truths in each bin of equal width, (bins,) each."""
+    """Number of decisions, sum of probabilities and sum of gold labels in bins of equal width, (bins,) each."""
     flat, truth = np.ravel(probabilities).astype(float), np.ravel(gold).astype(float)
     which = np.clip((flat * bins).astype(int), 0, bins - 1)
     weights = (np.ones(len(flat)), flat, truth)
@@ -256,15 +245,15 @@ def calibration_bins(gold: np.ndarray, probabilities: np.ndarray, bins: int = BI
 def expected_calibration_error(gold: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> float:
     """Mean |probability - frequency| over bins of all decisions together, weighted by size (Naeini et al. 2015).
 
-    Pooled over many rare classes it is small for a model that knows nothing but how rare labels are, since errors of
-    different classes cancel out and most decisions are easy. See `classwise_calibration_error`.
+    Over many rare classes it is small even for a model that knows only how rare labels are: errors of different
+    classes cancel out, and most decisions are easy. See `classwise_calibration_error`.
     """
     sizes, confidence, frequency = calibration_bins(gold, probabilities, bins)
     return float(np.abs(confidence - frequency).sum() / max(sizes.sum(), 1))
 
 
 def classwise_calibration_error(gold: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> float:
-    """Mean of the classes' own calibration errors (Kull et al. 2019), from (rows, classes) twice.
+    """Mean of the classes' own calibration errors (Kull et al. 2019), from two (rows, classes).
 
     A finite sample has some error even where probabilities are perfect: its frequencies are off by chance.
     """
@@ -273,10 +262,10 @@ def classwise_calibration_error(gold: np.ndarray, probabilities: np.ndarray, bin
 
 
 def brier_skill(gold: np.ndarray, probabilities: np.ndarray) -> float:
-    """1 less the squared error over that of each class's share of the rows: 1 is perfect, 0 no better than the shares.
+    """1 minus the squared error over that of each class's share of the rows, from two (rows, classes).
 
-    From (rows, classes) twice. 0 where no class varies.
+    1 is perfect, 0 no better than the shares; 0 also where no class varies.
     """
     truth = np.asarray(gold, dtype=float)
-    usual = ((truth - truth.mean(axis=0)) ** 2).sum()
-    return float(1 - ((truth - probabilities) ** 2).sum() / usual) if usual else 0.0
+    of_shares = ((truth - truth.mean(axis=0)) ** 2).sum()
+    return float(1 - ((truth - probabilities) ** 2).sum() / of_shares) if of_shares else 0.0

@@ -72,7 +72,7 @@ def test_a_resample_s_sums_are_its_rows_sums(monkeypatch: pytest.MonkeyPatch) ->
     for number in (0, 1, RESAMPLES - 1):
         rows = drawn[number]
         assert float(macro_f1.of(resampled[number])) == pytest.approx(macro_f1(gold[rows], predicted[rows]))
-    monkeypatch.setattr("dataset_builder.statistics.AT_ONCE", 1000)
+    monkeypatch.setattr("dataset_builder.statistics.MAX_WEIGHTS", 1000)
     assert intervals(label_counts(gold, predicted), macro_f1.of) == pytest.approx(whole)
     assert bootstrap(macro_f1, gold, predicted) == pytest.approx(tuple(whole))
 
