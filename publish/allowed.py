@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from publish.files import read_json
+from publish.files import Content, read_json, text_of
 
 TEXTS = r"README\.md|LICENSE|NOTICE|notes\.txt"
 # Full file names for each kind of repository. A new kind of file is a line here.
@@ -24,7 +24,7 @@ ALLOWED = {
             r"modules\.json|sentence_bert_config\.json|config_sentence_transformers\.json",
             r"\d+_\w+/(\w+/)?(config\.json|router_config\.json|model\.safetensors)",
             r"onnx/(model\w*\.onnx|model\w*\.onnx_data|export\.json)",
-            r"plots/[\w.-]+\.png|\.eval_results/[\w.-]+\.yaml",
+            r"plots/[\w.-]+\.png",
         ),
         "dataset": (
             TEXTS,
@@ -86,10 +86,10 @@ def module_folders(folder: Path, problems: list[str]) -> list[str]:
     return inside
 
 
-def code_in(name: str, path: Path) -> Iterator[str]:
+def code_in(name: str, file: Content) -> Iterator[str]:
     """Every key in a model's JSON file that makes a library run code that is not its own."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(text_of(file))
     except (OSError, ValueError, RecursionError):
         return  # no library loads it
     modules: list[Any] = []

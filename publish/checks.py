@@ -90,8 +90,8 @@ def _contents(repository: Repository) -> Iterator[str]:
         try:
             # Before the file is read: if it changes while it is read, it no longer has this digest.
             repository.digests[name] = sha256(content)
-            if is_unsafe(name, content):
-                yield f"{place}: may run code when it is loaded. Publish safetensors only; move this file away."
+            if is_unsafe(content):
+                yield f"{place}: is packed or may run code when it is loaded. Publish safetensors only; move this away."
             kinds = secrets(name, content)
         except (OSError, ValueError, pa.ArrowException):
             yield f"{place}: cannot be read. Create it again."
@@ -102,13 +102,12 @@ def _contents(repository: Repository) -> Iterator[str]:
 
 def _model(repository: Repository, folders: Folders) -> list[str]:
     """Whether a model brings no code, was trained by its recipe, and has weights and results that belong together."""
-    found = [
-        f"{path}: has {code}, so loading the model would run its own code. Remove it."
-        for name, path in repository.files.items()
-        if isinstance(path, Path) and name.endswith(".json")
-        for code in code_in(name, path)
+    problems = [
+        f"{repository.folder / name}: has {code}, so loading the model would run its own code. Remove it."
+        for name, content in repository.files.items()
+        if name.endswith(".json")
+        for code in dict.fromkeys(code_in(name, content))
     ]
-    problems = list(dict.fromkeys(found))
     record = read_json(repository.folder / RECORD, problems)
     if not record:
         return problems

@@ -12,12 +12,6 @@ import pyarrow.parquet as pq
 from publish.files import Content, open_content
 from publish.secrets import kinds_in
 
-# Pickles, formats that may contain them or other code, compiled code, and packed files, whose content is not examined.
-UNSAFE = (
-    ".bin", ".ckpt", ".dill", ".joblib", ".mar", ".nemo", ".p", ".pickle", ".pkl", ".pt", ".pt2", ".pte", ".pth",
-    ".h5", ".hdf5", ".keras", ".npy", ".npz", ".pb", ".tflite", ".dll", ".dylib", ".exe", ".pyc", ".pyd", ".pyo", ".so",
-    ".whl", ".7z", ".bz2", ".egg", ".gz", ".lz4", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst",
-)  # fmt: skip
 # How packed files (gzip, xz, bzip2, zip, zstd, 7z, lz4, rar), arrays, HDF5 and compiled programs begin.
 MAGIC = (
     b"\x1f\x8b", b"\xfd7zXZ\0", b"BZh", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf\x27\x1c", b"\x04\x22\x4d\x18",
@@ -33,10 +27,8 @@ CHUNK, OVERLAP = 2**24, 2**12  # bytes; a secret across two chunks is complete i
 ROWS = 2**13  # of a Parquet file, at a time
 
 
-def is_unsafe(name: str, content: Content) -> bool:
-    """Whether loading the file may run code, or it is packed: by its name or by its content."""
-    if name.lower().endswith(UNSAFE):
-        return True
+def is_unsafe(content: Content) -> bool:
+    """Whether loading the file may run code, or it is packed. Its name does not matter: `allowed` refuses others."""
     with open_content(content) as file:
         head = file.read(SMALL)
         is_whole = not file.read(1)

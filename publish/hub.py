@@ -27,7 +27,7 @@ LONGEST_WAIT = 300  # seconds; the Hub counts calls over five minutes
 TITLE = "Emo Pillars"
 ABOUT = "Emotion understanding distilled from large language models: corpus, encoders, demo."  # 150 characters at most
 # A push deletes files of these kinds if they are no longer in its plan. Other files were added by hand and stay.
-SENT_FOLDERS = ("onnx/", "adapter/", "plots/", ".eval_results/")
+SENT_FOLDERS = ("onnx/", "adapter/", "plots/")
 SENT_SUFFIXES = (".parquet", ".safetensors", ".json", ".py")
 NEW, CHANGED, UNCHANGED, DELETED = "new", "changed", "unchanged", "to be deleted"
 

@@ -1,14 +1,11 @@
 """The plan of a push: the data sets, the models and the Space, with all their files."""
 
-import json
-import math
 import re
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
-from typing import Any
+from pathlib import Path
 
 import yaml
-from huggingface_hub import DatasetCard, EvalResultEntry, RepoCard, eval_result_entries_to_yaml
+from huggingface_hub import DatasetCard, RepoCard
 
 from publish.allowed import files_of, module_folders
 from publish.files import Content, read_json, text_of, with_namespace
@@ -18,7 +15,8 @@ DESCRIPTORS = f"{DATASET}-descriptors"  # the repository of the texts with emoti
 CARD, RECORD, MANIFEST = "README.md", "training.json", "manifest.json"
 ABLATIONS = "ablations"  # the folder of recipes whose models are measured and not published
 WITH_PATHS = (RECORD, "adapter_config.json")  # files in which a training records local paths
-LOCAL_PATH = re.compile(r"(/|~|\.\./|[A-Za-z]:[\\/])\S")
+# A JSON string that is a path outside the repository, of this machine or of Windows.
+LOCAL_PATH = re.compile(r'"(/|~|\.\./|[A-Za-z]:[/\\])([^"]*[/\\])?(?P<last>[^"/\\\s][^"/\\]*)(/|\\\\)*"')
 MODEL_PARTS = ("", "onnx", "adapter")  # folders of a model, besides those of `modules.json`
 LONGEST_NOTE = 300  # characters; the Hub takes 500
 
@@ -140,7 +138,10 @@ def _add_models(plan: Plan, namespace: str, folders: Folders) -> None:
             continue
         files = _card(plan, folders.cards / f"{folder.name}.md", namespace)
         files |= _model_files(folder, namespace, plan.problems)
-        files |= _result_files(folders.results / folder.name, plan.problems)
+        plots = sorted((folders.results / folder.name).glob("*.png"))
+        files |= {
+            f"plots/{path.name}": path for path in files_of(folders.results, plots, "plot", plan.problems).values()
+        }
         plan.repositories.append(Repository(folder.name, "model", folder, files))
 
 
@@ -175,47 +176,11 @@ def _files_below(folder: Path, pattern: str = "**/*") -> list[Path]:
 
 
 def _without_local_paths(content: Content) -> Content:
-    """A JSON file with each local path shortened to its last part; the content itself if there is none."""
-
-    def shorten(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: shorten(inner) for key, inner in value.items()}
-        if isinstance(value, list):
-            return [shorten(inner) for inner in value]
-        is_local = isinstance(value, str) and LOCAL_PATH.match(value)
-        return "…/" + PurePath(value.replace("\\", "/")).name if is_local else value
-
+    """A JSON file with each local path shortened to its last part."""
     try:
-        found = json.loads(text_of(content))
-    except (ValueError, RecursionError):
+        return LOCAL_PATH.sub(lambda found: f'"…/{found["last"]}"', text_of(content)).encode()
+    except UnicodeDecodeError:
         return content
-    shortened = shorten(found)
-    return content if shortened == found else (json.dumps(shortened, indent=2) + "\n").encode()
-
-
-def _result_files(folder: Path, problems: list[str]) -> dict[str, Content]:
-    """The plots of a model, and its results on data sets of the Hub in the Hub's own format."""
-    plots = files_of(folder.parent, sorted(folder.glob("*.png")), "plot", problems)
-    files: dict[str, Content] = {f"plots/{path.name}": path for path in plots.values()}
-    for path in sorted(folder.glob("*.json")):
-        result = read_json(path, problems)
-        dataset, metrics = result.get("hub_dataset"), result.get("metrics")
-        if not dataset or not metrics:
-            continue
-        try:
-            value = float(metrics[result.get("headline", next(iter(metrics)))]["value"])
-            names = str(dataset["id"]), str(dataset["config"])
-            entry = EvalResultEntry(*names, value, dataset_revision=dataset.get("revision"))
-        except (LookupError, TypeError, ValueError, AttributeError):
-            value = math.nan
-        if math.isfinite(value):
-            text = yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False)
-            files[f".eval_results/{path.stem}.yaml"] = text.encode()
-        else:
-            problems.append(
-                f"{path}: 'hub_dataset' has no 'id' or 'config', or 'headline' is not a metric. Measure again."
-            )
-    return files
 
 
 def _card(plan: Plan, path: Path, namespace: str) -> dict[str, Content]:

@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from huggingface_hub import DatasetCard, RepoCard, parse_eval_result_entries
+from huggingface_hub import DatasetCard, RepoCard
 
 from publish import checks
 from publish.files import sha256
-from publish.plan import Folders, Plan, Repository, _card, _model_files, _result_files, make_plan
+from publish.plan import Folders, Plan, Repository, _card, _model_files, make_plan
 from tests.publishable import descriptors_alone, one_model, refusals
 
 NAME = "emo-pillars-contextless-minilm"
@@ -65,43 +65,10 @@ def test_texts_with_descriptors_are_a_data_set_of_their_own(folders: Folders) ->
     assert "dataset_builder describe-texts`, or give --descriptors." in refusals(folders)[0]
 
 
-def test_plots_and_results_in_the_format_of_the_hub(folders: Folders) -> None:
-    folder = folders.results / NAME
-    (folder / "curve.png").write_bytes(b"\x89PNG")
-    dataset = {"id": "google-research-datasets/go_emotions", "config": "simplified", "revision": "a" * 40}
-    metrics = {"macro_f1": {"value": 0.25}, "weighted_f1": {"value": 0.5}}
-    change(folder / "own.json", hub_dataset=dataset, metrics=metrics, headline="weighted_f1")
-    files = make_plan("tester", folders).repositories[1].files
-    assert files["plots/curve.png"] == folder / "curve.png"
-    text = files[".eval_results/own.yaml"]
-    assert isinstance(text, bytes)
-    [entry] = parse_eval_result_entries(yaml.safe_load(text))
-    assert (entry.dataset_id, entry.task_id, entry.value) == (dataset["id"], "simplified", 0.5)
-    assert entry.dataset_revision == dataset["revision"]
-    change(folder / "own.json", hub_dataset={"id": dataset["id"]})
-    assert "has no 'id' or 'config'" in refusals(folders)[0]
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        {"hub_dataset": "x"},
-        {"metrics": [1]},
-        {"metrics": {"a": 3}},
-        {"metrics": {"a": {}}},
-        {"metrics": {"a": {"value": float("nan")}}},
-        {"headline": ["a"]},
-        {"headline": "b"},
-    ],
-)
-def test_an_odd_result_is_refused_by_its_file(content: dict[str, Any], tmp_path: Path) -> None:
-    whole = {"hub_dataset": {"id": "a/b", "config": "c"}, "metrics": {"a": {"value": 0.5}}}
-    (tmp_path / "goemotions.json").write_text(json.dumps(whole))
-    problems: list[str] = []
-    assert list(_result_files(tmp_path, problems)) == [".eval_results/goemotions.yaml"]
-    (tmp_path / "goemotions.json").write_text(json.dumps(whole | content))
-    assert not _result_files(tmp_path, problems)
-    assert "goemotions.json: 'hub_dataset' has no" in problems[0]
+def test_plots_are_sent(folders: Folders) -> None:
+    plot = folders.results / NAME / "curve.png"
+    plot.write_bytes(b"\x89PNG")
+    assert make_plan("tester", folders).repositories[1].files["plots/curve.png"] == plot
 
 
 def test_the_space(folders: Folders) -> None:
@@ -168,7 +135,8 @@ def test_folders_of_this_machine_are_not_published(folders: Folders) -> None:
 
 STRANGE = (
     ".env", ".netrc", ".git-credentials", ".npmrc", ".bash_history", ".DS_Store", "nohup.out", "scratch.ipynb",
-    "customers.csv", "train.log", "events.out.tfevents.1", "modeling_x.py", "x.safetensors.bak",
+    "customers.csv", "train.log", "events.out.tfevents.1", "modeling_x.py", "x.safetensors.bak", "pytorch_model.bin",
+    "vectorizer.joblib.gz", "scaler.PKL", "state.dill", "x.p", "model.nemo", "a.Keras", "x.h5", "libops.so", "app.pyc",
     "onnx/notes.txt", "adapter/optimizer.json", "tokenizer.json~", "config (copy).json",
 )  # fmt: skip
 USUAL = ("model-00001-of-00002.safetensors", "merges.txt", "onnx/model_quantized.onnx")
@@ -264,6 +232,13 @@ def test_a_model_that_brings_code_is_refused(folders: Folders, what: str) -> Non
         parts = [{"path": name.split("/")[0], "type": "sentence_transformers.models.Dense"}]
         (folder / "modules.json").write_text(json.dumps(parts))
     assert any(f"{name}: has {what.partition(' of a ')[0]}" in line for line in refusals(folders))
+
+
+def test_code_is_found_in_a_file_whose_local_paths_are_hidden(folders: Folders) -> None:
+    config = {"base_model_name_or_path": "/home/jane.doe/encoder", "auto_mapping": {"parent_library": "evil"}}
+    (folders.models / NAME / "adapter_config.json").write_text(json.dumps(config))
+    [line] = refusals(folders)
+    assert "adapter_config.json: has 'auto_mapping' of evil" in line
 
 
 # ---------------------------------------------------------------- what belongs together

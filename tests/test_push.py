@@ -276,7 +276,7 @@ def test_all_that_is_wrong_is_said_at_once(
         "half: has no training.json, so its training did not finish",
         "stale numbers in",
         "no result of emo-pillars-contextless-minilm",
-        "pytorch_model.bin: may run code",
+        "pytorch_model.bin: not a file of a model repository",
         "notes.txt: contains a Hub token",
     ):
         assert said in done.stderr, said
