@@ -1,6 +1,6 @@
 """Exports a classifier to ONNX: python -m train.export --model FOLDER [--out FOLDER]
 
-Writes `onnx/model.onnx` (fp32) and `onnx/model_quantized.onnx` (int8 weights; activations are quantised as they come)
+Writes `onnx/model.onnx` (fp32) and `onnx/model_quantized.onnx` (int8 weights; activations are quantised on the fly)
 where transformers.js and optimum look for them, and `onnx/export.json`, last. `model.onnx` is the model as PyTorch runs
 it, in standard operators, for any runtime. The int8 file is made from the lean graph where the architecture has one
 (train/lean_graph.py), else from `model.onnx`; `export.json` says which, and why.
@@ -29,24 +29,26 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from dataset_builder.inputs import InputError, first_line, run_command
 from dataset_builder.provenance import weights_digest
 from train.base_model import positions
+from train.classifier.thresholds import sigmoid
 from train.lean_graph import ARCHITECTURES, LeanClassifier
 
 FOLDER = "onnx"
 FP32, INT8, RECORD = "model.onnx", "model_quantized.onnx", "export.json"
-OPSET = 17
+OPSET = 17  # the first with layer normalisation as one operator
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")  # in the order of the graphs' inputs
 LONGEST = 512  # tokens of the longest checked text
 FP32_TOLERANCE = 1e-4  # of a logit, relative to the largest where that is over 1
-# Of a probability, at the most and on average: where a trained model is in doubt, a small difference of a logit is a
-# large one of a probability. What int8 costs in F1 is measured by `eval.speed exports`.
+# Of a probability: the largest and the mean difference. Where a trained model is in doubt, a small difference of a
+# logit is a large one of a probability. What int8 costs in F1 is measured by eval.speed.
 INT8_TOLERANCE, INT8_MEAN_TOLERANCE = 0.25, 0.02
 # Full-range int8 weights may overflow the 16-bit sums of CPUs without VNNI and of WebAssembly; with 7 bits none can. A
-# scale for each output column gives more back than the bit took.
+# scale for each output column gives back more than the bit took.
 QUANTISATION = {"weight_type": "QInt8", "per_channel": True, "reduce_range": True}
 RUNTIME_ERRORS = tuple(getattr(faults, name) for name in ("Fail", "InvalidArgument", "InvalidGraph", "NotImplemented"))
 
 _WORD = "Well, that went as planned. "
 _SITUATION = "The cake that Ada had baked all morning fell off the table, and everyone looked at her."
+# Batches of texts, some with situations: one text and several, all lengths, an empty one, each side of a pair too long.
 CHECKED: tuple[tuple[list[str], list[str] | None], ...] = (
     (["I'm so happy for you!"], None),
     (["No."], [_SITUATION]),
@@ -55,6 +57,7 @@ CHECKED: tuple[tuple[list[str], list[str] | None], ...] = (
     ([_WORD * LONGEST, "Oh."], None),
     (["Oh.", _WORD], [_SITUATION * LONGEST, "It rains."]),
 )
+TRACED = 3  # the batch that graphs are traced with: pairs, and padding
 
 
 class _Plain(nn.Module):  # type: ignore[misc]
@@ -74,10 +77,10 @@ class _Plain(nn.Module):  # type: ignore[misc]
 def export(folder: Path, out: Path | None = None) -> dict[str, Any]:
     """Write the ONNX files of a model folder into `<out>/onnx`, each whole and only after all checks.
 
-    What an earlier export left there is deleted first: it may be of other weights.
+    Files of an earlier export are deleted first: they may be of other weights.
 
     Returns:
-        The record that is saved beside them (`export.json`).
+        The record that is saved with them (`export.json`).
 
     Raises:
         InputError: the folder does not load, or a file's outputs are too far from PyTorch's.
@@ -90,7 +93,10 @@ def export(folder: Path, out: Path | None = None) -> dict[str, Any]:
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
-        record = _write(model, tokenizer, part) | _about(folder)
+        record = _write(model, tokenizer, part) | {
+            "weights_sha256": weights_digest(folder),
+            "libraries": {n: importlib.metadata.version(n) for n in ("onnx", "onnxruntime", "torch", "transformers")},
+        }
         (part / RECORD).write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         target.mkdir(exist_ok=True)
         for name in (FP32, INT8, RECORD):
@@ -128,30 +134,37 @@ def load(folder: Path) -> tuple[Any, Any]:
 
 
 def _write(model: Any, tokenizer: Any, part: Path) -> dict[str, Any]:
-    """Both files in `part`, checked, and what the record says of them."""
-    batches = _batches(tokenizer, model)
+    """Both files in `part`, checked, and their part of the record."""
+    longest = min(tokenizer.model_max_length, LONGEST, positions(model) or LONGEST)
+    batches = [
+        tokenizer(texts, pairs, padding=True, truncation=True, max_length=longest, return_tensors="pt")
+        for texts, pairs in CHECKED
+    ]
     names = [name for name in INPUTS if name in batches[0]]
     with torch.inference_mode():
         expected = [model(**batch).logits.numpy() for batch in batches]
-    _trace(_Plain(model, names), batches[3], names, part / FP32)
-    fp32 = _compare(part / FP32, batches, expected)
-    _refuse(FP32, "a logit", fp32["logit_difference"], fp32.pop("tolerance"))
-    lean = part / "lean.onnx"
-    why_plain = _lean(model, tokenizer, batches, expected, names, lean)
+    _trace(_Plain(model, names), batches[TRACED], names, part / FP32)
+    fp32, off = _compare(part / FP32, batches, expected)
+    _check(FP32, "a logit", off, FP32_TOLERANCE)
+
+    lean, why_plain = part / "lean.onnx", _why_plain(model, tokenizer)
+    if why_plain is None:
+        _trace(LeanClassifier(model), batches[TRACED], names, lean)
+        _, off = _compare(lean, batches, expected)
+        why_plain = None if off <= FP32_TOLERANCE else f"the lean graph's logits are {off:.2g} off"
     with _quiet():
         quantize_dynamic(
-            lean if why_plain is None else part / FP32,
+            part / FP32 if why_plain else lean,
             part / INT8,
             weight_type=QuantType[str(QUANTISATION["weight_type"])],
             per_channel=QUANTISATION["per_channel"],
             reduce_range=QUANTISATION["reduce_range"],
-            nodes_to_exclude=_last_products(lean) if why_plain is None else [],
+            nodes_to_exclude=[] if why_plain else _last_products(lean),
         )
-    int8 = _compare(part / INT8, batches, expected)
-    del int8["tolerance"]
-    _refuse(INT8, "a probability", int8["probability_difference"], INT8_TOLERANCE)
-    _refuse(INT8, "a mean probability", int8["mean_probability_difference"], INT8_MEAN_TOLERANCE)
-    graph = {"graph": "lean"} if why_plain is None else {"graph": "plain", "why_plain": why_plain}
+    int8, _ = _compare(part / INT8, batches, expected)
+    _check(INT8, "a probability", int8["probability_difference"], INT8_TOLERANCE)
+    _check(INT8, "a mean probability", int8["mean_probability_difference"], INT8_MEAN_TOLERANCE)
+    graph = {"graph": "plain", "why_plain": why_plain} if why_plain else {"graph": "lean"}
     return {
         "opset": OPSET,
         "inputs": names,
@@ -162,43 +175,27 @@ def _write(model: Any, tokenizer: Any, part: Path) -> dict[str, Any]:
     }
 
 
-def _last_products(lean: Path) -> list[str]:
-    """The products of the last layer and the head, by name: what they lose nothing mends, and they are little work.
+def _why_plain(model: Any, tokenizer: Any) -> str | None:
+    """Why a model has no lean graph; None where it has one."""
+    if model.config.model_type not in ARCHITECTURES:
+        return f"no lean graph for {model.config.model_type}, only for {', '.join(ARCHITECTURES)}"
+    return None if tokenizer.padding_side == "right" else "the tokenizer pads on the left"
 
-    On GoEmotions' validation texts a trained model's probabilities are a sixth nearer to PyTorch's with them whole.
+
+def _last_products(lean: Path) -> list[str]:
+    """The names of the products of the last layer and the head, which stay fp32: later layers cannot mend their error.
+
+    On GoEmotions' validation texts a trained model's probabilities are a sixth nearer to PyTorch's with them, and the
+    last layer of the lean graph is little work.
     """
     names = [node.name for node in onnx.load(lean).graph.node if node.op_type in ("MatMul", "Gemm")]
     return names[max(index for index, name in enumerate(names) if "/joined." in name) :]
 
 
-def _lean(
-    model: Any, tokenizer: Any, batches: list[Any], expected: list[np.ndarray], names: list[str], path: Path
-) -> str | None:
-    """Write the lean graph; where it does not fit the model, the reason."""
-    kind = model.config.model_type
-    if kind not in ARCHITECTURES:
-        return f"no lean graph for {kind}, only for {', '.join(ARCHITECTURES)}"
-    if tokenizer.padding_side != "right":
-        return "the tokenizer pads on the left"
-    _trace(LeanClassifier(model), batches[3], names, path)
-    found = _compare(path, batches, expected)
-    if not found["logit_difference"] <= found["tolerance"]:
-        return f"the lean graph's logits are {found['logit_difference']:.2g} off"
-    return None
-
-
-def _batches(tokenizer: Any, model: Any) -> list[Any]:
-    longest = min(tokenizer.model_max_length, LONGEST, positions(model) or LONGEST)
-    return [
-        tokenizer(texts, pairs, padding=True, truncation=True, max_length=longest, return_tensors="pt")
-        for texts, pairs in CHECKED
-    ]
-
-
 def _trace(module: nn.Module, batch: Any, names: list[str], path: Path) -> None:
     """Export by tracing, with free batch and length.
 
-    The newer exporter takes ten times as long for the same numbers, and quantisation stumbles over its shapes.
+    The newer exporter takes ten times as long for the same numbers, and quantisation cannot read its shapes.
     """
     free = {0: "batch_size", 1: "sequence_length"}
     with _quiet(), torch.no_grad():
@@ -213,37 +210,32 @@ def _trace(module: nn.Module, batch: Any, names: list[str], path: Path) -> None:
             dynamo=False,
         )
     exported = onnx.load(path)
-    del exported.graph.value_info[:]  # shapes of the traced batch, which quantisation would believe
+    del exported.graph.value_info[:]  # shapes of the traced batch, which quantisation would take for all
     onnx.save(exported, path)
 
 
-def _compare(path: Path, batches: list[Any], expected: list[np.ndarray]) -> dict[str, Any]:
-    """Largest differences from PyTorch over all checked texts, infinite if not finite; how far a logit may be off."""
+def _compare(path: Path, batches: list[Any], expected: list[np.ndarray]) -> tuple[dict[str, Any], float]:
+    """Size of a file and largest differences from PyTorch over all checked texts; that of logits relative to theirs."""
     try:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         found = [session.run(None, {name: batch[name].numpy() for name in batch})[0] for batch in batches]
     except RUNTIME_ERRORS as error:
         raise InputError(f"{path.name}: onnxruntime does not run it ({first_line(error)}). Nothing was kept.") from None
     logits, wanted = np.concatenate(found).astype(np.float64), np.concatenate(expected).astype(np.float64)
-    apart = _sigmoid(logits) - _sigmoid(wanted)
-    return {
+    of_logits, of_probabilities = (
+        np.where(np.isfinite(logits), np.abs(a - b), np.inf)
+        for a, b in ((logits, wanted), (sigmoid(logits), sigmoid(wanted)))
+    )
+    differences = {
         "bytes": path.stat().st_size,
-        "logit_difference": _largest(logits - wanted),
-        "probability_difference": _largest(apart),
-        "mean_probability_difference": float(np.abs(apart).mean()),
-        "tolerance": FP32_TOLERANCE * max(1.0, float(np.abs(wanted).max())),
+        "logit_difference": float(of_logits.max()),
+        "probability_difference": float(of_probabilities.max()),
+        "mean_probability_difference": float(of_probabilities.mean()),
     }
+    return differences, differences["logit_difference"] / max(1.0, float(np.abs(wanted).max()))
 
 
-def _largest(difference: np.ndarray) -> float:
-    return float(np.abs(difference).max()) if np.isfinite(difference).all() else float("inf")
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return np.asarray(1 / (1 + np.exp(-logits)))
-
-
-def _refuse(name: str, what: str, difference: float, tolerance: float) -> None:
+def _check(name: str, what: str, difference: float, tolerance: float) -> None:
     if not difference <= tolerance:
         raise InputError(
             f"{name}: {what} is {difference:.3g} off PyTorch's, allowed are {tolerance:.3g}. Nothing was kept; this "
@@ -253,7 +245,7 @@ def _refuse(name: str, what: str, difference: float, tolerance: float) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's and the quantiser's advice, which is not meant for who runs this command."""
+    """Without the advice of exporter and quantiser, which is for developers."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -264,27 +256,16 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _about(folder: Path) -> dict[str, Any]:
-    """Which weights and which libraries."""
-    names = ("onnx", "onnxruntime", "torch", "transformers")
-    return {
-        "weights_sha256": weights_digest(folder),
-        "libraries": {name: importlib.metadata.version(name) for name in names},
-    }
-
-
 def main() -> None:
     """Parse the command line and export."""
     parser = argparse.ArgumentParser(prog="python -m train.export", description="Exports a classifier to ONNX.")
     parser.add_argument("--model", type=Path, required=True, help="a model folder")
     parser.add_argument("--out", type=Path, help="where the folder 'onnx' goes; default: into the model's folder")
     args = parser.parse_args()
-    record = export(args.model, args.out)
-    target = (args.out or args.model) / FOLDER
-    for name, found in record["files"].items():
+    for name, found in export(args.model, args.out)["files"].items():
         print(
-            f"{target / name}: {found['bytes'] / 2**20:.1f} MiB, {found['graph']} graph, largest "
-            f"difference from PyTorch {found['probability_difference']:.2g} of a probability"
+            f"{(args.out or args.model) / FOLDER / name}: {found['bytes'] / 2**20:.1f} MiB, {found['graph']} graph, "
+            f"largest difference from PyTorch {found['probability_difference']:.2g} of a probability"
         )
         if "why_plain" in found:
             print(f"  ({found['why_plain']})")

@@ -1,8 +1,11 @@
 """A classifier's forward pass with less work and the same logits, made to be exported.
 
-What no logit needs is left out: the rows of padding (tokens are packed before the encoder; only attention sees the
-padded shape), in the last layer all but the first token's query, projection and feed-forward, and copies (the heads are
-taken out of the packed rows, and put back, by their places, instead of split and transposed). Standard operators only.
+It leaves out what no logit needs: padding (tokens are packed before the encoder; only attention sees the padded shape),
+in the last layer all but the first token's query, projection and feed-forward, and copies (heads are read from the
+packed rows by index and written back, instead of split and transposed). Standard operators only.
+
+Measured beside the plain graph in int8 (MiniLM on GoEmotions test, one thread, as multiples of PyTorch's speed): 4.96
+against 2.55 in batches of 32, 6.93 against 6.26 for single texts; macro-F1 .5384 against .5300, of .5395 in PyTorch.
 """
 
 from dataclasses import dataclass
@@ -16,7 +19,7 @@ ARCHITECTURES = ("bert", "mpnet", "roberta")  # encoders that norm after each ha
 
 @dataclass(frozen=True)
 class _Layer:
-    """A layer's parts under one set of names."""
+    """A layer's parts, whose names differ between architectures."""
 
     query: nn.Linear
     key: nn.Linear
@@ -27,16 +30,23 @@ class _Layer:
     down: nn.Linear
     norm: nn.LayerNorm
 
+    @classmethod
+    def of(cls, layer: Any, kind: str) -> "_Layer":
+        """The parts of a stock layer."""
+        attention = layer.attention
+        if kind == "mpnet":
+            own = attention.attn
+            projections = (own.q, own.k, own.v, own.o, attention.LayerNorm)
+        else:
+            own = attention.self
+            projections = (own.query, own.key, own.value, attention.output.dense, attention.output.LayerNorm)
+        return cls(*projections, layer.intermediate, layer.output.dense, layer.output.LayerNorm)
 
-def _parts(layer: Any, kind: str) -> _Layer:
-    attention = layer.attention
-    if kind == "mpnet":
-        own = attention.attn
-        projections = (own.q, own.k, own.v, own.o, attention.LayerNorm)
-    else:
-        own = attention.self
-        projections = (own.query, own.key, own.value, attention.output.dense, attention.output.LayerNorm)
-    return _Layer(*projections, layer.intermediate, layer.output.dense, layer.output.LayerNorm)
+    def after_attention(self, hidden: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+        """The layer's output for packed rows."""
+        hidden = self.attention_norm(self.output(attended) + hidden)
+        found: torch.Tensor = self.norm(self.down(self.intermediate(hidden)) + hidden)
+        return found
 
 
 class LeanClassifier(nn.Module):  # type: ignore[misc]
@@ -50,7 +60,7 @@ class LeanClassifier(nn.Module):  # type: ignore[misc]
         self.model = model
         self.encoder = model.base_model
         scale = (self.width // self.heads) ** -0.5
-        self.layers = [_parts(layer, self.kind) for layer in self.encoder.encoder.layer]
+        self.layers = [_Layer.of(layer, self.kind) for layer in self.encoder.encoder.layer]
         *others, last = self.layers
         joined = [_join((part.query, scale), (part.key, 1.0), (part.value, 1.0)) for part in others]
         self.joined = nn.ModuleList([*joined, _join((last.key, 1.0), (last.value, 1.0))])
@@ -62,55 +72,57 @@ class LeanClassifier(nn.Module):  # type: ignore[misc]
         """Logits (batch, labels) of ids, mask and token types (batch, length)."""
         batch, length = input_ids.shape
         flat = attention_mask.flatten()
-        kept = flat.nonzero()[:, 0]  # where the packed tokens are in the padded batch
+        tokens = flat.nonzero()[:, 0]  # where the packed tokens are in the padded batch
         place = (flat.cumsum(0) - 1).clamp(min=0)  # and back; padding shows some token, which the mask then hides
         place = place.view(batch, 1, length)
         head = torch.arange(self.heads)
-        home = (kept // length * self.heads * length + kept % length)[:, None] + head * length  # (tokens, heads)
+        # Where each packed token's heads are among the attended rows, (tokens, heads).
+        by_token = (tokens // length * self.heads * length + tokens % length)[:, None] + head * length
         hidden_keys = (1.0 - attention_mask[:, None, None].float()) * torch.finfo(torch.float32).min
         bias = hidden_keys if self.kind != "mpnet" else hidden_keys + self._distances(input_ids)
-        # (1, 1, tokens, width): of four dimensions, because onnxruntime fuses sums and norms of three into an operator
-        # that is several times slower on CPUs than the two
-        hidden = self._embed(input_ids, token_type_ids, kept)[None]
+        # (1, 1, tokens, width): four dimensions, because onnxruntime fuses sums and norms of three into an operator
+        # that is several times slower on CPUs than the two.
+        hidden = self._embed(input_ids, token_type_ids, tokens)[None]
         for layer, product in zip(self.layers[:-1], self.joined[:-1], strict=True):
             query, key, value = self._split(product(hidden), place, 3)
-            seen = _attend(query, key, value, bias).reshape(-1, self.width // self.heads)
-            hidden = _rest(layer, hidden, seen[home].view(1, 1, -1, self.width))
+            attended = _attend(query, key, value, bias).reshape(-1, self.width // self.heads)
+            hidden = layer.after_attention(hidden, attended[by_token].view(1, 1, -1, self.width))
         first = hidden[:, :, place[:, 0, 0]]
         query = self.last_query(first).view(batch, self.heads, 1, -1)
         key, value = self._split(self.joined[-1](hidden), place, 2)
-        seen = _attend(query, key, value, bias[:, :, :1])
-        first = _rest(self.layers[-1], first, seen.view(1, 1, batch, self.width)).view(batch, 1, self.width)
+        attended = _attend(query, key, value, bias[:, :, :1])
+        first = self.layers[-1].after_attention(first, attended.view(1, 1, batch, self.width))
+        first = first.view(batch, 1, self.width)
         logits: torch.Tensor = self.model.classifier(self.encoder.pooler(first) if self.kind == "bert" else first)
         return logits
 
     def _split(self, rows: torch.Tensor, place: torch.Tensor, parts: int) -> list[torch.Tensor]:
-        """Of packed rows (…, tokens, parts x width), each part padded and by heads: (batch, heads, length, size)."""
+        """Packed rows (…, tokens, parts x width) as parts by heads and padded, each (batch, heads, length, size)."""
         pieces = rows.view(-1, self.width // self.heads)
         heads = torch.arange(self.heads)[:, None]
         return [pieces[(place * parts + part) * self.heads + heads] for part in range(parts)]
 
-    def _embed(self, ids: torch.Tensor, types: torch.Tensor | None, kept: torch.Tensor) -> torch.Tensor:
+    def _embed(self, ids: torch.Tensor, types: torch.Tensor | None, tokens: torch.Tensor) -> torch.Tensor:
         embeddings = self.encoder.embeddings
         if self.kind == "bert":
             positions = torch.arange(ids.shape[1]).expand(ids.shape)
-        else:
+        else:  # counted over real tokens, from after the padding token's
             real = ids.ne(embeddings.padding_idx).long()
             positions = real.cumsum(1) * real + embeddings.padding_idx
-        given = {"position_ids": _pack(positions, kept)}
+        given = {"position_ids": _pack(positions, tokens)}
         if self.kind != "mpnet":
-            given["token_type_ids"] = _pack(torch.zeros_like(ids) if types is None else types, kept)
-        found: torch.Tensor = embeddings(_pack(ids, kept), **given)
+            given["token_type_ids"] = _pack(torch.zeros_like(ids) if types is None else types, tokens)
+        found: torch.Tensor = embeddings(_pack(ids, tokens), **given)
         return found
 
     def _distances(self, ids: torch.Tensor) -> torch.Tensor:
-        """MPNet's term of each head for each distance between tokens, (1, heads, length, length)."""
+        """MPNet's bias of each head for each distance between tokens, (1, heads, length, length)."""
         found: torch.Tensor = self.encoder.encoder.compute_position_bias(ids[:1, :, None])
         return found
 
 
-def _pack(values: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-    return values.flatten()[kept][None]
+def _pack(values: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    return values.flatten()[tokens][None]
 
 
 def _attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
@@ -125,10 +137,3 @@ def _join(*scaled: tuple[nn.Linear, float]) -> nn.Linear:
     joined.weight = nn.Parameter(weight, requires_grad=False)
     joined.bias = nn.Parameter(torch.cat([part.bias.detach() * factor for part, factor in scaled]), requires_grad=False)
     return joined
-
-
-def _rest(layer: _Layer, hidden: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-    """What follows attention in a layer, for packed rows."""
-    hidden = layer.attention_norm(layer.output(seen) + hidden)
-    found: torch.Tensor = layer.norm(layer.down(layer.intermediate(hidden)) + hidden)
-    return found

@@ -1,6 +1,6 @@
 """python -m train.speed --data work/domains/goemotions
 
-Samples a second of our loop beside `transformers.Trainer` on the same model, rows, batches and precision, in turns in
+Samples a second of our loop and of `transformers.Trainer` with the same model, rows, batches and precision, in turns in
 one run on one machine; writes eval/results/system/trainer-speed.json.
 """
 
@@ -23,23 +23,20 @@ from dataset_builder.provenance import RESULTS, cores, provenance, results_folde
 from train.classifier.recipe import ClassifierRecipe
 
 RECIPE = "train/recipes/emo-pillars-contextless-minilm-goemotions.yaml"
-LOOPS = ("ours", "trainer", "trainer-grouped")  # the last has the library's own grouping by length
-WARM_UP = 5  # steps of the library's loop before its clock starts; ours has none
+LOOPS = ("ours", "trainer", "trainer-grouped")  # the last groups rows by length as the library does
+WARM_UP = 5  # steps of the library's loop before its clock starts; ours measures its steps alone
+# The loops are compared by their steps: no ingredient of ours that costs or saves any.
+PLAIN = {"ema_decay": None, "fit_head": False, "loss": "bce", "pooling_layer": False}
 
 
-def measure(recipe_path: str, data: str, steps: int, rounds: int, threads: int) -> dict[str, Any]:
-    """Medians of several turns of each loop, each turn in a process of its own with so many threads."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+def measure(recipe: ClassifierRecipe, command: list[str], steps: int, rounds: int, threads: int) -> dict[str, Any]:
+    """Medians of several turns of each loop. Each turn is a process of its own: its peak of memory is the loop's."""
     turns: dict[str, list[dict[str, float]]] = {loop: [] for loop in LOOPS}
     for _ in range(rounds):
         for loop, found in turns.items():
-            asked = [sys.executable, "-m", "train.speed", "--recipe", recipe_path, "--data", data]
+            environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
             done = subprocess.run(
-                [*asked, "--steps", str(steps), "--turn", loop],
-                check=False,
-                stdout=subprocess.PIPE,
-                text=True,
-                env=environment,
+                [*command, "--turn", loop], check=False, stdout=subprocess.PIPE, text=True, env=environment
             )
             if done.returncode:
                 raise InputError(f"the turn of '{loop}' failed with exit code {done.returncode}; its message is above.")
@@ -59,7 +56,6 @@ def measure(recipe_path: str, data: str, steps: int, rounds: int, threads: int) 
     for loop in LOOPS:
         metrics[f"{loop}_samples_per_second"] = speed[loop]
         metrics[f"{loop}_peak_memory_gib"] = memory[loop]
-    recipe = read_recipe(recipe_path, ClassifierRecipe)
     return {
         "name": "trainer-speed",
         "metrics": {name.replace("-", "_"): {"value": round(value, 3)} for name, value in metrics.items()},
@@ -74,7 +70,7 @@ def measure(recipe_path: str, data: str, steps: int, rounds: int, threads: int) 
     }
 
 
-def turn(loop: str, recipe: ClassifierRecipe, data: str, steps: int) -> dict[str, float]:
+def run_turn(loop: str, recipe: ClassifierRecipe, data: str, steps: int) -> dict[str, float]:
     """Train for so many steps by one loop; its speed and the process's peak memory."""
     with tempfile.TemporaryDirectory() as folder:
         if loop == "ours":
@@ -82,13 +78,13 @@ def turn(loop: str, recipe: ClassifierRecipe, data: str, steps: int) -> dict[str
 
             speed = float(train(recipe, data, Path(folder), steps)["samples_per_second"])
         else:
-            speed = _trainer(recipe, data, Path(folder), steps, grouped=loop == "trainer-grouped")
+            speed = _run_trainer(recipe, data, Path(folder), steps, grouped=loop == "trainer-grouped")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # KiB on Linux
     about = {"samples_per_second": round(speed, 2), "peak_memory_gib": round(peak, 3)}
     return about | {"threads": torch.get_num_threads()}
 
 
-def _trainer(recipe: ClassifierRecipe, data: str, folder: Path, steps: int, *, grouped: bool) -> float:
+def _run_trainer(recipe: ClassifierRecipe, data: str, folder: Path, steps: int, *, grouped: bool) -> float:
     from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
 
     from train.classifier.data import read_corpus, tokenise
@@ -127,7 +123,7 @@ def _trainer(recipe: ClassifierRecipe, data: str, folder: Path, steps: int, *, g
 
 def main() -> None:
     """Parse the command line, measure, write."""
-    parser = argparse.ArgumentParser(prog="python -m train.speed", description="Our loop beside transformers.Trainer.")
+    parser = argparse.ArgumentParser(prog="python -m train.speed", description="Our loop and transformers.Trainer.")
     parser.add_argument("--recipe", default=RECIPE, help=f"default: {RECIPE}")
     parser.add_argument("--data", required=True, help="a prepared data set, folder or Hub id")
     parser.add_argument("--steps", type=int, default=60, help="updates in a turn (default: 60)")
@@ -137,16 +133,15 @@ def main() -> None:
     parser.add_argument("--turn", choices=LOOPS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.steps <= WARM_UP:
-        raise InputError(f"--steps {args.steps}: give more than {WARM_UP}; so many warm the library's loop up.")
+        raise InputError(f"--steps {args.steps}: give more than {WARM_UP}; the library's loop warms up in as many.")
     if args.threads < 1:
         raise InputError(f"--threads {args.threads}: give 1 or more.")
+    recipe = read_recipe(args.recipe, ClassifierRecipe).model_copy(update=PLAIN)
     if args.turn:
-        # The loops are compared by their steps: no ingredient of ours that costs or saves any.
-        plain = {"ema_decay": None, "fit_head": False, "loss": "bce", "pooling_layer": False}
-        recipe = read_recipe(args.recipe, ClassifierRecipe).model_copy(update=plain)
-        print(json.dumps(turn(args.turn, recipe, args.data, args.steps)))
+        print(json.dumps(run_turn(args.turn, recipe, args.data, args.steps)))
         return
-    content = measure(args.recipe, args.data, args.steps, args.rounds, args.threads)
+    command = [sys.executable, "-m", "train.speed", "--recipe", args.recipe, "--data", args.data]
+    content = measure(recipe, [*command, "--steps", str(args.steps)], args.steps, args.rounds, args.threads)
     path = write_result(content, args.out, "system", "trainer-speed")
     ratio, memory = (content["metrics"][name]["value"] for name in ("ratio", "memory_ratio"))
     print(f"{path}: {ratio} times transformers.Trainer's samples a second, in {memory} of its memory")
