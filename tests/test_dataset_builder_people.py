@@ -25,9 +25,8 @@ from dataset_builder.human_eval.sample import (
     draw,
     ranked,
     read_key,
-    strongest_of,
 )
-from dataset_builder.human_eval.score import decisions, kappa_counts, kappas, score, section, share, shares
+from dataset_builder.human_eval.score import decisions, kappa_counts, kappas, score, section
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import EMOTIONS, LABEL_TO_INDEX, LABELS, NEUTRAL
 from tests.conftest import Command, contrast
@@ -142,13 +141,6 @@ def test_a_distractor_is_of_another_basic_emotion_than_what_is_kept() -> None:
         order = ranked(f"r{number}", scores, 13)
         assert order[:2] == [sadness, remorse]
         assert EMOTIONS[distractor_of(f"r{number}", order, [sadness, remorse], 13)].ekman != "sadness"
-
-
-def test_the_strongest_label_is_the_first_of_the_ranking() -> None:
-    draws = random.Random(1)
-    for number in range(300):
-        scores = [draws.choice((0.0, 0.5, 1.0)) for _ in LABELS]
-        assert strongest_of(f"r{number}", scores, 13) == ranked(f"r{number}", scores, 13)[0]
 
 
 def test_a_built_corpus_of_both_configs(scripted_work: Path, command: Command, tmp_path: Path) -> None:
@@ -364,23 +356,6 @@ def test_simulated_annotators_are_recovered(key: Key, tmp_path: Path) -> None:
     assert sum(found["strongest"] for found in content["per_label"].values()) == 200
 
 
-def test_intervals_hold_the_true_rate_as_often_as_they_say(key: Key) -> None:
-    truth = {"strongest_picked": 0.7125, "distractor_share": 0.095, "none_share": 0.05, "revealed_share": 0.4}
-    held = []
-    for number in range(60):
-        people = {
-            name: {item: Answer(**given) for item, given in answers.items()}
-            for name in "abc"
-            if (answers := simulate(key, f"{number}-{name}", 0.75, 0.1, 0.05, 0.4)["answers"])
-        }
-        found = shares(key, people)
-        for metric, value in truth.items():
-            estimate = share(*found[metric])
-            assert estimate is not None
-            held.append(estimate["low"] <= value <= estimate["high"])
-    assert 0.91 <= np.mean(held) <= 0.99, np.mean(held)
-
-
 def test_random_annotators_do_not_agree(key: Key) -> None:
     people = {}
     for name in "abc":
@@ -401,7 +376,6 @@ def test_small_numbers_by_hand(key: Key) -> None:
     )
     metrics = score(key, people, "people")["metrics"]
     assert metrics["neutral_recall"]["value"] == 0.5
-    assert metrics["neutral_precision"]["value"] == 1
     assert metrics["accuracy_two_agree"] == {"value": 0.5, "support": 2}, "no interval from two tasks"
     assert metrics["accuracy_all_agree"]["value"] == 0.5
     assert metrics["none_share"]["value"] == pytest.approx(1 / 8)

@@ -137,12 +137,6 @@ def ranked(utterance: str, scores: Sequence[float], seed: int) -> list[int]:
     return sorted(range(len(LABELS)), key=lambda label: (-scores[label], stable_hash(seed, "tie", utterance, label)))
 
 
-def strongest_of(utterance: str, scores: Sequence[float], seed: int) -> int:
-    """The first label of `ranked`. It hashes only where there is a tie, since it is called for every row of a split."""
-    best = [label for label, score in enumerate(scores) if score == max(scores)]
-    return min(best, key=lambda label: stable_hash(seed, "tie", utterance, label)) if len(best) > 1 else best[0]
-
-
 def distractor_of(row_id: str, order: Sequence[int], kept: Sequence[int], seed: int) -> int:
     """An implausible label, drawn by hash from the ten lowest that share no basic emotion (Ekman) with a kept label.
 
@@ -172,7 +166,7 @@ def _rows_by_label(corpus: Corpus, config: str, split: str, seed: int) -> dict[i
             raise InputError(f"{corpus.place}: '{row['id']}' {fault}. Validate the corpus first.")
         if max(row["scores"]) > 0:
             utterance = utterance_of(row)
-            rows = first.setdefault(strongest_of(utterance, row["scores"], seed), {})
+            rows = first.setdefault(ranked(utterance, row["scores"], seed)[0], {})
             place = (stable_hash(seed, "row", row["id"]), row["id"])
             rows[utterance] = min(place, rows.get(utterance, place))
     if not first:

@@ -5,7 +5,7 @@ GoEmotions (Demszky et al. 2020), kappa is computed for each label and then aver
 many options that nobody picks would make up most of the agreement.
 
 Intervals are those of `dataset_builder.statistics`. Tasks are resampled, not answers: the answers to one task depend on
-each other. Intervals of shares have their nominal coverage (tested); the interval of kappa covers .91 to .92.
+each other. In simulations, the intervals of shares have their nominal coverage; that of kappa covers .91 to .92.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,25 +21,24 @@ from dataset_builder.statistics import MIN_GOLD_ROWS, RESAMPLES, SEED, Array, in
 from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS, NEUTRAL
 
 COLUMNS: Final[dict[str, int]] = {**LABEL_TO_INDEX, NONE: len(LABELS)}
-DEFINITIONS: Final[dict[str, str]] = {
-    "kappa": "Cohen's kappa of yes-or-no decisions, mean over labels, then over pairs of annotators",
-    "accuracy_all_agree": "all share a pick: the teacher's strongest label is among the shared picks",
-    "accuracy_two_agree": "at least two share a pick: the teacher's strongest label is picked by at least two",
-    "accuracy_two_agree_corpus": "the same, each task weighted by the rows of the corpus that it stands for",
-    "neutral_recall": "at least two pick neutral: it is the teacher's strongest label",
-    "neutral_precision": "neutral is the teacher's strongest label: at least two pick it",
-    "strongest_picked": "answers that pick the teacher's strongest label",
-    "none_share": "answers that pick none of these",
-    "distractor_share": "answers that pick the distractor",
-    "revealed_share": "answers to tasks with a situation that opened it",
-    "rewritten_weaker": "answers to pairs in which the rewritten text shows the emotion less",
-}
-PAPER: Final[dict[str, str]] = {
-    "kappa": ".365 (GoEmotions: .293)",
-    "accuracy_all_agree": ".86",
-    "accuracy_two_agree": ".70",
-    "neutral_recall": ".9",
-    "rewritten_weaker": ".67, .71, .92",
+# Each metric with its definition and the value in paper A.
+METRICS: Final[dict[str, tuple[str, str]]] = {
+    "kappa": (
+        "Cohen's kappa of yes-or-no decisions, mean over labels, then over pairs of annotators",
+        ".365 (GoEmotions: .293)",
+    ),
+    "accuracy_all_agree": ("All share a pick: the teacher's strongest label is among the shared picks", ".86"),
+    "accuracy_two_agree": ("At least two share a pick: at least two pick the teacher's strongest label", ".70"),
+    "accuracy_two_agree_corpus": ("The same, each task weighted by the rows of the corpus that it stands for", ""),
+    "neutral_recall": ("At least two pick neutral: it is the teacher's strongest label", ".9"),
+    "strongest_picked": ("Answers that pick the teacher's strongest label", ""),
+    "none_share": ("Answers that pick none of these", ""),
+    "distractor_share": ("Answers that pick the distractor", ""),
+    "revealed_share": ("Answers to tasks with a situation that opened it", ""),
+    "rewritten_weaker": (
+        "Answers to pairs in which the rewritten text shows the emotion less",
+        ".67, .71, .92",
+    ),
 }
 Estimate = dict[str, float]
 People = Mapping[str, Mapping[str, Answer]]
@@ -97,7 +96,7 @@ def shares(key: Key, people: People) -> dict[str, tuple[Array, Array]]:
     weight = np.array([one.weight for one in key.tasks])
     two = (votes >= 2).any(axis=1)
     all_agree = (everybody >= 2) & (raters == everybody) & (votes == everybody).any(axis=1)
-    neutral, is_neutral = votes[:, NEUTRAL] >= 2, strongest == NEUTRAL
+    neutral = votes[:, NEUTRAL] >= 2
     situated = np.array([bool(one.context) for one in key.tasks])
     revealed = np.array(
         [sum(one.id in given and given[one.id].revealed for given in people.values()) for one in key.tasks]
@@ -106,8 +105,7 @@ def shares(key: Key, people: People) -> dict[str, tuple[Array, Array]]:
         "accuracy_all_agree": (all_agree & (picked == everybody), all_agree),
         "accuracy_two_agree": (picked >= 2, two),
         "accuracy_two_agree_corpus": (weight * (picked >= 2), weight * two),
-        "neutral_recall": (neutral & is_neutral, neutral),
-        "neutral_precision": (neutral & is_neutral, is_neutral & (raters >= 2)),
+        "neutral_recall": (neutral & (strongest == NEUTRAL), neutral),
         "strongest_picked": (picked, raters),
         "none_share": (votes[:, COLUMNS[NONE]], raters),
         "distractor_share": (distractor, raters),
@@ -123,11 +121,10 @@ def share(above: Array, below: Array) -> Estimate | None:
     """
     if not below.sum():
         return None
-    most = 1.0 if (above <= below).all() else np.inf
-    few = (below > 0).sum() < MIN_GOLD_ROWS
-    found = {"value": round(float(above.sum() / below.sum()), 4)}
-    found |= {} if few else _interval(np.stack([above, below], axis=1), ratio_of_sums, (0.0, most))
-    return found | {"support": round(float(below.sum()), 3)}
+    found = {"value": round(float(above.sum() / below.sum()), 4), "support": round(float(below.sum()), 3)}
+    if (below > 0).sum() >= MIN_GOLD_ROWS:
+        found |= _interval(np.stack([above, below], axis=1), ratio_of_sums, 0.0)
+    return found
 
 
 def score(key: Key, people: People, name: str) -> dict[str, Any]:
@@ -141,16 +138,16 @@ def score(key: Key, people: People, name: str) -> dict[str, Any]:
         rows = kappa_counts(decisions(key, people)[:, :, : len(LABELS)])
         value = float(mean_kappa(rows.sum(axis=0)))
         if np.isfinite(value):
-            metrics["kappa"] = {"value": round(value, 4), **_interval(rows, mean_kappa, (-1.0, 1.0))}
+            metrics["kappa"] = {"value": round(value, 4), **_interval(rows, mean_kappa, -1.0)}
         per_label = _mean(kappas(rows.sum(axis=0)).T)
-    defined = {metric: estimate for metric in DEFINITIONS if (estimate := metrics.get(metric))}
+    defined = {metric: estimate for metric in METRICS if (estimate := metrics.get(metric))}
     return {
         "name": name,
         "metrics": defined,
         "support": int((found["none_share"][1] > 0).sum()),
         "tasks": len(key.tasks),
         "pairs": len(key.pairs),
-        "definitions": {metric: DEFINITIONS[metric] for metric in defined},
+        "definitions": {metric: METRICS[metric][0] for metric in defined},
         "annotators": [_annotator(key, one, answers, weaker[one]) for one, answers in people.items()],
         "per_label": {label: _label(key, found, label, kappa) for label, kappa in zip(LABELS, per_label, strict=True)},
         **key.model_dump(include={"corpus", "data_revision", "config", "split", "sample"}),
@@ -207,10 +204,7 @@ def section(content: Mapping[str, Any]) -> str:
         f"situation is hidden until it is opened. In brackets: {content['intervals']}, where there are five or more.",
         table(
             ("metric", "here", "paper A"),
-            [
-                (cell(definition[0].upper() + definition[1:]), _shown(metrics.get(name)), PAPER.get(name, ""))
-                for name, definition in DEFINITIONS.items()
-            ],
+            [(cell(definition), _shown(metrics.get(name)), paper) for name, (definition, paper) in METRICS.items()],
         ),
         "The paper does not say how it computed kappa of several picks, nor which options its annotators saw: the two "
         "columns are comparable in kind, not to the second digit.",
@@ -241,5 +235,5 @@ def _mean(values: Array) -> Array:
         return np.asarray(np.where(defined, values, 0.0).sum(axis=-1) / defined.sum(axis=-1))
 
 
-def _interval(rows: Array, of: Callable[[Array], Array], bounds: tuple[float, float]) -> Estimate:
-    return interval_fields(*intervals(rows, of, bounds=bounds))
+def _interval(rows: Array, of: Callable[[Array], Array], least: float) -> Estimate:
+    return interval_fields(*intervals(rows, of, bounds=(least, 1.0)))
