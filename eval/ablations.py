@@ -20,8 +20,7 @@ ABOUT = ("trained_on", "recipe_hash", "model_revision", "threshold_source", "dat
 def read_runs(given: list[str]) -> dict[str, dict[str, dict[str, Any]]]:
     """Results as {variant: {benchmark: result}} from `VARIANT=FOLDER`s.
 
-    Raises:
-        InputError: a pair is malformed or given twice, or its folder holds no result of a zero-shot benchmark.
+    Raises InputError where a pair is malformed or given twice, or its folder holds no result of a zero-shot benchmark.
     """
     runs: dict[str, dict[str, dict[str, Any]]] = {}
     for pair in given:

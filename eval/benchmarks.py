@@ -57,8 +57,7 @@ class Benchmark:
     def load(self, place: str | None, config: str = "contextless") -> Rows:
         """The rows at a place or, without one, from the Hub or this repository. `config` is the model's.
 
-        Raises:
-            InputError: a place is needed, or does not hold what it should.
+        Raises InputError where a place is needed, or does not hold what it should.
         """
         if place is None and self.needs_files:
             raise InputError(f"benchmark '{self.name}': give {self.files} with --data.")

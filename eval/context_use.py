@@ -27,11 +27,7 @@ SEED = 13  # of the draw of other stories' situations
 
 
 def rows_of_other_stories(narratives: list[str]) -> list[int]:
-    """For each row the number of a random row of another story.
-
-    Raises:
-        InputError: all rows are of one story.
-    """
+    """For each row the number of a random row of another story. Raises InputError where all rows are of one story."""
     if len(set(narratives)) < 2:
         raise InputError("all rows are of one story: there is no other story's situation. Build from more stories.")
     draw, names = np.random.default_rng(SEED), np.array(narratives)

@@ -1,7 +1,7 @@
 """python -m eval.corpus --data DIR_OR_ID [--out DIR]
 
-Describes a published corpus as `load_dataset` gives it and writes <out>/<name>/corpus.json for its card. One with
-labels is the data set `emo-pillars`, one of texts with descriptors alone `emo-pillars-descriptors`.
+Describes a published corpus as `load_dataset` gives it and writes <out>/<name>/corpus.json for its card. A corpus with
+labels is the data set `emo-pillars`; one that has only texts with descriptors is `emo-pillars-descriptors`.
 """
 
 import argparse
@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from datasets import DatasetDict, get_dataset_config_names
+from datasets import DatasetDict, concatenate_datasets, get_dataset_config_names
 from datasets.exceptions import DatasetNotFoundError
 from huggingface_hub.errors import HfHubHTTPError
 
@@ -27,17 +27,37 @@ def describe(configs: dict[str, DatasetDict]) -> tuple[dict[str, dict[str, float
     metrics: dict[str, dict[str, float]] = {}
     per_label: dict[str, dict[str, int]] = {}
     for config, splits in configs.items():
-        for split, found in splits.items():
-            metrics[f"{config}_{split}_rows"] = {"value": len(found)}
-        labelled = "labels" in next(iter(splits.values())).features
-        listed = [row for found in splits.values() for row in found["labels" if labelled else "descriptors"]]
-        what = "labels" if labelled else "descriptors"
+        metrics |= {f"{config}_{split}_rows": {"value": len(found)} for split, found in splits.items()}
+        rows = concatenate_datasets(list(splits.values()))
+        what = "labels" if "labels" in rows.column_names else "descriptors"
+        listed = list(rows[what])
         metrics[f"{config}_{what}_per_text"] = {"value": round(sum(map(len, listed)) / len(listed), 3)}
-        if labelled:
+        if what == "labels":
             counted = Counter(label for labels in listed for label in labels)
             metrics[f"{config}_neutral_share"] = {"value": round(counted[NEUTRAL] / len(listed), 3)}
             per_label[config] = {label: counted[index] for index, label in enumerate(LABELS)}
     return metrics, per_label
+
+
+def read_configs(place: str) -> dict[str, DatasetDict]:
+    """The configs of a corpus. Raises InputError where there is none."""
+    try:
+        published = get_dataset_config_names(place)
+    except (DatasetNotFoundError, FileNotFoundError, ValueError, ConnectionError, HfHubHTTPError) as error:
+        raise InputError(f"{place}: no data set ({first_line(error)}). Give a built corpus or a Hub id.") from None
+    configs = {config: read_data_set(place, config).splits for config in CONFIGS if config in published}
+    if not configs:
+        raise InputError(f"{place}: has no config {', '.join(CONFIGS)}. Give a corpus of dataset_builder.")
+    return configs
+
+
+def read_manifest(place: str) -> dict[str, Any]:
+    """The manifest of a corpus, {} on the Hub. Raises InputError where a folder has none."""
+    path = Path(place) / "manifest.json"
+    manifest: dict[str, Any] = json_file(path) if path.exists() else {}
+    if Path(place).exists() and (not manifest or not isinstance(manifest, dict)):
+        raise InputError(f"{place}: has no manifest.json, so it was not built to the end. Build it again.")
+    return manifest
 
 
 def main() -> None:
@@ -46,15 +66,10 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="the corpus: a folder or Hub id")
     parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
-    try:
-        published = get_dataset_config_names(args.data)
-    except (DatasetNotFoundError, FileNotFoundError, ValueError, ConnectionError, HfHubHTTPError) as error:
-        raise InputError(f"{args.data}: no data set ({first_line(error)}). Give a built corpus or a Hub id.") from None
-    configs = {config: read_data_set(args.data, config).splits for config in CONFIGS if config in published}
-    if not configs:
-        raise InputError(f"{args.data}: has no config {', '.join(CONFIGS)}. Give a corpus of dataset_builder.")
-    labelled = next((splits for config, splits in configs.items() if config != "descriptors"), None)
-    splits, by = (configs["descriptors"], "describer") if labelled is None else (labelled, "labeler")
+    configs = read_configs(args.data)
+    labelled = next((config for config in configs if config != "descriptors"), None)
+    name, by = (CORPORA[1], "describer") if labelled is None else (CORPORA[0], "labeler")
+    splits = configs[labelled or "descriptors"]
     wanted = ("teacher", by, "prompt_version", "seed", "narrative_id", "source")
     for split, found in splits.items():
         if missing := [column for column in wanted if column not in found.column_names]:
@@ -62,17 +77,10 @@ def main() -> None:
                 f"{args.data}: its {split} rows have no {', '.join(missing)}, so it is no corpus of `dataset_builder "
                 "build` or describe-texts. Give one."
             )
+    rows = concatenate_datasets([found.select_columns(list(wanted)) for found in splits.values()])
+    made_by = {column: list(dict.fromkeys(rows[column])) for column in wanted}
     metrics, per_label = describe(configs)
-    manifest = Path(args.data) / "manifest.json"
-    made: dict[str, Any] = json_file(manifest) if manifest.exists() else {}
-    if Path(args.data).exists() and (not made or not isinstance(made, dict)):
-        raise InputError(f"{args.data}: has no manifest.json, so it was not built to the end. Build it again.")
-    corpus, of_descriptors = CORPORA
-    name = of_descriptors if labelled is None else corpus
-    made_by = {
-        column: list(dict.fromkeys(value for found in splits.values() for value in found[column]))
-        for column in ("teacher", by, "prompt_version", "seed")
-    }
+    manifest = read_manifest(args.data)
     content = {
         "name": name,
         "benchmark": "corpus",
@@ -83,11 +91,11 @@ def main() -> None:
         by: ", ".join(made_by[by]),
         "prompt_version": ", ".join(made_by["prompt_version"]),
         "seeds": made_by["seed"],
-        "narratives": len({row for found in splits.values() for row in found["narrative_id"]}),
-        "sources": Counter(source for found in splits.values() for source in found["source"]),
-        "data_revision": made.get("revision", "unknown"),
-        "recipe": made.get("recipe", "unknown"),
-        "recipe_hash": made.get("recipe_hash", "unknown"),
+        "narratives": len(made_by["narrative_id"]),
+        "sources": Counter(rows["source"]),
+        "data_revision": manifest.get("revision", "unknown"),
+        "recipe": manifest.get("recipe", "unknown"),
+        "recipe_hash": manifest.get("recipe_hash", "unknown"),
         **provenance(),
     }
     print(write_result(content, args.out, name, "corpus"))

@@ -58,11 +58,7 @@ def label_sets() -> dict[str, LabelSet]:
 
 
 def find_set(name: str) -> LabelSet:
-    """A set of ours by name, or one of the same form from a YAML file.
-
-    Raises:
-        InputError: neither of them.
-    """
+    """A set of ours by name, or one of the same form from a YAML file. Raises InputError where there is neither."""
     if name in label_sets():
         return label_sets()[name]
     if not Path(name).suffix:
@@ -78,8 +74,7 @@ def own_sentences() -> list[str]:
 def read_definitions(path: str) -> dict[str, str]:
     """Definitions of labels from a YAML file of `label: definition`.
 
-    Raises:
-        InputError: the file is missing or of another form, or a definition is blank or damaged.
+    Raises InputError where the file is missing or of another form, or a definition is blank or damaged.
     """
     content = read_yaml(path)
     if not isinstance(content, dict) or not all(isinstance(part, str) for pair in content.items() for part in pair):

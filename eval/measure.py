@@ -60,8 +60,7 @@ def classifier_numbers(
     Metrics are {name: {value, low, high, seeds}}, of the seeds' mean; an interval that is not defined is left out, and
     `seeds` has each seed's value where there are several.
 
-    Raises:
-        InputError: the scores' columns are in another order than the labels.
+    Raises InputError where the scores' columns are in another order than the labels.
     """
     if benchmark.kind == "affect":
         valence = np.stack([valence_of(of_seed) for of_seed in scores], axis=1)
@@ -206,11 +205,10 @@ def _without_thresholds(gold: np.ndarray, probabilities: Sequence[np.ndarray], d
 
 
 def check_order(gold: np.ndarray, scores: np.ndarray) -> None:
-    """Do the columns of scores (rows, 28) belong to the labels in their order?
+    """Check that the columns of scores (rows, 28) are in the labels' order.
 
-    Raises:
-        InputError: in another order the columns would fit `gold` much better, as where outputs were saved sorted by
-            name, or shifted by one.
+    Raises InputError where the columns would fit `gold` much better in another order, as when outputs were saved sorted
+    by name or shifted by one.
     """
     present = [label for label in range(gold.shape[1]) if ENOUGH <= gold[:, label].sum() < len(gold)]
     if len(gold) < MANY or len(present) < 2:

@@ -46,8 +46,7 @@ class ModelFiles:
     def revision(self, record: dict[str, Any]) -> str:
         """The Hub's commit, or the hash of a folder's weights; `unknown` where its record has none.
 
-        Raises:
-            InputError: the weights are not those that the record is of.
+        Raises InputError where the weights are not those that the record is of.
         """
         if self.folder is None:
             return str(self.commit)
@@ -79,8 +78,7 @@ class ModelFiles:
 def find_model(place: str) -> ModelFiles:
     """A model folder, the folder of an installed package (`package/folder`), or a Hub id.
 
-    Raises:
-        InputError: there is no such model, or the Hub does not answer.
+    Raises InputError where there is no such model, or the Hub does not answer.
     """
     installed = wheel_path(place)
     folder = installed or Path(place)

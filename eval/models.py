@@ -43,11 +43,7 @@ class Classifier(Model):
     thresholds: np.ndarray
 
     def predict(self, texts: Sequence[str], contexts: Sequence[str] | None = None) -> np.ndarray:
-        """Probabilities (texts, 28) in label order.
-
-        Raises:
-            InputError: one is not finite.
-        """
+        """Probabilities (texts, 28) in label order. Raises InputError where one is not finite."""
         inputs: list[Any] = list(texts)
         if contexts is not None:
             inputs = [{"text": text, "text_pair": context} for text, context in zip(texts, contexts, strict=True)]
@@ -148,8 +144,7 @@ def load(place: str) -> Classifier | BiEncoder:
 def load_classifier(place: str) -> Classifier:
     """Load a classifier of the 28 labels.
 
-    Raises:
-        InputError: there is none, its labels are not the 28 in their order, or it has no thresholds from 0 to 1.
+    Raises InputError where there is none, or it has other labels, another order of them, or no thresholds from 0 to 1.
     """
     files = find_model(place)
     if files.file("config.json") is None:
@@ -188,8 +183,7 @@ def _thresholds(config: Any, place: str) -> np.ndarray:
 def load_bi_encoder(place: str) -> BiEncoder:
     """Load a bi-encoder.
 
-    Raises:
-        InputError: there is none, it is not of sentence-transformers, or its training did not end.
+    Raises InputError where there is none, it is not of sentence-transformers, or its training did not end.
     """
     files = find_model(place)
     if files.folder is not None and files.file("modules.json") is None:
@@ -210,11 +204,7 @@ def _unfinished(place: str) -> InputError:
 
 
 def load_seeds(places: Sequence[str]) -> list[Classifier] | list[BiEncoder]:
-    """The models of one recipe.
-
-    Raises:
-        InputError: they are of several recipes, or two have the same seed.
-    """
+    """The models of one recipe. Raises InputError where they are of several recipes, or two have the same seed."""
     models = [load(place) for place in places]
     recipes = [(type(model), model.record.get("recipe", {})) for model in models]
     if len({(kind, json.dumps(recipe | {"seed": None}, sort_keys=True)) for kind, recipe in recipes}) > 1:

@@ -33,8 +33,7 @@ class OfficialSplit(NamedTuple):
 def emobank(folder: Path) -> OfficialSplit:
     """EmoBank (Buechel and Hahn 2017): valence and arousal (rows, 2) from 1 to 5. A headline is a document of its own.
 
-    Raises:
-        InputError: the file is missing or malformed, a text is empty, or an id occurs twice.
+    Raises InputError where the file is missing or malformed, a text is empty, or an id occurs twice.
     """
     path = _find(folder, EMOBANK_FILE, f"Give the folder of {EMOBANK_FILE}.")
     longer = {"V": "valence", "A": "arousal", "D": "dominance"}
@@ -64,8 +63,7 @@ def emobank(folder: Path) -> OfficialSplit:
 def semeval2018(folder: Path) -> OfficialSplit:
     """SemEval-2018 Task 1 E-c (Mohammad et al. 2018), English test with gold: labels (rows, 11), 0 or 1.
 
-    Raises:
-        InputError: the file is missing or malformed, a text is empty, or an id occurs twice.
+    Raises InputError where the file is missing or malformed, a text is empty, or an id occurs twice.
     """
     what = "Give the folder of the task's files, E-c, English, with the gold labels."
     path = _find(folder, SEMEVAL_TEST, what, SEMEVAL_FOLDERS)

@@ -75,12 +75,8 @@ def classifier_result(
     """The content of a classifier's result file: metrics and where they come from."""
     chosen = models[0].record.get("threshold_source", "the model's config")
     numbers = classifier_numbers(benchmark, rows, scores, [model.thresholds for model in models], chosen)
-    return (
-        _result(models[0].name, benchmark, rows, numbers)
-        | about_weights(models)
-        | about_training(models)
-        | provenance()
-    )
+    content = _result(models[0].name, benchmark, rows, numbers)
+    return content | about_weights(models) | about_training(models) | provenance()
 
 
 def scores_result(
@@ -94,11 +90,7 @@ def scores_result(
 
 
 def bi_encoder_result(
-    benchmark: Benchmark,
-    rows: Rows,
-    models: Sequence[BiEncoder],
-    beside: BiEncoder | None = None,
-    defined: bool = False,
+    benchmark: Benchmark, rows: Rows, models: Sequence[BiEncoder], beside: BiEncoder | None, defined: bool
 ) -> dict[str, Any]:
     """The same for a bi-encoder that is asked about the classes by name."""
     model = models[0]
@@ -190,11 +182,7 @@ def _training_data(record: dict[str, Any], given: str) -> str:
 
 
 def data_places(given: Sequence[str]) -> dict[str, str]:
-    """Where each data set's files are: as given by NAME=PLACE, else the folder of that name in work/domains.
-
-    Raises:
-        InputError: not of that form, or no such benchmark.
-    """
+    """The folders in work/domains by name, and what was given as NAME=PLACE. Raises InputError for other pairs."""
     places = {path.name: str(path) for path in DOMAINS.glob("*") if (path / "manifest.json").exists()}
     for pair in given:
         name, equals, place = pair.partition("=")
@@ -206,11 +194,7 @@ def data_places(given: Sequence[str]) -> dict[str, str]:
 
 
 def published_models(folder: Path) -> dict[str, list[str]]:
-    """The model folders whose training ended, by published name; several are seeds of one recipe.
-
-    Raises:
-        InputError: there is none.
-    """
+    """The model folders by published name, several for seeds of one recipe. Raises InputError where there is none."""
     found: dict[str, list[tuple[int, str]]] = {}
     for path in sorted(folder.glob("*/training.json")):
         record = json_file(path)
@@ -241,9 +225,7 @@ def main() -> None:
         help="the benchmark's files: a folder, the corpus for 'own' and 'descriptors', a file of texts for 'labels-N'; "
         "default: from the Hub. With --all as BENCHMARK=PLACE",
     )
-    parser.add_argument(
-        "--beside", metavar="MODEL", help="another encoder, measured like a bi-encoder given as --model"
-    )
+    parser.add_argument("--beside", metavar="MODEL", help="another encoder to compare with a bi-encoder")
     parser.add_argument("--definitions", action="store_true", help="embed a bi-encoder's labels with their definitions")
     parser.add_argument("--name", type=option_name, help="the name of the system that gave --scores")
     parser.add_argument("--threshold", type=float, default=0.5, help="of --scores, for all labels; default: 0.5")
@@ -275,6 +257,8 @@ def measure_given(args: argparse.Namespace, benchmarks: list[Benchmark], place: 
         if not 0 <= args.threshold <= 1:  # NaN is neither
             raise InputError(f"--threshold {args.threshold:g}: give one from 0 to 1, as the scores are.")
         for benchmark in benchmarks:
+            if not benchmark.is_test:
+                raise InputError(f"benchmark '{benchmark.name}': is for bi-encoders. --scores are of the 28 labels.")
             rows = benchmark.load(place)
             scores, revision = read_scores(args.scores, rows.texts)
             report(benchmark, scores_result(args.name, benchmark, rows, scores, args.threshold, revision), args.out)

@@ -58,8 +58,7 @@ def classify(
 def read_labels(given: str) -> list[str]:
     """Labels with commas or line breaks between them; quotes hold a comma inside a label.
 
-    Raises:
-        InputError: there is no label, or one is empty, occurs twice or is no text.
+    Raises InputError where there is no label, or one is empty, occurs twice or is no text.
     """
     lines = [line.strip() for line in given.splitlines() if line.strip()]
     if len(lines) > 1:  # a list that was pasted: a comma at the end of a line is no label
