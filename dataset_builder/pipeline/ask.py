@@ -19,7 +19,7 @@ from dataset_builder.pipeline.replies import SCHEMAS, check_refusal_and_echo
 from dataset_builder.recipe import Decoding
 from dataset_builder.schema import Rejected, Usage
 from dataset_builder.taxonomy import EMOTIONS
-from dataset_builder.teachers.base import NoAnswer, Reply, Request, Teacher, TeacherError
+from dataset_builder.teachers.base import NoAnswer, Reply, Request, Scores, Teacher, TeacherError
 from dataset_builder.teachers.reply_text import BadReply, strip_reasoning
 
 PROMPTS = Path(__file__).parents[1] / "prompts"
@@ -85,7 +85,7 @@ def emotion_list(*, neutral: bool) -> str:
 
 
 class UnitRejected(Exception):
-    """The unit gives no row; `reason` says why and `text` shows what the teacher said last.
+    """The unit gives no row; `reason` says why and `text` is the beginning of the teacher's last reply.
 
     `failure`: how the teacher failed to answer; None where it answered, and badly.
     """
@@ -98,21 +98,22 @@ class UnitRejected(Exception):
 
 
 class Ask:
-    """Asks a teacher on behalf of one unit of one stage and keeps the account: usage, retries, rejected parts."""
+    """Asks a teacher on behalf of one unit of a stage and keeps the account: usage, retries, rejected parts.
+
+    `failure` is why something was left without an answer, the teacher's own failure before all others; `answered` is
+    whether any question was answered.
+    """
 
     def __init__(
         self, teacher: Teacher, run_seed: int, stage: str, unit: str, shared: "dict[str, asyncio.Task[Any]]"
     ) -> None:
-        self._teacher = teacher
-        self._shared = shared
-        self._run_seed = run_seed
-        self.stage = stage
-        self.unit = unit
+        self._teacher, self._run_seed, self._shared = teacher, run_seed, shared
+        self.stage, self.unit = stage, unit
         self.usage = Usage()
         self.retried: Counter[str] = Counter()
         self.rejected: list[Rejected] = []
-        self.failure: TeacherError | None = None  # why something was left without an answer; the teacher's before all
-        self.answered = False  # whether any question was answered
+        self.failure: TeacherError | None = None
+        self.answered = False
 
     async def text(
         self,
@@ -128,22 +129,22 @@ class Ask:
 
         Args:
             prompt: name of the prompt file; `fields` fill it.
-            part: tells several questions of one unit apart.
+            part: distinguishes several questions of one unit.
 
         Raises:
             UnitRejected: with the last attempt's reason.
         """
-        templates = load_prompt(prompt)
-        # What a good reply may repeat is left out of the instructions; examples are not to be repeated.
-        instructions = templates.user.render(**fields | dict.fromkeys(QUOTED, ""))
-        if not prompt.startswith("labels"):
-            instructions += "".join(f"\n\n{answer}" for _, answer in templates.shots)
-        reason, said, failure = "", "", None
+        # The echo check compares the reply with these; a good reply may repeat the story and the text.
+        instructions = load_prompt(prompt).user.render(**fields | dict.fromkeys(QUOTED, ""))
+        if not prompt.startswith("labels"):  # few-shot answers that are texts are not to be repeated either
+            instructions += "".join(f"\n\n{answer}" for _, answer in load_prompt(prompt).shots)
+        rejected = UnitRejected("")
         for attempt in range(decoding.attempts):
             if attempt:
-                self.retried[reason] += 1
-            request = replace(
-                self._request(templates, prompt, fields),
+                self.retried[rejected.reason] += 1
+            request = self._request(
+                prompt,
+                fields,
                 stop=stop,
                 schema=SCHEMAS.get(prompt),
                 max_new_tokens=decoding.max_new_tokens,
@@ -153,78 +154,53 @@ class Ask:
                 repetition_penalty=decoding.repetition_penalty,
                 seed=stable_hash(self._run_seed, self.stage, self.unit, part, attempt),
             )
+            text = ""
             try:
                 reply = await self._teacher.generate(request)
                 if len(reply.text) > LONGEST_REPLY:  # a server that knows no limit
                     reply = replace(reply, text=reply.text[:LONGEST_REPLY], cut=True)
-                self.usage.add(reply.usage)
-                self.retried.update(reply.retried)
-                said, failure, self.answered = reply.text, None, True
-                said = usable(reply)
-                check_refusal_and_echo(said, instructions)
-                return parse(said, reply.cut)
+                self._count(reply)
+                text = reply.text
+                text = usable(reply)
+                check_refusal_and_echo(text, instructions)
+                return parse(text, reply.cut)
             except BadReply as error:
-                reason = error.reason
+                rejected = UnitRejected(error.reason, text)
             except NoAnswer as error:
                 self.usage.add(error.usage)
                 self.retried.update(error.retried)
-                reason, said, failure = error.reason, error.message, error
+                rejected = UnitRejected(error.reason, error.message, failure=error)
             except TeacherError as error:  # its client has asked as often as makes sense
                 raise self._failed(error) from None
-        self._note(failure)
-        raise UnitRejected(reason, said, failure=failure)
-
-    def _failed(self, error: TeacherError) -> UnitRejected:
-        self.retried.update(error.retried)
-        self._note(error)
-        return UnitRejected(error.reason, error.message, failure=error)
-
-    def _note(self, failure: TeacherError | None) -> None:
-        if failure and not (self.failure and self.failure.retryable):
-            self.failure = failure
-
-    def _request(self, templates: Prompt, prompt: str, fields: Mapping[str, object]) -> Request:
-        return Request(
-            prompt=prompt,
-            system=templates.system.render(**fields),
-            user=templates.user.render(**fields),
-            prefill=templates.prefill.render(**fields),
-            story=fingerprint(str(fields.get("story", fields.get("text", fields.get("context", self.unit))))),
-            shots=templates.shots,
-        )
+        self._remember(rejected.failure)
+        raise rejected
 
     async def scores(self, prompt: str, choices: Sequence[str], **fields: object) -> tuple[float, ...]:
         """Log-probability of each choice as the answer's next word. Raises UnitRejected when the call fails."""
-        request = replace(self._request(load_prompt(prompt), prompt, fields), max_new_tokens=1)
         try:
-            scores = await self._teacher.score(request, choices)
+            scores = await self._teacher.score(self._request(prompt, fields, max_new_tokens=1), choices)
         except TeacherError as error:
             raise self._failed(error) from None
-        self.answered = True
-        self.usage.add(scores.usage)
-        self.retried.update(scores.retried)
+        self._count(scores)
         return scores.log_probabilities
 
     async def continuation_probabilities(
         self, prompt: str, words: Sequence[str], texts: Sequence[str]
     ) -> tuple[float, ...]:
-        """How probable each word is after these texts once its first token is there, on average.
+        """How probable the rest of each word is after its first token, averaged over texts.
 
         Raises:
             UnitRejected: a call failed.
         """
         choices = tuple(f" {word}" for word in words)
-        templates = load_prompt(prompt)
-        requests = [replace(self._request(templates, prompt, {"text": text}), max_new_tokens=1) for text in texts]
+        requests = [self._request(prompt, {"text": text}, max_new_tokens=1) for text in texts]
         try:
-            found = await asyncio.gather(
-                *(self._teacher.continuation_probability(request, choices) for request in requests)
-            )
+            found = await asyncio.gather(*(self._teacher.continuation_probability(one, choices) for one in requests))
         except TeacherError as error:
             raise self._failed(error) from None
         return tuple(sum(column) / len(found) for column in zip(*found, strict=True))
 
-    async def once(self, key: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def shared_result(self, key: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What all units of a shard share: made by the first that needs it, awaited by the others.
 
         Raises:
@@ -236,7 +212,7 @@ class Ask:
         try:
             result: T = await task
         except UnitRejected as rejected:
-            self._note(rejected.failure)
+            self._remember(rejected.failure)
             if self._shared.get(key) is task:
                 del self._shared[key]
             raise
@@ -247,12 +223,38 @@ class Ask:
         key = f"{self.unit}/{part}" if part else self.unit
         self.rejected.append(Rejected.of(key, self.stage, reason, text))
 
+    def _request(self, prompt: str, fields: Mapping[str, object], **settings: Any) -> Request:
+        templates = load_prompt(prompt)
+        return Request(
+            prompt=prompt,
+            system=templates.system.render(**fields),
+            user=templates.user.render(**fields),
+            prefill=templates.prefill.render(**fields),
+            story=fingerprint(str(fields.get("story", fields.get("text", fields.get("context", self.unit))))),
+            shots=templates.shots,
+            **settings,
+        )
+
+    def _count(self, answer: Reply | Scores) -> None:
+        self.answered = True
+        self.usage.add(answer.usage)
+        self.retried.update(answer.retried)
+
+    def _failed(self, error: TeacherError) -> UnitRejected:
+        self.retried.update(error.retried)
+        self._remember(error)
+        return UnitRejected(error.reason, error.message, failure=error)
+
+    def _remember(self, failure: TeacherError | None) -> None:
+        if failure and not (self.failure and self.failure.retryable):
+            self.failure = failure
+
 
 def usable(reply: Reply) -> str:
-    """A reply's answer, fit to be read and written: without reasoning and without what nobody sees.
+    """A reply's answer, fit to be read and written: without reasoning and without invisible characters.
 
-    Half a character is left off at the end of a reply that was cut. Elsewhere it becomes a replacement character, which
-    no text may hold (text_hygiene.py): of a list one item is lost, and not the others.
+    Half a character at the end of a reply that was cut is left off. Elsewhere it becomes a replacement character, which
+    no text may hold (text_hygiene.py): a list then loses one item and keeps the others.
 
     Raises:
         BadReply: it is all reasoning.

@@ -32,10 +32,6 @@ class StageCounts(BaseModel):
     done: int = 0
     known: int = 0
 
-    def reset(self) -> None:
-        """No unit of this stage is kept."""
-        self.units, self.busy_seconds, self.tokens = 0, 0.0, 0
-
 
 class StoryCounts(BaseModel):
     """Stories that the last run opened, that are through all stages, and that there are."""
@@ -128,13 +124,13 @@ class Progress:
         for stage in self.stages.values():
             stage.done = stage.known = 0
         self._at_once = min(recipe.executor.workers, recipe.executor.shards)
-        self._sample = self._shown = ""
+        self.sample = ""  # the last row that was made, in one line
 
     def begin(self, stories: int, empty: Iterable[str]) -> None:
         """The shard has so many stories; the stages in `empty` have no unit yet, whatever the file says."""
         self.stories.all = stories
         for name in empty:
-            self.stages[name].reset()
+            self.stages[name] = StageCounts()
         self.write()
 
     def asked(self, stage: str, record: UnitRecord, seconds: float) -> None:
@@ -148,7 +144,7 @@ class Progress:
         self.stages[stage].done += 1
         if new:
             self.stages[stage].units += 1
-            self._sample = next(filter(None, map(sample, rows)), self._sample)
+            self.sample = next(filter(None, map(sample, rows)), self.sample)
 
     def count(self) -> tuple[int, int]:
         """Units done, and units expected as far as anything is known about them."""
@@ -162,14 +158,6 @@ class Progress:
         tokens = self._usage.prompt_tokens + self._usage.completion_tokens
         stories = f"{self.stories.done} of {self.stories.all} stories"
         return f"{stories}, {self._usage.calls / seconds:,.1f} calls/s, {tokens / seconds:,.0f} tok/s"
-
-    def take_sample(self) -> str:
-        """A row that was made since the last one was taken; empty without one, or where it shows the same text."""
-        taken, self._sample = self._sample, ""
-        if taken == self._shown:  # later stages make rows of the same text
-            return ""
-        self._shown = taken
-        return taken
 
     def write_now_and_then(self) -> None:
         """Write the file when the last time is long ago."""
@@ -190,6 +178,7 @@ class Bar:
     def __init__(self, progress: Progress, shard: int, position: int | None) -> None:
         self._progress, self._shard = progress, shard
         self._live = sys.stderr.isatty()
+        self._shown = ""  # the last sample
         self._started = self._last_line = self._last_sample = time.monotonic()
         self._bar = tqdm(desc=f"shard {shard}", unit="unit", position=position, disable=not self._live)
 
@@ -201,9 +190,9 @@ class Bar:
         elif now - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = now
             self._write_units("of about")
-        if now - self._last_sample >= SECONDS_BETWEEN_SAMPLES and (made := self._progress.take_sample()):
-            self._last_sample = now
-            self._write(made)
+        if now - self._last_sample >= SECONDS_BETWEEN_SAMPLES and self._progress.sample != self._shown:
+            self._last_sample, self._shown = now, self._progress.sample
+            self._write(self._shown)
 
     def close(self) -> None:
         """Show the end."""

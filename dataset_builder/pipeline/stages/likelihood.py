@@ -23,7 +23,7 @@ async def likelihood_scores(
 
     `calibration` is the share of the baseline that is taken off.
     """
-    baseline = await ask.once(f"baseline of {len(choices)}", lambda: _baseline(choices, ask))
+    baseline = await ask.shared_result(f"baseline of {len(choices)}", lambda: _baseline(choices, ask))
     found = await ask.scores(PROMPT, choices, text=text)
     return soft_scores(found, [calibration * usual for usual in baseline], temperature)
 
