@@ -174,7 +174,7 @@ def test_a_control_group_limits_what_is_available(tmp_path: Path, monkeypatch: p
 
 
 def test_what_is_asked_before_the_start_leaves_no_teacher_in_the_parent(tiny_teacher: Path) -> None:
-    from dataset_builder.descriptors.describe import _ask_without_content
+    from dataset_builder.descriptors.describe import _ask_which_words
     from dataset_builder.descriptors.recipe import TextsRecipe
 
     recipe = TextsRecipe(
@@ -186,9 +186,7 @@ def test_what_is_asked_before_the_start_leaves_no_teacher_in_the_parent(tiny_tea
         certain_at=0.0,
     )
     unload_teachers()
-    words, usual = _ask_without_content(recipe)
-    assert words == ("j", "f", "q")
-    assert usual.shape == (1, 3)
+    assert _ask_which_words(recipe) == ("j", "f", "q")
     assert not teachers._loaded
 
 

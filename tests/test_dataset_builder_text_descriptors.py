@@ -20,7 +20,7 @@ import pytest
 from datasets import load_dataset
 
 from dataset_builder.corpus import read_rows
-from dataset_builder.descriptors.calibration import advantages, agreement, descriptors, usual_without_content
+from dataset_builder.descriptors.calibration import advantages, agreement, descriptors
 from dataset_builder.descriptors.describe import describe
 from dataset_builder.descriptors.merge import publish_rows
 from dataset_builder.descriptors.phrases import one_line
@@ -33,7 +33,6 @@ from dataset_builder.inputs import InputError, read_recipe
 from dataset_builder.pipeline.ask import Ask
 from dataset_builder.pipeline.build import build
 from dataset_builder.pipeline.stages.descriptors import emotion_words
-from dataset_builder.pipeline.stages.likelihood import CONTENT_FREE
 from dataset_builder.pipeline.status import status as said_by_status
 from dataset_builder.recipe import BuildRecipe, EmbeddedTeacher
 from dataset_builder.schema import Descriptor
@@ -297,7 +296,7 @@ asked, score = 0, Scripted.score
 async def until_killed(self, request, choices):
     global asked
     asked += 1
-    if asked > 12 + 3 * 25:  # after the content-free texts and those of one shard and a bit
+    if asked > 3 * 25:  # after the texts of one shard and a bit
         os.kill(os.getpid(), signal.SIGKILL)
     return await score(self, request, choices)
 Scripted.score = until_killed
@@ -317,7 +316,7 @@ run(recipe(teacher={{"kind": "scripted", "in_flight": 4}}), Path({str(texts)!r})
 
     asked = counted(monkeypatch)
     assert run(settings, texts, tmp_path / "killed")
-    assert 0 < len(asked) <= 3 * (len(TEXTS) - 20), "what was journaled is not asked again, nor what is usual"
+    assert 0 < len(asked) <= 3 * (len(TEXTS) - 20), "what was journaled is not asked again"
     manifests = [read_json(tmp_path / work / "corpus/manifest.json") for work in ("whole", "killed")]
     assert manifests[0] == manifests[1]
     assert "corpus descriptors: " in said_by_status(tmp_path / "killed")
@@ -343,7 +342,7 @@ def test_texts_may_be_described_by_their_cues(texts: Path, tmp_path: Path, monke
     made = recipe(**settings)
     assert run(made, texts, tmp_path / "work")
     # number, odd, thing, very; odd thing, thing number, very odd, very very
-    assert len(asked) == 8 + len(CONTENT_FREE)
+    assert len(asked) == 8
     corpus = load_dataset(str(tmp_path / "work/corpus"), "descriptors")
     rows = {row["text"]: row["descriptors"] for split in corpus.values() for row in split}
     assert set(rows) == set(TEXTS), "every text once"
@@ -581,8 +580,8 @@ def test_prompts_see_a_text_on_one_line() -> None:
 def test_what_is_usual_is_taken_off() -> None:
     words = ("joy", "fear", "neutral")
     found = np.array([[[-1.0, -4.0, -3.0]], [[-1.0, -3.0, -3.0]], [[-1.0, -5.0, -3.0]]])
-    settings = Weights(calibrated_on="texts", temperature=1.0, clear_at=0.1)
-    left = advantages(found, ["a", "b", "c"], np.zeros((1, 3)), settings)
+    settings = Weights(temperature=1.0, clear_at=0.1)
+    left = advantages(found, ["a", "b", "c"], settings)
     assert left.sum(axis=1) == pytest.approx([0, 0, 0])
     assert descriptors(left[0], words, settings) == [], "as always"
     assert descriptors(left[1], words, settings) == [
@@ -591,7 +590,7 @@ def test_what_is_usual_is_taken_off() -> None:
         Descriptor(text="neutral", weight=0.368),
     ]
     plain = Weights(calibration=0.0, temperature=1.0)
-    (first, *_) = descriptors(advantages(found, ["a", "b", "c"], np.zeros((1, 3)), plain)[1], words, plain)
+    (first, *_) = descriptors(advantages(found, ["a", "b", "c"], plain)[1], words, plain)
     assert first.text == "joy", "the word that the teacher prefers anyway"
 
 
@@ -600,22 +599,11 @@ def test_length_explains_what_it_can() -> None:
     found = np.zeros((8, 1, 3))
     found[:, 0, 0] = np.arange(8)  # a word that longer texts make more probable, by the logarithm of their length
     found[6, 0, 2] += 1.0
-    by_length = advantages(found, texts, np.zeros((1, 3)), Weights(calibrated_on="length"))
+    by_length = advantages(found, texts, Weights())
     assert by_length[6].argmax() == 2
     assert by_length[:, 0] - by_length[:, 1] == pytest.approx(np.zeros(8)), "all of it was the length"
-    by_mean = advantages(found, texts, np.zeros((1, 3)), Weights(calibrated_on="texts"))
-    assert by_mean[6].argmax() == 0
-    same = advantages(found, ["a"] * 8, np.zeros((1, 3)), Weights(calibrated_on="length"))
-    assert same == pytest.approx(by_mean), "texts of one length"
-
-
-def test_content_free_texts_do_not_calibrate_neutral() -> None:
-    found = np.array([[[-2.0, -4.0, -1.0]], [[-4.0, -6.0, -1.0]]])
-    usual = usual_without_content(found, ("joy", "fear", "neutral"))
-    assert usual.tolist() == [[-3.0, -5.0, -4.0]]
-    settings = Weights(calibrated_on="content_free", calibration=0.5)
-    left = advantages(np.array([[[-2.0, -2.0, -2.0]]]), ["a"], usual, settings)
-    assert left[0] == pytest.approx(np.array([-0.5, 0.5, 0.0]))
+    same = advantages(found, ["a"] * 8, Weights())
+    assert same[6].argmax() == 0, "texts of one length: nothing explains it"
 
 
 def test_prompts_agree_where_they_say_the_same() -> None:

@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from dataset_builder.descriptors.calibration import usual_without_content
 from dataset_builder.descriptors.merge import CONFIG, check_corpora, reference_to
 from dataset_builder.descriptors.phrases import find_phrases, one_line
 from dataset_builder.descriptors.recipe import WORD_PROMPTS, TextsRecipe, teacher_part
 from dataset_builder.descriptors.sources import Source, first_person_sentences, read_sources
 from dataset_builder.descriptors.teacher_scores import read_teacher_scores
 from dataset_builder.descriptors.weigh import STAGE, publish
-from dataset_builder.descriptors.words import WORDS, log_probabilities
+from dataset_builder.descriptors.words import WORDS
 from dataset_builder.files.text_hygiene import cleaned, damage_of, first_fault
 from dataset_builder.hashing import fingerprint, stable_hash
 from dataset_builder.inputs import InputError
@@ -91,7 +90,7 @@ def describe(
         corpus = finished_corpus(work_dir, STAGE)
         if corpus and manifest.items() <= corpus.items():
             return False
-        publish(prepared, work_dir, texts, np.asarray(run["usual"]), others, larger, manifest, rejected)
+        publish(prepared, work_dir, texts, others, larger, manifest, rejected)
         return True
 
 
@@ -135,7 +134,7 @@ def _by_length(items: list[Item], shards: int) -> list[Item]:
 
 
 def _open_run(work_dir: Path, recipe: TextsRecipe, texts: list[Item], asked: list[Item]) -> dict[str, Any]:
-    """What this run is: the teacher, its words and what is usual of them; written, or read and compared.
+    """What this run is, with the words that the teacher is asked about; written, or read and compared.
 
     Raises:
         InputError: another run began in the folder.
@@ -153,30 +152,27 @@ def _open_run(work_dir: Path, recipe: TextsRecipe, texts: list[Item], asked: lis
         run["cues"] = fingerprint([phrase.text for phrase in asked])
     if before := former_run(work_dir, run, (WORDS.name,)):
         return before
-    words, usual = ((), np.zeros((0, 0))) if recipe.describer == "generated" else _ask_without_content(recipe)
-    run |= {"words": list(words), "usual": usual.round(4).tolist()}
+    words = () if recipe.describer == "generated" else _ask_which_words(recipe)
+    run["words"] = list(words)
     write_run(work_dir, run)
     return run
 
 
-def _ask_without_content(recipe: TextsRecipe) -> tuple[tuple[str, ...], np.ndarray]:
-    """Asks the teacher where it may stay: in this process if that does the work, else in one that ends with it."""
+def _ask_which_words(recipe: TextsRecipe) -> tuple[str, ...]:
+    """Ask the teacher where it may stay: in this process if that does the work, else in one that ends with it."""
     if isinstance(recipe.teacher, EmbeddedTeacher):
         make_room(recipe, recipe.executor.shards)
         if not works_here(recipe):
-            return run_in_own_process(_words_and_usual, recipe)
-    return _words_and_usual(recipe)
+            return run_in_own_process(_run_certain_words, recipe)
+    return _run_certain_words(recipe)
 
 
-def _words_and_usual(recipe: TextsRecipe) -> tuple[tuple[str, ...], np.ndarray]:
-    return asyncio.run(words_and_usual(recipe))
+def _run_certain_words(recipe: TextsRecipe) -> tuple[str, ...]:
+    return asyncio.run(certain_words(recipe))
 
 
-async def words_and_usual(recipe: TextsRecipe) -> tuple[tuple[str, ...], np.ndarray]:
-    """The words that are certain after their first token, and their mean log-probabilities without content.
-
-    Returns:
-        The words, and what is usual of each by each prompt, of shape (prompts, words).
+async def certain_words(recipe: TextsRecipe) -> tuple[str, ...]:
+    """The words whose first token is, without content, followed by the rest of the word: one forward pass scores them.
 
     Raises:
         InputError: the teacher fails already here, or no word is left.
@@ -187,13 +183,11 @@ async def words_and_usual(recipe: TextsRecipe) -> tuple[tuple[str, ...], np.ndar
     try:
         prompts = [f"{WORD_PROMPTS}/{prompt}" for prompt in recipe.prompts]
         certain = np.mean([await ask.continuation_probabilities(p, words, CONTENT_FREE) for p in prompts], axis=0)
-        kept = tuple(word for word, sure in zip(words, certain, strict=True) if sure >= recipe.certain_at)
-        if not kept:
-            raise InputError(f"certain_at {recipe.certain_at}: no word is left (the highest: {certain.max():.2f}).")
-        asked = (log_probabilities(text, kept, recipe.prompts, ask) for text in CONTENT_FREE)
-        found = np.array(await asyncio.gather(*asked))
     except UnitRejected as rejected:
         raise InputError(f"the teacher {teacher.name} failed: {rejected.reason} {rejected.text}") from None
     finally:
         await teacher.close()
-    return kept, usual_without_content(found, kept)
+    kept = tuple(word for word, sure in zip(words, certain, strict=True) if sure >= recipe.certain_at)
+    if not kept:
+        raise InputError(f"certain_at {recipe.certain_at}: no word is left (the highest: {certain.max():.2f}).")
+    return kept

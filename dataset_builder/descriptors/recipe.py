@@ -23,18 +23,17 @@ def teacher_part(recipe: Run) -> dict[str, Any]:
 class Weights(Strict):
     """From log-probabilities to weights (calibration.py); no call of the teacher depends on it.
 
-    `calibration` times a word's usual log-probability is subtracted: its mean over the run's texts (`texts`), over
-    those of the same length (`length`), or over content-free texts. The rest, averaged over the prompts, goes through a
-    softmax with a `temperature`; the strongest word gets weight 1. At most `most` words are kept, none below `keep_at`.
-    Texts after which no word gains `clear_at` nats are rejected.
+    `calibration` times a word's usual log-probability is subtracted: its mean over texts of the same length. The rest,
+    averaged over the prompts, goes through a softmax with a `temperature`; the strongest word gets weight 1. At most
+    `most` words are kept, none below `keep_at`. Texts after which no word gains `clear_at` nats are rejected.
 
     The defaults come from 96 unlabelled texts, SmolLM2-135M and the three default prompts. Two prompts agree more on
-    words (mean correlation .48) with `length` than with `texts` (.43); with `content_free` and a calibration of 0.75,
-    as the stage of a build has, `joy` comes first after 72 texts. `temperature` is the standard error of the mean over
-    prompts, .06 to .07. By such noise alone, the highest of 250 words would gain .2.
+    words (mean correlation .48) by length than without it (.43); calibrated on content-free texts, as the stage of a
+    build is, `joy` comes first after 72 texts. `temperature` is the standard error of the mean over prompts, .06 to
+    .07. By such noise alone, the highest of 250 words would gain .2.
     """
 
-    calibrated_on: Literal["length", "texts", "content_free"] = "length"
+    calibrated_on: Literal["length"] = "length"
     calibration: Annotated[float, Field(ge=0, le=1)] = 1.0
     temperature: Annotated[float, Field(gt=0)] = 0.07
     keep_at: Share = 0.3

@@ -40,7 +40,7 @@ def read_teacher_scores(place: Path, words: Sequence[str], weights: Weights) -> 
         raise InputError(f"{place}: no shard of it is finished. Let it run on.")
     texts = [row["text"] for row in rows]
     found = np.asarray([row["found"] for row in rows], dtype=np.float32)
-    scores = z_scores(advantages(found, texts, np.asarray(run["usual"]), weights))
+    scores = z_scores(advantages(found, texts, weights))
     column = {word: index for index, word in enumerate(run["words"])}
     aligned = np.zeros((len(texts), len(words)), dtype=np.float32)
     for index, word in enumerate(words):

@@ -38,7 +38,6 @@ def publish(
     recipe: TextsRecipe,
     work_dir: Path,
     texts: list[Item],
-    usual: np.ndarray,
     others: Sequence[Path],
     larger: Sequence[TeacherScores],
     manifest: dict[str, Any],
@@ -47,7 +46,6 @@ def publish(
     """Write `<work>/corpus`. Rows are in the order of a hash of their texts: the first so many are a sample of all.
 
     Args:
-        usual: log-probabilities without content, (prompts, words).
         larger: what larger teachers scored some of the texts as a whole.
         rejected: texts that were left out before; grows by those without descriptors.
 
@@ -55,8 +53,8 @@ def publish(
         InputError: no text has descriptors.
     """
     whole_scores = {text: row for scores in larger for text, row in scores.by_text.items()}
-    score = _make_scorer(recipe, work_dir, usual, whole_scores) if recipe.describer == "cues" else None
-    described = _by_phrases(texts, score, whole_scores, recipe) if score else _by_answers(recipe, work_dir, usual)
+    score = _make_scorer(recipe, work_dir, whole_scores) if recipe.describer == "cues" else None
+    described = _by_phrases(texts, score, whole_scores, recipe) if score else _by_answers(recipe, work_dir)
     along = _rows_of_others(others, score, recipe, rejected)
     rows = []
     for text, found in described:
@@ -82,7 +80,7 @@ def publish(
     publish_rows(split, work_dir, manifest | counted)
 
 
-def _by_answers(recipe: TextsRecipe, work_dir: Path, usual: np.ndarray) -> Described:
+def _by_answers(recipe: TextsRecipe, work_dir: Path) -> Described:
     """The texts that the teacher was asked about with their descriptors; none where no word stands out."""
     rows = list(_answers(recipe, work_dir))
     if recipe.describer == "generated":
@@ -90,7 +88,7 @@ def _by_answers(recipe: TextsRecipe, work_dir: Path, usual: np.ndarray) -> Descr
             yield _item(row), [Descriptor(text=text, weight=1.0) for text in row.written[: recipe.weights.most]]
     elif rows:
         found = np.stack([found for _, found in rows])
-        gained = advantages(found, [row.text for row, _ in rows], usual, recipe.weights)
+        gained = advantages(found, [row.text for row, _ in rows], recipe.weights)
         for (row, _), advantage in zip(rows, gained, strict=True):
             yield _item(row), descriptors(advantage, recipe.words, recipe.weights)
 
@@ -111,9 +109,7 @@ def _by_phrases(
         yield text, made
 
 
-def _make_scorer(
-    recipe: TextsRecipe, work_dir: Path, usual: np.ndarray, whole_scores: Mapping[str, np.ndarray]
-) -> ScoreTexts:
+def _make_scorer(recipe: TextsRecipe, work_dir: Path, whole_scores: Mapping[str, np.ndarray]) -> ScoreTexts:
     """How texts are scored: by the phrases in them, and as a whole by an encoder and by larger teachers.
 
     Raises:
@@ -123,7 +119,7 @@ def _make_scorer(
     if not rows:
         raise InputError(f"the teacher answered for no phrase; {work_dir / REJECTS}/{WORDS.name}.jsonl says why.")
     known = [row.text for row, _ in rows]
-    teachers = advantages(np.stack([found for _, found in rows]), known, usual, recipe.weights)
+    teachers = advantages(np.stack([found for _, found in rows]), known, recipe.weights)
     similar = _similarities(recipe, work_dir)
     scores = phrases.phrase_scores(teachers, similar(known) if recipe.cues.encoder_share else None, recipe.cues)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dataset_builder.descriptors.calibration import advantages, agreement, descriptors
-from dataset_builder.descriptors.describe import words_and_usual
+from dataset_builder.descriptors.describe import certain_words
 from dataset_builder.descriptors.recipe import TextsRecipe
 from dataset_builder.descriptors.words import WORDS, log_probabilities
 from dataset_builder.filters.resolve import class_scores
@@ -51,11 +51,11 @@ def measure(recipes: Sequence[TextsRecipe], data: Path, rows: int) -> dict[str, 
     words: dict[str, int] = {}
     metrics: dict[str, dict[str, float]] = {}
     for recipe in recipes:
-        kept, without_content, found = asyncio.run(_ask(dev.texts, recipe))
+        kept, found = asyncio.run(_ask(dev.texts, recipe))
         answered = ~np.isnan(found).any(axis=(1, 2))
         gold = Gold([dev.texts[number] for number in np.flatnonzero(answered)], dev.labels[answered])
         failed[recipe.name], words[recipe.name] = int((~answered).sum()), len(kept)
-        left = advantages(found[answered], gold.texts, without_content, recipe.weights)
+        left = advantages(found[answered], gold.texts, recipe.weights)
         made = quality(gold, as_labels([descriptors(row, kept, recipe.weights) for row in left]))
         metrics |= {f"{recipe.name}_{metric}": made[metric] for metric in KEPT}
         if len(recipe.prompts) > 1:
@@ -73,14 +73,13 @@ def measure(recipes: Sequence[TextsRecipe], data: Path, rows: int) -> dict[str, 
     }
 
 
-async def _ask(texts: list[str], recipe: TextsRecipe) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """The words, their usual log-probabilities without content (prompts, words), and those after each text.
+async def _ask(texts: list[str], recipe: TextsRecipe) -> tuple[tuple[str, ...], np.ndarray]:
+    """The words, and their log-probabilities after each text, (texts, prompts, words).
 
-    The last array is (texts, prompts, words), with NaN for texts on which the teacher failed. Raises InputError if it
-    failed on all of them.
+    Texts on which the teacher failed have NaN. Raises InputError if it failed on all of them.
     """
-    words, without_content = await words_and_usual(recipe)
-    found = np.full((len(texts), *without_content.shape), np.nan)
+    words = await certain_words(recipe)
+    found = np.full((len(texts), len(recipe.prompts), len(words)), np.nan)
 
     async def answer(number: int, ask: Ask) -> None:
         found[number] = await log_probabilities(texts[number], words, recipe.prompts, ask)
@@ -89,4 +88,4 @@ async def _ask(texts: list[str], recipe: TextsRecipe) -> tuple[tuple[str, ...], 
     asked = await ask_about_texts(recipe, WORDS.name, recipe.name, longest_first, answer)
     if asked.last and asked.reasons.total() == len(texts):
         raise InputError(f"the teacher failed at every text: {asked.last.reason} {asked.last.text}")
-    return words, without_content, found
+    return words, found
