@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from dataset_builder.inputs import Name, Strict
+from dataset_builder.provenance import shareable
 
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0)]
@@ -16,11 +17,6 @@ BetweenZeroAndOne = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
-def _add_retired_keys(schema: dict[str, Any], section: "type[Section]") -> None:
-    """Put retired keys with their former defaults into a JSON schema: push compares records of older trainings."""
-    schema["properties"] |= {key: {"default": value} for key, value in section.RETIRED.items()}
-
-
 class Section(Strict):
     """A recipe, or a part of one.
 
@@ -29,7 +25,6 @@ class Section(Strict):
     """
 
     RETIRED: ClassVar[Mapping[str, Any]] = {}
-    model_config = ConfigDict(json_schema_extra=_add_retired_keys)
 
     @model_validator(mode="before")
     @classmethod
@@ -74,3 +69,11 @@ class TrainingRecipe(Section):
     # updates: .995 suits trainings of a thousand updates, .98 those of a hundred.
     ema_decay: BetweenZeroAndOne | None = None
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+
+    def recorded_values(self) -> dict[str, Any]:
+        """All values, defaults included, as the training record has them: without folders of this machine."""
+        values = self.model_dump(mode="json")
+        values |= {name: shareable(values[name]) for name in ("base_model", "dataset")}
+        if "averaged_with" in values:
+            values["averaged_with"] = {shareable(name): share for name, share in values["averaged_with"].items()}
+        return values

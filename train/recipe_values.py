@@ -4,25 +4,15 @@ Prints all its values as JSON, defaults included. A recipe of a record is read a
 """
 
 import json
-from typing import Any
 
 from pydantic import ValidationError
 
 from dataset_builder.inputs import InputError, read_yaml, run_command, validation_message
-from dataset_builder.provenance import shareable
 from train.bi_encoder.recipe import BiEncoderRecipe
 from train.classifier.recipe import ClassifierRecipe
+from train.recipe import TrainingRecipe
 
-KINDS: tuple[type[ClassifierRecipe | BiEncoderRecipe], ...] = (ClassifierRecipe, BiEncoderRecipe)
-
-
-def recipe_values(recipe: ClassifierRecipe | BiEncoderRecipe) -> dict[str, Any]:
-    """All values of a recipe; folders of this machine are shortened to their names."""
-    values = recipe.model_dump(mode="json")
-    values |= {name: shareable(values[name]) for name in ("base_model", "dataset")}
-    if "averaged_with" in values:
-        values["averaged_with"] = {shareable(name): share for name, share in values["averaged_with"].items()}
-    return values
+KINDS: tuple[type[TrainingRecipe], ...] = (ClassifierRecipe, BiEncoderRecipe)
 
 
 def main() -> None:
@@ -33,7 +23,7 @@ def main() -> None:
         raise InputError("a mapping of keys to values is expected.")
     kind = max(KINDS, key=lambda kind: len(kind.model_fields.keys() & content.keys()))
     try:
-        print(json.dumps(recipe_values(kind.model_validate(content))))
+        print(json.dumps(kind.model_validate(content).recorded_values()))
     except ValidationError as error:
         raise InputError(validation_message(error)) from None
 

@@ -23,11 +23,8 @@ def describe_inputs(recipe: TrainingRecipe, base_model: str | None, data: DataSe
     Args:
         base_model: a folder or Hub id instead of the recipe's.
     """
-    values = recipe.model_dump(mode="json")
-    identity = fingerprint([values, base_model, data.where, data.revision, data.files])
-    values |= {name: shareable(values[name]) for name in ("base_model", "dataset")}
-    if "averaged_with" in values:
-        values["averaged_with"] = {shareable(name): share for name, share in values["averaged_with"].items()}
+    identity = fingerprint([recipe.model_dump(mode="json"), base_model, data.where, data.revision, data.files])
+    values = recipe.recorded_values()
     base = Path(base_model_source(recipe, base_model)["pretrained_model_name_or_path"])
     about = {
         "name": recipe.name,
