@@ -1,12 +1,14 @@
 """The pages that show all results together: README's table and docs/measurements.md."""
 
 from pathlib import Path
+from typing import Any
 
 from dataset_builder.inputs import read_yaml
 from dataset_builder.markdown import table
 from eval.benchmarks import TEST_SETS
 from eval.cards.columns import TITLES
 from eval.cards.notes import older
+from eval.cards.recipe import TEMPLATES
 from eval.cards.results import Metric, Result, Results, of_models, read_result
 
 RECIPES = Path("train/recipes")
@@ -37,39 +39,23 @@ def readme_section(results: dict[str, Results]) -> str:
 
 def measurements_page(results: dict[str, Results], folder: Path) -> str:
     """docs/measurements.md: what was measured of the system, and the benchmarks that have code and no result."""
-    rows = []
-    for name, about in read_yaml(SYSTEM).items():
-        if (path := folder / "system" / f"{name}.json").exists():
-            found = read_result(path, Result)
-            figures = [
-                f"{title}: {_value(found.metrics[metric])}"
-                for metric, title in about.get("figures", {}).items()
-                if metric in found.metrics
-            ]
-            pages = [
-                f"[`{file.name}`](../{file.as_posix()})" for file in (path, path.with_suffix(".md")) if file.exists()
-            ]
-            gone = f"its code is in commit `{found.commit[:12]}`"
-            command = f"`{about['command']}`" if "command" in about else gone
-            rows.append([about["what"], "; ".join(figures), ", ".join(pages), command])
+    described = {folder / "system" / f"{name}.json": about for name, about in read_yaml(SYSTEM).items()}
+    rows = [_system_row(path, about) for path, about in described.items() if path.exists()]
     measured = {benchmark for found in results.values() for benchmark in found}
     missing = [[b.title, b.licence, b.files] for b in TEST_SETS.values() if b.name not in measured]
-    return (
-        "\n\n".join(
-            [
-                "# Measurements",
-                "`python -m eval.cards` writes this page. Model scores are in README and in `model_cards/`.",
-                "## The system",
-                "Each result file also names its commit, its command line, library versions and hardware.",
-                table(["what", "result", "files", "command"], rows),
-                "## Benchmarks without a result",
-                "Their code is here, their data is not: each has its terms. With a copy of your own, run "
-                "`python -m eval.run --model MODEL --benchmark NAME --data FOLDER`.",
-                table(["benchmark", "licence", "data"], missing),
-            ]
-        )
-        + "\n"
-    )
+    page = (TEMPLATES / "measurements.md").read_text(encoding="utf-8")
+    page = page.replace("SYSTEM", table(["what", "result", "files", "command"], rows))
+    return page.replace("BENCHMARKS", table(["benchmark", "licence", "data"], missing))
+
+
+def _system_row(path: Path, about: dict[str, Any]) -> list[str]:
+    found = read_result(path, Result)
+    shown = {title: found.metrics.get(metric) for metric, title in about.get("figures", {}).items()}
+    figures = "; ".join(f"{title}: {_value(value)}" for title, value in shown.items() if value)
+    files = [file for file in (path, path.with_suffix(".md")) if file.exists()]
+    links = ", ".join(f"[`{file.name}`](../{file.as_posix()})" for file in files)
+    command = f"`{about['command']}`" if "command" in about else f"its code is in commit `{found.commit[:12]}`"
+    return [about["what"], figures, links, command]
 
 
 def _value(found: Metric) -> str:

@@ -37,7 +37,7 @@ TOO_BUSY = 0.05  # share of CPU time of other processes from which on a measure 
 # What is measured: the stand-ins, how many texts, and how many of them an NLI classifier reads (28 times each).
 DEFAULTS: dict[str, tuple[tuple[str, ...], int, int]] = {
     "encoders": (("roberta-base", "roberta-large", "bart-large-mnli"), 256, 4),
-    "exports": ((), 1024, 0),
+    "exports": ((), 1024, 1),
     "zero-shot": (("roberta-base-mnli",), 512, 8),
 }
 PROTOCOL = (
@@ -182,12 +182,13 @@ def int8_quality(folder: Path, model: Classifier, rows: Rows, threads: int) -> d
 
 def zero_shot(args: argparse.Namespace, rows: Rows, temporary: Path) -> dict[str, Any]:
     """Texts a second of a bi-encoder and of an NLI classifier, for the 28 labels."""
-    (place,), texts, few = args.model, rows.texts[: args.limit], args.nli_texts
+    (place,), texts = args.model, rows.texts[: args.limit]
+    few = texts[:: max(1, len(texts) // args.nli_texts)][: args.nli_texts]  # from all over the file
     encoder = load_bi_encoder(place)
     classifier = write_stand_in(args.stand_ins[0], encoder.encoder.tokenizer, temporary)
     contenders = {
         "bi_encoder": Contender("bi-encoder", str(wheel_path(place) or place), {"all": [texts]}),
-        "nli": Contender("nli-pipeline", str(classifier), {"all": [texts[:: max(1, len(texts) // few)][:few]]}),
+        "nli": Contender("nli-pipeline", str(classifier), {"all": [few]}),
     }
     turns = take_turns(contenders, args.rounds, args.threads)
     found = speeds(turns, contenders, "nli")
@@ -197,7 +198,7 @@ def zero_shot(args: argparse.Namespace, rows: Rows, temporary: Path) -> dict[str
         "model": encoder.name,
         "metrics": {"ratio": found["bi_encoder_ratio_all"], **rates},
         "support": len(texts),
-        "nli_texts": few,
+        "nli_texts": len(few),
         "nli_sizes": STAND_INS[args.stand_ins[0]][1],
         "hypothesis": HYPOTHESIS,
         "labels": len(LABELS),
@@ -221,8 +222,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=cores(), help="of every model; default: all cores")
     args = parser.parse_args()
     stand_ins, limit, nli_texts = DEFAULTS[args.what]
-    args.stand_ins, args.limit = args.stand_ins or stand_ins, limit if args.limit is None else args.limit
-    args.nli_texts = nli_texts or 1 if args.nli_texts is None else args.nli_texts
+    args.stand_ins = args.stand_ins or stand_ins
+    args.limit = limit if args.limit is None else args.limit
+    args.nli_texts = nli_texts if args.nli_texts is None else args.nli_texts
     for name in ("limit", "nli_texts", "rounds", "threads"):
         if getattr(args, name) < 1:
             raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}: give 1 or more.")
