@@ -11,6 +11,11 @@ def stable_hash(*parts: object) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") >> 1
 
 
+def is_drawn(share: float, *parts: object) -> bool:
+    """Whether something belongs to a share of all, by the hash of its parts."""
+    return stable_hash(*parts) < share * 2**31
+
+
 def fingerprint(value: Any) -> str:
     """A short stable hash (16 hex digits) of anything that JSON can hold: recipes, prompts, rows."""
     canonical = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

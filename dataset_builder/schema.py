@@ -70,7 +70,7 @@ class RawLabel(BaseModel):
 
 
 class LabelledRow(UtteranceRow):
-    """An utterance with the labeler's raw answer; taxonomy labels follow from it in `quality.resolve`."""
+    """An utterance with the labeler's raw answer; its labels follow from it (filters/resolve.py)."""
 
     raw_labels: tuple[RawLabel, ...]
     labeler: Literal["likelihood", "verbalised"]
@@ -178,10 +178,10 @@ class PublishedRow(Row):
     """What a row of every published config has: its text, and where it comes from."""
 
     text: str
-    character: str
+    character: str = ""
     narrative_id: str
     source: str
-    requested_emotion: str
+    requested_emotion: str = ""
     teacher: str
     prompt_version: str
     seed: int

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,23 @@ def test_a_run_that_was_stopped_goes_on_counting(
     monkeypatch.setattr(Scripted, "generate", answers)
     build(recipe, tmp_path)
     figures(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("corpus/manifest.json", "[]", "holds list and no object"),
+        ("corpus/manifest.json", '{"rows": {"contextless": 3}}', "key 'rows.contextless'"),
+        ("labels/manifest.json", "{}", "key 'units' is missing"),
+        ("labels/manifest.json", '{"units": ', "broken JSON"),
+        ("progress/00000.json", '{"stages": []}', "key 'stages'"),
+    ],
+)
+def test_status_names_a_damaged_file(scripted_work: Path, tmp_path: Path, file: str, content: str, says: str) -> None:
+    work = Path(shutil.copytree(scripted_work, tmp_path / "work"))
+    (work / file).write_text(content)
+    with pytest.raises(InputError, match=rf"{file}: .*{says}"):
+        status(work)
 
 
 def test_notes_of_an_earlier_version_are_read(tmp_path: Path) -> None:

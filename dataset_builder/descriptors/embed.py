@@ -1,37 +1,31 @@
-"""Embeddings of many texts, kept text by text: what a former run has encoded is not encoded again."""
+"""Embeddings of many texts, stored text by text: what a former run encoded is not encoded again."""
 
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-ASKED = 500  # texts that are looked up together
-PIECE = 1024  # texts that are encoded, then kept, together
+PIECE = 1024  # texts that are encoded, then stored, together: a kill loses one piece
 DATABASE = "embeddings.sqlite"
 
 
 def embed(texts: list[str], encoder: str, encode: Callable[[list[str]], np.ndarray], folder: Path) -> np.ndarray:
-    """Embeddings (texts, size) as float16, those that `folder` has of this encoder from there.
-
-    Only the texts that are asked for are read.
+    """Embeddings (texts, size) as float16; those that `folder` has of this encoder are read from there.
 
     Args:
-        encoder: the Hub id of what `encode` is, or another name of its weights.
+        encoder: the name of the weights of `encode`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(folder / DATABASE)) as kept:
         kept.execute("CREATE TABLE IF NOT EXISTS embeddings (encoder, text, vector, PRIMARY KEY (encoder, text))")
         distinct = dict.fromkeys(texts)
         known: dict[str, bytes] = {}
-        left = iter(distinct)
-        while some := list(islice(left, ASKED)):
-            marks = ",".join("?" * len(some))
-            asked = f"SELECT text, vector FROM embeddings WHERE encoder = ? AND text IN ({marks})"
-            known.update(kept.execute(asked, (encoder, *some)))
+        for text in distinct:
+            asked = "SELECT text, vector FROM embeddings WHERE encoder = ? AND text = ?"
+            known.update(kept.execute(asked, (encoder, text)))
         missing = [text for text in distinct if text not in known]
         for start in tqdm(range(0, len(missing), PIECE), "embeddings", unit_scale=PIECE, unit=" texts", disable=None):
             piece = missing[start : start + PIECE]

@@ -81,7 +81,6 @@ def remarks_in_situations(written: Sequence[DescriptorsRow], seed: int) -> Itera
                 labels=labels,
                 scores=scores,
                 raw_labels=[RawLabel(label=one.text, score=one.weight) for one in row.descriptors],
-                character="",
                 source="open remarks",
                 labeler="described situation",
                 variant="open",

@@ -1,24 +1,22 @@
-"""Texts without their labels. Of a file or folder nothing but ids and texts is read, and no split that is held out."""
+"""Texts without their labels. Of a file or folder only ids and texts are read, and no split that is held out."""
 
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.corpus import Corpus, open_corpus
-from dataset_builder.files.shards import read_json
+from dataset_builder.corpus import open_corpus
 from dataset_builder.files.texts import HELD_OUT_NAMES, SNIFFED_ROWS, not_texts, path_words, texts_of
 from dataset_builder.hashing import stable_hash
 from dataset_builder.inputs import InputError
+from dataset_builder.parquet import MANIFEST, read_manifest
 from dataset_builder.provenance import digest_of
 from dataset_builder.schema import CONFIGS, Item
 
 TRAIN = "train"
-TERMS = ("domain", "licence", "terms", "citation", "recipe", "revision")  # of a folder's manifest, kept in ours
+TERMS = ("domain", "licence", "terms", "citation", "recipe", "revision")  # of a folder's manifest, copied into ours
 ENDINGS = (".jsonl", ".jsonl.gz", ".tsv", ".tsv.gz", ".csv", ".csv.gz")
-
-
-_BETWEEN = re.compile(r"(?<=[.!?…][\"”’'])\s+|(?<=[.!?…])\s+(?=[\"“‘'A-Z])")
+_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?…][\"”’'])\s+|(?<=[.!?…])\s+(?=[\"“‘'A-Z])")
 _FIRST_PERSON = re.compile(r"\b(?:I|me|my|we|us|our)\b")
 QUOTES = "\"“”‘’' "
 SHORTEST, LONGEST = 4, 40  # words of a sentence
@@ -26,7 +24,7 @@ SHORTEST, LONGEST = 4, 40  # words of a sentence
 
 @dataclass(frozen=True)
 class Source:
-    """Texts of one place: what it is called, how many there are, its files' hashes, and what its manifest says."""
+    """Texts of one place: its name, the hashes of its files, and the terms in its manifest."""
 
     name: str
     texts: list[Item]
@@ -67,7 +65,7 @@ def first_person_sentences(source: Source, most: int, seed: int) -> Source:
     found = {
         sentence: Item(id=f"{story.id}/s{number:04d}", text=sentence, fields=story.fields)
         for story in source.texts
-        for number, part in enumerate(_BETWEEN.split(" ".join(story.text.split())))
+        for number, part in enumerate(_BETWEEN_SENTENCES.split(" ".join(story.text.split())))
         if SHORTEST <= len((sentence := part.strip(QUOTES)).split()) <= LONGEST and _FIRST_PERSON.search(sentence)
     }
     if not found:
@@ -81,27 +79,23 @@ def _folder(place: Path) -> Source:
     corpus = open_corpus(place)
     config = next((name for name in CONFIGS if name in corpus.files), None)
     if config is None or TRAIN not in corpus.files[config]:
+        found = ", ".join(f"{config}/{split}" for config, splits in corpus.files.items() for split in splits)
         raise InputError(
-            f"{place}: no train split of {', '.join(CONFIGS)} in it (found {_splits(corpus)}). Other splits "
-            "are held out and not described."
+            f"{place}: no train split of {', '.join(CONFIGS)} in it (found {found}). Other splits are held out and not "
+            "described."
         )
-    manifest = corpus.folder / "manifest.json"
-    said = read_json(manifest) if manifest.exists() else {}
-    name = str(said.get("domain") or said.get("recipe") or place.name)
+    manifest = read_manifest(corpus.folder) if (corpus.folder / MANIFEST).exists() else {}
+    name = str(manifest.get("domain") or manifest.get("recipe") or place.name)
     texts = []
     for number, row in enumerate(corpus.rows(config, TRAIN, columns=["id", "text"])):
         key, text = row.get("id"), row.get("text", 0)
-        if key is None or not (text is None or isinstance(text, str)):  # no text is a blank one: left out and counted
+        if key is None or not (text is None or isinstance(text, str)):  # a null is a blank text: left out and counted
             raise InputError(f"{place}, {config}/{TRAIN}, row {number}: no 'id', or a 'text' that is none.")
         texts.append(Item(id=str(key), text=text or "", fields={"source": name}))
     if kind := not_texts([text.text for text in texts[:SNIFFED_ROWS]]):
         raise InputError(f"{place}: the column 'text' holds {kind} ({texts[0].text[:40]}, …) and no texts.")
     files = {path.relative_to(corpus.folder).as_posix(): digest_of(path) for path in corpus.files[config][TRAIN]}
-    return Source(name, texts, files, {key: said[key] for key in TERMS if key in said})
-
-
-def _splits(corpus: Corpus) -> str:
-    return ", ".join(f"{config}/{split}" for config, splits in corpus.files.items() for split in splits)
+    return Source(name, texts, files, {key: manifest[key] for key in TERMS if key in manifest})
 
 
 def _file(place: Path, column: str) -> Source:

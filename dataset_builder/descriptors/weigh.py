@@ -22,7 +22,7 @@ from dataset_builder.descriptors.teacher_scores import TeacherScores
 from dataset_builder.descriptors.words import WORDS
 from dataset_builder.files.shards import stage_rows, to_line, write_whole
 from dataset_builder.filters.encoder import load_encoder
-from dataset_builder.hashing import stable_hash
+from dataset_builder.hashing import is_drawn, stable_hash
 from dataset_builder.inputs import InputError
 from dataset_builder.parquet import read_manifest
 from dataset_builder.run_state import REJECTS
@@ -68,7 +68,7 @@ def publish(
     rows.sort(key=lambda row: (stable_hash(recipe.seed, row.text), row.id))
     own = {one_line(row.text) for row in rows}
     split: list[SplitRow] = [
-        ("validation" if _drawn(one_line(row.text), "validation", recipe.validation, recipe) else "train", row)
+        ("validation" if is_drawn(recipe.validation, recipe.seed, "validation", one_line(row.text)) else "train", row)
         for row in rows
     ]
     split += ((place, row) for place, row in along if one_line(row.text) not in own)
@@ -101,10 +101,10 @@ def _by_phrases(
     Some of the texts without any are neutral.
     """
     share = recipe.cues.share
-    taken = [t for t in texts if one_line(t.text) in whole_scores or _drawn(t.text, "unjudged", share, recipe)]
+    taken = [t for t in texts if one_line(t.text) in whole_scores or is_drawn(share, recipe.seed, "unjudged", t.text)]
     for text, scores in zip(taken, score([text.text for text in taken]), strict=True):
         made = phrases.descriptors(scores, recipe.words, recipe.cues)
-        if not made and _drawn(text.text, NEUTRAL, recipe.cues.neutral_share, recipe):
+        if not made and is_drawn(recipe.cues.neutral_share, recipe.seed, NEUTRAL, text.text):
             made = [Descriptor(text=NEUTRAL, weight=1.0)]
         yield text, made
 
@@ -170,11 +170,6 @@ def _rows_of_others(
     return kept
 
 
-def _drawn(text: str, purpose: str, share: float, recipe: TextsRecipe) -> bool:
-    """Whether a text belongs to a share, by its hash."""
-    return stable_hash(recipe.seed, purpose, text) < share * 2**31
-
-
 def _item(row: WordsRow) -> Item:
     return Item(id=row.id, text=row.text, fields={"source": row.source})
 
@@ -183,10 +178,8 @@ def _row(text: Item, found: list[Descriptor], recipe: TextsRecipe, manifest: dic
     return DescriptorsRow(
         id=text.id,
         text=text.text,
-        character="",
         narrative_id=text.id,  # a text by itself has no siblings
         source=text.fields["source"],
-        requested_emotion="",
         teacher=manifest["teacher"],
         prompt_version=manifest["prompt_version"],
         seed=recipe.seed,

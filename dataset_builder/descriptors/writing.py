@@ -14,7 +14,7 @@ from dataset_builder.descriptors.merge import publish_rows
 from dataset_builder.descriptors.recipe import WRITING_PROMPTS, WritingRecipe, teacher_part
 from dataset_builder.files.shards import stage_rows
 from dataset_builder.filters.validate import check_form
-from dataset_builder.hashing import fingerprint, stable_hash
+from dataset_builder.hashing import fingerprint, is_drawn, stable_hash
 from dataset_builder.inputs import InputError
 from dataset_builder.parquet import finished_corpus, read_manifest
 from dataset_builder.pipeline.ask import Ask, prompt_version
@@ -119,9 +119,9 @@ def _publish(recipe: WritingRecipe, work_dir: Path, manifest: dict[str, Any]) ->
     rows = sorted(distinct.values(), key=lambda row: (stable_hash(recipe.seed, row.text), row.id))
     if not rows:
         raise InputError(f"no text was written; {work_dir / REJECTS}/{WRITING.name}.jsonl says why.")
-    held_out = recipe.validation * 2**31
     split = (
-        ("validation" if stable_hash(recipe.seed, "validation", row.text) < held_out else "train", row) for row in rows
+        ("validation" if is_drawn(recipe.validation, recipe.seed, "validation", row.text) else "train", row)
+        for row in rows
     )
     rejected = read_manifest(work_dir / WRITING.name)["rejected"]
     publish_rows(split, work_dir, manifest | {"rejected": rejected})
@@ -133,7 +133,6 @@ def _rows(recipe: WritingRecipe, work_dir: Path, manifest: dict[str, Any]) -> It
         yield DescriptorsRow(
             id=row.id,
             text=row.text,
-            character="",
             narrative_id=row.id,
             source="emotion words",
             requested_emotion=row.word,

@@ -146,7 +146,7 @@ class Journal:
         for line in self._file:
             try:
                 unit = json.loads(line)["unit"] if line.endswith(b"\n") else None
-            except ValueError:
+            except (ValueError, TypeError, KeyError):
                 unit = None
             if unit is None:  # torn by a kill: that unit is asked again
                 break

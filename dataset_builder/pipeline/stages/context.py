@@ -3,7 +3,7 @@
 from functools import partial
 
 from dataset_builder.filters.validate import check_context
-from dataset_builder.hashing import stable_hash
+from dataset_builder.hashing import is_drawn
 from dataset_builder.pipeline.ask import Ask
 from dataset_builder.pipeline.replies import paragraph
 from dataset_builder.pipeline.stages.labels import taxonomy_labels
@@ -14,8 +14,7 @@ from dataset_builder.teachers.reply_text import BadReply
 
 def selects(row: LabelledRow, recipe: BuildRecipe) -> bool:
     """Whether this utterance gets a situation: a draw by hash, of those with a label."""
-    drawn = stable_hash(recipe.seed, "context", row.id) < recipe.situations.share * 2**31
-    return drawn and bool(taxonomy_labels(row, recipe))
+    return is_drawn(recipe.situations.share, recipe.seed, "context", row.id) and bool(taxonomy_labels(row, recipe))
 
 
 async def run(row: LabelledRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[SituatedRow]:

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from dataset_builder.files.reading import package_table
-from dataset_builder.hashing import stable_hash
+from dataset_builder.hashing import is_drawn
 from dataset_builder.pipeline.ask import Ask
 from dataset_builder.pipeline.replies import descriptors
 from dataset_builder.pipeline.stages.likelihood import likelihood_scores
@@ -28,7 +28,7 @@ def emotion_words() -> tuple[str, ...]:
 
 def selects(row: UtteranceRow, recipe: BuildRecipe) -> bool:
     """Whether this utterance is described: a draw by hash."""
-    return stable_hash(recipe.seed, "descriptors", row.id) < recipe.descriptors.share * 2**31
+    return is_drawn(recipe.descriptors.share, recipe.seed, "descriptors", row.id)
 
 
 async def run(row: UtteranceRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[DescribedRow]:

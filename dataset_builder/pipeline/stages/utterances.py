@@ -1,7 +1,6 @@
 """Stage 2: what a character thinks aloud (paper A, Table 15: 8 emotional and 2 neutral utterances in one call)."""
 
 import asyncio
-from functools import partial
 from pathlib import Path
 
 from dataset_builder.filters.validate import check_label_word, check_utterance
@@ -20,7 +19,7 @@ NEUTRAL_ACTS = Path(__file__).parents[2] / "vocabulary" / "neutral_acts.txt"
 
 async def run(row: CharacterRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[UtteranceRow]:
     """The character's utterances; those that fail a check are rejected one by one."""
-    made = await (_one_call if recipe.utterances.mode == "list" else _one_call_each)(row, story, ask, recipe)
+    made = await (_one_list if recipe.utterances.mode == "list" else _one_by_one)(row, story, ask, recipe)
     known = {"narrative_id": row.narrative_id, "source": row.source, "character": row.character}
     return [
         UtteranceRow(id=f"{row.id}/u{index:02d}", requested_emotion=emotion, text=text, **known)
@@ -36,8 +35,8 @@ def neutral_acts() -> tuple[str, ...]:
 def acts_of(row: CharacterRow, recipe: BuildRecipe) -> list[str]:
     """The speech acts of a character's neutral utterances, "" where the recipe wants none.
 
-    The list is turned by the story and gone through by its characters in order: an act comes again, in a story, only
-    after all others.
+    Each story starts at another place in the list, and its characters go on from there: within a story, an act comes
+    again only after all others.
     """
     wanted, acts = recipe.utterances.neutral, neutral_acts()
     if not recipe.utterances.neutral_acts:
@@ -47,7 +46,7 @@ def acts_of(row: CharacterRow, recipe: BuildRecipe) -> list[str]:
     return [acts[(start + index) % len(acts)] for index in range(wanted)]
 
 
-async def _one_call(row: CharacterRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[MadeUtterance]:
+async def _one_list(row: CharacterRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[MadeUtterance]:
     asked = recipe.utterances
     made = await ask.text(
         "utterances_list",
@@ -64,34 +63,37 @@ async def _one_call(row: CharacterRow, story: Item, ask: Ask, recipe: BuildRecip
     kept: list[MadeUtterance] = []
     wanted = asked.emotional + asked.neutral
     for index, (emotion, text) in enumerate(made):
-        reason = _fault(text, emotion, row.character, recipe)
-        if index >= wanted:
-            reason = "over_limit"
-        elif not emotion:  # the list's order says which were to be neutral
-            emotion = "neutral" if index >= asked.emotional else UNNAMED
+        reason = "over_limit" if index >= wanted else _fault(text, emotion, row.character, recipe)
         if reason:
             ask.reject(reason, text, part=f"u{index:02d}")
-        else:
-            kept.append((index, emotion, text))
+        else:  # where no emotion is named, the order of the list says which were to be neutral
+            kept.append((index, emotion or ("neutral" if index >= asked.emotional else UNNAMED), text))
     for index in range(len(made), wanted):
         ask.reject("missing", "", part=f"u{index:02d}")
     return kept
 
 
-async def _one_call_each(row: CharacterRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[MadeUtterance]:
+async def _one_by_one(row: CharacterRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[MadeUtterance]:
     asked = recipe.utterances
     emotional = [emotion for emotion in EMOTIONS if emotion.name != "neutral"]
     emotional.sort(key=lambda emotion: stable_hash(recipe.seed, "emotion", row.id, emotion.name))
     wanted = [(emotion, "") for emotion in emotional[: asked.emotional]]
     wanted += [(EMOTIONS[-1], act) for act in acts_of(row, recipe)]
 
-    async def one(index: int) -> MadeUtterance | None:
+    async def one(index: int) -> list[MadeUtterance]:
         emotion, act = wanted[index]
+
+        def parse(reply: str, cut: bool) -> str:
+            text = sentence(reply, cut)
+            if reason := _fault(text, emotion.name, row.character, recipe):
+                raise BadReply(reason)
+            return text
+
         try:
             text = await ask.text(
                 "utterances_single",
                 asked.decoding,
-                partial(_parse_one, emotion=emotion.name, character=row.character, recipe=recipe),
+                parse,
                 part=f"u{index:02d}",
                 stop=('"', "\n"),
                 title=story.fields["title"],
@@ -103,18 +105,11 @@ async def _one_call_each(row: CharacterRow, story: Item, ask: Ask, recipe: Build
             )
         except UnitRejected as rejected:
             ask.reject(rejected.reason, rejected.text, part=f"u{index:02d}")
-            return None
-        return index, emotion.name, text
+            return []
+        return [(index, emotion.name, text)]
 
     made = await asyncio.gather(*(one(index) for index in range(len(wanted))))
-    return [utterance for utterance in made if utterance]
-
-
-def _parse_one(text: str, cut: bool, emotion: str, character: str, recipe: BuildRecipe) -> str:
-    said = sentence(text, cut)
-    if reason := _fault(said, emotion, character, recipe):
-        raise BadReply(reason)
-    return said
+    return [utterance for found in made for utterance in found]
 
 
 def _fault(text: str, emotion: str, character: str, recipe: BuildRecipe) -> str | None:
