@@ -1,7 +1,7 @@
-"""Reads published data sets and data of one's own: a folder by what its files hold, the Hub at one commit.
+"""Reads data sets with `datasets`: a folder by the content of its files, or the Hub at one commit.
 
-`datasets` knows a local folder by its name and README alone, so that its cache would give the rows of a folder that
-was edited since, or of another one of the same name. Here the cache's place is named by the content of the files.
+`datasets` identifies a local folder by its name and README only: its cache would return old rows after a file was
+edited, or rows of another folder of that name. Here the name of the cache's folder is a digest of the files.
 """
 
 import hashlib
@@ -17,8 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from datasets import Dataset, DatasetDict, load_dataset_builder
+from datasets import Dataset, DatasetBuilder, DatasetDict, load_dataset_builder
 
+from dataset_builder.files.reading import json_file
 from dataset_builder.inputs import SHOWN, InputError, first_line
 from dataset_builder.provenance import digest_of
 from dataset_builder.taxonomy import LABELS
@@ -72,19 +73,19 @@ def read_data_set(where: str, config: str | None, revision: str | None = None) -
         return _from_folder(folder, where, config)
     if folder.exists():
         raise InputError(f"data set '{where}': is a file. Give the folder that it is in, or a Hub id.")
+    builder, splits = _load(where, config, revision=revision)
+    paths = (path for paths in (builder.config.data_files or {}).values() for path in paths)
+    commit = next((found[1] for found in map(_COMMIT.search, paths) if found), str(builder.hash or "unknown"))
+    return DataSet(where, builder.config.name, splits, commit, {})
+
+
+def _load(where: str, config: str | None, **options: Any) -> tuple[DatasetBuilder, DatasetDict]:
     try:
-        builder = load_dataset_builder(where, config, revision=revision)
+        builder = load_dataset_builder(where, config, **options)
         builder.download_and_prepare()
-        splits = builder.as_dataset()
-    except Exception as error:  # of the Hub, the network, a format: their kinds are no promise of the library's
+        return builder, builder.as_dataset()
+    except Exception as error:  # of the Hub, the network or a format; the library does not say which kinds it raises
         raise InputError(_does_not_load(where, config, error)) from None
-    named = [
-        found[1]
-        for paths in (builder.config.data_files or {}).values()
-        for found in map(_COMMIT.search, paths)
-        if found
-    ]
-    return DataSet(where, builder.config.name, splits, named[0] if named else str(builder.hash or "unknown"), {})
 
 
 def _from_folder(folder: Path, where: str, config: str | None) -> DataSet:
@@ -96,14 +97,12 @@ def _from_folder(folder: Path, where: str, config: str | None) -> DataSet:
     _check_parquet(paths)
     files = {_relative(path, folder): digest_of(path) for path in sorted(paths)}
     content = hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
-    cache = Path(datasets.config.HF_DATASETS_CACHE) / "by-content" / content
     try:
-        builder = load_dataset_builder(where, config, cache_dir=str(cache))
-        builder.download_and_prepare()
-        splits = builder.as_dataset()
-    except Exception as error:
-        _check_parquet(paths, whole=True)
-        raise InputError(_does_not_load(where, config, error)) from None
+        cache = Path(datasets.config.HF_DATASETS_CACHE) / "by-content" / content
+        builder, splits = _load(where, config, cache_dir=str(cache))
+    except InputError:
+        _check_parquet(paths, whole=True)  # raises an error that names the file, if one is broken
+        raise
     return DataSet(where, builder.config.name, splits, _revision(folder, files) or content, files)
 
 
@@ -136,42 +135,36 @@ def _check_parquet(paths: Sequence[Path], *, whole: bool = False) -> None:
     first: tuple[Path, set[str]] | None = None
     for path in (path for path in paths if path.suffix == ".parquet"):
         try:
-            table = pq.read_table(path) if whole else None
-            columns = set((pq.read_schema(path) if table is None else table.schema).names)
+            table = pq.read_table(path) if whole else pq.read_schema(path).empty_table()
         except (pa.ArrowException, OSError) as error:
             raise InputError(
                 f"{path}: not a whole Parquet file ({first_line(error)}). Make or copy it again."
             ) from None
-        if table is not None:
-            _check_labels_of(path, table)
-        first = first or (path, columns)
-        if differing := sorted(columns ^ first[1]):
+        labels = table.column("labels") if "labels" in table.column_names else None
+        if labels is not None and _holds_integers(labels) and (fault := _wrong_label(labels)):
+            row, why = fault  # `datasets` refuses such a label without naming its row
+            raise InputError(f"{path}: {row_name(Dataset(table), row)} has {why} in 'labels'. Mend or delete it.")
+        first = first or (path, set(table.column_names))
+        if differing := sorted(first[1].symmetric_difference(table.column_names)):
             raise InputError(
                 f"{path}: has other columns than {first[0].name}: they differ in {', '.join(differing)}. Give all "
                 "files of a config the same columns."
             )
 
 
-def _check_labels_of(path: Path, table: pa.Table) -> None:
-    """Raises InputError where a file has a label that `datasets` refuses without a word on its row."""
-    labels = table.column("labels") if "labels" in table.column_names else None
-    if labels is not None and _holds_integers(labels) and (fault := _wrong_label(labels)):
-        raise InputError(f"{path}: {row_name(Dataset(table), fault[0])} has {fault[1]} in 'labels'. Mend or delete it.")
-
-
 def _revision(folder: Path, files: Mapping[str, str]) -> str | None:
-    """What the manifest of a built folder says, as long as each file is the one that its name says."""
+    """The revision in a built folder's manifest, as long as each file still has the digest that is in its name."""
     path = folder / "manifest.json"
     if not path.exists() or any(digest[:16] not in name for name, digest in files.items()):
         return None
-    try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["revision"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a manifest ({first_line(error)}). Make the folder again.") from None
+    manifest = json_file(path, "Make the folder again.", "not a manifest")
+    if not isinstance(manifest, dict) or "revision" not in manifest:
+        raise InputError(f"{path}: not a manifest (no 'revision' in it). Make the folder again.")
+    return str(manifest["revision"])
 
 
 def check_columns(data: DataSet, split: str, wanted: Mapping[str, str]) -> None:
-    """Raises InputError where a split lacks one of the wanted columns, which are described by words."""
+    """Raises InputError where a split lacks one of the wanted columns, which are described in words."""
     found = data.rows(split).column_names
     if missing := [name for name in wanted if name not in found]:
         raise InputError(
@@ -183,20 +176,20 @@ def check_columns(data: DataSet, split: str, wanted: Mapping[str, str]) -> None:
 
 def check_descriptors(data: DataSet, split: str, column: str = "descriptors") -> None:
     """Raises InputError where a row has not a list of descriptors, each a text with a weight from 0 to 1."""
-    for row, found in enumerate(data.rows(split)[column]):
+
+    def is_wrong(found: Any) -> bool:
         try:
-            right = all(isinstance(one["text"], str) and 0 <= one["weight"] <= 1 for one in found)  # NaN is neither
+            return not all(isinstance(word["text"], str) and 0 <= word["weight"] <= 1 for word in found)  # so is NaN
         except (TypeError, KeyError):
-            right = False
-        if not right:
-            raise InputError(
-                f"{data}: {split} {row_name(data.rows(split), row)} has a descriptor that is not a text with a weight "
-                "from 0 to 1. Mend or delete the row."
-            )
+            return True
+
+    wrong = [is_wrong(found) for found in data.rows(split)[column]]
+    why = "has a descriptor that is not a text with a weight from 0 to 1. Mend or delete the row."
+    _refuse(data, split, wrong, why)
 
 
 def check_texts(data: DataSet, split: str, column: str) -> None:
-    """Raises InputError where a row of a column of texts has none; a situation may be empty: a dialogue begins so."""
+    """Raises InputError where a row has no text in a column; a situation may be empty, as where a dialogue begins."""
     values = data.rows(split).data.column(column)
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         raise InputError(f"{data}: column '{column}' of its {split} rows holds {values.type}, not texts.")
@@ -213,15 +206,11 @@ def check_scores(data: DataSet, split: str, column: str = "scores") -> None:
         raise InputError(f"{data}: column '{column}' of its {split} rows holds {values.type}, not lists of numbers.")
     lengths = pc.fill_null(pc.list_value_length(values), -1).to_numpy()
     _refuse(data, split, lengths != len(LABELS), f"has not {len(LABELS)} values in '{column}'. Mend or delete it.")
-    flat = pc.list_flatten(values).to_numpy().astype(np.float64).reshape(-1, len(LABELS))
-    bad = ~((flat >= 0) & (flat <= 1)).all(axis=1)  # NaN is neither
-    row = int(bad.argmax()) if bad.any() else 0
-    worst = (
-        next((f" ({LABELS[at]} {value:g})" for at, value in enumerate(flat[row]) if not 0 <= value <= 1), "")
-        if bad.any()
-        else ""
-    )
-    _refuse(data, split, bad, f"has a value in '{column}' that is not from 0 to 1{worst}. Mend or delete it.")
+    scores = pc.list_flatten(values).to_numpy().astype(np.float64).reshape(-1, len(LABELS))
+    wrong = ~((scores >= 0) & (scores <= 1))  # so is NaN
+    first = next((f" ({LABELS[label]} {scores[row, label]:g})" for row, label in np.argwhere(wrong)), "")
+    why = f"has a value in '{column}' that is not from 0 to 1{first}. Mend or delete it."
+    _refuse(data, split, wrong.any(axis=1), why)
 
 
 def check_label_numbers(data: DataSet, split: str, column: str = "labels") -> None:
@@ -230,8 +219,7 @@ def check_label_numbers(data: DataSet, split: str, column: str = "labels") -> No
     values = rows.data.column(column)
     if not _holds_integers(values):
         raise InputError(f"{data}: column '{column}' of its {split} rows holds {values.type}, not lists of numbers.")
-    missing = pc.is_null(values)
-    _refuse(data, split, missing, f"has no '{column}'. Label it or delete it.")
+    _refuse(data, split, pc.is_null(values), f"has no '{column}'. Label it or delete it.")
     if fault := _wrong_label(values):
         row, why = fault
         raise InputError(f"{data}: {split} {row_name(rows, row)} has {why} in '{column}'. Mend or delete it.")
@@ -242,19 +230,19 @@ def _holds_integers(values: pa.ChunkedArray) -> bool:
 
 
 def _wrong_label(values: pa.ChunkedArray) -> tuple[int, str] | None:
-    """The first row with a label that is none of the 28, and what it has; None where there is none."""
+    """The first row with a label that is none of the 28, and what is wrong; None without one."""
     flat = pc.fill_null(pc.list_flatten(values), -1).to_numpy()
-    bad = (flat < 0) | (flat >= len(LABELS))
-    if not bad.any():
+    wrong = np.flatnonzero((flat < 0) | (flat >= len(LABELS)))
+    if not len(wrong):
         return None
-    lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy()
-    number = int(flat[bad.argmax()])
+    number = int(flat[wrong[0]])
     why = "unlabelled rows cannot be used" if number == -1 else f"labels are 0 to {len(LABELS) - 1}"
-    return int(np.repeat(np.arange(len(lengths)), lengths)[bad.argmax()]), f"the label {number} ({why})"
+    lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy()
+    return int(np.searchsorted(np.cumsum(lengths), wrong[0], side="right")), f"the label {number} ({why})"
 
 
 def checked_rows(data: DataSet, split: str, *, contextual: bool, labels: str = "labels") -> Dataset:
-    """The rows of a split, each with a text and, where asked for, a situation. Raises InputError where one has none."""
+    """The rows of a split. Raises InputError where one has no text or, if wanted, no situation."""
     texts = {"text": "what is classified"} | ({"context": "its situation"} if contextual else {})
     check_columns(data, split, texts | {labels: "what it is measured against"})
     for column in texts:
@@ -263,13 +251,13 @@ def checked_rows(data: DataSet, split: str, *, contextual: bool, labels: str = "
 
 
 def row_name(rows: Dataset, row: int) -> str:
-    """How a message names a row: by its id, else by its number from 0."""
+    """The name of a row in messages: its id, or else its number from 0."""
     return f"row '{rows[row]['id']}'" if "id" in rows.column_names else f"row {row}, counted from 0,"
 
 
-def _refuse(data: DataSet, split: str, bad: Any, why: str) -> None:
-    """Raises InputError with the first of the bad rows, (rows,) of truth values."""
-    found = np.flatnonzero(np.asarray(bad))
+def _refuse(data: DataSet, split: str, wrong: Any, why: str) -> None:
+    """Raises InputError with the first of the wrong rows, (rows,) of truth values."""
+    found = np.flatnonzero(np.asarray(wrong))
     if len(found):
         more = f" ({len(found)} such rows)" if len(found) > 1 else ""
         raise InputError(f"{data}: {split} {row_name(data.rows(split), int(found[0]))} {why}{more}")

@@ -1,12 +1,10 @@
-"""Characters and tags that no published text may hold: one definition for the build, the readers and `validate`.
+"""Characters and tags that a published text must not have: one definition for the build, the readers and `validate`.
 
-How to use it:
 - A text that comes in (a story, a reply, a row of a file) goes through `cleaned`, which removes what is harmless and
-  invisible. What `fault_of` then still finds is a reason to reject the text, or to refuse the file.
-- `faults_in` checks every text of a row. The build runs it on each row before it is published, `validate` on each row
-  of any corpus.
-- `REASONING_TAG` matches one tag of a reasoning block. Whoever cuts such blocks out of replies uses this pattern, so
-  that nothing is left that `fault_of` finds.
+  invisible. What `first_fault` finds after that is a reason to reject the text, or to refuse the file.
+- `row_faults` checks every text of a row: in the build before a row is published, in `validate` for any corpus.
+- `REASONING_TAG` matches one tag of a reasoning block. Replies are cut by the same pattern, so that `first_fault` finds
+  nothing that the cut has left.
 """
 
 import re
@@ -26,11 +24,18 @@ FAULTS: Final[dict[str, str]] = {
 # Fields that may have several lines; all other texts of a row are names.
 SEVERAL_LINES: Final = frozenset({"text", "context", "original_text", "context_original", "rewritten"})
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
-# C0 and C1 without tab and line feed, and code points that Unicode reserves for no character (U+FFFE and the like).
+# Characters as the insides of a class of a pattern, `[...]`: C0 and C1 without tab and line feed, halves of characters
+# (lone surrogates), Unicode's own line ends, and marks of the direction of text.
+CONTROL: Final = "\x00-\x08\x0b-\x1f\x7f-\x9f"
+SURROGATES: Final = "\ud800-\udfff"
+LINE_SEPARATORS: Final = "\u2028\u2029"
+DIRECTION: Final = "\u200e\u200f\u202a-\u202e\u2066-\u2069"
+
+_SURROGATE = re.compile(f"[{SURROGATES}]")
+# With the code points that Unicode reserves for no character, U+FFFE and the like.
 _NONCHARACTERS = "".join(map(chr, (plane * 0x10000 + last for plane in range(17) for last in (0xFFFE, 0xFFFF))))
-_CONTROL = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufdd0-\ufdef{_NONCHARACTERS}]")
-_LINE_BREAK = re.compile(r"[\t\n\u2028\u2029]")
+_CONTROL = re.compile(f"[{CONTROL}\ufdd0-\ufdef{_NONCHARACTERS}]")
+_LINE_BREAK = re.compile(f"[\t\n{LINE_SEPARATORS}]")
 _MARK = re.compile("\ufeff|^ï»¿")  # as itself, and as UTF-8 read as Latin-1
 # What is kept of the invisible ones: joiners inside emoji and other scripts, and tags that make a flag.
 _INVISIBLE = re.compile(
