@@ -15,6 +15,8 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import RemoteEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
+from scipy.optimize import brentq
+from scipy.special import expit, logit
 from sentence_transformers import SentenceTransformer
 from transformers import pipeline
 
@@ -119,22 +121,17 @@ def thresholds_of(logits: np.ndarray) -> np.ndarray:
     It is the threshold with the largest expected F1 if a text has one of the labels on average (a single label: if
     every second text has it). In the project, this is the rule `expected_f1` of eval/decision_rules.py.
     """
-    wanted = min(1.0, logits.shape[1] / 2)
-    low, high = -100 - logits.max(), 100 - logits.min()
-    for _ in range(100):
-        shift = (low + high) / 2
-        low, high = (shift, high) if sigmoid(logits + shift).sum(axis=1).mean() < wanted else (low, shift)
-    ordered = -np.sort(-sigmoid(logits + shift), axis=0)
+    labels_per_text = min(1.0, logits.shape[1] / 2)
+
+    def excess(shift: float) -> float:
+        return float(expit(logits + shift).sum(axis=1).mean() - labels_per_text)
+
+    shift = brentq(excess, -100 - logits.max(), 100 - logits.min())
+    ordered = -np.sort(-expit(logits + shift), axis=0)
     chosen = np.arange(1, len(ordered) + 1)[:, None]
     expected = 2 * np.cumsum(ordered, axis=0) / (chosen + ordered.sum(axis=0))
     best = np.take_along_axis(ordered, expected.argmax(axis=0)[None], axis=0)[0].clip(TINY, 1 - TINY)
-    return sigmoid(np.log(best / (1 - best)) - shift)
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of logits."""
-    found: np.ndarray = 1 / (1 + np.exp(-logits.clip(-500, 500)))
-    return found
+    return np.asarray(expit(logit(best) - shift))
 
 
 def read_labels(given: str | None) -> list[str]:
