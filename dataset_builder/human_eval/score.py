@@ -85,7 +85,7 @@ def mean_kappa(sums: Array) -> Array:
 
 
 def shares(key: Key, people: People) -> dict[str, tuple[Array, Array]]:
-    """Numerator and denominator of every share, for each task: two arrays (tasks,)."""
+    """Numerator and denominator of every share: two arrays, (tasks,) or (pairs,)."""
     picks = decisions(key, people)
     votes, answered = np.nansum(picks, axis=0), ~np.isnan(picks[:, :, COLUMNS[NONE]])
     raters, everybody = answered.sum(axis=0), answered.any(axis=1).sum()
@@ -101,6 +101,8 @@ def shares(key: Key, people: People) -> dict[str, tuple[Array, Array]]:
     revealed = np.array(
         [sum(one.id in given and given[one.id].revealed for given in people.values()) for one in key.tasks]
     )
+    answers = [[given[pair.id].picks[0] for given in people.values() if pair.id in given] for pair in key.pairs]
+    weaker = [given.count(pair.rewritten) for pair, given in zip(key.pairs, answers, strict=True)]
     found = {
         "accuracy_all_agree": (all_agree & (picked == everybody), all_agree),
         "accuracy_two_agree": (picked >= 2, two),
@@ -110,6 +112,7 @@ def shares(key: Key, people: People) -> dict[str, tuple[Array, Array]]:
         "none_share": (votes[:, COLUMNS[NONE]], raters),
         "distractor_share": (distractor, raters),
         "revealed_share": (revealed * situated, raters * situated),
+        "rewritten_weaker": (np.array(weaker), np.array([len(given) for given in answers])),
     }
     return {name: (above.astype(float), below.astype(float)) for name, (above, below) in found.items()}
 
@@ -131,8 +134,6 @@ def score(key: Key, people: People, name: str) -> dict[str, Any]:
     """The content of a result file: agreement, accuracy, each annotator, each label."""
     found = shares(key, people)
     metrics = {metric: share(*parts) for metric, parts in found.items()}
-    weaker = {annotator: _weaker(key, {annotator: answers}) for annotator, answers in people.items()}
-    metrics["rewritten_weaker"] = _weaker(key, people)
     per_label = np.full(len(LABELS), np.nan)
     if len(people) > 1:
         rows = kappa_counts(decisions(key, people)[:, :, : len(LABELS)])
@@ -148,7 +149,7 @@ def score(key: Key, people: People, name: str) -> dict[str, Any]:
         "tasks": len(key.tasks),
         "pairs": len(key.pairs),
         "definitions": {metric: METRICS[metric][0] for metric in defined},
-        "annotators": [_annotator(key, one, answers, weaker[one]) for one, answers in people.items()],
+        "annotators": [_annotator(key, one, answers) for one, answers in people.items()],
         "per_label": {label: _label(key, found, label, kappa) for label, kappa in zip(LABELS, per_label, strict=True)},
         **key.model_dump(include={"corpus", "data_revision", "config", "split", "sample"}),
         "teacher": ", ".join(key.teachers),
@@ -157,23 +158,15 @@ def score(key: Key, people: People, name: str) -> dict[str, Any]:
     }
 
 
-def _weaker(key: Key, people: People) -> Estimate | None:
-    """How often the rewritten text of a pair is the one that shows the emotion less."""
-    picks = [[given[pair.id].picks[0] for given in people.values() if pair.id in given] for pair in key.pairs]
-    weaker = [sum(pick == pair.rewritten for pick in given) for pair, given in zip(key.pairs, picks, strict=True)]
-    return share(np.array(weaker, dtype=float), np.array([len(given) for given in picks], dtype=float))
-
-
-def _annotator(key: Key, name: str, answers: Mapping[str, Answer], weaker: Estimate | None) -> dict[str, Any]:
+def _annotator(key: Key, name: str, answers: Mapping[str, Answer]) -> dict[str, Any]:
     found = shares(key, {name: answers})
     answered = sum(task.id in answers for task in key.tasks)
-    wanted = ("strongest_picked", "none_share", "distractor_share")
+    wanted = ("strongest_picked", "none_share", "distractor_share", "rewritten_weaker")
     return {
         "annotator": name,
         "answers": answered,
         "missing": len(key.tasks) - answered,
         **{metric: share(*found[metric]) for metric in wanted},
-        "rewritten_weaker": weaker,
     }
 
 
