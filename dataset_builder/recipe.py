@@ -169,11 +169,11 @@ class Situations(Strict):
 
 
 class Quality(Strict):
-    """What a row must meet. `near_duplicate_at` is a Jaccard index of token 3-grams (quality/near_duplicates.py), null
+    """What a row must meet. `near_duplicate_at` is a Jaccard index of token 3-grams (filters/near_duplicates.py), null
     for texts of the same words only.
 
     `label_words: true` lets texts name their own emotions, as the paper does; by default such texts are rejected.
-    `benchmarks` are files or Hub data sets whose texts are kept out (quality/deduplicate.py says of which form).
+    `benchmarks` are files or Hub data sets whose texts are kept out (files/texts.py lists the forms).
     """
 
     min_words: Positive = 3
@@ -215,7 +215,7 @@ class Gate(Strict):
 
 
 class Gates(Strict):
-    """What the report judges a corpus by. The defaults stand beside human text (quality/reference_values.tsv).
+    """What the report judges a corpus by. The defaults come from human text (analysis/reference_values.tsv).
 
     `gzip_ratio` and the two shares of duplicates must not be above their limits, `distinct_2` not below.
     """
