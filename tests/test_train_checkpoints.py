@@ -13,7 +13,7 @@ from dataset_builder.inputs import InputError
 from tests.test_data_sets import rows, write
 from tests.test_train_launch import recipe
 from train import checkpoint
-from train.checkpoint import CHECKPOINT, Progress, find_checkpoint, moving_average, save_checkpoint
+from train.checkpoint import CHECKPOINT, Checkpoints, Progress, find_checkpoint, moving_average
 from train.classifier.loop import train
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerator")
@@ -24,7 +24,7 @@ class Killed(BaseException):
 
 
 class _Saves:
-    """An accelerator that saves a word."""
+    """An accelerator that saves a word, and a schedule without a state."""
 
     is_main_process = True
     word = ""
@@ -36,6 +36,9 @@ class _Saves:
         Path(place).mkdir(parents=True)
         (Path(place) / "weights").write_text(self.word)
 
+    def state_dict(self) -> dict[str, int]:
+        return {}
+
 
 @pytest.mark.parametrize("moment", range(6))
 def test_a_kill_while_a_checkpoint_is_replaced_loses_nothing(
@@ -43,8 +46,9 @@ def test_a_kill_while_a_checkpoint_is_replaced_loses_nothing(
 ) -> None:
     """Killed before the n-th change of a name or deletion of a folder: a whole checkpoint is there, now and later."""
     saver: Any = _Saves()
+    checkpoints = Checkpoints(saver, tmp_path, "of", Progress(), schedule=saver, average=None)
     for saver.word in ("first", "second"):
-        save_checkpoint(saver, tmp_path, "of")
+        checkpoints.save()
     left = moment
 
     def counted(change: Any) -> Any:
@@ -62,14 +66,14 @@ def test_a_kill_while_a_checkpoint_is_replaced_loses_nothing(
         patch.setattr(checkpoint.shutil, "rmtree", counted(checkpoint.shutil.rmtree))
         saver.word = "third"
         try:
-            save_checkpoint(saver, tmp_path, "of")
+            checkpoints.save()
         except Killed:
             assert moment < 5, "no further moment"
     place = find_checkpoint(tmp_path)
     assert place is not None
     assert (place / "weights").read_text() in ("second", "third")
     saver.word = "fourth"
-    save_checkpoint(saver, tmp_path, "of")
+    checkpoints.save()
     assert (tmp_path / CHECKPOINT / "weights").read_text() == "fourth"
     assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
 

@@ -5,7 +5,7 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,7 +47,7 @@ class Progress:
     scores: list[float] = field(default_factory=list)  # on the validation split, one for each evaluation
     weights: dict[str, torch.Tensor] = field(default_factory=dict)  # the best ones
     losses: list[torch.Tensor] = field(default_factory=list)  # since the last report
-    since: float | None = None  # when the clock was started; None: it stands still
+    since: float = 0.0  # the `time.monotonic()` up to which seconds are counted
 
     def numbers(self) -> dict[str, Any]:
         """What a checkpoint keeps as JSON: all but weights, losses and the clock."""
@@ -55,6 +55,8 @@ class Progress:
 
     def add_batch(self, loss: torch.Tensor, samples: int) -> None:
         """Count a batch. The loss stays a tensor: its number would make a GPU wait in every step."""
+        self.seconds += time.monotonic() - self.since
+        self.start_clock()
         self.batch += 1
         self.samples += samples
         self.losses.append(loss.detach())
@@ -88,14 +90,8 @@ class Progress:
         accelerator.log({f"validation {measure}": score}, step=self.updates)
 
     def start_clock(self) -> None:
-        """Begin to count seconds: they are those of steps, without evaluations and checkpoints."""
+        """Count seconds from now on: those of evaluations and checkpoints are left out."""
         self.since = time.monotonic()
-
-    def stop_clock(self) -> None:
-        """Add the seconds since the clock was started."""
-        if self.since is not None:
-            self.seconds += time.monotonic() - self.since
-        self.since = None
 
     def update_best(self, score: float, model: nn.Module) -> None:
         """Keep a model's trained weights if its score is finite and the best so far."""
@@ -168,12 +164,36 @@ class Checkpoints:
     average: AveragedModel | None
 
     def save(self) -> None:
-        """Write weights, optimiser, random states and progress, then replace the former checkpoint."""
-        running = self.progress.since is not None
-        self.progress.stop_clock()
-        save_checkpoint(self.accelerator, self.folder, self.identity, self._write)
-        if running:
-            self.progress.start_clock()
+        """Write a new checkpoint, then replace the former one: whenever a run is killed, one of them is whole on disk.
+
+        Raises:
+            InputError: it cannot be written. The former one is kept.
+        """
+        part, target, old = (self.folder / name for name in (PART, CHECKPOINT, OLD))
+        if self.accelerator.is_main_process:
+            # After a kill the only whole checkpoint may be the `.part` or `.old` one.
+            found = find_checkpoint(self.folder)
+            if found is not None and found != target:
+                shutil.rmtree(target, ignore_errors=True)
+                found.rename(target)
+            shutil.rmtree(part, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+        with weights_written_to(part):
+            self.accelerator.save_state(str(part))
+            if self.accelerator.is_main_process:
+                self._write(part)
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            sizes = {path.name: path.stat().st_size for path in part.iterdir()}
+            (part / SIZES).write_text(json.dumps(sizes), encoding="utf-8")
+            (part / IDENTITY).write_text(self.identity, encoding="utf-8")
+            shutil.rmtree(old, ignore_errors=True)
+            if target.exists():
+                target.rename(old)
+            part.rename(target)
+            shutil.rmtree(old, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+        self.progress.start_clock()
 
     def load(self) -> None:
         """Load weights, optimiser, random states and progress.
@@ -218,43 +238,6 @@ class Checkpoints:
         if self.average is None:
             return {}
         return {**dict(self.average.module.named_parameters()), "n_averaged": self.average.n_averaged}
-
-
-def save_checkpoint(
-    accelerator: Accelerator, output_dir: Path, identity: str, write: Callable[[Path], None] | None = None
-) -> None:
-    """Write `checkpoint/`, then replace the former one: whenever a run is killed, one of the two is whole on disk.
-
-    Args:
-        write: adds files to the folder.
-
-    Raises:
-        InputError: it cannot be written. The former one is kept.
-    """
-    part, target, old = (output_dir / name for name in (PART, CHECKPOINT, OLD))
-    if accelerator.is_main_process:
-        # After a kill the only whole checkpoint may be the `.part` or `.old` one.
-        found = find_checkpoint(output_dir)
-        if found is not None and found != target:
-            shutil.rmtree(target, ignore_errors=True)
-            found.rename(target)
-        shutil.rmtree(part, ignore_errors=True)
-    accelerator.wait_for_everyone()
-    with weights_written_to(part):
-        accelerator.save_state(str(part))
-        if write and accelerator.is_main_process:
-            write(part)
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        sizes = {path.name: path.stat().st_size for path in part.iterdir()}
-        (part / SIZES).write_text(json.dumps(sizes), encoding="utf-8")
-        (part / IDENTITY).write_text(identity, encoding="utf-8")
-        shutil.rmtree(old, ignore_errors=True)
-        if target.exists():
-            target.rename(old)
-        part.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
-    accelerator.wait_for_everyone()
 
 
 @contextmanager

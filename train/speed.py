@@ -17,9 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
 
 from dataset_builder.inputs import InputError, read_recipe, run_command
 from dataset_builder.provenance import RESULTS, cores, provenance, results_folder, write_result
+from train.classifier.data import read_corpus, tokenise
+from train.classifier.loop import train
+from train.classifier.model import load_model
 from train.classifier.recipe import ClassifierRecipe
 
 RECIPE = "train/recipes/emo-pillars-contextless-minilm-goemotions.yaml"
@@ -29,72 +33,35 @@ WARM_UP = 5  # steps of the library's loop before its clock starts; ours measure
 PLAIN = {"ema_decay": None, "fit_head": False, "loss": "bce", "pooling_layer": False}
 
 
-def measure(recipe: ClassifierRecipe, command: list[str], steps: int, rounds: int, threads: int) -> dict[str, Any]:
-    """Medians of several turns of each loop. Each turn is a process of its own: its peak of memory is the loop's."""
-    turns: dict[str, list[dict[str, float]]] = {loop: [] for loop in LOOPS}
-    for _ in range(rounds):
-        for loop, found in turns.items():
-            environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-            done = subprocess.run(
-                [*command, "--turn", loop], check=False, stdout=subprocess.PIPE, text=True, env=environment
-            )
-            if done.returncode:
-                raise InputError(f"the turn of '{loop}' failed with exit code {done.returncode}; its message is above.")
-            found.append(json.loads(done.stdout.splitlines()[-1]))
-            if found[-1].pop("threads") != threads:
-                raise InputError(f"the turn of '{loop}' did not have {threads} threads. Measure again.")
-            print(f"{loop}: {found[-1]}", file=sys.stderr)
-    speed, memory = (
-        {loop: statistics.median(turn[what] for turn in found) for loop, found in turns.items()}
+def measure(turns: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """The medians of each loop's turns, and ours as multiples of the library's."""
+    values = {
+        f"{loop}_{what}": statistics.median(turn[what] for turn in found)
+        for loop, found in turns.items()
         for what in ("samples_per_second", "peak_memory_gib")
-    )
-    metrics = {
-        "ratio": speed["ours"] / speed["trainer"],
-        "memory_ratio": memory["ours"] / memory["trainer"],
-        "ratio_to_grouped": speed["ours"] / speed["trainer-grouped"],
     }
-    for loop in LOOPS:
-        metrics[f"{loop}_samples_per_second"] = speed[loop]
-        metrics[f"{loop}_peak_memory_gib"] = memory[loop]
-    return {
-        "name": "trainer-speed",
-        "metrics": {name.replace("-", "_"): {"value": round(value, 3)} for name, value in metrics.items()},
-        "support": steps * recipe.batch_size,
-        "steps": steps,
-        "rounds": rounds,
-        "threads": threads,
-        "batch_size": recipe.batch_size,
-        "precision": recipe.mixed_precision,
-        "seeds": [recipe.seed],
-        **provenance(),
-    }
+    values["ratio"] = values["ours_samples_per_second"] / values["trainer_samples_per_second"]
+    values["memory_ratio"] = values["ours_peak_memory_gib"] / values["trainer_peak_memory_gib"]
+    values["ratio_to_grouped"] = values["ours_samples_per_second"] / values["trainer-grouped_samples_per_second"]
+    return {name.replace("-", "_"): {"value": round(value, 3)} for name, value in values.items()}
 
 
 def run_turn(loop: str, recipe: ClassifierRecipe, data: str, steps: int) -> dict[str, float]:
     """Train for so many steps by one loop; its speed and the process's peak memory."""
     with tempfile.TemporaryDirectory() as folder:
         if loop == "ours":
-            from train.classifier.loop import train
-
             speed = float(train(recipe, data, Path(folder), steps)["samples_per_second"])
         else:
-            speed = _run_trainer(recipe, data, Path(folder), steps, grouped=loop == "trainer-grouped")
+            speed = _run_trainer(recipe, data, folder, steps, "group_by_length" if "grouped" in loop else "random")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # KiB on Linux
-    about = {"samples_per_second": round(speed, 2), "peak_memory_gib": round(peak, 3)}
-    return about | {"threads": torch.get_num_threads()}
+    return {"samples_per_second": speed, "peak_memory_gib": peak, "threads": torch.get_num_threads()}
 
 
-def _run_trainer(recipe: ClassifierRecipe, data: str, folder: Path, steps: int, *, grouped: bool) -> float:
-    from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
-
-    from train.classifier.data import read_corpus, tokenise
-    from train.classifier.model import load_model
-
-    corpus = read_corpus(recipe, data)
+def _run_trainer(recipe: ClassifierRecipe, data: str, folder: str, steps: int, sampling: str) -> float:
     tokenizer, model = load_model(recipe)
     rows = [
-        {**{name: value for name, value in row.items() if name != "targets"}, "labels": row["targets"]}
-        for row in tokenise(corpus.rows("train"), tokenizer, recipe)
+        {"labels" if name == "targets" else name: value for name, value in row.items()}
+        for row in tokenise(read_corpus(recipe, data).rows("train"), tokenizer, recipe)
     ]
     clock: list[float] = []
 
@@ -104,12 +71,12 @@ def _run_trainer(recipe: ClassifierRecipe, data: str, folder: Path, steps: int, 
                 clock.append(time.monotonic())
 
     settings = TrainingArguments(
-        output_dir=str(folder),
+        output_dir=folder,
         max_steps=steps,
         per_device_train_batch_size=recipe.batch_size,
         learning_rate=recipe.learning_rate,
         optim="adamw_torch_fused",
-        train_sampling_strategy="group_by_length" if grouped else "random",
+        train_sampling_strategy=sampling,
         bf16=recipe.mixed_precision == "bf16",
         save_strategy="no",
         report_to="none",
@@ -122,7 +89,7 @@ def _run_trainer(recipe: ClassifierRecipe, data: str, folder: Path, steps: int, 
 
 
 def main() -> None:
-    """Parse the command line, measure, write."""
+    """Parse the command line; run the turns, each in a process of its own, whose peak of memory is the loop's."""
     parser = argparse.ArgumentParser(prog="python -m train.speed", description="Our loop and transformers.Trainer.")
     parser.add_argument("--recipe", default=RECIPE, help=f"default: {RECIPE}")
     parser.add_argument("--data", required=True, help="a prepared data set, folder or Hub id")
@@ -134,14 +101,33 @@ def main() -> None:
     args = parser.parse_args()
     if args.steps <= WARM_UP:
         raise InputError(f"--steps {args.steps}: give more than {WARM_UP}; the library's loop warms up in as many.")
-    if args.threads < 1:
-        raise InputError(f"--threads {args.threads}: give 1 or more.")
+    if args.threads < 1 or args.rounds < 1:
+        raise InputError(f"--threads {args.threads} --rounds {args.rounds}: give 1 or more of each.")
     recipe = read_recipe(args.recipe, ClassifierRecipe).model_copy(update=PLAIN)
     if args.turn:
         print(json.dumps(run_turn(args.turn, recipe, args.data, args.steps)))
         return
-    command = [sys.executable, "-m", "train.speed", "--recipe", args.recipe, "--data", args.data]
-    content = measure(recipe, [*command, "--steps", str(args.steps)], args.steps, args.rounds, args.threads)
+    environment = os.environ | {"OMP_NUM_THREADS": str(args.threads)}
+    turns: dict[str, list[dict[str, float]]] = {loop: [] for loop in LOOPS}
+    for loop in LOOPS * args.rounds:
+        command = [sys.executable, "-m", "train.speed", *sys.argv[1:], "--turn", loop]
+        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, env=environment)
+        if done.returncode:
+            raise InputError(f"the turn of '{loop}' failed with exit code {done.returncode}; its message is above.")
+        turns[loop].append(json.loads(done.stdout.splitlines()[-1]))
+        print(f"{loop}: {turns[loop][-1]}", file=sys.stderr)
+    content = {
+        "name": "trainer-speed",
+        "metrics": measure(turns),
+        "support": args.steps * recipe.batch_size,
+        "steps": args.steps,
+        "rounds": args.rounds,
+        "threads": int(turns["ours"][0]["threads"]),
+        "batch_size": recipe.batch_size,
+        "precision": recipe.mixed_precision,
+        "seeds": [recipe.seed],
+        **provenance(),
+    }
     path = write_result(content, args.out, "system", "trainer-speed")
     ratio, memory = (content["metrics"][name]["value"] for name in ("ratio", "memory_ratio"))
     print(f"{path}: {ratio} times transformers.Trainer's samples a second, in {memory} of its memory")

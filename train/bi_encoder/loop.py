@@ -120,7 +120,6 @@ def train(
                 checkpoints.save()
             if progress.updates == updates:
                 break
-        progress.stop_clock()
 
         # --- evaluate
         progress.end_epoch("ndcg", evaluate(measured, dev_rows, label_ids, accelerator), measured, accelerator)

@@ -1,7 +1,7 @@
 """From a published corpus to rows of token ids with targets, all of them checked before the training starts."""
 
 import sys
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -28,12 +28,8 @@ COLUMNS = {
 }
 
 
-class Example(TypedDict):
-    """One tokenised row; `targets` has 28 values in [0, 1]. Token types are there where the base model has them."""
-
-    input_ids: list[int]
-    token_type_ids: NotRequired[list[int]]
-    targets: list[float]
+# A tokenised row: `input_ids`, `token_type_ids` where the base model has types, 28 `targets` in [0, 1].
+Example = dict[str, list[Any]]
 
 
 def read_corpus(recipe: ClassifierRecipe, place: str | None) -> DataSet:
@@ -132,11 +128,6 @@ def tokenise(rows: Any, tokenizer: PreTrainedTokenizerBase, recipe: ClassifierRe
     targets = np.asarray(rows["scores"], dtype=np.float32)
     if recipe.targets == "hard":
         targets = (targets >= recipe.hard_at).astype(np.float32)
-    examples = [
-        Example(input_ids=ids, targets=wanted)
-        for ids, wanted in zip(encoded["input_ids"], targets.tolist(), strict=True)
-    ]
-    if "token_type_ids" in encoded:
-        for example, types in zip(examples, encoded["token_type_ids"], strict=True):
-            example["token_type_ids"] = types
-    return examples
+    columns = {name: encoded[name] for name in ("input_ids", "token_type_ids") if name in encoded}
+    columns["targets"] = targets.tolist()
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

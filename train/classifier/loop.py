@@ -132,7 +132,6 @@ def train(
                 checkpoints.save()
             if progress.updates == updates:
                 break
-        progress.stop_clock()
 
         # --- evaluate
         score = evaluate(measured, dev_loader, accelerator, recipe)
