@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tools.push_kills import release
+from tests import publishable
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -101,19 +101,19 @@ def command() -> Command:
 
 @pytest.fixture(scope="session")
 def scripted_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return release.scripted_recipe(tmp_path_factory.mktemp("recipes") / "scripted.yaml")
+    return publishable.scripted_recipe(tmp_path_factory.mktemp("recipes") / "scripted.yaml")
 
 
 @pytest.fixture(scope="session")
 def scripted_work(scripted_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A work folder built by the scripted teacher; tests only read it."""
-    return release.scripted_work(scripted_recipe, tmp_path_factory.mktemp("scripted"))
+    return publishable.scripted_work(scripted_recipe, tmp_path_factory.mktemp("scripted"))
 
 
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A two-layer BERT with random weights and a word-piece vocabulary of its own."""
-    return release.tiny_encoder(tmp_path_factory.mktemp("tiny-encoder"))
+    return publishable.tiny_encoder(tmp_path_factory.mktemp("tiny-encoder"))
 
 
 @pytest.fixture(scope="session")
@@ -151,13 +151,13 @@ def tiny_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_models(tiny_encoder: Path, scripted_work: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both published models, trained on the scripted corpus from the tiny encoder for a few steps."""
-    return release.tiny_models(tiny_encoder, scripted_work / "corpus", tmp_path_factory.mktemp("models"))
+    return publishable.tiny_models(tiny_encoder, scripted_work / "corpus", tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="session")
 def evidence(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Recipes, results, cards and a Space that go with the tiny models; tests only read them."""
-    return release.evidence(tiny_models, tmp_path_factory.mktemp("evidence") / "of-tiny-models")
+    return publishable.evidence(tiny_models, tmp_path_factory.mktemp("evidence") / "of-tiny-models")
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from publish import checks
 from publish.plan import Folders, make_plan
+from tools.push_kills.release import arguments, evidence, scripted_recipe, scripted_work, tiny_encoder, tiny_models
+
+__all__ = ["arguments", "evidence", "scripted_recipe", "scripted_work", "tiny_encoder", "tiny_models"]
 
 
 def descriptors_alone(corpus: Path, folder: Path) -> Path:

@@ -16,10 +16,10 @@ import push
 from publish import hub, server
 from publish.plan import Repository
 from tests.conftest import Command
+from tests.publishable import arguments
 from tools.loopback_hub import HubError, LoopbackHub, client_environment, serve
 from tools.loopback_hub.repository import Repository as Held
 from tools.loopback_hub.repository import now
-from tools.push_kills.release import arguments
 
 RELEASE = hub.Release("tester", "v1", "", private=True)
 Change = Callable[[str, Callable[[], Any]], Any]

@@ -13,9 +13,9 @@ from dataset_builder.analysis.deduplicate_corpus import deduplicate
 from dataset_builder.corpus import open_corpus
 from eval.rows import GOEMOTIONS as GOEMOTIONS_ON_HUB
 from tests.conftest import Command
+from tests.publishable import arguments
 from tools.loopback_hub import APPLIED_500, APPLIED_DROPPED, DROPPED, LoopbackHub, client_environment, serve
 from tools.push_kills.__main__ import measure
-from tools.push_kills.release import arguments
 
 USER = """
 import json, sys
