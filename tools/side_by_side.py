@@ -1,4 +1,4 @@
-"""Runs commands side by side and shows that they move: their lines, and how long each has been running."""
+"""Runs commands side by side and shows their lines, their progress bars, and how long each has been running."""
 
 import codecs
 import os
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 SECONDS_BETWEEN_LOOKS = 0.2
-SECONDS_BETWEEN_TICKS = 1.0  # on a terminal, where the line that moves is written over
+SECONDS_BETWEEN_TICKS = 1.0  # on a terminal, where the progress line is overwritten
 SECONDS_BETWEEN_LINES = 4.0  # elsewhere
 WIDTH = 150
 COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -19,34 +19,34 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 @dataclass
 class Step:
-    """A command with its title; `code` is its exit status once it has ended."""
+    """A command with its title; `code` is its exit status after it has ended."""
 
     title: str
     command: list[str]
     code: int | None = None
-    latest: str = field(default="", init=False)  # what a progress bar showed last
+    latest: str = field(default="", init=False)  # the last state of its progress bar
     started: float = field(default=0.0, init=False)
 
 
 class _Screen:
-    """Whole lines stay; the line that moves is written over on a terminal, and now and then a line elsewhere."""
+    """Prints lines and progress: on a terminal one line that is overwritten, elsewhere a line every few seconds."""
 
     def __init__(self) -> None:
         self._live = sys.stdout.isatty()
         self._lock = threading.Lock()
-        self._moved = time.monotonic()
+        self._printed = time.monotonic()
 
     def line(self, text: str) -> None:
         with self._lock:
-            self._moved = time.monotonic()
+            self._printed = time.monotonic()
             print(("\r\x1b[K" if self._live else "") + text, flush=True)
 
-    def move(self, text: str) -> None:
+    def progress(self, text: str) -> None:
         now = time.monotonic()
         with self._lock:
-            if now - self._moved < (SECONDS_BETWEEN_TICKS if self._live else SECONDS_BETWEEN_LINES):
+            if now - self._printed < (SECONDS_BETWEEN_TICKS if self._live else SECONDS_BETWEEN_LINES):
                 return
-            self._moved = now
+            self._printed = now
             print("\r\x1b[K" + text[:WIDTH] if self._live else text, end="" if self._live else "\n", flush=True)
 
     def clear(self) -> None:
@@ -55,7 +55,7 @@ class _Screen:
 
 
 def watch(steps: Sequence[Step], environment: Mapping[str, str], seconds: dict[str, float]) -> Step | None:
-    """Run all steps to their ends; the first that failed, whose fellows are stopped. `seconds` gets each one's time."""
+    """Run all steps and put their times into `seconds`. Returns the first that fails; the others are then stopped."""
     screen = _Screen()
     running = [(step, _start(step, environment)) for step in steps]
     readers = []
@@ -73,8 +73,8 @@ def watch(steps: Sequence[Step], environment: Mapping[str, str], seconds: dict[s
                     failed = failed or (step if code else None)
             if failed:
                 break
-            if moving := [step for step in steps if step.code is None]:
-                screen.move(" | ".join(map(_say, moving)))
+            if running_steps := [step for step in steps if step.code is None]:
+                screen.progress(" | ".join(map(_state, running_steps)))
     finally:
         for _, process in running:
             if process.poll() is None:
@@ -93,12 +93,12 @@ def _start(step: Step, environment: Mapping[str, str]) -> "subprocess.Popen[byte
     )
 
 
-def _say(step: Step) -> str:
+def _state(step: Step) -> str:
     return f"    {step.title}, {time.monotonic() - step.started:.0f} s" + (f": {step.latest}" if step.latest else "")
 
 
 def _read(step: Step, process: "subprocess.Popen[bytes]", screen: _Screen, several: bool) -> None:
-    """Show a step's whole lines, and keep what it writes over."""
+    """Print a step's whole lines, and keep the last state of its progress bar."""
     assert process.stdout is not None
     before = f"[{step.title}] " if several else ""
     rest, decoder = "", codecs.getincrementaldecoder("utf-8")("replace")
