@@ -11,7 +11,7 @@ from typing import Any
 from dataset_builder.inputs import InputError, run_command
 from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
 from eval.benchmarks import BENCHMARKS
-from eval.cards.results import VariantResult, read_result
+from eval.cards.results import ModelResult, VariantResult, read_result
 from eval.cards.sections import by_name, variants_table
 
 ABOUT = ("trained_on", "recipe_hash", "model_revision", "threshold_source", "data_revision", "seeds", "definitions")
@@ -30,7 +30,7 @@ def read_runs(given: list[str]) -> dict[str, dict[str, dict[str, Any]]]:
         paths = [path for path in (Path(place) / f"{name}.json" for name in BENCHMARKS) if path.exists()]
         if not paths:
             raise InputError(f"--run {pair}: no result of eval.run there. Measure the variant first.")
-        runs[variant] = {path.stem: read_result(path).model_dump(exclude_unset=True) for path in paths}
+        runs[variant] = {path.stem: read_result(path, ModelResult).model_dump(exclude_unset=True) for path in paths}
     return runs
 
 

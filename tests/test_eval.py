@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -382,8 +383,8 @@ def test_plots_are_known_by_what_they_were_drawn_from(tmp_path: Path) -> None:
         {"probability": 0.9, "frequency": 0.8, "decisions": 9},
     ]
     metrics = {name: {"value": 0.2} for name in ("macro_f1", "ece", "classwise_ece")}
-    about = {"threshold_source": "t", "protocol": "p", "model_revision": "m", "recipe_hash": "h", "commit": "c"}
-    about |= {"name": "m", "hardware": "x", "trained_on": {}, "seeds": []}
+    about: dict[str, Any] = {"threshold_source": "t", "protocol": "p", "model_revision": "m", "recipe_hash": "h"}
+    about |= {"name": "m", "commit": "c", "hardware": "x", "trained_on": {}, "seeds": []}
     content = {"benchmark": "own", "per_label": classes, "reliability": bins, "metrics": metrics, "support": 99} | about
     result = ModelResult.model_validate(content)
     found = plots({"m": {"own": result}}, tmp_path)

@@ -1,7 +1,7 @@
 """Result files as typed objects: whatever a card needs is checked, by file and key, when the file is read."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
@@ -116,6 +116,7 @@ class CorpusResult(Result):
     data_revision: str
 
 
+ResultT = TypeVar("ResultT", bound=Result)
 Results = dict[str, Result]  # of one published name, by benchmark
 # Files that are of no benchmark, by name.
 KINDS: dict[str, type[Result]] = {
@@ -126,11 +127,11 @@ KINDS: dict[str, type[Result]] = {
 }
 
 
-def read_result(path: Path, kind: type[Result] | None = None) -> Result:
-    """A result file. Raises InputError where it is broken or lacks something."""
+def read_result(path: Path, kind: type[ResultT]) -> ResultT:
+    """A result file of a kind. Raises InputError where it is broken or lacks something."""
     content = json_file(path, "Measure again.")
     try:
-        found = (kind or KINDS.get(path.stem, ModelResult)).model_validate(content)
+        found = kind.model_validate(content)
     except ValidationError as error:
         fault = error.errors()[0]
         key = ".".join(map(str, fault["loc"])) or "the file"
@@ -148,14 +149,14 @@ def read_results(folder: Path) -> dict[str, Results]:
     results: dict[str, Results] = {}
     for path in sorted(folder.glob("*/*.json")):
         if path.parent.name != "system":
-            results.setdefault(path.parent.name, {})[path.stem] = read_result(path)
+            found = read_result(path, KINDS.get(path.stem, ModelResult))
+            results.setdefault(path.parent.name, {})[path.stem] = found
     return results
 
 
 def read_ablations(folder: Path, name: str) -> list[ModelResult]:
     """The results of a published model's ablations: `<folder>/<name>/ablations/<recipe>/<benchmark>.json`."""
-    found = [read_result(path, ModelResult) for path in sorted((folder / name).glob("ablations/*/*.json"))]
-    return [one for one in found if isinstance(one, ModelResult)]
+    return [read_result(path, ModelResult) for path in sorted((folder / name).glob("ablations/*/*.json"))]
 
 
 def of_models(results: Results) -> dict[str, ModelResult]:

@@ -1,1 +1,1 @@
-"""Measures how fast, how large and how hungry models are: python -m eval.speed."""
+"""Measures the speed, memory and size of models: python -m eval.speed."""
