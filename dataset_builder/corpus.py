@@ -1,4 +1,4 @@
-"""A built or downloaded corpus as its readers see it: configs, splits, files, rows. Nothing is held in memory."""
+"""Reads a built or downloaded corpus: configs, splits, files, rows. Rows are read a few at a time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from dataset_builder.inputs import InputError, first_line
 from dataset_builder.schema import SPLITS, features
 
-ROWS_AT_ONCE = 64  # of texts of any length, since a few bytes of Parquet may hold many long ones
+ROWS_AT_ONCE = 64  # few, since a small Parquet file may hold very long texts
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Corpus:
                         yield row | {"split": name}
 
     def count(self, config: str) -> dict[str, int]:
-        """Rows of each split, from the files' own notes."""
+        """Rows of each split, from the files' metadata."""
         return {
             split: sum(open_parquet(path).metadata.num_rows for path in paths)
             for split, paths in self.files[config].items()
@@ -78,7 +78,7 @@ def open_parquet(path: Path) -> pq.ParquetFile:
 
 
 def read_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-    """The rows of one file, some hundred at a time. Raises InputError where it is damaged or a text is not UTF-8."""
+    """The rows of one file. Raises InputError where it is damaged or a text is not UTF-8."""
     return _rows_of(path, columns, broken_text=False)
 
 

@@ -1,4 +1,4 @@
-"""How every plot looks: colours that colour-blind people tell apart, plain axes. matplotlib is loaded late."""
+"""The look of all plots: colours that colour-blind people can distinguish, plain axes. matplotlib is loaded late."""
 
 import io
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ BLUE, ORANGE = "#0072B2", "#E69F00"
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure of so many inches."""
+    """An empty figure; the size is in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -30,14 +30,14 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def png(drawn: "Figure", **about: str) -> bytes:
-    """A figure's bytes: equal input, equal bytes. `about` is written into the file."""
+    """The figure as PNG; the same figure gives the same bytes. `about` is written into the file."""
     file = io.BytesIO()
     drawn.savefig(file, format="png", metadata={"Software": None, **about})
     return file.getvalue()
 
 
 def hide_frame(axes: "Axes") -> None:
-    """Axes without the lines that say nothing."""
+    """Hide the lines at the top and on the right."""
     axes.spines[["top", "right"]].set_visible(False)
 
 

@@ -1,13 +1,13 @@
-"""Judges a corpus by the recipe's gates. Each measure gets worse with size, so a pass needs the reference size.
+"""Applies the recipe's gates to the metrics of a corpus.
 
-A breach counts at any size: with more rows it would be a larger one.
+These metrics get worse with size: a corpus passes only at the size of the reference values, and fails at any size.
 """
 
 from typing import Literal, NamedTuple
 
 from dataset_builder.recipe import Gate, Gates
 
-# Reference values are of samples of 10,000 texts and 500 kB; the smallest set there has 7,666 texts, and 422 kB.
+# Reference values are of 10,000 texts and 500 kB; the smallest reference set has 7,666 texts and 422 kB.
 FEWEST_TEXTS = 7_500
 FEWEST_BYTES = 400_000
 LOWER_IS_WORSE = frozenset({"distinct_2"})
@@ -16,7 +16,7 @@ State = Literal["ok", "warn", "FAIL", "too small to judge"]
 
 
 class Verdict(NamedTuple):
-    """What a gate says of a measure of a config."""
+    """The state of a gate for a metric of a config."""
 
     config: str
     measure: str

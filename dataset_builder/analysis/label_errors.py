@@ -1,10 +1,10 @@
 """How many labels are likely wrong, by confident learning (Northcutt et al. 2021, arXiv 1911.00068).
 
-A logistic regression on embeddings gives every row probabilities from folds that it was not trained on. A row is
-suspected when a class that it does not have is predicted with at least the confidence that the rows of that class
-usually get, and is also the most probable class. The last condition is ours: of 28 classes of uneven size the rare ones
-have thresholds so low that without it 63 % of GoEmotions would be suspected, with it 23 %. The estimate is as good as
-the classifier, whose accuracy is reported beside it: compare corpora, do not read it as a count of errors.
+A logistic regression on embeddings predicts every row from folds without it. A row is suspected when the most probable
+class is not one of its labels and is predicted with at least the confidence that the rows of that class usually get.
+That it is the most probable class is our condition: of 28 classes of uneven size, the rare ones have thresholds so low
+that without it 63 % of GoEmotions would be suspected, with it 23 %. The estimate is as good as the classifier, whose
+accuracy is reported with it: it compares corpora and does not count errors.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ import numpy as np
 from dataset_builder.hashing import stable_hash
 
 FOLDS = 5
-FEWEST = 50  # rows; with fewer, or one class only, nothing is estimated
+FEWEST = 50  # rows; nothing is estimated with fewer, or with one class only
 
 
 class LabelErrors(NamedTuple):
@@ -36,7 +36,7 @@ def label_errors(
         embedded: embeddings (rows, size).
         labels: the labels of each row, bool (rows, classes).
         top: the class of each row that the classifier learns, its strongest label (rows,).
-        groups: what must not straddle two folds, such as the story of each row.
+        groups: an id for each row, such as its story; a group is in one fold.
 
     Returns:
         None where there is too little to learn from.
@@ -52,7 +52,7 @@ def label_errors(
 
 
 def confident(probabilities: np.ndarray, labels: np.ndarray, top: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows are suspected (rows,), and the class that each would rather have (rows,).
+    """Which rows are suspected (rows,), and the most probable class of each (rows,).
 
     A class's threshold is its mean probability over the rows whose strongest label it is (`top`).
     """

@@ -1,4 +1,4 @@
-"""Sets known by the names of their files: whoever points a reader at another set's folder is told whose it is."""
+"""Data sets that are recognised by their file names, so that a message can name the set in a wrong folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from dataset_builder.inputs import InputError
 
 _RAW = "GoEmotions' raw annotations, one row for each rater. Take the simplified split: train.tsv, dev.tsv, test.tsv"
-# Files by which a set is known, which set it is, and what to do with it.
+# File names of a set, its name, and what to do with it.
 _SETS = (
     (("train_sent_emo.csv", "dev_sent_emo.csv", "test_sent_emo.csv"), "MELD, which has no reader yet"),
     (("emobank.csv", "meta.tsv"), "EmoBank; measure on it with eval.run --benchmark emobank --data FOLDER"),
@@ -32,7 +32,7 @@ WITHOUT_READER = {
 
 
 def known_set(folder: Path) -> str | None:
-    """Which known set a folder holds, and what to do with it; None where no file is known."""
+    """The known set in a folder, and what to do with it; None where no file is known."""
     return next((says for names, says in _SETS if any((folder / name).exists() for name in names)), None)
 
 
@@ -44,6 +44,6 @@ def find_file(folder: Path, names: Sequence[str]) -> Path | None:
 
 
 def missing_file(path: Path, what: str) -> InputError:
-    """The error for a file that is not there, with what its folder holds instead."""
+    """The error for a missing file; it names the set that the folder holds instead."""
     found = known_set(path.parent)
     return InputError(f"{path}: no such file. {what}" + (f" The folder holds {found}." if found else ""))

@@ -1,7 +1,7 @@
-"""Files from outside, read in one way: lines, JSON lines, JSON files, and tables (TSV, CSV). gzip is read as it is met.
+"""Reads files from outside: lines, JSON lines, JSON files and tables (TSV, CSV), each also gzipped.
 
 A line ends at a line feed, with or without a carriage return before it, and nowhere else: U+2028, U+2029, U+0085 and
-form feeds stay inside texts. A byte order mark is taken off. Every fault is an InputError that names file and line.
+form feeds stay inside texts. A byte order mark is removed. Every fault is an InputError that names file and line.
 
 A table has one rule of quoting, decided for the file as a whole. Comma-separated files are CSV (RFC 4180), read
 strictly. In tab-separated files quotes are text, unless the file was written by a CSV writer: then every field with a
@@ -20,13 +20,13 @@ from typing import Any
 
 from dataset_builder.inputs import InputError
 
-LONGEST_LINE = 16 * 2**20  # bytes: no text of ours comes near, and a compressed file may hold any
+LONGEST_LINE = 16 * 2**20  # bytes, far above any text of ours: a small compressed file may hold much more
 LARGEST_FILE = 256 * 2**20  # bytes of a JSON file, which is parsed as a whole
 MOST_BLANK = 100_000  # blank lines one after the other
 DELIMITERS = {"\t": "tab-separated", ",": "comma-separated", ";": "separated by semicolons", "|": "separated by '|'"}
 SHOWN = 80  # characters of a line in a message
 _GZIP = b"\x1f\x8b"
-# How files of other kinds begin that often stand under the name of a text file, and what to do about each.
+# The first bytes of other kinds of files that often have the name of a text file, and what to do about each.
 _BEGINNINGS = (
     (b"\xff\xfe", "it is UTF-16; convert it: iconv -f UTF-16 -t UTF-8 FILE > NEW"),
     (b"\xfe\xff", "it is UTF-16; convert it: iconv -f UTF-16 -t UTF-8 FILE > NEW"),

@@ -1,7 +1,6 @@
-"""Texts of a file of JSON lines or of a table, and what they must meet.
+"""Reads a column of texts from JSON lines, tables, Parquet files and Hub data sets, and refuses other columns.
 
-Every reader of texts looks whether they are texts and no ids, numbers or labels. In sets with labels no text may be
-empty and no id may be there twice.
+A column of ids, numbers or labels is refused. In labelled sets, no text may be empty and ids are unique.
 """
 
 import re
@@ -14,12 +13,12 @@ from typing import Any
 from dataset_builder.files.reading import json_lines, table_rows
 from dataset_builder.inputs import InputError
 
-# Words in the names of files that hold a split which is held out.
+# Words in the paths of held-out splits.
 HELD_OUT_NAMES = {"test", "dev", "devel", "development", "eval", "evaluation", "val", "valid", "validation", "heldout"}
-SNIFFED_ROWS = 1000  # texts from the beginning
-FEW, MANY = 5, 20  # texts, of which something can be said
-MOST = 0.9  # share of them
-# Names of columns by which the first line of a table is known for a header.
+SNIFFED_ROWS = 1000  # at the beginning of a file, to decide whether a column holds texts
+FEW, MANY = 5, 20  # fewer texts than FEW decide nothing, fewer than MANY cannot be labels
+MOST = 0.9  # share of the texts
+# Names of columns that show that the first line of a table is a header.
 NAMES = set(
     "id key index comment_id tweet_id text texts tweet sentence utterance comment body message content document post "
     "review statement dialogue label labels emotion emotions sentiment class category target score split".split()
@@ -31,12 +30,12 @@ _DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 @dataclass
 class RowCheck:
-    """The rule of every set: no text is empty, and no id is there twice. It keeps where each id was."""
+    """Checks that no text of a set is empty and that ids are unique. `places` has the place of each id."""
 
     places: dict[str, str] = field(default_factory=dict)
 
     def check(self, key: str, text: str, place: str) -> None:
-        """Raises InputError, with the place, where a row breaks the rule."""
+        """Raises InputError, with the place, for an empty text or id, or a second row with the id."""
         if not text.strip():
             raise InputError(f"{place}: the text is empty. Mend or delete the row.")
         if not key.strip():
@@ -52,7 +51,7 @@ def texts_of(path: Path, column: str, what: str) -> Iterator[tuple[str, str, str
     A table's first line may be a header, with `column` in it in any case; without one, a `.tsv` has its texts first.
 
     Raises:
-        InputError: as `reading.json_lines` and `reading.table`; there is no such column, or what it holds is no text.
+        InputError: as `json_lines` and `table_rows`; there is no such column, or it holds no texts.
     """
     kind = path.name.removesuffix(".gz").rpartition(".")[2]
     if kind in ("jsonl", "parquet"):
@@ -63,7 +62,7 @@ def texts_of(path: Path, column: str, what: str) -> Iterator[tuple[str, str, str
 
 
 def benchmark_texts(place: str | Path) -> Iterator[tuple[str, str]]:
-    """The texts of a benchmark, each with the key `<name>:<number>`, to be kept out of a corpus.
+    """The texts of a benchmark, which a corpus must not have, each with the key `<name>:<number>`.
 
     A file of JSON lines (`.jsonl`), a table (`.csv`, `.tsv`) with a column `text`, or a `.tsv` without a header and
     the text first, each also gzipped, or a Hub data set's test split (`owner/name` or `owner/name:config`, column
@@ -104,12 +103,12 @@ def _of_hub(place: str) -> Iterator[tuple[str, str]]:
 
 
 def path_words(path: Path) -> set[str]:
-    """The words of a path: what they say of the split that a file holds."""
+    """The words of a path, which may name the split that a file holds."""
     return set(re.split(r"[^a-z]+", str(path).lower()))
 
 
 def not_texts(values: list[str]) -> str | None:
-    """What the values of a column are, if they are no texts: `numbers`, `ids`, `labels`; None for texts."""
+    """`numbers`, `ids` or `labels` if the values of a column are that; None for texts."""
     values = [value.strip() for value in values if value.strip()]
     if len(values) < FEW:
         return None
@@ -164,7 +163,7 @@ def _of_table(path: Path, delimiter: str, column: str, what: str) -> Iterator[tu
 
 
 def _refuse_words_beside_texts(rows: list[list[str]], at: int, path: Path, name: str, what: str) -> None:
-    """A column of single words, with another that has several, is not that of the texts."""
+    """Raises InputError for a column of single words where another column has texts of several words."""
     if not rows or any(len(fields[at].split()) > 1 for fields in rows):
         return
     for other in range(len(rows[0])):

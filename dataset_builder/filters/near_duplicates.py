@@ -1,4 +1,4 @@
-"""What a near-duplicate is, and an exact index of them: the filters, `validate` and the report all use this module.
+"""The definition of near-duplicates and an exact index of them, for the filters, `validate` and the report.
 
 Two texts are near-duplicates when the Jaccard index of their sets of token 3-grams is at least a threshold. Tokens are
 lower-case words and single punctuation marks. A text of fewer than three tokens is one shorter n-gram.
@@ -14,7 +14,7 @@ import numpy as np
 SHINGLE = 3
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _ROUNDING = 1e-9  # .07 * 100 is more than 7
-_FIRST_ORDER = 1_000  # texts before frequencies are counted; they are counted again each time the texts have doubled
+_FIRST_COUNT = 1_000  # texts before frequencies are counted; after that, each time the texts have doubled
 
 
 def tokens(text: str) -> list[str]:
@@ -29,12 +29,12 @@ def shingles(text: Sequence[str]) -> frozenset[int]:
 
 
 class NearDuplicates:
-    """An index of shingle sets that finds all sets with a Jaccard index of at least `at`, without an error.
+    """An index of shingle sets that finds all sets with a Jaccard index of at least `at`, and no others.
 
-    Two such sets of sizes a and b have at least `at * max(a, b)` shingles in common. Whatever the order of all
-    shingles, each set therefore has one of the other's among its first `size - ceil(at * size) + 1` (prefix filter,
-    Bayardo et al. 2007). The order is by frequency, so that few sets are compared: rare shingles come first.
-    Frequencies are counted anew each time the number of texts has doubled, which costs less than one more pass.
+    Two such sets of sizes a and b share at least `at * max(a, b)` shingles. In any fixed order of shingles, each set
+    therefore has a shared one among its first `size - ceil(at * size) + 1` (prefix filter, Bayardo et al. 2007). Rare
+    shingles come first, so that few sets are compared. Frequencies are counted again each time the number of texts has
+    doubled, which costs less than one more pass.
 
     Memory: 8 bytes a shingle, and about 150 bytes for each indexed one (a third of them at a threshold of .7).
     """
@@ -47,7 +47,7 @@ class NearDuplicates:
         self._ends = array("Q", [0])
         self._index: dict[int, int | list[int]] = {}
         self._common: dict[int, int] = {}  # frequency of the shingles that occurred twice and more
-        self._order_until = _FIRST_ORDER
+        self._count_at = _FIRST_COUNT
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -57,22 +57,22 @@ class NearDuplicates:
         number = len(self)
         self._flat.extend(found)
         self._ends.append(len(self._flat))
-        if number + 1 >= self._order_until:
-            self._order_anew()
+        if number + 1 >= self._count_at:
+            self._reorder()
         else:
             self._insert(number, found)
         return number
 
     def matches(self, found: frozenset[int]) -> Iterator[int]:
         """Numbers of the added sets that are near-duplicates of this one, each once, in no order."""
-        size, looked_at = len(found), set[int]()
+        size, seen = len(found), set[int]()
         shortest, longest = self._at * size - _ROUNDING, size / self._at + _ROUNDING
         for shingle in self._prefix(found):
             numbers = self._index.get(shingle, ())
             for number in (numbers,) if isinstance(numbers, int) else numbers:
-                if number in looked_at:
+                if number in seen:
                     continue
-                looked_at.add(number)
+                seen.add(number)
                 start, end = self._ends[number], self._ends[number + 1]
                 if shortest <= end - start <= longest:
                     common = len(found.intersection(self._flat[start:end]))
@@ -80,8 +80,7 @@ class NearDuplicates:
                         yield number
 
     def _prefix(self, found: frozenset[int]) -> list[int]:
-        usual = self._common
-        ordered = sorted(found, key=lambda shingle: (usual.get(shingle, 0), shingle))
+        ordered = sorted(found, key=lambda shingle: (self._common.get(shingle, 0), shingle))
         return ordered[: len(found) - math.ceil(self._at * len(found) - _ROUNDING) + 1]
 
     def _insert(self, number: int, found: frozenset[int]) -> None:
@@ -94,11 +93,11 @@ class NearDuplicates:
             else:
                 there.append(number)
 
-    def _order_anew(self) -> None:
+    def _reorder(self) -> None:
         values, counts = np.unique(np.frombuffer(self._flat, dtype=np.int64), return_counts=True)
         often = counts > 1
         self._common = dict(zip(values[often].tolist(), counts[often].tolist(), strict=True))
         self._index = {}
-        self._order_until = 2 * len(self)
+        self._count_at = 2 * len(self)
         for number in range(len(self)):
             self._insert(number, frozenset(self._flat[self._ends[number] : self._ends[number + 1]]))

@@ -1,8 +1,8 @@
 """From the labeler's words to the 28 classes (paper A, section on out-of-taxonomy labels).
 
-Two ways for a word outside the taxonomy. The paper's: a small hand-made map, and the rest is dropped. Ours: the class
-nearest in meaning, if it is nearest by a margin. Raw words are always kept beside the resolved ones, and words that no
-class takes are counted in the corpus's manifest.
+The paper maps a few words outside the taxonomy by hand and drops the rest. We take the class that is nearest in
+meaning, if it is nearest by a margin. Raw words are always kept with the resolved ones, and words without a class are
+counted in the corpus's manifest.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -16,29 +16,29 @@ from dataset_builder.recipe import PaperMap, Resolve, Similarity
 from dataset_builder.schema import RawLabel
 from dataset_builder.taxonomy import EMOTIONS, LABEL_TO_INDEX, LABELS, NEUTRAL
 
-KNOWN_PAIRS: Final[dict[str, str]] = {"anxiety": "nervousness", "hope": "optimism", "indignation": "anger"}
+PAPER_MAP: Final[dict[str, str]] = {"anxiety": "nervousness", "hope": "optimism", "indignation": "anger"}
 
 
 def resolve(raw: Sequence[RawLabel], method: Resolve) -> list[float]:
-    """Scores of the 28 classes, in taxonomy order; of two words for one class the stronger counts."""
+    """Scores of the 28 classes, in taxonomy order; of two words for a class, the stronger one counts."""
     return class_scores(((label.label, label.score) for label in raw), lambda word: class_of(word, method))
 
 
-def class_scores(weighted: Iterable[tuple[str, float]], home: Callable[[str], int | None]) -> list[float]:
-    """Scores of the 28 classes from weighted words; `home` gives a word's class, of two words the stronger counts."""
+def class_scores(weighted: Iterable[tuple[str, float]], find_class: Callable[[str], int | None]) -> list[float]:
+    """Scores of the 28 classes from weighted words; of two words for a class, the stronger one counts."""
     scores = [0.0] * len(LABELS)
     for word, weight in weighted:
-        if (index := home(word)) is not None:
+        if (index := find_class(word)) is not None:
             scores[index] = max(scores[index], weight)
     return scores
 
 
 def class_of(word: str, method: Resolve) -> int | None:
-    """Index of the class that takes this emotion word, or None when none does."""
+    """Index of the class of an emotion word; None where no class is close enough."""
     if word in LABEL_TO_INDEX:
         return LABEL_TO_INDEX[word]
     if isinstance(method, PaperMap):
-        return LABEL_TO_INDEX.get(KNOWN_PAIRS.get(word, ""))
+        return LABEL_TO_INDEX.get(PAPER_MAP.get(word, ""))
     return _nearest(word, method)
 
 
@@ -51,8 +51,8 @@ def _nearest(word: str, method: Similarity) -> int | None:
 def similarities(words: list[str], method: Similarity) -> np.ndarray:
     """Similarity of each word to the 27 emotions, (words, 27): the mean of two cosines.
 
-    One compares the word with "name: definition", the other "a feeling of …" with the same of the name. Neutral is
-    left out: it is the absence of what these words name.
+    One compares the word with "name: definition", the other "a feeling of WORD" with "a feeling of NAME". Neutral is
+    left out: it is the absence of emotion.
     """
     encode = load_encoder(method.encoder, method.wheel)
     defined, felt = _classes(method)

@@ -1,4 +1,4 @@
-"""Train, validation and test by narrative, so that siblings never straddle a split."""
+"""Train, validation and test splits by narrative: all rows of a story are in one split."""
 
 from collections.abc import Mapping
 
@@ -10,12 +10,14 @@ def split_narratives(rows_of: Mapping[str, int], shares: tuple[float, float, flo
     """Assign each narrative to a split, so that the splits' row counts come close to `shares`.
 
     Narratives are ordered by a hash of seed and id. The first go to test, the next to validation, the rest to train.
-    With three narratives that have rows, or more, no split is empty. A corpus is cut once, by the rows of one config,
-    for all its configs: cuts by other counts or shares put a narrative into other splits.
+    With three or more narratives that have rows, no split is empty. A corpus is split once, by the rows of one config,
+    for all its configs: other counts or shares would put a narrative into other splits.
     """
     order = sorted(rows_of, key=lambda narrative: (stable_hash(seed, "split", narrative), narrative))
     total = sum(rows_of.values())
-    last = max((place for place, narrative in enumerate(order) if rows_of[narrative]), default=0)  # left for train
+    last = max(
+        (place for place, narrative in enumerate(order) if rows_of[narrative]), default=0
+    )  # the last one with rows is left for train
     split_of: dict[str, str] = {}
     position = 0
     for split, share in ((SPLITS[2], shares[2]), (SPLITS[1], shares[1])):

@@ -1,6 +1,7 @@
-"""What a text must be to be published. Each check returns a reason code, or None when the text is good.
+"""The rules of one row: each check returns a reason code, or None.
 
-The stages call the same checks as soon as a text is made, so that no call is spent on what would be thrown away.
+The stages apply them as soon as a text is made, so that no call is spent on a text that would be rejected later.
+analysis/validate_corpus.py applies them to a whole corpus.
 """
 
 import re
@@ -20,9 +21,9 @@ _COMMON_ENGLISH = frozenset(
     well were what when where which who why will with would you your
     """.split()
 )
-# "I love you" is what people say; the other label words, said by the speaker, give the label away.
+# People say "I love you"; the other label words, said by the speaker, give the label away.
 _NAMEABLE = frozenset({"love", "neutral"})
-# What a labeler may say of a text: both labelers give 28 words at most, the longest of the vocabulary has 20 letters.
+# Bounds of raw labels: both labelers give at most 28 words, and the longest word of the vocabulary has 20 letters.
 MOST_LABELS, LONGEST_LABEL = 40, 60
 
 
@@ -48,7 +49,7 @@ def check_repetition(text: str) -> str | None:
 
 
 def check_form(text: str, shortest: int, longest: int) -> str | None:
-    """What every text must be: clean (text_hygiene.py), or `too_short`, `too_long` (in words), `not_english`, …"""
+    """The rules of every text: a fault of text_hygiene.py, `too_short`, `too_long` (in words), `not_english`, …"""
     if fault := first_fault(cleaned(text)):
         return fault
     count = len(text.split())
@@ -81,7 +82,7 @@ def check_context(text: str, labels: Iterable[str], quality: Quality) -> str | N
 
 
 def check_bounds(row: PublishedRow) -> str | None:
-    """What was said of a text is bounded.
+    """The labels of a row are bounded.
 
     `raw_labels_out_of_bounds`: more than 40 raw labels or descriptors, or one of more than 60 characters.
     `requested_emotion`: no class, not `unnamed`, not empty, and not the word that a text was written for.
@@ -98,17 +99,17 @@ def check_bounds(row: PublishedRow) -> str | None:
 
 
 def check_texts(row: PublishedRow) -> str | None:
-    """What holds for rows of any source: every text is clean (text_hygiene.py), and what was said of it bounded."""
+    """The rules of rows of any source: every text is clean (text_hygiene.py), and its labels are bounded."""
     return next((fault for _, fault in row_faults(row.model_dump())), None) or check_bounds(row)
 
 
 def check_row(row: PublishedRow, quality: Quality) -> str | None:
-    """All checks of a published row: what holds for any source, then its numbers, then the form of its texts."""
+    """All rules of a published row: those of any source, then its numbers, then the form of its texts."""
     return check_texts(row) or check_values(row, quality)
 
 
 def check_values(row: PublishedRow, quality: Quality) -> str | None:
-    """The checks of a row's numbers, and then of the form of its texts."""
+    """The rules of a row's numbers, and then of the form of its texts."""
     if not isinstance(row, ContextlessRow):
         return check_utterance(row.text, row.character, quality)
     if len(row.scores) != len(LABELS):
