@@ -9,6 +9,7 @@ from datasets import load_dataset
 
 from dataset_builder.import_released import Fields, import_released
 from dataset_builder.inputs import InputError
+from dataset_builder.schema import features
 from dataset_builder.taxonomy import LABELS
 from tests.conftest import Command
 
@@ -35,6 +36,7 @@ def test_released_files_become_a_typed_corpus(tmp_path: Path, command: Command) 
     assert made.returncode == 0, made.stderr
     assert "{'no_label': 1}" in made.stdout
     corpus = load_dataset(str(tmp_path / "work/corpus"), "contextless")
+    assert corpus["train"].features == features("contextless"), "a model trains on it"
     assert {split: len(rows) for split, rows in corpus.items()} == {"train": 2, "validation": 1, "test": 1}
     row = corpus["train"][0]
     assert [LABELS[label] for label in row["labels"]] == ["anger", "disappointment"]
@@ -64,25 +66,6 @@ def test_situations_where_their_field_is_named(tmp_path: Path) -> None:
     import_released(files, tmp_path / "work", Fields("summary", "actor"))
     row = load_dataset(str(tmp_path / "work/corpus"), "contextual", split="train")[0]
     assert (row["context"], row["character"]) == ("The house was finished.", "Mara")
-
-
-def test_a_model_trains_on_it(tmp_path: Path, tiny_encoder: Path) -> None:
-    from train.classifier.loop import train
-    from train.classifier.recipe import ClassifierRecipe
-
-    files = released(tmp_path, train=[ROW] * 8, dev=[ROW] * 2, test=[ROW])
-    import_released(files, tmp_path / "work", Fields())
-    recipe = ClassifierRecipe(
-        name="x",
-        base_model=str(tiny_encoder),
-        dataset=str(tmp_path / "work/corpus"),
-        config="contextless",
-        epochs=1,
-        learning_rate=1e-3,
-        head_learning_rate=1e-2,
-    )
-    train(recipe, None, tmp_path / "model", max_steps=2)
-    assert (tmp_path / "model/model.safetensors").exists()
 
 
 @pytest.mark.parametrize(
