@@ -25,7 +25,7 @@ def provenance(*libraries: str) -> dict[str, Any]:
     `dirty` is true where tracked files differ from the commit, apart from those that measuring writes.
 
     Args:
-        libraries: named beside those that every result names.
+        libraries: those to name besides datasets, torch and transformers.
     """
     left_out = [f":(top,exclude){path}" for path in GENERATED]
     path = Path(sys.argv[0]).with_suffix("")

@@ -1,8 +1,9 @@
 """python -m eval.cards [--results DIR] [--out DIR] [--check]
 
-Writes the numbers of eval/results between the markers of every card in model_cards/ and of README.md, with each model's
-recipe and what the Hub reads (front matter); the plots beside the results; and docs/measurements.md. Other prose is
-written by hand. `--check` changes nothing and fails when a card, page or plot is stale, there or in `--out`.
+Writes the numbers of eval/results between the markers of every card in model_cards/ and of README.md, with each
+model's recipe and what the Hub reads (front matter). Writes docs/measurements.md, and the plots into the folders of the
+results. Other prose is written by hand. `--check` changes nothing and fails when a card, page or plot is stale, there
+or in `--out`.
 """
 
 import argparse
