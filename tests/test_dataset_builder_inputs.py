@@ -32,19 +32,19 @@ ENDPOINT = "name: x\nteacher: {{kind: endpoint, model: m, urls: '{}'}}\n"
     ("text", "says"),
     [
         (GOOD + "colour: red\n", "unknown key 'colour'"),
-        (GOOD + "seed: 1\nseed: 2\n", "the key 'seed' is there twice at line 4, column 1"),
+        (GOOD + "seed: 1\nseed: 2\n", "the key 'seed' occurs twice at line 4, column 1"),
         (GOOD + "seed: " + "9" * 25, "key 'seed'"),
-        (GOOD + "seed: true\n", "'seed' is a number"),
-        (GOOD + "labels: {keep_at: yes}\n", "key 'labels': 'keep_at' is a number"),
-        (GOOD + "labels:\n", "key 'labels': keys and values of its own are wanted"),
-        (GOOD + "quality: {benchmarks: a.tsv}\n", "key 'quality.benchmarks': a list is wanted"),
+        (GOOD + "seed: true\n", "'seed' must be a number"),
+        (GOOD + "labels: {keep_at: yes}\n", "key 'labels': 'keep_at' must be a number"),
+        (GOOD + "labels:\n", "key 'labels': must have keys and values of its own"),
+        (GOOD + "quality: {benchmarks: a.tsv}\n", "key 'quality.benchmarks': must be a list"),
         (GOOD + "quality: {min_words: 50, max_words: 10}\n", "'min_words' .50. is above 'max_words' .10."),
         (GOOD + "narratives: {min_words: 50, max_words: 10}\n", "'min_words' .50. is above 'max_words' .10."),
         (GOOD + "narratives: {source: []}\n", "narratives.source"),
         (ENDPOINT.format("http://127.0.0.1:99999/v1"), "key 'teacher.*no url: Port out of range"),
         (ENDPOINT.format("http://[::1/v1"), "no url: Invalid IPv6 URL"),
         (ENDPOINT.format("http://127.0.0.1:8000 /v1"), "has no blank"),
-        ("name: 2024\nteacher: {kind: scripted}\n", "key 'name': text is wanted: put it into quotes"),
+        ("name: 2024\nteacher: {kind: scripted}\n", "key 'name': must be text: put it in quotes"),
         ("\ufeff" + GOOD + "seed: seven\n", "key 'seed'.*'seven'"),
         (GOOD + "seed: " + "9" * 5000, "not a readable YAML file|key 'seed'"),
         (GOOD + "seed: " + "[" * 5000, "not a readable YAML file"),
@@ -79,7 +79,7 @@ def test_aliases_that_grow_without_bound_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     for content in (f"{ALIASES}name: *a8\nteacher: {{kind: scripted}}\n", "name: &a [*a]\n"):
         path.write_text(content)
-        with pytest.raises(InputError, match="more than 200,000 values, as aliases"):
+        with pytest.raises(InputError, match="more than 200,000 values, counting those that aliases"):
             read_recipe(path, BuildRecipe)
     path.write_text("one: &one [1, 2]\ntwo: *one\n")
     assert read_yaml(path) == {"one": [1, 2], "two": [1, 2]}
@@ -106,11 +106,11 @@ def test_names_are_the_hub_s(tmp_path: Path, name: str) -> None:
         (ClassifierRecipe, f"{common}config: contextless\nhead_learning_rate: 1e-3\n"),
     ):
         path.write_text(content)
-        with pytest.raises(InputError, match=r"key .name.: .* is no name for a folder and a repository"):
+        with pytest.raises(InputError, match=r"key .name.: .* is not a valid name for a folder and a repository"):
             read_recipe(path, model)
         path.write_text(content.replace(json.dumps(name), "emo_Pillars-1.5b", 1))
         assert read_recipe(path, model).name == "emo_Pillars-1.5b"
-    with pytest.raises(InputError, match=r"--name: .* is no name for a folder"):
+    with pytest.raises(InputError, match=r"--name: .* is not a valid name for a folder"):
         option_name(name)
 
 
@@ -119,7 +119,7 @@ def test_a_place_that_is_none_ends_a_command_in_one_line(
 ) -> None:
     done = command("-m", "dataset_builder", "report", tmp_path, "--name", "../x")
     assert (done.returncode, "Traceback" in done.stderr) == (2, False)
-    assert "--name: '../x' is no name" in done.stderr
+    assert "--name: '../x' is not a valid name" in done.stderr
     file = tmp_path / "file"
     file.touch()
     for write in (lambda: (file / "a").write_text(""), lambda: tmp_path.write_text(""), (tmp_path / "no/a").touch):

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from dataset_builder.inputs import Strict
 from dataset_builder.pipeline.ask import checked_prompts
-from dataset_builder.recipe import Decoding, EndpointTeacher, Positive, Run, Share
+from dataset_builder.recipe import AboveZero, Decoding, Positive, Run, Share, ShareOrNone, check_log_probabilities
 from dataset_builder.run_state import RUNTIME_ONLY
 
 WORD_PROMPTS, WRITING_PROMPTS = "words", "written"  # folders of dataset_builder/prompts/
@@ -34,8 +34,8 @@ class Weights(Strict):
     """
 
     calibrated_on: Literal["length"] = "length"
-    calibration: Annotated[float, Field(ge=0, le=1)] = 1.0
-    temperature: Annotated[float, Field(gt=0)] = 0.07
+    calibration: ShareOrNone = 1.0
+    temperature: AboveZero = 0.07
     keep_at: Share = 0.3
     most: Positive = 8
     clear_at: Annotated[float, Field(ge=0)] = 0.25
@@ -66,15 +66,15 @@ class Cues(Strict):
     encoder: str = "sentence-transformers/all-mpnet-base-v2"
     wheel: str | None = None
     label: str = "I feel {word}."
-    encoder_share: Annotated[float, Field(ge=0, le=1)] = 0.7
+    encoder_share: ShareOrNone = 0.7
     whole: Annotated[float, Field(ge=0)] = 1.5
-    clear_at: Annotated[float, Field(gt=0)] = 4.0
-    full_at: Annotated[float, Field(gt=0)] = 7.0
+    clear_at: AboveZero = 4.0
+    full_at: AboveZero = 7.0
     most: Positive = 12
-    neutral_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    neutral_share: ShareOrNone = 0.1
     requested: Annotated[float, Field(ge=0)] = 3.0
     judged: Annotated[float, Field(ge=0)] = 2.0
-    share: Annotated[float, Field(ge=0, le=1)] = 1.0
+    share: ShareOrNone = 1.0
 
     @field_validator("label")
     @classmethod
@@ -105,7 +105,7 @@ class TextsRecipe(Run):
     describer: Literal["likelihood", "cues", "generated"] = "likelihood"
     prompts: Prompts = ("emotion", "felt", "writer")
     words: tuple[str, ...] = ()
-    certain_at: Annotated[float, Field(ge=0, le=1)] = 0.5
+    certain_at: ShareOrNone = 0.5
     weights: Weights = Weights()
     cues: Cues = Cues()
     spoken: Positive = 10000
@@ -114,12 +114,8 @@ class TextsRecipe(Run):
 
     @model_validator(mode="after")
     def _likelihood_needs_log_probabilities(self) -> "TextsRecipe":
-        teacher = self.teacher
-        if isinstance(teacher, EndpointTeacher) and teacher.server != "vllm" and self.describer != "generated":
-            raise ValueError(
-                f"describer: {self.describer} needs the log-probabilities of chosen words, which of all servers only "
-                "vLLM gives: set describer: generated, or teacher.server: vllm where the server is one"
-            )
+        if self.describer != "generated":
+            check_log_probabilities(self.teacher, "describer", self.describer, "generated")
         return self
 
     @field_validator("prompts")
