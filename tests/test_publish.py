@@ -338,6 +338,18 @@ def test_a_model_that_lacks_a_part_is_not_sent(missing: str, said: str, tmp_path
     assert said in "".join(found)
 
 
+def test_onnx_files_are_sent_with_the_weights_they_were_exported_from(folders: Folders) -> None:
+    folder = folders.models / NAME
+    (folder / "onnx").mkdir()
+    (folder / "onnx/model.onnx").write_bytes(b"graph")
+    weights = json.loads((folder / "training.json").read_text())["weights_sha256"]
+    (folder / "onnx/export.json").write_text(json.dumps({"weights_sha256": weights}))
+    assert refusals(folders) == []
+    assert {"onnx/model.onnx", "onnx/export.json"} <= make_plan("tester", folders).repositories[1].files.keys()
+    change(folder / "onnx/export.json", weights_sha256="other")
+    assert "onnx: was exported from other weights" in refusals(folders)[0]
+
+
 def test_the_numbers_of_a_data_set_are_of_this_corpus(folders: Folders) -> None:
     (folders.results / "emo-pillars").mkdir()
     described = folders.results / "emo-pillars/corpus.json"
