@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,12 @@ from huggingface_hub import RepoCard
 
 from publish.allowed import code_in
 from publish.contents import is_unsafe, secrets
-from publish.files import read_json, sha256
+from publish.files import first, read_json, sha256
 from publish.plan import CARD, MANIFEST, RECORD, Folders, Plan, Repository
 
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS, PARQUET = ".safetensors", ".parquet"
 NEEDED = ("config.json", "tokenizer_config.json")  # in every model, in whatever folder
-SHOWN = 5  # names in a line
 STATUS = ("status", "--porcelain", "--untracked-files=all", "--ignore-submodules=none")
 
 
@@ -38,12 +37,12 @@ def source_tree(root: Path) -> tuple[str, list[str]]:
         return "", [
             f"{root}: not a git repository with a commit{reason}, so the source is unknown. Publish from a clone."
         ]
-    problems = [f"{root}: not committed: {_first(changed)}. Commit or remove it."] if changed else []
+    problems = [f"{root}: not committed: {first(changed)}. Commit or remove it."] if changed else []
     # Changes that git was told to ignore: a lower-case letter means "assume unchanged", S "skip worktree".
     flagged = [line[2:] for line in listed if line[:1].islower() or line[0] == "S"]
     if flagged:
         problems.append(
-            f"{root}: git ignores changes of {_first(flagged)}. Run `git update-index --no-assume-unchanged "
+            f"{root}: git ignores changes of {first(flagged)}. Run `git update-index --no-assume-unchanged "
             "--no-skip-worktree` on it."
         )
     return commit, problems
@@ -136,7 +135,7 @@ def _recipe(path: Path, trained_by: dict[str, Any], record: Path) -> Iterator[st
             return
     wanted, found = values
     if differing := [*_differences(wanted, found)]:
-        yield f"{record}: not trained by {path}: {_first(differing)}. Train the model again, or correct the recipe."
+        yield f"{record}: not trained by {path}: {first(differing)}. Train the model again, or correct the recipe."
 
 
 @cache
@@ -173,7 +172,7 @@ def _weights(repository: Repository, trained: str | None) -> Iterator[str]:
     for name in sorted({*NEEDED} - names):
         yield f"{folder}: has no {name}, so the model could not be loaded. Train it again."
     if sha256(*(files[name] for name in weights)) != trained:
-        yield f"{folder}: has other weights ({_first(weights)}) than those of its {RECORD}. Train the model again."
+        yield f"{folder}: has other weights ({first(weights)}) than those of its {RECORD}. Train the model again."
     if not any(name.startswith("onnx/") for name in files):
         return
     unread: list[str] = []
@@ -197,7 +196,7 @@ def _results(results: Path, model: Path, record: dict[str, Any]) -> list[str]:
             f"{key} {result[key]}, not {wanted[key]}" for key in wanted if result.get(key, wanted[key]) != wanted[key]
         ]
         if other:
-            problems.append(f"{path}: measured on another model than {model}: {_first(other)}. Measure again.")
+            problems.append(f"{path}: measured on another model than {model}: {first(other)}. Measure again.")
     return problems
 
 
@@ -228,10 +227,3 @@ def _dataset(repository: Repository, folders: Folders) -> list[str]:
                 "and `python -m eval.cards`."
             )
     return problems
-
-
-def _first(names: Iterable[str]) -> str:
-    """The first names, and how many more there are."""
-    listed = list(names)
-    more = len(listed) - SHOWN
-    return ", ".join(listed[:SHOWN]) + (f" and {more} more" if more > 0 else "")

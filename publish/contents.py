@@ -24,7 +24,7 @@ PICKLE = re.compile(rb"\x80[\x02-\x05][%s]" % re.escape(OPCODES))
 RUNS_CODE = {"GLOBAL", "STACK_GLOBAL", "REDUCE", "INST", "OBJ", "BUILD", "NEWOBJ", "NEWOBJ_EX"}
 SMALL = 2**20  # bytes; only a file up to this size is read as a pickle of protocol 0 or 1, which begins like a text
 CHUNK, OVERLAP = 2**24, 2**12  # bytes; a secret across two chunks is complete in one of them
-ROWS = 2**13  # of a Parquet file, at a time
+ROWS = 2**13  # of a Parquet file at a time, which bounds the memory
 
 
 def is_unsafe(content: Content) -> bool:

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +63,9 @@ def read_json(path: Path, problems: list[str], kind: type = dict) -> Any:
         problems.append(f"{path}: not the JSON that belongs here. Create it again.")
         return kind()
     return content
+
+
+def first(names: Sequence[str], shown: int = 5) -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")

@@ -17,12 +17,12 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import parse_ratelimit_headers, validate_repo_id
 from huggingface_hub.utils.sha import git_hash
 
-from publish.files import bytes_of, sha256, size_of
+from publish.files import bytes_of, first, sha256, size_of
 from publish.plan import CARD, Repository
 from publish.server import Refused, first_line
 
-TRIES = 5
-READ_HERE = 10 * 2**20  # bytes; a larger file is read by the client while it is sent
+TRIES = 5  # with waits of 1, 2, 4 and 8 seconds between them
+READ_HERE = 10 * 2**20  # bytes; the client reads a larger file while it sends it, and the Hub stores it as LFS
 LONGEST_WAIT = 300  # seconds; the Hub counts calls over five minutes
 TITLE = "Emo Pillars"
 ABOUT = "Emotion understanding distilled from large language models: corpus, encoders, demo."  # 150 characters at most
@@ -188,11 +188,7 @@ def compare(api: HfApi, repository: Repository, release: Release) -> tuple[dict[
 def _differs_from_tag(api: HfApi, repository: Repository, release: Release) -> str:
     """The files that are not those of the release's tag; empty if all are."""
     tagged = look(api, release.repo_id(repository), repository.kind, release.tag)
-    return _some([name for name, state in file_states(repository, tagged).items() if state != UNCHANGED])
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:1]) + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+    return first([name for name, state in file_states(repository, tagged).items() if state != UNCHANGED], 1)
 
 
 def send(api: HfApi, repository: Repository, release: Release) -> tuple[str, bool]:
@@ -233,7 +229,7 @@ def _commit(api: HfApi, repository: Repository, release: Release) -> str:
     ignored = [one.path_in_repo for one in added if sent and _blob(sent, one) in (None, _blob(remote, one))]
     if ignored:
         raise Refused(
-            f"{repo_id} ({kind}): the Hub did not accept {_some(ignored)}; a .gitignore there may list it. Delete that "
+            f"{repo_id} ({kind}): the Hub did not accept {first(ignored)}; a .gitignore there may list it. Delete that "
             ".gitignore, then run the command again."
         )
     return str(commit.oid)
