@@ -41,6 +41,7 @@ from eval.valence import ANGLES, CIRCLE_AROUSAL, CIRCLE_VALENCE, TAXONOMY, value
 from eval.zero_shot import classify, read_labels, read_texts
 from tests.conftest import Command
 from tests.test_dataset_builder_domains import goemotions_files, isear_files
+from tools.loopback_hub import client_environment, serve
 
 TEXTS = ["river window letter", "garden harbour", "candle bridge street"]
 
@@ -362,6 +363,38 @@ def test_the_commands(bi_encoder: Path, raw_encoder: Path, tmp_path: Path, comma
     done = command("-m", "eval.probe", "--model", bi_encoder, "--beside", raw_encoder, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / bi_encoder.name / "probe.png").stat().st_size > 10_000
+
+
+UPLOAD = """
+import sys
+from pathlib import Path
+from huggingface_hub import HfApi
+for folder in map(Path, sys.argv[1:]):
+    HfApi().create_repo(f"tester/{folder.name}")
+    HfApi().upload_folder(repo_id=f"tester/{folder.name}", folder_path=folder)
+"""
+
+
+@pytest.mark.end_to_end
+def test_models_of_both_kinds_come_from_the_hub(
+    bi_encoder: Path, tiny_models: Path, tmp_path: Path, command: Command
+) -> None:
+    classifier = tiny_models / "emo-pillars-contextless-minilm"
+    goemotions = goemotions_files(tmp_path / "files")
+    with serve() as (_, url):
+        environment = client_environment(url, tmp_path / "home")
+        done = command("-c", UPLOAD, bi_encoder, classifier, environment=environment)
+        assert done.returncode == 0, done.stderr
+        for model in (bi_encoder.name, classifier.name):
+            ask = ["--model", f"tester/{model}", "--benchmark", "goemotions", "--data", goemotions]
+            done = command("-m", "eval.run", *ask, "--out", tmp_path / "out", environment=environment)
+            assert done.returncode == 0, done.stderr
+            content = json.loads((tmp_path / "out" / model / "goemotions.json").read_text())
+            assert len(content["model_revision"]) == 40, "the commit on the Hub"
+            assert content["seeds"] == [13], "its training record came too"
+        done = command("-m", "eval.run", "--model", "tester/none", "--benchmark", "labels-6", environment=environment)
+        assert done.returncode == 2
+        assert "no such model on the Hub" in done.stderr
 
 
 def test_a_card_shows_both_encoders(bi_encoder: Path, raw_encoder: Path) -> None:
