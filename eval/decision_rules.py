@@ -1,18 +1,18 @@
-"""Which labels a text has, decided without any labelled text: pure functions of logits.
+"""Decides which labels a text has, without labelled texts: pure functions of logits.
 
-A rule takes logits (texts, labels) of the texts asked about and of reference texts, any unlabelled ones, and gives
-margins (texts, labels): a label is a text's where its margin is 0 or more. What all but the first assume of the label
-set is one thing: on average a text has one label (`labels_a_text`), the least that makes it worth asking.
+A rule takes logits (texts, labels) of the texts in question and of reference texts, which need no labels, and returns
+margins (texts, labels): a text has a label where the margin is 0 or more. All rules but the first assume one thing of
+the label set: a text has one label on average (`labels_per_text`), the fewest that make it worth asking.
 
 - `sigmoid`: the model's own probability is .5 or more.
-- `prior`: the same, after each label's prior, its mean probability over the reference texts, has been replaced by the
-  same one for all, 1 in the number of labels (Saerens et al. 2002, Neural Computation 14: odds are multiplied by the
-  ratio of new to old prior odds). A label that the model gives to everything no longer wins by that.
-- `z_score`: logits standardised for each label over the reference texts; those above the normal quantile that lets a
-  share of 1 in the number of labels through.
-- `expected_f1` (the default): for each label the threshold with the largest F1 that is to be expected over the
-  reference texts if the probabilities are right, 2 Σp(chosen) / (chosen + Σp(all)) (Lipton et al. 2014, arXiv
-  1402.1892). Before, one shift of all logits makes them sum to one label a text. Frequent labels stay frequent.
+- `prior`: the same, after each label's prior (its mean probability over the reference texts) has been replaced by an
+  equal prior for all, 1 / number of labels (Saerens et al. 2002, Neural Computation 14: odds are multiplied by the
+  ratio of new to old prior odds). A label that the model gives to every text no longer wins.
+- `z_score`: logits standardised per label over the reference texts; a label is given above the normal quantile that a
+  share of 1 / number of labels exceeds.
+- `expected_f1` (the default): per label, the threshold that maximises the expected F1 over the reference texts if the
+  probabilities are right, 2 Σp(chosen) / (chosen + Σp(all)) (Lipton et al. 2014, arXiv 1402.1892). First, one shift of
+  all logits makes the probabilities sum to one label per text. Frequent labels stay frequent.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from statistics import NormalDist
 import numpy as np
 
 Rule = Callable[[np.ndarray, np.ndarray], np.ndarray]
-TINY = 1e-6
+TINY = 1e-6  # keeps log-odds and standardised logits finite
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
@@ -31,19 +31,20 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 
 
 def log_odds(probabilities: np.ndarray) -> np.ndarray:
-    """Logits of probabilities, those of 0 and 1 bounded."""
+    """Logits of probabilities; 0 and 1 get large finite ones."""
     clipped = np.clip(probabilities, TINY, 1 - TINY)
     found: np.ndarray = np.log(clipped) - np.log1p(-clipped)
     return found
 
 
-def labels_a_text(labels: int) -> float:
-    """How many of so many labels a text is assumed to have: one; of a single label every other text has it."""
+def labels_per_text(labels: int) -> float:
+    """How many of so many labels a text is assumed to have: one. A single label is assumed for every other text."""
     return min(1.0, labels / 2)
 
 
 def shift_to(logits: np.ndarray, each: float) -> float:
-    """What must be added to logits (texts, labels) for probabilities that sum to `each` a text, on average."""
+    """What must be added to logits (texts, labels) for probabilities that sum to `each` per text, on average."""
+    # Bisection: between these ends all probabilities are nearly 0, or nearly 1.
     low, high = -100.0 - float(logits.max()), 100.0 - float(logits.min())
     for _ in range(100):
         middle = (low + high) / 2
@@ -60,27 +61,27 @@ def by_sigmoid(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
 def by_prior(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Margins at .5 after every label has been given the same prior."""
     old = log_odds(sigmoid(reference).mean(axis=0))
-    new = log_odds(np.array(labels_a_text(logits.shape[1]) / logits.shape[1]))
+    new = log_odds(np.array(labels_per_text(logits.shape[1]) / logits.shape[1]))
     margins: np.ndarray = logits - old + new
     return margins
 
 
 def by_z_score(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Margins of standardised logits over the quantile that lets an equal share through."""
-    share = labels_a_text(logits.shape[1]) / logits.shape[1]
+    share = labels_per_text(logits.shape[1]) / logits.shape[1]
     margins: np.ndarray = (logits - reference.mean(axis=0)) / (reference.std(axis=0) + TINY)
     return margins - np.float64(NormalDist().inv_cdf(1 - share))
 
 
 def by_expected_f1(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Margins over each label's threshold of the largest expected F1."""
-    shift = shift_to(reference, labels_a_text(reference.shape[1]))
+    """Margins over the threshold of each label that has the largest expected F1."""
+    shift = shift_to(reference, labels_per_text(reference.shape[1]))
     margins: np.ndarray = logits + shift - log_odds(best_thresholds(sigmoid(reference + shift)))
     return margins
 
 
 def best_thresholds(probabilities: np.ndarray) -> np.ndarray:
-    """For each label the probability from which on choosing texts gives the largest expected F1, (labels,)."""
+    """The thresholds (labels,) with the largest expected F1, from probabilities (texts, labels)."""
     ordered = -np.sort(-probabilities, axis=0)
     chosen = np.arange(1, len(ordered) + 1)[:, None]
     expected = 2 * np.cumsum(ordered, axis=0) / (chosen + probabilities.sum(axis=0))
@@ -101,8 +102,8 @@ def apply_rule(rule: str, logits: np.ndarray, reference: np.ndarray, at_least_on
     """Labels as 0 and 1, (texts, labels).
 
     Args:
-        at_least_one: a text without a label is given the one of the largest margin; for sets where a text always has
-            one, as it does where `neutral` is among them.
+        at_least_one: a text without a label is given the label of the largest margin. This suits label sets in which a
+            text always has a label, as it does where `neutral` is one of them.
     """
     margins = RULES[rule](logits, reference)
     given = margins >= 0

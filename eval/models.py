@@ -16,7 +16,7 @@ from transformers import pipeline
 
 from dataset_builder.inputs import InputError, first_line
 from dataset_builder.taxonomy import LABELS
-from eval.decision_rules import labels_a_text, shift_to
+from eval.decision_rules import labels_per_text, shift_to
 from eval.label_sets import own_sentences
 from eval.model_files import find_model
 
@@ -57,7 +57,9 @@ class Classifier(Model):
             for found in output:
                 scores[row, index[found["label"]]] = found["score"]
         if not np.isfinite(scores).all():
-            raise InputError(f"model '{self.name}': some of its scores are not finite: the weights are damaged.")
+            raise InputError(
+                f"model '{self.name}': some of its scores are not finite: its weights are damaged. Train it again."
+            )
         return scores
 
 
@@ -123,7 +125,7 @@ class BiEncoder(Model):
         cosines, of_reference = embedded @ columns.T, reference @ columns.T
         bias = self.bias
         if bias is None:
-            bias = shift_to(of_reference / self.temperature, labels_a_text(len(labels)))
+            bias = shift_to(of_reference / self.temperature, labels_per_text(len(labels)))
         logits, reference_logits = (of / self.temperature + bias for of in (cosines, of_reference))
         return Scores(cosines, logits, of_reference, reference_logits, source)
 

@@ -25,7 +25,7 @@ from eval.decision_rules import (
     best_thresholds,
     by_prior,
     by_z_score,
-    labels_a_text,
+    labels_per_text,
     log_odds,
     shift_to,
     sigmoid,
@@ -95,8 +95,8 @@ def test_the_best_threshold_is_that_of_the_largest_expected_f1() -> None:
 def test_the_shift_gives_one_label_a_text() -> None:
     logits = np.random.default_rng(0).normal(-20, 4, (300, 6))
     assert sigmoid(logits + shift_to(logits, 1.0)).sum(axis=1).mean() == pytest.approx(1.0)
-    assert labels_a_text(1) == 0.5
-    assert labels_a_text(28) == 1.0
+    assert labels_per_text(1) == 0.5
+    assert labels_per_text(28) == 1.0
     assert sigmoid(np.array([-800.0, 0.0, 800.0])).tolist() == [0.0, 0.5, 1.0]
 
 
