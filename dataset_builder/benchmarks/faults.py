@@ -1,7 +1,6 @@
 """A build with a server that fails in every way, and is dead for half a minute: every row is made or rejected."""
 
 import contextlib
-import json
 import socket
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from dataset_builder.benchmarks.server import ANSWERED, CUT_OFF, FAULTS, NO_FAUL
 from dataset_builder.benchmarks.stories import write_stories
 from dataset_builder.parquet import read_manifest
 from dataset_builder.pipeline.stages import STAGES
+from dataset_builder.run_state import NARRATIVES
 
 ALIVE_SECONDS, DEAD_SECONDS = 20.0, 30.0
 LOST = "lost"
@@ -115,5 +115,5 @@ def _unaccounted(work: Path, manifests: dict[str, dict[str, Any]]) -> int:
     """Rows of a stage for which the next stage has no unit."""
     pairs = (("characters", "utterances"), ("utterances", "labels"), ("context", "cleaning"), ("cleaning", "rewriting"))
     missing = sum(abs(manifests[before]["rows"] - manifests[after]["units"]) for before, after in pairs)
-    stories = json.loads((work / "narratives/manifest.json").read_text(encoding="utf-8"))["rows"]
+    stories = read_manifest(work / NARRATIVES)["rows"]
     return int(missing + abs(stories - manifests["characters"]["units"]))

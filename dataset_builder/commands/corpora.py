@@ -28,13 +28,9 @@ make = group("make a corpus")
 describe = group("describe texts with emotion words")
 examine = group("check and measure a corpus")
 OTHERS = option("--with", dest="others", nargs="+", default=[], type=Path, help="corpora whose rows are published too")
-BENCHMARKS = option(
-    "--benchmarks",
-    nargs="+",
-    default=[],
-    metavar="FILE",
-    help="texts that the corpus must not have: .jsonl, .csv, .tsv, .parquet, Hub data sets",
-)
+TEXT_FILES = "texts to keep out of the corpus: .jsonl, .csv, .tsv, .parquet, Hub data sets"
+BENCHMARKS = option("--benchmarks", nargs="+", default=[], metavar="FILE", help=TEXT_FILES)
+TRAIN_TEXTS = "train texts: .jsonl[.gz], .csv, .tsv (text first), folders of <config>/train-*.parquet; no labels"
 
 
 @make(RECIPE, option("--pilot", type=Path, help="a finished build of it on a few stories"), *STORIES)
@@ -108,13 +104,7 @@ def domain(args: Namespace) -> None:
 
 @describe(
     RECIPE,
-    option(
-        "--texts",
-        required=True,
-        nargs="+",
-        type=Path,
-        help="train texts: .jsonl[.gz], .csv, .tsv (text first), folders of <config>/train-*.parquet; no labels",
-    ),
+    option("--texts", required=True, nargs="+", type=Path, help=TRAIN_TEXTS),
     option("--column", default="text", help="the field of the texts in .jsonl (default: text)"),
     WORK_DIR,
     OTHERS,

@@ -63,11 +63,8 @@ RECIPE = option("--recipe", required=True, help="a YAML file of dataset_builder/
 WORK_DIR = option("--work-dir", required=True, type=Path, help="the folder to write to")
 FOLDER = option("--out", required=True, type=Path, help="the folder to write to")
 OUT = option("--out", type=results_folder, default=RESULTS, help=f"folder of the result files (default: {RESULTS})")
-SEND_KEY = option(
-    "--send-key-anyway",
-    action="store_true",
-    help="send the teacher's API key even to another machine over plain http, or from an unusual environment variable",
-)
+KEY_RISK = "send the teacher's API key even over plain http to another machine, or from an unusual environment variable"
+SEND_KEY = option("--send-key-anyway", action="store_true", help=KEY_RISK)
 STORIES = (
     option(
         "--narratives", nargs="+", help="stories instead of the recipe's: .jsonl[.gz] files, Hub data sets, 'tales'"
