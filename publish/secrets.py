@@ -22,8 +22,8 @@ LETTERS = re.compile(rb"[A-Za-z0-9]+")
 PLACEHOLDER = re.compile(rb"EXAMPLE|example|your|YOUR|placeholder|xxxx|XXXX|\*\*\*|\.\.\.|<|\$\{?[A-Za-z(]|\{\{?")
 
 
-# The shares below were chosen on the keys and the harmless lines of tests/test_publish_contents.py and on 371 real files
-# (tokenizers, data, cards, results): every key is found, and nothing in the others.
+# The shares below were chosen on the keys and the harmless lines of tests/test_publish_contents.py and on 371 files of
+# tokenizers, data, cards and results: every key is found, and nothing in the others.
 def is_random(rest: bytes) -> bool:
     """Whether letters and digits look random: in words, upper case, lower case and digits seldom alternate."""
     if not is_varied(rest):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests import publishable
+import tests.publishable as publishable
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
