@@ -9,9 +9,9 @@ import pytest
 from datasets import load_dataset
 
 from dataset_builder.domains import prepare as preparing
+from dataset_builder.domains.examples import Fold
 from dataset_builder.domains.isear import is_non_answer, person
 from dataset_builder.domains.prepare import prepare
-from dataset_builder.domains.reading import Fold
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import DOMAINS, LABEL_MAPS, class_scores, training_labels
 from dataset_builder.schema import features

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dataset_builder.domains.examples import Fold
 from dataset_builder.domains.goemotions import comments
 from dataset_builder.domains.prepare import prepare
-from dataset_builder.domains.reading import Fold
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
 from eval import official_files

@@ -94,8 +94,8 @@ def adopt(args: Namespace) -> None:
 )
 def domain(args: Namespace) -> None:
     """Convert another emotion data set, from its official files, to the 28 labels."""
+    from dataset_builder.domains.examples import Fold
     from dataset_builder.domains.prepare import prepare
-    from dataset_builder.domains.reading import Fold
 
     manifest = prepare(args.name, args.source, args.out, Fold(args.fold, args.folds) if args.fold is not None else None)
     _print_rows(args.out, manifest["rows"])

@@ -6,7 +6,7 @@ of train is `others`, but six in seven rows of dev and test are.
 
 from pathlib import Path
 
-from dataset_builder.domains.reading import DataSet, Example, Source, class_in
+from dataset_builder.domains.examples import DataSet, Example, Source, class_in
 from dataset_builder.files.known_files import find_file, missing_file
 from dataset_builder.files.reading import named_columns
 from dataset_builder.inputs import InputError

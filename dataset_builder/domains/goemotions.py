@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.domains.reading import DataSet, Example, Source
+from dataset_builder.domains.examples import DataSet, Example, Source
 from dataset_builder.files.known_files import find_file, missing_file
 from dataset_builder.files.reading import find_columns, lines, named_columns, table_rows
 from dataset_builder.files.texts import RowCheck

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from dataset_builder.domains.reading import DataSet, Example, Source, class_in, draw_share
+from dataset_builder.domains.examples import DataSet, Example, Source, class_in, draw_share
 from dataset_builder.files.known_files import known_set
 from dataset_builder.files.reading import lines
 from dataset_builder.inputs import InputError

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset_builder.domains.reading import SEED, DataSet, Example, Fold, Source, class_in, draw_share
+from dataset_builder.domains.examples import SEED, DataSet, Example, Fold, Source, class_in, draw_share
 from dataset_builder.files.known_files import find_file, missing_file
 from dataset_builder.files.reading import named_columns
 from dataset_builder.inputs import InputError

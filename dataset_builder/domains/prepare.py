@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.domains import emocontext, goemotions, iemocap, isear
-from dataset_builder.domains.reading import SEED, DataSet, Fold, Source
+from dataset_builder.domains.examples import SEED, DataSet, Fold, Source
 from dataset_builder.files.known_files import WITHOUT_READER
 from dataset_builder.files.texts import RowCheck
 from dataset_builder.inputs import InputError
