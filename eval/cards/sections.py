@@ -147,11 +147,12 @@ def zero_shot_section(results: Results) -> str:
             if metric in found.metrics:
                 beside = shown(found.beside.metrics, [metric]) if found.beside else [""]
                 rows.append([title, str(found.support), TITLES[metric], str(found.metrics[metric]), *beside])
-    sources = "; ".join(f"{', '.join(titles)}: {source}" for source, titles in decided.items())
+    rules = [f"- {'; '.join(titles)}: {source.removeprefix('none: ')}" for source, titles in decided.items()]
     variants = results.get("ablations")
     parts = [
         table(["benchmark", "rows", "metric", "this model", f"for comparison: {other}" if other else ""], rows),
-        f"{how_certain(measured[0])}. How labels are decided: {sources}. {where_from(measured[0], 'texts')}",
+        "\n".join(["How labels are decided:\n", *rules]),
+        f"{how_certain(measured[0])}. {where_from(measured[0], 'texts')}",
     ]
     if isinstance(variants, VariantResult):
         parts.append(
