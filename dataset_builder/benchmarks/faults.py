@@ -80,9 +80,8 @@ def measure(folder: Path, stories: int = 10) -> dict[str, Any]:
 
 
 def _start_server(port: int, log: Path) -> "subprocess.Popen[bytes]":
-    """Start the failing server in a process of its own, and wait until it accepts connections."""
-    command = [sys.executable, "-m", "dataset_builder.benchmarks.server", "--port", str(port), "--log", str(log)]
-    process = subprocess.Popen([*command, "--latency", "0.3", "--faults"])
+    """Start the failing server in another process, and wait until it accepts connections."""
+    process = subprocess.Popen([sys.executable, "-m", "dataset_builder.benchmarks.server", str(port), str(log)])
     for _ in range(600):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return process

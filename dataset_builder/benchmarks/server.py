@@ -1,14 +1,14 @@
-"""An OpenAI-shaped server of scripted replies with a latency, which may fail in every way.
+"""An OpenAI-compatible server of scripted replies that fails in every way.
 
-python -m dataset_builder.benchmarks.server --port 8123 --latency 0.5 [--faults] --log FILE
+python -m dataset_builder.benchmarks.server 8123 LOG
 
 The log has a line for every call when it comes, with the question's hash and the fault or `asked`, and another one
 when it is `answered`: a call without it was lost when the server was killed.
 """
 
-import argparse
 import asyncio
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from dataset_builder.recipe import ScriptedTeacher
 from dataset_builder.teachers.base import Request
 from dataset_builder.teachers.scripted import Scripted
 
+LATENCY = 0.3  # mean seconds of an answer
 CUT_OFF, NO_FAULT = "cut_off", "asked"
 # The share of each fault among the calls.
 FAULTS = {"time_out": 0.05, "http_500": 0.05, "http_429": 0.02, "broken_body": 0.015, CUT_OFF: 0.015}
@@ -59,7 +60,7 @@ async def completion(asked: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def app(latency: float, faults: bool, log_path: Path) -> Starlette:
+def app(log_path: Path) -> Starlette:
     """The server: POST /v1/chat/completions."""
     log = open(log_path, "a", encoding="ascii", buffering=1)  # noqa: SIM115 - closed with the process
     draw = random.Random(7 + log.tell())  # after a restart the server fails at other calls
@@ -68,11 +69,11 @@ def app(latency: float, faults: bool, log_path: Path) -> Starlette:
         body = await request.json()
         question = stable_hash(body["messages"][-1]["content"], body.get("seed", 0))
         names, shares = [*FAULTS, NO_FAULT], [*FAULTS.values(), 1 - sum(FAULTS.values())]
-        fault = draw.choices(names, shares)[0] if faults else NO_FAULT
+        fault = draw.choices(names, shares)[0]
         log.write(f"{question} {fault}\n")
         if fault == "time_out":
             await asyncio.sleep(3600)
-        await asyncio.sleep(latency * draw.uniform(0.5, 1.5))
+        await asyncio.sleep(LATENCY * draw.uniform(0.5, 1.5))
         if fault.startswith("http_"):
             return JSONResponse({"error": {"message": fault}}, int(fault[-3:]), {"Retry-After": "1"})
         if fault == "broken_body":
@@ -89,16 +90,6 @@ def app(latency: float, faults: bool, log_path: Path) -> Starlette:
     return Starlette(routes=[Route("/v1/chat/completions", complete, methods=["POST"])])
 
 
-def main() -> None:
-    """Serve until killed."""
-    parser = argparse.ArgumentParser(prog="python -m dataset_builder.benchmarks.server")
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--latency", type=float, default=0.5, help="mean seconds of an answer")
-    parser.add_argument("--faults", action="store_true")
-    parser.add_argument("--log", type=Path, required=True)
-    args = parser.parse_args()
-    uvicorn.run(app(args.latency, args.faults, args.log), host="127.0.0.1", port=args.port, log_level="error")
-
-
 if __name__ == "__main__":
-    main()
+    port, log_path = sys.argv[1:]
+    uvicorn.run(app(Path(log_path)), host="127.0.0.1", port=int(port), log_level="error")

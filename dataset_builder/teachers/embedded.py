@@ -1,8 +1,9 @@
 """A language model in this process: requests wait in a queue, and those that can share a batch are run together.
 
-The way of a request: it is encoded (encoding.py) and queued; `_take_batch` picks requests of one kind, those on one
-story together; `LanguageModel` (language_model.py) reads their beginnings from the prefix cache (prefix_cache.py) and
-generates or scores them all at once, in a thread of its own.
+What happens to a request: it is encoded (encoding.py) and queued; `_take_batch` picks requests of one kind, and keeps
+requests on one story together; the prefix cache (prefix_cache.py) lays them out as a batch whose common beginnings are
+read once; `LanguageModel` (language_model.py) generates or scores the batch, in a separate thread. loading.py, int8.py
+and grouped_attention.py load the model; choice_tree.py turns choices into tokens.
 """
 
 import asyncio
@@ -75,7 +76,7 @@ class Embedded:
             if self._loading is None or self._loading.get_loop() is not loop:
                 self._loading = loop.run_in_executor(self._thread, LanguageModel, self._config)
             try:
-                # All who wait go on in the same moment, so that the first batch is the same in every run.
+                # All requests continue in the same moment, so that the first batch is the same in every run.
                 self._model = await asyncio.shield(self._loading)
             except Exception:
                 self._loading = None  # the next request tries again
@@ -105,7 +106,7 @@ class Embedded:
             choices = [] if batch[0].choices is None else [batch[0].choices]
             try:
                 answers = await loop.run_in_executor(self._thread, run, [job.prompt for job in batch], *choices)
-            except Exception as error:  # belongs to those who wait; this task must go on
+            except Exception as error:  # goes to the waiting requests; this task must continue
                 for job in batch:
                     if not job.answer.done():  # cancelled meanwhile
                         job.answer.set_exception(error)

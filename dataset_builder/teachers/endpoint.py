@@ -1,6 +1,6 @@
-"""A teacher behind an OpenAI-compatible server (`vllm serve`, llama.cpp, a provider).
+"""A teacher on an OpenAI-compatible server (`vllm serve`, llama.cpp, a provider).
 
-This file says what is asked and what the answers mean; client.py makes the calls.
+This file chooses the parameters of a call and reads the answer; client.py makes the calls.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ VERBALISE = "Set 'labels.labeler: verbalised' and 'descriptors.describer: genera
 
 
 class Endpoint:
-    """A teacher behind a url such as `http://127.0.0.1:8000/v1`.
+    """A teacher at a url such as `http://127.0.0.1:8000/v1`.
 
     Raises:
         InputError: its key cannot be sent (keys.py).

@@ -2,8 +2,8 @@
 
 - The server's: time-outs, 5xx, broken bodies. The call is repeated (`retryable`).
 - The question's: too long, or filtered for its content. The unit is rejected.
-- The recipe's: a wrong key or model, or a parameter that the server does not know. Every call would fail, and to go on
-  would only reject good questions: the run ends with what to change.
+- The recipe's: a wrong key or model, or a parameter that the server does not know. Every call would fail and
+  good questions would be rejected, so the run ends and says what to change.
 
 The last two cannot always be told apart by one failure. `FailureLimit` therefore counts how many questions in a row
 failed, about how many stories, and whether any question with that prompt was ever answered.
@@ -19,7 +19,7 @@ from email.utils import parsedate_to_datetime
 from dataset_builder.inputs import InputError
 from dataset_builder.teachers.base import NO_CONNECTION, TeacherError
 
-# Passes by itself: never counted, and no advice is looked for.
+# Temporary: not counted, and no advice is looked for.
 OVERLOADED = ("http_408", "http_429", "http_502", "http_503", "http_504", "time_out", NO_CONNECTION)
 _NO_ACCESS = ("http_401", "http_402", "http_403", "http_404", "http_405")
 _OUT_OF_CREDIT = ("insufficient_quota", "insufficient balance", "insufficient credit", "billing")  # often a 429

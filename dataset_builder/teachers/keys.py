@@ -23,7 +23,6 @@ from dataset_builder.recipe import EndpointTeacher
 
 NO_KEY = "none"  # what servers without keys are sent
 OPENAI_HOST, OPENAI_VARIABLE = "api.openai.com", "OPENAI_API_KEY"
-ANYWAY = "add --send-key-anyway."
 HIDDEN = "***"
 SHORTEST_SECRET = 6  # characters; a shorter key is no secret, and hiding it would spoil words
 # Variables that hold keys of other services than a teacher.
@@ -77,12 +76,8 @@ def read_key(config: EndpointTeacher, url: str) -> Key:
         variable = OPENAI_VARIABLE
     value = os.environ.get(variable) if variable else None
     login = f"{parts.username or ''}:{parts.password or ''}" if parts.username or parts.password else ""
-    if not config.send_key_anyway:
-        if login or value is not None:
-            what = "the password in the url" if value is None else f"the key in ${variable}"
-            _check_encryption(what, parts.scheme, host)
-        if variable and value is not None:
-            _check_service(variable, host)
+    if not config.send_key_anyway and (login or value is not None):
+        _check_destination(variable if value is not None else None, parts.scheme, host)
     encoded = base64.b64encode(unquote(login).encode()).decode()  # as the Authorization header holds it
     secrets = [unquote(parts.password or ""), unquote(login), encoded]
     if variable and value is not None:
@@ -112,19 +107,19 @@ def is_this_machine(host: str) -> bool:
     return address.is_loopback or address.is_unspecified
 
 
-def _check_encryption(what: str, scheme: str, host: str) -> None:
+def _check_destination(variable: str | None, scheme: str, host: str) -> None:
+    """Raise InputError where the variable's key, or the url's password, must not be sent to a host."""
     if scheme != "https" and not is_this_machine(host):
+        what = f"the key in ${variable}" if variable else "the password in the url"
         raise InputError(
             f"teacher.urls: {what} would go to {host} over {scheme}, readable for everybody on the way. Use https, "
-            f"or a tunnel to this machine. To send it all the same, {ANYWAY}"
+            "or a tunnel to this machine. To send it anyway, add --send-key-anyway."
         )
-
-
-def _check_service(variable: str, host: str) -> None:
-    if _FOREIGN.fullmatch(variable) and not (_HUB.fullmatch(variable) and _HUB_HOST.fullmatch(host)):
+    of_the_hub = variable and _HUB.fullmatch(variable) and _HUB_HOST.fullmatch(host)
+    if variable and _FOREIGN.fullmatch(variable) and not of_the_hub:
         raise InputError(
-            f"teacher.api_key_env: ${variable} is no teacher's key by its name, and would go to {host}. Put the key of "
-            f"the teacher into a variable of its own and name that. To send ${variable} all the same, {ANYWAY}"
+            f"teacher.api_key_env: ${variable} is no teacher's key by its name, and would go to {host}. Put the "
+            f"teacher's key into another variable and name that one. To send ${variable} anyway, add --send-key-anyway."
         )
 
 

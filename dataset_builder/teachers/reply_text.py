@@ -119,7 +119,7 @@ def close_json(text: str) -> str:
         elif sign[0] in "]}" and open_now:
             open_now.pop()
             if not open_now:
-                return text  # it was cut behind the JSON
+                return text  # it was cut after the JSON
     return text[:comma] + "".join("]" if bracket == "[" else "}" for bracket in reversed(open_at_comma))
 
 

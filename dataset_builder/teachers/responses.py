@@ -1,7 +1,7 @@
 """Reads the body of a server's response: an answer, or a failure with the server's own words.
 
 Servers differ and fail in many forms: errors under HTTP 200, web pages, event streams, content in parts, reasoning in
-fields of its own, counts that are no numbers. Nothing of this raises anything but a TeacherError.
+fields of its own, counts that are no numbers. All of this is an answer or a TeacherError, never another exception.
 """
 
 import json
@@ -89,15 +89,15 @@ def words_of(error: Any) -> str:
     message = next((error[key] for key in keys if error.get(key)), None)
     if isinstance(message, (dict, list)):
         message = words_of(message)
-    said = str(message or one_line(json.dumps(error, default=str)))
+    words = str(message or one_line(json.dumps(error, default=str)))
     place, details = error.get("loc"), error.get("metadata")
     more = [
         ".".join(map(str, place)) if isinstance(place, list) else error.get("param"),
         error.get("code") or error.get("type"),
         details.get("raw") if isinstance(details, dict) else None,
     ]
-    new = [str(part) for part in more if part and str(part) not in said]
-    return one_line(said + (f" ({', '.join(new)})" if new else ""))
+    new = [str(part) for part in more if part and str(part) not in words]
+    return one_line(words + (f" ({', '.join(new)})" if new else ""))
 
 
 def one_line(text: str, longest: int = LONGEST_WORDS) -> str:
