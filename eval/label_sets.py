@@ -83,5 +83,5 @@ def read_definitions(path: str) -> dict[str, str]:
         try:
             sound(definition)
         except ValueError as error:
-            raise InputError(f"{path}: the definition of '{label}' {error}. Mend or delete it.") from None
+            raise InputError(f"{path}: the definition of '{label}' {error}. Correct or delete it.") from None
     return content

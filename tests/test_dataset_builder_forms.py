@@ -115,7 +115,7 @@ RAW = ["text", "id", "author", "subreddit", "rater_id", "example_very_unclear", 
         ),
         ("test.tsv", "Fine\t1\ta\n".encode("utf-16"), "it is UTF-16; convert it: iconv"),
         ("test.tsv", b"Fine\t1\ta\nNo\0\t1\tb\n", "line 2: a NUL byte"),
-        ("test.tsv", "Fine\t1\ta\n \t1\tb\n", "line 2: the text is empty. Mend or delete the row"),
+        ("test.tsv", "Fine\t1\ta\n \t1\tb\n", "line 2: the text is empty. Correct or delete the row"),
         ("test.tsv", "Fine\t1\ta\nNo\t1\ta\n", "line 2: the id 'a' is there twice, first at .*line 1"),
         ("test.tsv", "Fine\t1\ta\nNo\t1\t\n", "line 2: the id is empty"),
         ("test.tsv", "Fine\t" + "9" * 5000 + "\ta\n", "line 1: expected text, label numbers"),
@@ -133,7 +133,7 @@ def test_other_forms_of_goemotions_are_refused_by_name(
 
 def test_the_numbers_need_their_names(tmp_path: Path) -> None:
     put(tmp_path / "test.csv", "text,labels,id\nx,1,a\n")
-    with pytest.raises(InputError, match=r"emotions.txt: no such file. .*It says which label each number is"):
+    with pytest.raises(InputError, match=r"emotions.txt: no such file. .*It gives the label of each number"):
         goemotions(str(tmp_path), "contextless")
 
 

@@ -46,7 +46,7 @@ def _card_names(path: Path) -> dict[str, list[str]]:
                 if column.get("name") == "labels" and (names := _names(column, kind, "class_label", "names")):
                     found[info.get("config_name", "default")] = names
     except (AttributeError, TypeError, ValueError):
-        raise InputError(f"{path}: its dataset_info is not of the form of `datasets`. Mend or delete it.") from None
+        raise InputError(f"{path}: its dataset_info is not of the form of `datasets`. Correct or delete it.") from None
     return found
 
 

@@ -36,7 +36,7 @@ def _examples(path: Path, split: str) -> list[Example]:
     for place, row in named_columns(path, COLUMNS, WHAT):
         key, first, second, third, label = (row[name].strip() for name in COLUMNS)
         if not third:
-            raise InputError(f"{place}: turn3 is empty. Mend or delete it.")
+            raise InputError(f"{place}: turn3 is empty. Correct or delete it.")
         own = (class_in(label.lower(), classes, place),)
         examples.append(Example(f"emocontext/{split}/{key}", third, own, f"A: {first}\nB: {second}", "A", place))
     return examples

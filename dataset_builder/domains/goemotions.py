@@ -136,7 +136,7 @@ def _refuse_other_forms(names: set[str], place: str) -> None:
 
 
 def _check_names(path: Path) -> None:
-    names = [name for _, line in lines(path, f"{WHAT} It says which label each number is.") for name in line.split()]
+    names = [name for _, line in lines(path, f"{WHAT} It gives the label of each number.") for name in line.split()]
     if tuple(names) != LABELS:
         raise InputError(f"{path}: not the 28 labels in GoEmotions' order. Take the official file.")
 

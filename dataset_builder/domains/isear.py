@@ -1,4 +1,4 @@
-"""ISEAR (Scherer and Wallbott): reports of one's own emotions, seven of each person; key, emotion, text.
+"""ISEAR (Scherer and Wallbott): people's reports of their own emotions, seven from each; key, emotion, text.
 
 The key's last digit is the emotion's, the others are the person's. By default a person's reports stay together:
 `train.tsv` gives train and validation, `dev.tsv` is the test split. Folds follow the protocol of paper A (A6): random
@@ -24,7 +24,7 @@ TRAIN, DEV, WHOLE = "train.tsv", "dev.tsv", "isear.tsv"
 WHOLES = (WHOLE, "isear.csv")
 VALIDATION_SHARE = 0.1
 WHAT = f"Give a folder with {TRAIN} and {DEV}, or with the whole set as {WHOLE} (header: key, emotion, text)."
-# What conversions of the original make of its line breaks and of letters outside ASCII.
+# Line breaks and letters outside ASCII, as conversions of the original have them.
 ODD = str.maketrans({"á": " ", "÷": "ö", "¦": "°"})
 LONGEST_NON_ANSWER = 100  # characters; longer texts that begin like this go on to report something
 NON_ANSWER = re.compile(

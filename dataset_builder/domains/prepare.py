@@ -1,6 +1,6 @@
 """Writes a data set's official local files as a folder of the published form, with a manifest of what was done.
 
-Nothing of a set is bundled, downloaded or sent anywhere: whoever has a copy prepares it where it is.
+Nothing of a set is bundled, downloaded or sent anywhere: users prepare their own copy on their own machine.
 """
 
 from collections import Counter

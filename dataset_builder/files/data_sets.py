@@ -122,7 +122,7 @@ def _does_not_load(where: str, config: str | None, error: BaseException) -> str:
             f"{named}: does not load ({says}). Name its files in the folder's README.md, 'configs: - config_name: "
             f"{config}', as that of a built corpus does; `python -m dataset_builder domain` does it for known sets."
         )
-    return f"{named}: does not load ({says or type(error).__name__}). Mend the folder's files or its README.md."
+    return f"{named}: does not load ({says or type(error).__name__}). Correct the folder's files or its README.md."
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -143,7 +143,7 @@ def _check_parquet(paths: Sequence[Path], *, whole: bool = False) -> None:
         labels = table.column("labels") if "labels" in table.column_names else None
         if labels is not None and _holds_integers(labels) and (fault := _wrong_label(labels)):
             row, why = fault  # `datasets` refuses such a label without naming its row
-            raise InputError(f"{path}: {row_name(Dataset(table), row)} has {why} in 'labels'. Mend or delete it.")
+            raise InputError(f"{path}: {row_name(Dataset(table), row)} has {why} in 'labels'. Correct or delete it.")
         first = first or (path, set(table.column_names))
         if differing := sorted(first[1].symmetric_difference(table.column_names)):
             raise InputError(
@@ -184,7 +184,7 @@ def check_descriptors(data: DataSet, split: str, column: str = "descriptors") ->
             return True
 
     wrong = [is_wrong(found) for found in data.rows(split)[column]]
-    why = "has a descriptor that is not a text with a weight from 0 to 1. Mend or delete the row."
+    why = "has a descriptor that is not a text with a weight from 0 to 1. Correct or delete the row."
     _refuse(data, split, wrong, why)
 
 
@@ -205,11 +205,11 @@ def check_scores(data: DataSet, split: str, column: str = "scores") -> None:
     if numbers is None or not (pa.types.is_floating(numbers) or pa.types.is_integer(numbers)):
         raise InputError(f"{data}: column '{column}' of its {split} rows holds {values.type}, not lists of numbers.")
     lengths = pc.fill_null(pc.list_value_length(values), -1).to_numpy()
-    _refuse(data, split, lengths != len(LABELS), f"has not {len(LABELS)} values in '{column}'. Mend or delete it.")
+    _refuse(data, split, lengths != len(LABELS), f"has not {len(LABELS)} values in '{column}'. Correct or delete it.")
     scores = pc.list_flatten(values).to_numpy().astype(np.float64).reshape(-1, len(LABELS))
     wrong = ~((scores >= 0) & (scores <= 1))  # so is NaN
     first = next((f" ({LABELS[label]} {scores[row, label]:g})" for row, label in np.argwhere(wrong)), "")
-    why = f"has a value in '{column}' that is not from 0 to 1{first}. Mend or delete it."
+    why = f"has a value in '{column}' that is not from 0 to 1{first}. Correct or delete it."
     _refuse(data, split, wrong.any(axis=1), why)
 
 
@@ -222,7 +222,7 @@ def check_label_numbers(data: DataSet, split: str, column: str = "labels") -> No
     _refuse(data, split, pc.is_null(values), f"has no '{column}'. Label it or delete it.")
     if fault := _wrong_label(values):
         row, why = fault
-        raise InputError(f"{data}: {split} {row_name(rows, row)} has {why} in '{column}'. Mend or delete it.")
+        raise InputError(f"{data}: {split} {row_name(rows, row)} has {why} in '{column}'. Correct or delete it.")
 
 
 def _holds_integers(values: pa.ChunkedArray) -> bool:

@@ -70,7 +70,7 @@ def json_lines(path: Path, what: str = "", fault: str = "broken JSON") -> Iterat
     for place, line in lines(path, what):
         if place.endswith(", line 1") and line.lstrip() in ("[", "{"):
             raise InputError(f"{place}: one JSON value over several lines. Write one a line: jq -c '.[]? // .' FILE.")
-        yield place, _parsed(line, f"{place}: {fault}", "Mend or delete it.")
+        yield place, _parsed(line, f"{place}: {fault}", "Correct or delete it.")
 
 
 def json_file(path: Path, what: str = "", fault: str = "broken JSON") -> Any:
@@ -98,7 +98,7 @@ def table_rows(path: Path, delimiter: str, what: str = "", form: str = "") -> It
         width = width or len(fields)
         if len(fields) != width:
             form = form or f"expected {width} fields as in the first line, {DELIMITERS[delimiter]}"
-            raise InputError(f"{place}: {form}, found {len(fields)} fields. Mend or delete it.")
+            raise InputError(f"{place}: {form}, found {len(fields)} fields. Correct or delete it.")
         yield place, fields
 
 
@@ -174,7 +174,7 @@ def _csv_rows(path: Path, delimiter: str, what: str) -> Iterator[tuple[str, list
             return
         except csv.Error as error:
             fault = next((says for begins, says in _CSV_FAULTS if begins in str(error)), str(error)[:SHOWN])
-            raise InputError(f"{place}: {fault}. Mend it.") from None
+            raise InputError(f"{place}: {fault}. Correct it.") from None
         if fields:
             yield place, fields
 

@@ -37,7 +37,7 @@ class RowCheck:
     def check(self, key: str, text: str, place: str) -> None:
         """Raises InputError, with the place, for an empty text or id, or a second row with the id."""
         if not text.strip():
-            raise InputError(f"{place}: the text is empty. Mend or delete the row.")
+            raise InputError(f"{place}: the text is empty. Correct or delete the row.")
         if not key.strip():
             raise InputError(f"{place}: the id is empty. Every row needs one of its own.")
         if key in self.places:

@@ -28,7 +28,7 @@ function count() {
 function restore() {
   try {
     Object.assign(answers, JSON.parse(localStorage.getItem(place)));
-  } catch {} // `store` says that nothing is kept
+  } catch {} // `store` shows the warning
   for (const task of tasks) {
     for (const box of task.querySelectorAll("input")) box.checked = answers[task.id]?.picks.includes(box.value) ?? false;
     if (answers[task.id]?.revealed) task.querySelector("details").open = true;

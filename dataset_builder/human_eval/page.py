@@ -38,7 +38,7 @@ def export(key: Key, out: Path) -> list[Path]:
 
 
 def page(key: Key, annotator: str) -> str:
-    """The page of one annotator. It holds no score and nothing that tells the distractor or the rewritten text."""
+    """The page of one annotator. It contains no scores, and does not reveal the distractor or the rewritten text."""
     script = (HERE / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 

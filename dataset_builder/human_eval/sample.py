@@ -141,7 +141,7 @@ def distractor_of(row_id: str, order: Sequence[int], kept: Sequence[int], seed: 
     """An implausible label, drawn by hash from the ten lowest that share no basic emotion (Ekman) with a kept label.
 
     A near-synonym of a kept label would be plausible although the teacher gave it nothing. Neutral is never drawn: it
-    is close to "none of these", and whoever picks it may well have read the text with care.
+    is close to "none of these", and picking it does not show a lack of care.
     """
     lowest = [label for label in order[TOP:] if label != NEUTRAL][-LOWEST:]
     groups = {EMOTIONS[label].ekman for label in (order[0], *kept)}

@@ -42,7 +42,7 @@ def read_dev(path: Path, rows: int) -> Gold:
         raise InputError(f"{path}: do not choose labelers on the test split. Give dev.tsv.")
     found = list(file_comments(path))
     if rows < 1 or not found:
-        raise InputError(f"{path}: {len(found)} rows, of which {rows} are asked for. Ask for one or more.")
+        raise InputError(f"{path}: {rows} rows requested, {len(found)} found. Request 1 or more.")
     drawn = sorted(found, key=lambda comment: stable_hash("labelers", comment.id))[:rows]
     gold = np.zeros((len(drawn), len(LABELS)), dtype=bool)
     for row, comment in zip(gold, drawn, strict=True):
