@@ -15,7 +15,7 @@ from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import LABEL_MAPS
 from eval.label_sets import LabelSet, label_sets
 from eval.official_files import SEMEVAL_TEST, emobank, semeval2018
-from eval.rows import GOEMOTIONS, HubData, Rows, descriptors, goemotions, grouped, official, own, own_labels, prepared
+from eval.rows import GOEMOTIONS, HubData, Rows, descriptors, goemotions, grouped, own, own_labels, prepared
 
 Kind = Literal["several", "single", "affect"]
 Read = Callable[[Any, str], Rows]
@@ -109,7 +109,7 @@ _TABLE = [
     Benchmark(
         "semeval2018-ec",
         "SemEval-2018 E-c test, 11 classes",
-        partial(official, "semeval2018-ec", semeval2018),
+        semeval2018,
         "research; tweets",
         f"the folder of `{SEMEVAL_TEST}`",
         headline="jaccard",
@@ -119,7 +119,7 @@ _TABLE = [
     Benchmark(
         "emobank",
         "EmoBank test, valence",
-        partial(official, "emobank", emobank),
+        emobank,
         "cc-by-sa-4.0",
         "the folder of `emobank.csv`",
         kind="affect",

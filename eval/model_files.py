@@ -62,7 +62,8 @@ class ModelFiles:
         """The content of training.json; {} where the model has none."""
         path = self.file("training.json")
         record = json_file(path) if path else {}
-        if not isinstance(record, dict) or not isinstance(record.get("recipe", {}), dict):
+        recipe = record.get("recipe", {}) if isinstance(record, dict) else None
+        if not isinstance(recipe, dict) or not isinstance(recipe.get("seed", 0), int):
             raise InputError(f"{path}: is no training record. Train the model again.")
         return record
 

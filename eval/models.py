@@ -220,7 +220,7 @@ def load_seeds(places: Sequence[str]) -> list[Classifier] | list[BiEncoder]:
 def about_weights(models: Sequence[Model]) -> dict[str, Any]:
     """The weights behind a result file; revision and recipe are those of the first seed, which is published."""
     return {
-        "seeds": [model.record["recipe"]["seed"] for model in models if "recipe" in model.record],
+        "seeds": [model.record["recipe"]["seed"] for model in models if "seed" in model.record.get("recipe", {})],
         "model_revision": models[0].revision,
         "recipe_hash": models[0].record.get("recipe_hash", "unknown"),
     }

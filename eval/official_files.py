@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -11,6 +10,8 @@ from dataset_builder.files.reading import named_columns
 from dataset_builder.files.texts import RowCheck
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import LABEL_MAPS
+from dataset_builder.provenance import digest_of
+from eval.rows import Rows
 
 EMOBANK = ("id", "split", "V", "A", "D", "text")
 EMOBANK_FILE = "emobank.csv"
@@ -18,30 +19,22 @@ OFFSETS = re.compile(r"_\d+_\d+$")  # of a sentence in its document, at the end 
 SEMEVAL = tuple(LABEL_MAPS["semeval2018-ec"])  # the classes, in the order of the columns
 SEMEVAL_TEST = "2018-E-c-En-test-gold.txt"
 SEMEVAL_FOLDERS = ("", "E-c", "English/E-c", "SemEval2018-Task1-all-data/English/E-c")  # as in the task's archives
+PROTOCOL = "official test split"
 TRUTH = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 
 
-class OfficialSplit(NamedTuple):
-    """A file and its test rows: texts, gold (rows, columns), and the document of each row where it is known."""
-
-    path: Path
-    texts: list[str]
-    gold: np.ndarray
-    documents: list[str] | None
-
-
-def emobank(folder: Path) -> OfficialSplit:
+def emobank(place: str, config: str) -> Rows:
     """EmoBank (Buechel and Hahn 2017): valence and arousal (rows, 2) from 1 to 5. A headline is a document of its own.
 
     Raises InputError where the file is missing or malformed, a text is empty, or an id occurs twice.
     """
-    path = _find(folder, EMOBANK_FILE, f"Give the folder of {EMOBANK_FILE}.")
+    path = _find(Path(place), EMOBANK_FILE, f"Give the folder of {EMOBANK_FILE}.")
     longer = {"V": "valence", "A": "arousal", "D": "dominance"}
     columns = {name: (name.lower(), longer.get(name, name)) for name in EMOBANK}
     what = f"(its header is not {','.join(EMOBANK)}). Give JULIELab/EmoBank's corpus/{path.name}, which has the split."
     texts, ratings, documents = [], [], []
     once = RowCheck()
-    for place, row in named_columns(path, columns, what):
+    for line, row in named_columns(path, columns, what):
         if row["split"].strip().lower() != "test":
             continue
         try:
@@ -50,38 +43,39 @@ def emobank(folder: Path) -> OfficialSplit:
             rating = (0.0, 0.0)
         if not all(1 <= value <= 5 for value in rating):
             found = f"V {row['V'][:20]!r}, A {row['A'][:20]!r}"
-            raise InputError(f"{place}: cannot be read ({found}: expected numbers from 1 to 5).")
-        once.check(row["id"].strip(), row["text"], place)
+            raise InputError(f"{line}: cannot be read ({found}: expected numbers from 1 to 5).")
+        once.check(row["id"].strip(), row["text"], line)
         texts.append(row["text"])
         ratings.append(rating)
         documents.append(OFFSETS.sub("", row["id"].strip()))
     if not texts:
         raise InputError(f"{path}: has no test rows. Give the file with the official split.")
-    return OfficialSplit(path, texts, np.array(ratings), documents)
+    return Rows(texts, None, np.array(ratings), _revision(path), PROTOCOL, documents, "documents", classes=())
 
 
-def semeval2018(folder: Path) -> OfficialSplit:
+def semeval2018(place: str, config: str) -> Rows:
     """SemEval-2018 Task 1 E-c (Mohammad et al. 2018), English test with gold: labels (rows, 11), 0 or 1.
 
     Raises InputError where the file is missing or malformed, a text is empty, or an id occurs twice.
     """
     what = "Give the folder of the task's files, E-c, English, with the gold labels."
-    path = _find(folder, SEMEVAL_TEST, what, SEMEVAL_FOLDERS)
+    path = _find(Path(place), SEMEVAL_TEST, what, SEMEVAL_FOLDERS)
     columns = {"ID": ("id",), "Tweet": ("tweet", "text"), **{name: (name,) for name in SEMEVAL}}
     form = f"not an id, a text and {len(SEMEVAL)} times 0 or 1"
     header = f"Its header is not ID, Tweet and the {len(SEMEVAL)} classes. Give the E-c file."
     texts, labels = [], []
     once = RowCheck()
-    for place, row in named_columns(path, columns, header, form):
+    for line, row in named_columns(path, columns, header, form):
         given = [TRUTH.get(row[name].strip().lower()) for name in SEMEVAL]
         if None in given:
             wrong = row[SEMEVAL[given.index(None)]]
-            gold = " This is the file without the gold labels." if wrong.strip() == "NONE" else ""
-            raise InputError(f"{place}: {form}, found {wrong[:20]!r}.{gold}")
-        once.check(row["ID"].strip(), row["Tweet"], place)
+            advice = " This is the file without the gold labels." if wrong.strip() == "NONE" else ""
+            raise InputError(f"{line}: {form}, found {wrong[:20]!r}.{advice}")
+        once.check(row["ID"].strip(), row["Tweet"], line)
         texts.append(row["Tweet"])
         labels.append(given)
-    return OfficialSplit(path, texts, np.array(labels, dtype=np.int8).reshape(-1, len(SEMEVAL)), None)
+    gold = np.array(labels, dtype=np.int8).reshape(-1, len(SEMEVAL))
+    return Rows(texts, None, gold, _revision(path), PROTOCOL, classes=SEMEVAL)
 
 
 def _find(folder: Path, name: str, what: str, below: tuple[str, ...] = ("",)) -> Path:
@@ -90,3 +84,7 @@ def _find(folder: Path, name: str, what: str, below: tuple[str, ...] = ("",)) ->
     if path is None:
         raise missing_file(folder / name, what)
     return path
+
+
+def _revision(path: Path) -> str:
+    return f"{path.name} sha256 {digest_of(path)[:16]}"

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +25,6 @@ from dataset_builder.label_maps import LABEL_MAPS, class_scores
 from dataset_builder.provenance import digest_of
 from dataset_builder.taxonomy import EMOTIONS, LABELS
 from eval.label_sets import find_set
-from eval.official_files import OfficialSplit
 
 DEFINITIONS = {emotion.name: emotion.definition for emotion in EMOTIONS}
 # A descriptor of the teacher counts as gold from this weight on, as a label does in the published corpus.
@@ -89,14 +88,6 @@ def grouped(label_map: str, place: str | None, config: str) -> Rows:
         protocol=f"{rows.protocol}; labels in groups",
         classes=tuple(LABEL_MAPS[label_map]),
     )
-
-
-def official(name: str, read: Callable[[Path], OfficialSplit], place: str, config: str) -> Rows:
-    """A test split in its makers' file."""
-    path, texts, gold, documents = read(Path(place))
-    revision, units = f"{path.name} sha256 {digest_of(path)[:16]}", "documents" if documents else "rows"
-    classes = tuple(LABEL_MAPS.get(name, ()))
-    return Rows(texts, None, gold, revision, "official test split", documents, units, classes)
 
 
 # Rows of these sets depend on each other: which units they are of, and what a row's id has beyond the unit's.

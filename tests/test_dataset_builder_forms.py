@@ -200,8 +200,8 @@ HEAD = ["id", "split", "V", "A", "D", "text"]
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_emobank_s_forms(tmp_path: Path, rows: list[list[Any]], delimiter: str) -> None:
     put(tmp_path / "emobank.csv", "\ufeff" + written(rows, delimiter))
-    _, texts, ratings, _ = official_files.emobank(tmp_path)
-    assert (texts, ratings.tolist()) == (['He said "no", twice.'], [[3.5, 3.0]])
+    found = official_files.emobank(str(tmp_path), "contextless")
+    assert (found.texts, found.gold.tolist()) == (['He said "no", twice.'], [[3.5, 3.0]])
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_emobank_s_forms(tmp_path: Path, rows: list[list[Any]], delimiter: str) 
 def test_emobank_s_faults(tmp_path: Path, content: str, says: str) -> None:
     put(tmp_path / "emobank.csv", content)
     with pytest.raises(InputError, match=says):
-        official_files.emobank(tmp_path)
+        official_files.emobank(str(tmp_path), "contextless")
 
 
 def semeval(*rows: tuple[str, str], head: tuple[str, ...] = ("ID", "Tweet"), given: str = "1") -> str:
@@ -239,9 +239,10 @@ def test_semeval_s_forms(tmp_path: Path, head: tuple[str, ...], given: str) -> N
             folder / official_files.SEMEVAL_TEST,
             "\ufeff" + semeval(("1", odd), ("2", '"Quoted'), head=head, given=given),
         )
-        _, texts, gold, _ = official_files.semeval2018(tmp_path / folder.relative_to(tmp_path).parts[0])
-        assert texts == [odd, '"Quoted']
-        assert gold.tolist() == [[1] * 11] * 2
+        place = tmp_path / folder.relative_to(tmp_path).parts[0]
+        found = official_files.semeval2018(str(place), "contextless")
+        assert found.texts == [odd, '"Quoted']
+        assert found.gold.tolist() == [[1] * 11] * 2
     for content, says in (
         (semeval(("1", "x"), given="NONE"), "found 'NONE'. This is the file without the gold labels"),
         (semeval(("1", "")), "line 2: the text is empty"),
@@ -250,7 +251,7 @@ def test_semeval_s_forms(tmp_path: Path, head: tuple[str, ...], given: str) -> N
     ):
         put(tmp_path / "a" / official_files.SEMEVAL_TEST, content)
         with pytest.raises(InputError, match=says):
-            official_files.semeval2018(tmp_path / "a")
+            official_files.semeval2018(str(tmp_path / "a"), "contextless")
 
 
 def test_files_in_another_case_and_gzipped(tmp_path: Path) -> None:
@@ -269,7 +270,7 @@ def test_files_in_another_case_and_gzipped(tmp_path: Path) -> None:
     assert prepare("emocontext", emocontext, tmp_path / "e-out")["classes"]["train"]["sad"] == 1
     bank = "id,split,V,A,D,text\na_1_2,test,3,3,3,So\n"
     put(tmp_path / "b/EmoBank.csv.gz", gzip.compress(bank.encode()))
-    assert official_files.emobank(tmp_path / "b")[1] == ["So"]
+    assert official_files.emobank(str(tmp_path / "b"), "contextless").texts == ["So"]
 
 
 def test_a_turn_with_a_time_that_is_none(tmp_path: Path) -> None:
