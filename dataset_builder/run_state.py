@@ -11,8 +11,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.files.shards import file_lock, read_json, write_json
+from dataset_builder.files.shards import file_lock, read_json
 from dataset_builder.inputs import InputError
+from dataset_builder.parquet import CORPUS
 
 RUN = "run.json"
 NARRATIVES = "narratives"  # the folder of the items: stories, texts, phrases, words
@@ -30,16 +31,6 @@ LONGEST_VALUE = 80  # characters of two values that are shown beside a differenc
 def run_lock(work_dir: Path) -> AbstractContextManager[None]:
     """Hold a work folder. Raises InputError where another process holds it."""
     return file_lock(work_dir / "run.lock", f"{work_dir}: another run is at work in it")
-
-
-def read_run(work_dir: Path) -> dict[str, Any]:
-    """What run.json says. Raises InputError where it is missing or damaged."""
-    return read_json(work_dir / RUN)
-
-
-def write_run(work_dir: Path, run: dict[str, Any]) -> None:
-    """Write run.json, whole or not at all."""
-    write_json(work_dir / RUN, run)
 
 
 def former_run(
@@ -69,17 +60,14 @@ def former_run(
                 f"{work_dir}: holds stages but no {RUN}, so their recipe is unknown. Use another --work-dir."
             )
         return None
-    before = read_run(work_dir)
+    before = read_json(path)
     found = [found for key in run for found in _differences(before.get(key), run[key], key)]
     found = [difference for difference in found if not may_differ(difference)]
     if not found:
         return before
-    if nothing_made(work_dir):
-        for folder in (
-            work_dir / NARRATIVES,
-            work_dir / PROGRESS,
-            *(path.parent for path in work_dir.glob(f"*/{JOURNAL}")),
-        ):
+    if nothing_made(work_dir) and not (work_dir / CORPUS).exists():
+        begun = [journal.parent for journal in work_dir.glob(f"*/{JOURNAL}")]
+        for folder in (work_dir / NARRATIVES, work_dir / PROGRESS, *begun):
             shutil.rmtree(folder, ignore_errors=True)
         return None
     if missing := [key for key in run if key not in before]:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from dataset_builder.analysis.survey import HashSample
-from dataset_builder.files.shards import stage_rows
+from dataset_builder.files.shards import read_json, stage_rows
 from dataset_builder.inputs import InputError
 from dataset_builder.parquet import CORPUS, MANIFEST, read_manifest
 from dataset_builder.pipeline.stages import STAGES
-from dataset_builder.run_state import NARRATIVES, RUN, read_run
+from dataset_builder.run_state import NARRATIVES, RUN
 from dataset_builder.schema import RewrittenRow
 
 COMPARED = 2_000  # situations and utterances whose versions are compared: the time grows with the square of the length
@@ -39,7 +39,7 @@ def measure_build(work_dir: Path) -> dict[str, Any]:
         return {}
     if not (work_dir / CORPUS / MANIFEST).exists():
         raise InputError(f"{work_dir}: no finished build in it. Build one with dataset_builder build.")
-    run, corpus = read_run(work_dir), read_manifest(work_dir / CORPUS)
+    run, corpus = read_json(work_dir / RUN), read_manifest(work_dir / CORPUS)
     if "shards" not in run:
         raise InputError(f"{work_dir}: built by an older version. Report on {work_dir / CORPUS}, or build it again.")
     shards = run["shards"]

@@ -19,6 +19,7 @@ from dataset_builder.descriptors.sources import Source, first_person_sentences, 
 from dataset_builder.descriptors.teacher_scores import read_teacher_scores
 from dataset_builder.descriptors.weigh import STAGE, publish
 from dataset_builder.descriptors.words import WORDS
+from dataset_builder.files.shards import write_json
 from dataset_builder.files.text_hygiene import cleaned, damage_of, first_fault
 from dataset_builder.hashing import fingerprint, stable_hash
 from dataset_builder.inputs import InputError
@@ -29,7 +30,7 @@ from dataset_builder.pipeline.stages.descriptors import emotion_words
 from dataset_builder.pipeline.stages.likelihood import CONTENT_FREE
 from dataset_builder.processes import run_in_own_process
 from dataset_builder.recipe import EmbeddedTeacher
-from dataset_builder.run_state import RUNTIME_ONLY, former_run, run_lock, write_run
+from dataset_builder.run_state import RUN, RUNTIME_ONLY, former_run, run_lock
 from dataset_builder.schema import Item, Rejected
 from dataset_builder.teachers import load_teacher
 
@@ -154,7 +155,7 @@ def _open_run(work_dir: Path, recipe: TextsRecipe, texts: list[Item], asked: lis
         return before
     words = () if recipe.describer == "generated" else _ask_which_words(recipe)
     run["words"] = list(words)
-    write_run(work_dir, run)
+    write_json(work_dir / RUN, run)
     return run
 
 

@@ -11,9 +11,9 @@ from dataset_builder.descriptors.calibration import advantages
 from dataset_builder.descriptors.phrases import one_line, z_scores
 from dataset_builder.descriptors.recipe import Weights
 from dataset_builder.descriptors.words import WORDS
-from dataset_builder.files.shards import shard_path, stage_rows
+from dataset_builder.files.shards import read_json, shard_path, stage_rows
 from dataset_builder.inputs import InputError
-from dataset_builder.run_state import RUN, read_run
+from dataset_builder.run_state import RUN
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def read_teacher_scores(place: Path, words: Sequence[str], weights: Weights) -> 
     Raises:
         InputError: the place holds no run of `likelihood`, or none of its shards is finished.
     """
-    run = read_run(place) if (place / RUN).exists() else {}
+    run = read_json(place / RUN) if (place / RUN).exists() else {}
     recipe = run.get("recipe")
     if not isinstance(recipe, dict) or recipe.get("describer") != "likelihood":
         raise InputError(f"{place}: --judged takes a work folder of describe-texts with `describer: likelihood`.")

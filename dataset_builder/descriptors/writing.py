@@ -12,7 +12,7 @@ from typing import Any
 
 from dataset_builder.descriptors.merge import publish_rows
 from dataset_builder.descriptors.recipe import WRITING_PROMPTS, WritingRecipe, teacher_part
-from dataset_builder.files.shards import stage_rows
+from dataset_builder.files.shards import stage_rows, write_json
 from dataset_builder.filters.validate import check_form
 from dataset_builder.hashing import fingerprint, is_drawn, stable_hash
 from dataset_builder.inputs import InputError
@@ -22,7 +22,7 @@ from dataset_builder.pipeline.engine import run_stages
 from dataset_builder.pipeline.replies import sentence
 from dataset_builder.pipeline.stages import Stage
 from dataset_builder.pipeline.stages.descriptors import emotion_words
-from dataset_builder.run_state import NARRATIVES, REJECTS, former_run, run_lock, write_run
+from dataset_builder.run_state import NARRATIVES, REJECTS, RUN, former_run, run_lock
 from dataset_builder.schema import Descriptor, DescriptorsRow, Item, WrittenRow
 from dataset_builder.teachers.reply_text import BadReply
 
@@ -88,7 +88,7 @@ def write(recipe: WritingRecipe, work_dir: Path) -> bool:
             "seed": recipe.seed,
         }
         if not former_run(work_dir, run, (WRITING.name,)):
-            write_run(work_dir, run)
+            write_json(work_dir / RUN, run)
         manifest = {"stage": STAGE, **run, "validation": recipe.validation}
         corpus = finished_corpus(work_dir, STAGE)
         if corpus and manifest.items() <= corpus.items():

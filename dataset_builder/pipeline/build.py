@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dataset_builder.files.shards import write_json
 from dataset_builder.files.texts import benchmark_texts
 from dataset_builder.hashing import fingerprint
 from dataset_builder.inputs import InputError
@@ -17,7 +18,7 @@ from dataset_builder.pipeline.engine import run_stages
 from dataset_builder.pipeline.progress import reset_stages
 from dataset_builder.pipeline.stages import STAGE_NAMES, STAGES
 from dataset_builder.recipe import BuildRecipe
-from dataset_builder.run_state import RUNTIME_ONLY, former_run, nothing_made, run_lock, write_run
+from dataset_builder.run_state import RUN, RUNTIME_ONLY, former_run, nothing_made, run_lock
 
 # What the corpus itself depends on, and each stage, besides what the stages before it depend on: paths in run.json.
 DEPENDS_ON = {stage.name: stage.depends_on for stage in STAGES} | {assemble.STAGE: assemble.DEPENDS_ON}
@@ -74,7 +75,7 @@ def _write_run(run: dict[str, Any], work_dir: Path, restart_from: str | None) ->
         if restart_from:
             delete_from_stage(work_dir, restart_from)
     if run != before:
-        write_run(work_dir, run)
+        write_json(work_dir / RUN, run)
     return run
 
 

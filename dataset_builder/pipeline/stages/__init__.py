@@ -31,66 +31,24 @@ class Stage:
     depends_on: tuple[str, ...] = ()
 
 
+# The checks of texts by `quality` are made as soon as a text is there; its other keys concern the corpus alone.
+_TEXT_CHECKS = tuple(f"recipe.quality.{key}" for key in ("min_words", "max_words", "max_context_words", "label_words"))
+# fmt: off
 STAGES = (
-    Stage(
-        "characters",
-        after=NARRATIVES,
-        reads=Item,
-        run=characters.run,
-        depends_on=("recipe.seed", "recipe.characters", "prompts.characters"),
-    ),
-    Stage(
-        "utterances",
-        after="characters",
-        reads=CharacterRow,
-        run=utterances.run,
-        depends_on=(
-            "recipe.utterances",
-            # The checks of texts; the other keys of `quality` concern the corpus alone.
-            "recipe.quality.min_words",
-            "recipe.quality.max_words",
-            "recipe.quality.max_context_words",
-            "recipe.quality.label_words",
-            "prompts.utterances_list",
-            "prompts.utterances_single",
-        ),
-    ),
-    Stage(
-        "labels",
-        after="utterances",
-        reads=UtteranceRow,
-        run=labels.run,
-        depends_on=("recipe.labels", "prompts.labels_likelihood", "prompts.labels_verbalised"),
-    ),
-    Stage(
-        "descriptors",
-        after="utterances",
-        reads=UtteranceRow,
-        run=descriptors.run,
-        selects=descriptors.selects,
-        depends_on=("recipe.descriptors", "prompts.labels_likelihood", "prompts.descriptors_generated"),
-    ),
-    Stage(
-        "context",
-        after="labels",
-        reads=LabelledRow,
-        run=context.run,
-        selects=context.selects,
-        depends_on=("recipe.situations.share", "recipe.situations.context", "recipe.resolve", "prompts.context"),
-    ),
-    Stage(
-        "cleaning",
-        after="context",
-        reads=SituatedRow,
-        run=cleaning.run,
-        depends_on=("recipe.situations.cleaning", "prompts.cleaning"),
-    ),
-    Stage(
-        "rewriting",
-        after="cleaning",
-        reads=SituatedRow,
-        run=rewriting.run,
-        depends_on=("recipe.situations.rewriting", "prompts.rewriting"),
-    ),
+    Stage("characters", NARRATIVES, Item, characters.run,
+          depends_on=("recipe.seed", "recipe.characters", "prompts.characters")),
+    Stage("utterances", "characters", CharacterRow, utterances.run,
+          depends_on=("recipe.utterances", *_TEXT_CHECKS, "prompts.utterances_list", "prompts.utterances_single")),
+    Stage("labels", "utterances", UtteranceRow, labels.run,
+          depends_on=("recipe.labels", "prompts.labels_likelihood", "prompts.labels_verbalised")),
+    Stage("descriptors", "utterances", UtteranceRow, descriptors.run, descriptors.selects,
+          depends_on=("recipe.descriptors", "prompts.labels_likelihood", "prompts.descriptors_generated")),
+    Stage("context", "labels", LabelledRow, context.run, context.selects,
+          depends_on=("recipe.situations.share", "recipe.situations.context", "recipe.resolve", "prompts.context")),
+    Stage("cleaning", "context", SituatedRow, cleaning.run,
+          depends_on=("recipe.situations.cleaning", "prompts.cleaning")),
+    Stage("rewriting", "cleaning", SituatedRow, rewriting.run,
+          depends_on=("recipe.situations.rewriting", "prompts.rewriting")),
 )
+# fmt: on
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
