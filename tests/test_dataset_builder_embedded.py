@@ -274,6 +274,30 @@ def test_a_cancelled_request_leaves_the_others_of_its_batch_alone() -> None:
     assert not embedded._queue
 
 
+def test_requests_that_wait_for_the_model_make_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[int] = []
+
+    class Slow:
+        def __init__(self, config: EmbeddedTeacher) -> None:
+            time.sleep(0.05)
+
+        def encode(self, request: Request) -> Prompt:
+            return Prompt(request, [1])
+
+        def generate(self, prompts: list[Prompt]) -> list[Reply]:
+            batches.append(len(prompts))
+            return [Reply("", cut=False, usage=Usage())] * len(prompts)
+
+    monkeypatch.setattr("dataset_builder.teachers.embedded.LanguageModel", Slow)
+
+    async def ask(embedded: Embedded) -> None:
+        await asyncio.gather(*(embedded.generate(Request("p", "s", user)) for user in "abcdefgh"))
+
+    for _ in range(20):
+        asyncio.run(ask(Embedded(EmbeddedTeacher(kind="embedded", model="x"))))
+    assert batches == [8] * 20
+
+
 # ------------------------------------------------------------------ quoted marks
 
 
