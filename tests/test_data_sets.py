@@ -92,8 +92,8 @@ def _with(column: str, value: Any) -> Callable[[list[Row]], list[Row]]:
     [
         (_with("text", None), "train row 'r2' has no 'text'"),
         (_with("text", " "), "train row 'r2' has no 'text'"),
-        (_with("scores", None), "train row 'r2' has not 28 values"),
-        (_with("scores", [0.5] * 27), "train row 'r2' has not 28 values"),
+        (_with("scores", None), "train row 'r2' does not have 28 values"),
+        (_with("scores", [0.5] * 27), "train row 'r2' does not have 28 values"),
         (_with("scores", [0.5] * 27 + [math.nan]), r"train row 'r2' .* not from 0 to 1 \(neutral nan\)"),
         (_with("scores", [0.5] * 27 + [None]), "train row 'r2' .* not from 0 to 1"),
         (_with("scores", [math.inf] + [0.5] * 27), r"train row 'r2' .* \(admiration inf\)"),

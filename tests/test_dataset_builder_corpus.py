@@ -308,7 +308,7 @@ def test_twins_are_removed_and_kept_with_their_reason(corpus: Path, tmp_path: Pa
     with pytest.raises(InputError, match="exists already"):
         deduplicate(corpus, tmp_path / "clean")
     change(corpus, "contextless", "train", lambda rows: rows[0].update(id=rows[1]["id"]))
-    with pytest.raises(InputError, match="is there twice"):
+    with pytest.raises(InputError, match="occurs twice"):
         deduplicate(corpus, tmp_path / "spoilt")
     again = deduplicate(tmp_path / "clean", tmp_path / "again", benchmarks=[str(benchmark)])
     assert again["revision"] == manifest["revision"], "a clean corpus stays as it is"

@@ -116,7 +116,7 @@ RAW = ["text", "id", "author", "subreddit", "rater_id", "example_very_unclear", 
         ("test.tsv", "Fine\t1\ta\n".encode("utf-16"), "it is UTF-16; convert it: iconv"),
         ("test.tsv", b"Fine\t1\ta\nNo\0\t1\tb\n", "line 2: a NUL byte"),
         ("test.tsv", "Fine\t1\ta\n \t1\tb\n", "line 2: the text is empty. Correct or delete the row"),
-        ("test.tsv", "Fine\t1\ta\nNo\t1\ta\n", "line 2: the id 'a' is there twice, first at .*line 1"),
+        ("test.tsv", "Fine\t1\ta\nNo\t1\ta\n", "line 2: the id 'a' occurs twice, first at .*line 1"),
         ("test.tsv", "Fine\t1\ta\nNo\t1\t\n", "line 2: the id is empty"),
         ("test.tsv", "Fine\t" + "9" * 5000 + "\ta\n", "line 1: expected text, label numbers"),
         ("goemotions_1.csv", "x", r"test.tsv: no such file. .* The folder holds GoEmotions' raw annotations"),
@@ -140,7 +140,7 @@ def test_the_numbers_need_their_names(tmp_path: Path) -> None:
 def test_a_row_in_two_splits_is_refused(tmp_path: Path) -> None:
     source = goemotions_files(tmp_path / "files")
     put(source / "dev.tsv", "So happy\t17\ta\n")
-    with pytest.raises(InputError, match=r"dev.tsv, line 1: the id 'goemotions/a' is there twice, .*train.tsv"):
+    with pytest.raises(InputError, match=r"dev.tsv, line 1: the id 'goemotions/a' occurs twice, .*train.tsv"):
         prepare("goemotions", source, tmp_path / "out")
 
 
@@ -209,7 +209,7 @@ def test_emobank_s_forms(tmp_path: Path, rows: list[list[Any]], delimiter: str) 
     [
         ("id,V,A,D,text\na,3,3,3,x\n", "Give JULIELab/EmoBank's corpus/emobank.csv, which has the split"),
         ("id,split,V,A,D,text\na,test,3,3,3,\n", "line 2: the text is empty"),
-        ("id,split,V,A,D,text\na,test,3,3,3,x\na,test,3,3,3,y\n", "line 3: the id 'a' is there twice"),
+        ("id,split,V,A,D,text\na,test,3,3,3,x\na,test,3,3,3,y\n", "line 3: the id 'a' occurs twice"),
         (
             "id,split,V,A,D,text\na,test,nan,3,3,x\n",
             "line 2: cannot be read .V 'nan', A '3': expected numbers",
@@ -246,7 +246,7 @@ def test_semeval_s_forms(tmp_path: Path, head: tuple[str, ...], given: str) -> N
     for content, says in (
         (semeval(("1", "x"), given="NONE"), "found 'NONE'. This is the file without the gold labels"),
         (semeval(("1", "")), "line 2: the text is empty"),
-        (semeval(("1", "x"), ("1", "y")), "line 3: the id '1' is there twice"),
+        (semeval(("1", "x"), ("1", "y")), "line 3: the id '1' occurs twice"),
         (semeval(("1", "x"), head=("ID", "Post")), "Give the E-c file"),
     ):
         put(tmp_path / "a" / official_files.SEMEVAL_TEST, content)

@@ -45,8 +45,8 @@ def test_a_line_ends_at_a_line_feed_alone(tmp_path: Path, end: str, mark: str, p
     ("content", "says"),
     [
         ('{"a": 1}\n{"a": 1', "line 2: broken JSON"),
-        ('{"a": 1}\n{"a": 1, "a": 2}', "line 2: broken JSON .the key 'a' is there twice"),
-        ("[" * 200_000, "line 1: broken JSON .brackets within brackets"),
+        ('{"a": 1}\n{"a": 1, "a": 2}', "line 2: broken JSON .the key 'a' occurs twice"),
+        ("[" * 200_000, "line 1: broken JSON .nested too deeply"),
         ('{"a": ' + "9" * 50_000 + "}", "line 1: broken JSON .Exceeds the limit"),
         ('[\n{"a": 1}\n]', "line 1: one JSON value over several lines"),
         ('{\n"a": 1\n}', "line 1: one JSON value over several lines"),
@@ -162,7 +162,7 @@ def test_columns_by_name(tmp_path: Path) -> None:
         assert [row for _, row in named_columns(put(tmp_path / name, content), wanted)] == [{"key": "1", "text": "one"}]
     for content, says in (
         ("key\tbody\n", r"line 1: expected key, text, tab-separated, found 'key\\tbody'. Give it."),
-        ("key\tid\ttext\n", "line 1: the column 'key' is there twice"),
+        ("key\tid\ttext\n", "line 1: the column 'key' occurs twice"),
         ("", "line 1: expected key, text"),
     ):
         with pytest.raises(InputError, match=says):
@@ -181,7 +181,7 @@ SENTENCES = [f"this is sentence number {number}" for number in range(30)]
             r"line 1: no column 'text' in its header \(id, tweet",
         ),
         ("a.csv", "a,b\nI know that,0\n", r"line 1: no column 'text' in its header"),
-        ("a.tsv", "Text\ttext\na\tb\n", "the column 'text' is there twice"),
+        ("a.tsv", "Text\ttext\na\tb\n", "the column 'text' occurs twice"),
         ("a.tsv", "eew5j0j\tThat game hurt.\t25\n", r"the first column holds single words \(eew5j0j\), and column 2"),
         ("a.tsv", "".join(f"joy\t{text}\n" for text in SENTENCES), "the first column holds single words .joy, joy"),
         ("a.tsv", "text\tbody\n" + "".join(f"t{n}\t{s}\n" for n, s in enumerate(SENTENCES)), "the column 'text' holds"),

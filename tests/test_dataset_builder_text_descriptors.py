@@ -159,7 +159,7 @@ def test_tables_and_lines_have_their_texts_only(tmp_path: Path) -> None:
         ("a.jsonl", '{"body": "a"}\n', r"line 1: no text in 'text' \(it has body\). Name the field with --column"),
         ("a.jsonl", "[]\n", "line 1: no text in 'text'"),
         ("a.jsonl", "", "no text in it"),
-        ("a.jsonl", '{"text": "a", "id": "x"}\n{"text": "b", "id": "x"}\n', "the id 'x' is there twice"),
+        ("a.jsonl", '{"text": "a", "id": "x"}\n{"text": "b", "id": "x"}\n', "the id 'x' occurs twice"),
         ("a.jsonl.gz", '{"text": "a"}\n', "cannot be read"),
         ("none.jsonl", None, "no such file"),
     ],

@@ -105,7 +105,7 @@ class _Removal:
         for config, row in self._held_out_first(self._corpus.files):
             if row["id"] in seen[config]:
                 place = self._corpus.folder / config
-                raise InputError(f"{place}: the id '{row['id']}' is there twice. Validate the corpus first.")
+                raise InputError(f"{place}: the id '{row['id']}' occurs twice. Validate the corpus first.")
             seen[config].add(row["id"])
             story = row.get("narrative_id")
             if story and self._split_of_story.setdefault(story, row["split"]) != row["split"]:

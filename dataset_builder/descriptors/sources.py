@@ -54,7 +54,7 @@ def read_sources(places: list[Path], column: str) -> list[Source]:
             raise InputError(f"{place}: no text in it. Give a file or folder that holds some.")
         for text in source.texts:
             if text.id in seen:
-                raise InputError(f"{place}: the id '{text.id}' is there twice (also in {seen[text.id]}). Rename one.")
+                raise InputError(f"{place}: the id '{text.id}' occurs twice (also in {seen[text.id]}). Rename one.")
             seen[text.id] = str(place)
         found.append(source)
     return found
@@ -93,7 +93,7 @@ def _folder(place: Path) -> Source:
             raise InputError(f"{place}, {config}/{TRAIN}, row {number}: no 'id', or a 'text' that is none.")
         texts.append(Item(id=str(key), text=text or "", fields={"source": name}))
     if kind := not_texts([text.text for text in texts[:SNIFFED_ROWS]]):
-        raise InputError(f"{place}: the column 'text' holds {kind} ({texts[0].text[:40]}, …) and no texts.")
+        raise InputError(f"{place}: the column 'text' holds {kind} ({texts[0].text[:40]}, …), not texts.")
     files = {path.relative_to(corpus.folder).as_posix(): digest_of(path) for path in corpus.files[config][TRAIN]}
     return Source(name, texts, files, {key: manifest[key] for key in TERMS if key in manifest})
 

@@ -52,7 +52,7 @@ def comments(folder: Path, split: str) -> Iterator[Comment]:
 
     Raises:
         InputError: a file is missing or of another form, the labels are in another order, a line is malformed, a text
-            is empty, or an id is there twice.
+            is empty, or an id occurs twice.
     """
     files = split_files(folder, split)
     if files[0].suffix != ".parquet":

@@ -133,7 +133,7 @@ def find_columns(path: Path, columns: Mapping[str, tuple[str, ...]], what: str =
         found = {name: [at for at, own in enumerate(names) if own in known] for name, known in columns.items()}
         if all(found.values()):
             if twice := next((name for name, places in found.items() if len(places) > 1), None):
-                raise InputError(f"{place}: the column '{twice}' is there twice. Delete or rename one.")
+                raise InputError(f"{place}: the column '{twice}' occurs twice. Delete or rename one.")
             return delimiter, {name: places[0] for name, places in found.items()}
     form = f"expected {', '.join(columns)}, {DELIMITERS[usual]}"
     raise InputError(f"{place}: {form}, found {line[:SHOWN]!r}. {what}".rstrip())
@@ -219,7 +219,7 @@ def _parsed(text: str, fault: str, advice: str) -> Any:
         where = f"line {error.lineno}, column {error.colno}" if error.lineno > 1 else f"column {error.colno}"
         says = f"{error.msg} at {where}"
     except RecursionError:
-        says = "brackets within brackets, too deep"
+        says = "nested too deeply"
     except ValueError as error:  # a key twice, or a number of more digits than Python reads
         says = str(error)[: 2 * SHOWN]
     raise InputError(f"{fault} ({says}). {advice}".rstrip())
@@ -229,7 +229,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(key for at, (key, _) in enumerate(pairs) if key in {other for other, _ in pairs[:at]})
-        raise ValueError(f"the key {twice[:SHOWN]!r} is there twice")
+        raise ValueError(f"the key {twice[:SHOWN]!r} occurs twice")
     return found
 
 

@@ -41,7 +41,7 @@ class RowCheck:
         if not key.strip():
             raise InputError(f"{place}: the id is empty. Every row needs one of its own.")
         if key in self.places:
-            raise InputError(f"{place}: the id '{key[:80]}' is there twice, first at {self.places[key]}. Delete one.")
+            raise InputError(f"{place}: the id '{key[:80]}' occurs twice, first at {self.places[key]}. Delete one.")
         self.places[key] = place
 
 
@@ -149,7 +149,7 @@ def _of_table(path: Path, delimiter: str, column: str, what: str) -> Iterator[tu
     names = [name.strip().casefold() for name in first[1]]
     places = [at for at, name in enumerate(names) if name == column.casefold()]
     if len(places) > 1:
-        raise InputError(f"{first[0]}: the column '{column}' is there twice. Rename one.")
+        raise InputError(f"{first[0]}: the column '{column}' occurs twice. Rename one.")
     if not places and (delimiter == "," or sum(name in NAMES for name in names) >= min(2, len(names))):
         raise InputError(f"{first[0]}: no column '{column}' in its header ({_listed(first[1])}). {what}")
     if places:
@@ -170,7 +170,7 @@ def _refuse_words_beside_texts(rows: list[list[str]], at: int, path: Path, name:
         if sum(len(fields[other].split()) > 1 for fields in rows) > len(rows) / 2:
             raise InputError(
                 f"{path}: {name} holds single words ({_listed([fields[at] for fields in rows])}), and column "
-                f"{other + 1} the texts, as it seems. {what}"
+                f"{other + 1} seems to hold the texts. {what}"
             )
 
 
@@ -180,7 +180,7 @@ def _looked_at(
     beginning = list(islice(rows, SNIFFED_ROWS))
     values = [text for _, _, text in beginning]
     if kind := not_texts(values):
-        raise InputError(f"{path}: {name} holds {kind} ({_listed(values)}) and no texts. {what}")
+        raise InputError(f"{path}: {name} holds {kind} ({_listed(values)}), not texts. {what}")
     yield from chain(beginning, rows)
 
 
