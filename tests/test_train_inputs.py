@@ -45,7 +45,9 @@ def test_a_folder_without_its_config_is_told_how(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"does not load .*'default'.* 'configs: - config_name: contextless'"):
         data.read_corpus(recipe(Path("none"), tmp_path), None)
     folder = write(tmp_path / "own", both([row | {"labels": 3} for row in rows()]) | {"test": rows()})
-    with pytest.raises(InputError, match=r"does not load \(Couldn't cast .*Correct the folder's files or its README.md"):
+    with pytest.raises(
+        InputError, match=r"does not load \(Couldn't cast .*Correct the folder's files or its README.md"
+    ):
         data.read_corpus(recipe(Path("none"), folder), None)
 
 

@@ -205,7 +205,9 @@ def check_scores(data: DataSet, split: str, column: str = "scores") -> None:
     if numbers is None or not (pa.types.is_floating(numbers) or pa.types.is_integer(numbers)):
         raise InputError(f"{data}: column '{column}' of its {split} rows holds {values.type}, not lists of numbers.")
     lengths = pc.fill_null(pc.list_value_length(values), -1).to_numpy()
-    _refuse(data, split, lengths != len(LABELS), f"does not have {len(LABELS)} values in '{column}'. Correct or delete it.")
+    _refuse(
+        data, split, lengths != len(LABELS), f"does not have {len(LABELS)} values in '{column}'. Correct or delete it."
+    )
     scores = pc.list_flatten(values).to_numpy().astype(np.float64).reshape(-1, len(LABELS))
     wrong = ~((scores >= 0) & (scores <= 1))  # so is NaN
     first = next((f" ({LABELS[label]} {scores[row, label]:g})" for row, label in np.argwhere(wrong)), "")
