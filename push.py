@@ -82,7 +82,7 @@ def push(args: argparse.Namespace) -> None:
         head, changed = hub.send(api, repository, release)
         done = "sent" if changed else "nothing new"
         print(f"{repository.kind} {release.repo_id(repository)}: {done}, {release.tag}, {head}", flush=True)
-    print(f"collection: {hub.collect(api, plan.repositories, release)}")
+    print(server.printable(f"collection: {hub.collect(api, plan.repositories, release)}", constants.ENDPOINT))
 
 
 def show(plan: Plan, release: hub.Release, states: States) -> None:
