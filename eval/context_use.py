@@ -1,8 +1,8 @@
 """python -m eval.context_use --model DIR_OR_ID --data CORPUS [--needs MARKS.jsonl] [--out DIR]
 
-Does a context-aware model use the situation? Scores its corpus's test rows with their own situation, with none, and
-with another story's; writes <out>/<model>/context.json. `--needs` takes the marks of `dataset_builder context-test`:
-rows whose label depends on the situation.
+Does a context-aware model use the situation? Predicts the labels of its corpus's test rows with their own situation,
+with none, and with another story's; writes <out>/<model>/context.json. `--needs` takes the marks of `dataset_builder
+context-test`: rows whose label depends on the situation.
 """
 
 import argparse
@@ -47,12 +47,13 @@ def compare(
     """
     metrics: Metrics = {}
     for group, mask in groups.items():
+        if not mask.any():
+            continue
         stories = None if clusters is None else [clusters[row] for row in np.flatnonzero(mask).tolist()]
         of = {situation: found[mask] for situation, found in predicted.items()}
-        for name, measure in (("macro_f1", macro_f1), ("micro_f1", micro_f1)) if mask.any() else ():
-            for situation in SITUATIONS:
-                f1 = over_seeds(measure, gold[mask], of[situation][:, None], stories)
-                metrics[f"{name}_{situation}_{group}"] = f1
+        for name, measure in (("macro_f1", macro_f1), ("micro_f1", micro_f1)):
+            for situation, found in of.items():
+                metrics[f"{name}_{situation}_{group}"] = over_seeds(measure, gold[mask], found[:, None], stories)
             for other in ("none", "other"):
                 pair = np.stack([of["own"], of[other]], axis=1)
                 metrics[f"{name}_gain_over_{other}_{group}"] = _gain(measure, gold[mask], pair, stories)

@@ -1,7 +1,7 @@
-"""Label sets of our own, 6, 11 and 32 labels with definitions and sentences: eval/label_sets/*.yaml.
+"""Label sets of our own: 6, 11 and 32 labels with definitions and example sentences, in eval/label_sets/*.yaml.
 
-No model is trained on them and they are of no published data set. The sentences are ours too, written with one label
-each in mind, so that a score on them shows that a set works and no more.
+No model is trained on them, and they belong to no published data set. The sentences are ours too, written with one label
+each in mind: a score on them only shows that a label set works.
 """
 
 from functools import cache
@@ -37,7 +37,7 @@ class Label(Strict):
 
 
 class LabelSet(Strict):
-    """Labels that stand beside each other; `name` is its benchmark's."""
+    """Labels that a text is scored against; its benchmark has the same name."""
 
     name: Name
     labels: tuple[Label, ...]
@@ -52,9 +52,9 @@ class LabelSet(Strict):
 
 @cache
 def label_sets() -> dict[str, LabelSet]:
-    """Our sets by name."""
+    """Our label sets by name."""
     found = [read_recipe(path, LabelSet) for path in sorted(FOLDER.glob("*.yaml"))]
-    return {one.name: one for one in found}
+    return {label_set.name: label_set for label_set in found}
 
 
 def find_set(name: str) -> LabelSet:
@@ -67,8 +67,8 @@ def find_set(name: str) -> LabelSet:
 
 
 def own_sentences() -> list[str]:
-    """All sentences of our sets: the reference of models that bring none."""
-    return [text for one in label_sets().values() for label in one.labels for text in label.examples]
+    """All sentences of our sets: reference texts for models that bring none."""
+    return [text for label_set in label_sets().values() for label in label_set.labels for text in label.examples]
 
 
 def read_definitions(path: str) -> dict[str, str]:
