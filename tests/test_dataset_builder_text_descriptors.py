@@ -118,18 +118,30 @@ def test_a_domain_set_gives_its_train_texts_and_no_label(tmp_path: Path, monkeyp
 def test_a_corpus_of_another_kind_is_kept(
     scripted_work: Path, scripted_recipe: Path, texts: Path, tmp_path: Path
 ) -> None:
-    built = tmp_path / "built"
+    """Whether its stages are still there or not, and before anything is asked or written."""
+    built, described_ = tmp_path / "built", tmp_path / "described"
     shutil.copytree(scripted_work, built)
-    with pytest.raises(InputError, match="belongs to another kind of run"):
+    with pytest.raises(InputError, match="holds a corpus of 'publish', which is kept"):
         run(recipe(), texts, built)
     with pytest.raises(InputError, match="holds a corpus of 'publish', which is kept"):
         publish_rows([], built, {"stage": "situate"})
     assert corpus_of(built) == corpus_of(scripted_work)
-    run(recipe(), texts, tmp_path / "described")
-    before = corpus_of(tmp_path / "described")
+    shutil.rmtree(built / "corpus")
     with pytest.raises(InputError, match=r"run\.json: belongs to another kind of run"):
-        build(read_recipe(scripted_recipe, BuildRecipe), tmp_path / "described")
-    assert corpus_of(tmp_path / "described") == before
+        run(recipe(), texts, built)
+    run(recipe(), texts, described_)
+    before = corpus_of(described_)
+    with pytest.raises(InputError, match="holds a corpus of 'describe-texts', which is kept"):
+        build(read_recipe(scripted_recipe, BuildRecipe), described_)
+    assert corpus_of(described_) == before
+    (tmp_path / "alone").mkdir()
+    shutil.copytree(described_ / "corpus", tmp_path / "alone/corpus")
+    with pytest.raises(InputError, match="holds a corpus of 'describe-texts'"):
+        build(read_recipe(scripted_recipe, BuildRecipe), tmp_path / "alone")
+    assert not (tmp_path / "alone/run.json").exists()
+    shutil.rmtree(described_ / "corpus")
+    with pytest.raises(InputError, match=r"run\.json: belongs to another kind of run"):
+        build(read_recipe(scripted_recipe, BuildRecipe), described_)
 
 
 def test_tables_and_lines_have_their_texts_only(tmp_path: Path) -> None:

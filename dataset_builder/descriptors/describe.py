@@ -66,6 +66,7 @@ def describe(
     if judged and recipe.describer != "cues":
         raise InputError(f"recipe '{recipe.name}', describer: {recipe.describer}: --judged needs 'describer: cues'.")
     with run_lock(work_dir):
+        corpus = finished_corpus(work_dir, STAGE)
         texts, rejected = _choose(sources, recipe, limit)
         asked = _phrases(texts, recipe) if recipe.describer == "cues" else texts
         run = _open_run(work_dir, recipe, texts, asked)
@@ -88,7 +89,6 @@ def describe(
             "with": [reference_to(other) for other in others],
             **({"judged": [scores.reference for scores in larger]} if larger else {}),
         }
-        corpus = finished_corpus(work_dir, STAGE)
         if corpus and manifest.items() <= corpus.items():
             return False
         publish(prepared, work_dir, texts, others, larger, manifest, rejected)

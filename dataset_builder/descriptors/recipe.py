@@ -1,8 +1,9 @@
 """The recipes of runs that describe given texts or have texts written. Which texts, the command line says."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from dataset_builder.inputs import Strict
 from dataset_builder.pipeline.ask import checked_prompts
@@ -11,7 +12,9 @@ from dataset_builder.run_state import RUNTIME_ONLY
 
 WORD_PROMPTS, WRITING_PROMPTS = "words", "written"  # folders of dataset_builder/prompts/
 LATER = ("name", "executor", "weights", "cues", "validation")  # keys that no answer of the teacher depends on
-Prompts = Annotated[tuple[str, ...], Field(min_length=1)]
+_Prompts = Annotated[tuple[str, ...], Field(min_length=1)]
+WordPrompts = Annotated[_Prompts, AfterValidator(partial(checked_prompts, folder=WORD_PROMPTS))]
+WritingPrompts = Annotated[_Prompts, AfterValidator(partial(checked_prompts, folder=WRITING_PROMPTS))]
 HeldOut = Annotated[float, Field(ge=0, lt=1)]  # the share of the texts, by hash, in the split `validation`
 
 
@@ -103,7 +106,7 @@ class TextsRecipe(Run):
     """
 
     describer: Literal["likelihood", "cues", "generated"] = "likelihood"
-    prompts: Prompts = ("emotion", "felt", "writer")
+    prompts: WordPrompts = ("emotion", "felt", "writer")
     words: tuple[str, ...] = ()
     certain_at: ShareOrNone = 0.5
     weights: Weights = Weights()
@@ -118,11 +121,6 @@ class TextsRecipe(Run):
             check_log_probabilities(self.teacher, "describer", self.describer, "generated")
         return self
 
-    @field_validator("prompts")
-    @classmethod
-    def _prompts_are_there(cls, prompts: tuple[str, ...]) -> tuple[str, ...]:
-        return checked_prompts(prompts, WORD_PROMPTS)
-
 
 class WritingRecipe(Run):
     """The recipe of `write-texts`; see dataset_builder/recipes/writing/smollm2.yaml.
@@ -131,15 +129,10 @@ class WritingRecipe(Run):
     with each of the `prompts` (files of dataset_builder/prompts/written/).
     """
 
-    prompts: Prompts = ("diary", "because", "moment")
+    prompts: WritingPrompts = ("diary", "because", "moment")
     words: tuple[str, ...] = ()
     each: Positive = 4
     min_words: Positive = 4
     max_words: Positive = 40
     decoding: Decoding = Decoding(max_new_tokens=40, temperature=0.9, top_p=0.95, repetition_penalty=1.0, attempts=2)
     validation: HeldOut = 0.05
-
-    @field_validator("prompts")
-    @classmethod
-    def _prompts_are_there(cls, prompts: tuple[str, ...]) -> tuple[str, ...]:
-        return checked_prompts(prompts, WRITING_PROMPTS)

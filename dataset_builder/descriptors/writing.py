@@ -79,6 +79,7 @@ def write(recipe: WritingRecipe, work_dir: Path) -> bool:
         InputError: no teacher, nothing written, or a work folder that belongs to another run.
     """
     with run_lock(work_dir):
+        corpus = finished_corpus(work_dir, STAGE)
         run = {
             "recipe": recipe.name,
             "recipe_hash": fingerprint(teacher_part(recipe)),
@@ -90,7 +91,6 @@ def write(recipe: WritingRecipe, work_dir: Path) -> bool:
         if not former_run(work_dir, run, (WRITING.name,)):
             write_json(work_dir / RUN, run)
         manifest = {"stage": STAGE, **run, "validation": recipe.validation}
-        corpus = finished_corpus(work_dir, STAGE)
         if corpus and manifest.items() <= corpus.items():
             return False
         run_stages(recipe, asked_for(recipe), (WRITING,), work_dir)

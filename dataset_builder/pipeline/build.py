@@ -53,6 +53,7 @@ def build(recipe: BuildRecipe, work_dir: Path, restart_from: str | None = None, 
         "teachers": dict.fromkeys(STAGE_NAMES, recipe.teacher.name),
     }
     with run_lock(work_dir):
+        finished_corpus(work_dir, assemble.STAGE)  # a corpus of another kind of run is kept
         run = _write_run(run, work_dir, restart_from)
         if publish and finished_corpus(work_dir, assemble.STAGE):
             return False
