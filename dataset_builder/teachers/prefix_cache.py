@@ -6,6 +6,7 @@ all rests in another; padding is masked, so that positions and results are those
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -64,9 +65,10 @@ class PrefixCache:
         joined = _join(states, lengths, back + new_tokens) if front else DynamicCache(config=self._model.config)
         return Batch(torch.tensor(ids), torch.tensor(mask), joined, front, usages)
 
-    def _common_length(self, prompts: Sequence[list[int]]) -> int:
+    def _common_length(self, rows: Sequence[list[int]]) -> int:
         """The number of first tokens worth sharing; at least one token of each prompt is left to read."""
-        common = min(min(_common(prompts[0], tokens) for tokens in prompts), min(map(len, prompts)) - 1)
+        equal = takewhile(lambda column: len(set(column)) == 1, zip(*rows, strict=False))
+        common = min(sum(1 for _ in equal), min(map(len, rows)) - 1)
         return common if self.usable and common >= SHORTEST else 0
 
     def _states(self, tokens: list[int]) -> tuple[DynamicCache, bool]:
@@ -80,12 +82,6 @@ class PrefixCache:
         self._kept.insert(0, (tokens, cache))
         del self._kept[self._size :]
         return cache, False
-
-
-def _common(left: list[int], right: list[int]) -> int:
-    """The number of first tokens that two prompts share."""
-    differing = (index for index, (one, other) in enumerate(zip(left, right, strict=False)) if one != other)
-    return next(differing, min(len(left), len(right)))
 
 
 def _join(states: Sequence[DynamicCache | None], lengths: Sequence[int], room: int) -> DynamicCache:
