@@ -61,19 +61,6 @@ def test_short_texts_and_long_ones_of_few_words_are_those_of_all_pairs() -> None
             index.add(shingles(tokens(text)))
 
 
-def test_another_library_estimates_the_same() -> None:
-    from datasketch import MinHash
-
-    draw = random.Random(5)
-    for one, other in planted(0.7, range(14, 60), draw)[:20]:
-        sketches = [MinHash(num_perm=1024) for _ in range(2)]
-        for sketch, text in zip(sketches, (one, other), strict=True):
-            words = tokens(text)
-            sketch.update_batch(" ".join(words[i : i + 3]).encode() for i in range(len(words) - 2))
-        a, b = shingles(tokens(one)), shingles(tokens(other))
-        assert sketches[0].jaccard(sketches[1]) == pytest.approx(len(a & b) / len(a | b), abs=0.08)
-
-
 def test_a_threshold_out_of_range_is_refused() -> None:
     for at in (0.0, -1.0, 1.1):
         with pytest.raises(ValueError, match="above 0 and at most 1"):
