@@ -1,7 +1,7 @@
 """Label sets of our own: 6, 11 and 32 labels with definitions and example sentences, in eval/label_sets/*.yaml.
 
-No model is trained on them, and they belong to no published data set. The sentences are ours too, written with one label
-each in mind: a score on them only shows that a label set works.
+No model is trained on them, and they belong to no published data set. The sentences are ours too, each written with one
+label in mind: a score on them only shows that a label set works.
 """
 
 from functools import cache
