@@ -65,7 +65,7 @@ def base_model_source(recipe: TrainingRecipe, place: str | None = None) -> dict[
     """Arguments of `from_pretrained`: the place, else the folder in the installed package, else the Hub.
 
     Raises:
-        InputError: the base model is one of ours, and nobody said where it is.
+        InputError: the base model is one of ours, and neither gives its place.
     """
     if folder := place or wheel_path(recipe.base_model_wheel):
         return {"pretrained_model_name_or_path": str(folder), "trust_remote_code": False}

@@ -1,6 +1,7 @@
-"""python -m train.recipe_values < RECIPE.yaml: a recipe as training records have it, for who may not import `train`.
+"""python -m train.recipe_values < RECIPE.yaml: a recipe as training records have it.
 
-Prints all its values as JSON, defaults included. A recipe of a record is read as well, since JSON is YAML.
+Prints all values as JSON, defaults included. Push, which may not import `train`, compares a recipe and the recipe of a
+record with it; the record's is read as well, since JSON is YAML.
 """
 
 import json

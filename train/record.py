@@ -54,6 +54,6 @@ def describe_run(progress: Progress, accelerator: Accelerator, threads: int, sta
 
 
 def write_record(record: dict[str, Any], folder: Path) -> None:
-    """Write the training record beside its weights; its presence says that the folder is whole."""
+    """Write the training record beside its weights; a folder that has it is complete."""
     about = record | {"weights_sha256": weights_digest(folder)}
     write_result(about, folder.parent, folder.name, Path(RECORD).stem)

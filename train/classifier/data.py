@@ -22,7 +22,7 @@ from train.classifier.recipe import ClassifierRecipe
 
 COLUMNS = {
     "text": "what is classified",
-    "context": "the situation that the text is said in",
+    "context": "the situation in which somebody says the text",
     "scores": f"{len(LABELS)} numbers from 0 to 1, one for each label in the order of dataset_builder/taxonomy.py",
     "labels": "the numbers of the labels, with their names (ClassLabel)",
 }
