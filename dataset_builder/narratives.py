@@ -33,7 +33,9 @@ def read_narratives(source: Narratives) -> list[Item]:
     repeated: list[str] = []
     for name in source.sources:
         rows, shown_name = _raw_rows(name, source.revision)
-        stories = list(islice(_fitting(_checked(rows, shown_name), source), source.limit))
+        longest = source.max_words or float("inf")
+        fitting = (s for s in _checked(rows, shown_name) if source.min_words <= len(s.text.split()) <= longest)
+        stories = list(islice(fitting, source.limit))
         if not stories:
             lengths = f" of {source.min_words} to {source.max_words or 'any number of'} words"
             words = lengths if source.min_words or source.max_words else ""
@@ -59,13 +61,6 @@ def read_narratives(source: Narratives) -> list[Item]:
             file=sys.stderr,
         )
     return found
-
-
-def _fitting(stories: Iterable[Item], source: Narratives) -> Iterator[Item]:
-    """Stories of the lengths that the recipe wants."""
-    for story in stories:
-        if source.min_words <= len(story.text.split()) <= (source.max_words or float("inf")):
-            yield story
 
 
 def _raw_rows(name: str, revision: str | None) -> tuple[Rows, str]:

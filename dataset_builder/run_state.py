@@ -25,7 +25,7 @@ RUNTIME_ONLY = frozenset(
     ("urls", "api_key_env", "timeout", "retries", "patience", "in_flight", "kept_beginnings", "length_parameter")
 )
 MOST_NAMED = 5  # differences in a message
-LONGEST_VALUE = 80  # characters of two values that are shown beside a difference
+LONGEST_VALUE = 80  # characters of two values that are shown with a difference
 
 
 def run_lock(work_dir: Path) -> AbstractContextManager[None]:

@@ -25,7 +25,7 @@ class Row(BaseModel):
 class Item(Row):
     """What a run asks a teacher about: a story, a given text, a phrase or an emotion word.
 
-    `fields` is what else is known about it, such as a story's `title` and `source`. In files, the fields stand beside
+    `fields` is what else is known about it, such as a story's `title` and `source`. In files, the fields stand next to
     `id` and `text`.
     """
 

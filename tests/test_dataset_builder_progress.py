@@ -78,7 +78,7 @@ def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
         return await answers(self, request)
 
     monkeypatch.setattr(Scripted, "generate", slow)
-    for name in ("SECONDS_BETWEEN_NOTES", "SECONDS_BETWEEN_LINES", "SECONDS_BETWEEN_SAMPLES"):
+    for name in ("SECONDS_BETWEEN_LINES", "SECONDS_BETWEEN_SAMPLES"):
         monkeypatch.setattr(progress, name, 0.0)
     monkeypatch.setattr("dataset_builder.pipeline.flow.SECONDS_BETWEEN_TICKS", 0.1)
 

@@ -186,9 +186,9 @@ def test_what_is_not_described(tmp_path: Path, name: str, content: str | None, s
 @pytest.mark.parametrize(
     ("columns", "says"),
     [
-        ({"id": ["a"], "body": ["x y"]}, "row 0: no 'id', or a 'text' that is none"),
-        ({"text": ["x y"]}, "row 0: no 'id', or a 'text' that is none"),
-        ({"id": ["a"], "text": [7]}, "row 0: no 'id', or a 'text' that is none"),
+        ({"id": ["a"], "body": ["x y"]}, "row 0: no 'id', or 'text' is not text"),
+        ({"text": ["x y"]}, "row 0: no 'id', or 'text' is not text"),
+        ({"id": ["a"], "text": [7]}, "row 0: no 'id', or 'text' is not text"),
         ({"id": [*"abcdef"], "text": ["t1", "t2", "t3", "t4", "t5", "t6"]}, "the column 'text' holds ids"),
     ],
 )

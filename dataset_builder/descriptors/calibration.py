@@ -48,7 +48,7 @@ def agreement(found: np.ndarray, texts: Sequence[str], recipe: Weights) -> float
     """Mean correlation of two prompts' advantages of one text's words: what they have in common is no noise.
 
     It needs no label. `found` is (texts, prompts, words), with at least 2 prompts. The whole usual log-probability is
-    subtracted in any case, since what a teacher always says is no agreement about a text.
+    subtracted in any case, since agreeing on what a teacher always prefers says nothing about a text.
     """
     recipe = recipe.model_copy(update={"calibration": 1.0})
     each = [advantages(found[:, [prompt]], texts, recipe) for prompt in range(found.shape[1])]

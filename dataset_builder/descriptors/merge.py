@@ -90,7 +90,7 @@ def publish_rows(split: Iterable[SplitRow], work_dir: Path, manifest: dict[str, 
 
 
 def _held_out(rows: Iterable[SplitRow]) -> dict[bytes, int]:
-    """For each story and text that is not in train alone, the split that has the first claim to it."""
+    """For each story and text outside train, the split that keeps it: test before validation."""
     found: dict[bytes, int] = {}
     for place, row in rows:
         if side := _side(place):

@@ -1,4 +1,4 @@
-"""Phrases: the word n-grams that texts share, and what they say about a text. Pure functions, no teacher, no label.
+"""Phrases, the word n-grams that texts share, and their scores. Pure functions, no teacher, no label.
 
 A small teacher judges "thx", "sorry to hear" or "creeps me out" better than a whole comment. It needs to be asked only
 once for each phrase: thousands of calls instead of as many as there are texts. A text scores as its strongest phrase.

@@ -54,7 +54,7 @@ class Cues(Strict):
     score `clear_at` or more, at most `most`; `full_at` gives weight 1. Of the texts without any, `neutral_share` (by
     hash) become `neutral` and the others are rejected: an encoder that learns to put every unclear text in one place
     forgets what it knew about them. Texts of other corpora that were written for a word are scored too; that word gets
-    `requested` more, so that it stays unless the text speaks against it. Where a larger teacher has scored some of the
+    `requested` more, so that it is kept unless the text fits it badly. Where a larger teacher has scored some of the
     texts as a whole (`--judged`), its score counts `judged` times. Phrases are found in all texts, but of those that no
     larger teacher scored only a `share` (by hash) is described and embedded.
 

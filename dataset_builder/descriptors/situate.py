@@ -1,8 +1,8 @@
 """Neutral remarks in situations: rows that nobody can label without their situation.
 
-"They are here." may be said with any feeling; after "I was walking home alone at night." it is said with fear. The
-situations are texts that a teacher wrote for emotion words and that were described (describe.py). Their descriptors,
-mapped to the 28 labels, become the labels of the remark. No teacher is asked; the config `contextual` comes out.
+"They are here." fits any feeling; after "I was walking home alone at night." it expresses fear. The situations are
+texts that a teacher wrote for emotion words and that were described (describe.py). Their descriptors, mapped to the 28
+labels, become the labels of the remark. No teacher is asked; the result is the config `contextual`.
 """
 
 from collections.abc import Iterator, Sequence

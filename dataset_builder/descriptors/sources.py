@@ -90,7 +90,7 @@ def _folder(place: Path) -> Source:
     for number, row in enumerate(corpus.rows(config, TRAIN, columns=["id", "text"])):
         key, text = row.get("id"), row.get("text", 0)
         if key is None or not (text is None or isinstance(text, str)):  # a null is a blank text: left out and counted
-            raise InputError(f"{place}, {config}/{TRAIN}, row {number}: no 'id', or a 'text' that is none.")
+            raise InputError(f"{place}, {config}/{TRAIN}, row {number}: no 'id', or 'text' is not text.")
         texts.append(Item(id=str(key), text=text or "", fields={"source": name}))
     if kind := not_texts([text.text for text in texts[:SNIFFED_ROWS]]):
         raise InputError(f"{place}: the column 'text' holds {kind} ({texts[0].text[:40]}, …), not texts.")

@@ -178,7 +178,7 @@ def _row(text: Item, found: list[Descriptor], recipe: TextsRecipe, manifest: dic
     return DescriptorsRow(
         id=text.id,
         text=text.text,
-        narrative_id=text.id,  # a text by itself has no siblings
+        narrative_id=text.id,  # a given text has no siblings
         source=text.fields["source"],
         teacher=manifest["teacher"],
         prompt_version=manifest["prompt_version"],

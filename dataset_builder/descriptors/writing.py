@@ -1,7 +1,7 @@
 """Texts for emotion words: words in, what the teacher writes for each of them, the config `descriptors` out.
 
-A small teacher writes better than it judges. After "I felt a wave of disgust when" it only has to go on, and the word
-that it was asked for is the text's descriptor, with weight 1. The state on disk is that of a build with one stage.
+A small teacher writes better than it judges. It only has to continue "I felt a wave of disgust when", and that word
+becomes the text's descriptor, with weight 1. The state on disk is that of a build with one stage.
 """
 
 import re

@@ -127,7 +127,7 @@ def stage_rows(folder: Path, shards: Iterable[int]) -> Iterator[dict[str, Any]]:
     """The rows in some shards of a stage's folder (or of the items that a run began with), in order."""
     for shard in shards:
         for line in read_lines(shard_path(folder, shard)):
-            if "unit" in line:  # what became of a unit; items are lines by themselves
+            if "unit" in line:  # the record of a unit; the lines of items are rows
                 yield from line["rows"]
             else:
                 yield line

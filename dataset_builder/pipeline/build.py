@@ -20,7 +20,7 @@ from dataset_builder.pipeline.stages import STAGE_NAMES, STAGES
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.run_state import RUN, RUNTIME_ONLY, former_run, nothing_made, run_lock
 
-# What the corpus itself depends on, and each stage, besides what the stages before it depend on: paths in run.json.
+# Paths in run.json that each stage and the corpus depend on, besides those of the stages before.
 DEPENDS_ON = {stage.name: stage.depends_on for stage in STAGES} | {assemble.STAGE: assemble.DEPENDS_ON}
 
 
@@ -49,7 +49,7 @@ def build(recipe: BuildRecipe, work_dir: Path, restart_from: str | None = None, 
         "shards": recipe.executor.shards,
         "prompts": prompt_versions(),
         "narratives": fingerprint([[story.id, story.fields["title"], story.text] for story in stories]),
-        # Of each stage, since a restart may go on with another teacher.
+        # One for each stage, since a restart may continue with another teacher.
         "teachers": dict.fromkeys(STAGE_NAMES, recipe.teacher.name),
     }
     with run_lock(work_dir):

@@ -72,8 +72,6 @@ class _ShardFlow:
         self._free = asyncio.Semaphore(recipe.teacher.in_flight)
         self._shared: dict[str, asyncio.Task[Any]] = {}
         self._teachers: dict[int, Teacher] = {}
-        self._unanswered = UnansweredUnits(work_dir)
-        self._progress = Progress(work_dir / PROGRESS / f"{rank:05d}.json", stages, recipe)
 
     async def run(self) -> None:
         """All stories through all stages, once more the units at which the teacher failed, then the shards."""
@@ -83,9 +81,10 @@ class _ShardFlow:
             done = shard.exists() and not journal.exists()
             self._records[stage.name] = Shard(shard) if done else Journal(journal)
         items = [*stage_rows(self._work_dir / NARRATIVES, (self._rank,))]
-        self._unanswered.stories = len(items)
+        self._unanswered = UnansweredUnits(self._work_dir, len(items))
         empty = [name for name, kept in self._records.items() if isinstance(kept, Journal) and not len(kept)]
-        self._progress.begin(len(items), empty)
+        file = self._work_dir / PROGRESS / f"{self._rank:05d}.json"
+        self._progress = Progress(file, self._stages, self._recipe, len(items), empty)
         at_once = min(self._recipe.executor.workers, self._recipe.executor.shards)
         bar = Bar(self._progress, self._rank, self._rank % at_once if at_once > 1 else None)
         ticking = asyncio.create_task(self._tick(bar))
@@ -105,7 +104,7 @@ class _ShardFlow:
             await asyncio.sleep(SECONDS_BETWEEN_TICKS)
             bar.tick()
             with contextlib.suppress(OSError):  # a full disk ends the run where a unit is written
-                self._progress.write_now_and_then()
+                self._progress.write()
 
     async def _run_items(self, items: list[dict[str, Any]]) -> None:
         """Open items in order, as many at a time as keep the teacher busy."""
@@ -139,7 +138,7 @@ class _ShardFlow:
         await asyncio.gather(*(self._run_unit(unit) for unit in units))
 
     async def _run_unit(self, unit: Unit, before: UnitRecord | None = None) -> None:
-        """Ask for a unit, or take what a former run made of it, and go on with its rows.
+        """Ask for a unit, or take the result of a former run, and continue with its rows.
 
         `before` is the record of the first round, in which the teacher failed; its cost counts too.
         """
@@ -176,7 +175,7 @@ class _ShardFlow:
             await self._reject(refused)
 
     async def _reject(self, refused: list[Unanswered]) -> None:
-        """Keep the records of units that were held back, and go on with their rows."""
+        """Keep the records of units that were held back, and continue with their rows."""
         for one in refused:
             self._keep(one.unit.stage.name, one.record)
             self._progress.done(one.unit.stage.name, one.record.rows, new=True)

@@ -1,4 +1,4 @@
-"""What a recipe will ask its teacher, before it is asked: calls, tokens, storage and, from a pilot, hours.
+"""The cost of a recipe before it is built: calls, tokens, storage and, from a pilot, hours.
 
 A pilot is a finished build of the same recipe on a few stories; what a unit of each stage took there is multiplied.
 Without a pilot, the paper's numbers (15 characters per story) and typical lengths stand in, and there are no hours.
@@ -24,7 +24,7 @@ PAPER = "the paper: 700K calls and 450 H100-hours for 300K context-less and 100K
 CHARACTERS_PER_STORY = 15  # paper A; standard deviation 9.4
 STORY_TOKENS, TEXT_TOKENS = 900, 60  # of a synopsis of some 700 words; of an utterance or a situation
 LETTERS_PER_TOKEN = 4
-OPEN_VOCABULARY_CALLS = 24  # a server scores 128 tokens per call, and words that begin alike take calls of their own
+OPEN_VOCABULARY_CALLS = 24  # a server scores 128 tokens per call, and words with the same beginning take further calls
 # Tokens that a call writes, and compressed bytes that a row adds to its stage's folder: rough, from our own runs.
 WRITTEN = {"characters": 100, "labels": 1, "descriptors": 1, "context": 90, "cleaning": 80, "rewriting": 30}
 UTTERANCE_TOKENS, ANSWER_TOKENS = 22, 40  # of one utterance; of labels or descriptors that are written out
@@ -77,7 +77,7 @@ def plan(recipe: BuildRecipe, pilot: Path | None) -> str:
 
 
 def _share(stage: Stage, recipe: BuildRecipe) -> float:
-    """Which share of the rows before it a stage takes on."""
+    """The share of the rows before it that a stage takes."""
     return {"context": recipe.situations.share, "descriptors": recipe.descriptors.share}.get(stage.name, 1.0)
 
 

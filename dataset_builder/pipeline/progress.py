@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,7 @@ from dataset_builder.recipe import Run
 from dataset_builder.run_state import NARRATIVES, PROGRESS
 from dataset_builder.schema import UnitRecord, Usage
 
-SECONDS_BETWEEN_NOTES = 2.0
-SECONDS_BETWEEN_TICKS = 1.0
+SECONDS_BETWEEN_TICKS = 1.0  # of the bar and of the file
 SECONDS_BETWEEN_LINES = 5.0  # in a log, which shows no bar
 SECONDS_BETWEEN_SAMPLES = 10.0
 LONGEST_SAMPLE = 100  # characters
@@ -80,7 +79,7 @@ def expected_units(
         after: for each stage, in order, the stage whose rows it reads.
 
     Returns:
-        Only stages about which something can be said.
+        Only stages whose number can be estimated already.
     """
     expected: dict[str, float] = {NARRATIVES: stories.all}
     for stage, former in after.items():
@@ -110,27 +109,25 @@ def minutes_left(counts: Mapping[str, StageCounts], expected: Mapping[str, float
 
 
 class Progress:
-    """Counts the units of one shard, in a file that every run adds to."""
+    """Counts the units of one shard, in a file that every run adds to.
 
-    def __init__(self, path: Path, stages: Sequence[Stage], recipe: Run) -> None:
+    `stories` is the number of the shard's stories. The stages in `empty` have no unit yet, whatever the file says.
+    """
+
+    def __init__(self, path: Path, stages: Sequence[Stage], recipe: Run, stories: int, empty: Sequence[str]) -> None:
         self._path = path
         self._after = {stage.name: stage.after for stage in stages}
-        self._started, self._written = time.monotonic(), 0.0
+        self._started = time.monotonic()
         self._usage = Usage()  # of this run
         former = read_model(path, ShardProgress) if path.exists() else ShardProgress()
         self._seconds_before = former.seconds
-        self.stories = StoryCounts()
-        self.stages = {name: former.stages.get(name, StageCounts()) for name in self._after}
+        self.stories = StoryCounts(all=stories)
+        known = {name: counts for name, counts in former.stages.items() if name not in empty}
+        self.stages = {name: known.get(name, StageCounts()) for name in self._after}
         for stage in self.stages.values():
             stage.done = stage.known = 0
         self._at_once = min(recipe.executor.workers, recipe.executor.shards)
         self.sample = ""  # the last row that was made, in one line
-
-    def begin(self, stories: int, empty: Iterable[str]) -> None:
-        """The shard has so many stories; the stages in `empty` have no unit yet, whatever the file says."""
-        self.stories.all = stories
-        for name in empty:
-            self.stages[name] = StageCounts()
         self.write()
 
     def asked(self, stage: str, record: UnitRecord, seconds: float) -> None:
@@ -159,15 +156,9 @@ class Progress:
         stories = f"{self.stories.done} of {self.stories.all} stories"
         return f"{stories}, {self._usage.calls / seconds:,.1f} calls/s, {tokens / seconds:,.0f} tok/s"
 
-    def write_now_and_then(self) -> None:
-        """Write the file when the last time is long ago."""
-        if time.monotonic() - self._written >= SECONDS_BETWEEN_NOTES:
-            self.write()
-
     def write(self) -> None:
         """Write the file, whole or not at all."""
-        self._written = time.monotonic()
-        seconds = round(self._seconds_before + self._written - self._started, 2)
+        seconds = round(self._seconds_before + time.monotonic() - self._started, 2)
         shard = ShardProgress(seconds=seconds, at_once=self._at_once, stories=self.stories, stages=self.stages)
         write_json(self._path, shard.model_dump())
 

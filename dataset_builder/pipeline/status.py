@@ -67,7 +67,7 @@ def status(work_dir: Path) -> str:
         )
     lines.append(f"{elapsed(work_dir):.0f} s; busy seconds are those of all units, also while they wait for a batch")
     if not (work_dir / CORPUS / MANIFEST).exists():
-        return "\n".join([*lines, "publish: not finished; the same build command goes on from there"])
+        return "\n".join([*lines, "publish: not finished; the same command continues from there"])
     corpus = read_model(work_dir / CORPUS / MANIFEST, CorpusManifest)
     lines.append(f"publish: {sum(corpus.rejected.values())} rejected  {_counted(corpus.rejected)}")
     for config, splits in corpus.rows.items():
@@ -97,7 +97,7 @@ def _unfinished(work_dir: Path, after: dict[str, str]) -> str:
     spent = elapsed(work_dir)
     left = minutes_left(counts, expected, spent)
     lines = [
-        f"not finished: {stories.done} of {stories.all} stories are through; the same build command goes on from there",
+        f"not finished: {stories.done} of {stories.all} stories are finished; the same command continues from there",
         f"{'stage':<12}{'units':>9}{'of about':>10}{'units/s':>9}{'tokens/s':>10}",
     ]
     for name, counted in counts.items():

@@ -49,9 +49,8 @@ class Unanswered:
 class UnansweredUnits:
     """The units of one shard that are held back. `stories` is the number of the shard's stories."""
 
-    def __init__(self, work_dir: Path) -> None:
-        self.stories = 0
-        self._work_dir = work_dir
+    def __init__(self, work_dir: Path, stories: int) -> None:
+        self._work_dir, self._stories = work_dir, stories
         self._failed: list[Unanswered] = []  # by the teacher's fault, to be asked once more
         self._refused: dict[str, list[Unanswered]] = {}  # by stage, since its last answer
         self._answered: set[str] = set()  # stages of which a unit was answered
@@ -72,7 +71,7 @@ class UnansweredUnits:
         """
         stage = one.unit.stage.name
         if one.failure.reason == NO_CONNECTION and self._last_round:  # no unit is to blame for that
-            raise InputError(f"{stage}: the teacher is gone. Start it and {AGAIN}.")
+            raise InputError(f"{stage}: the teacher does not answer any more. Start it and {AGAIN}.")
         if one.failure.retryable and not self._last_round:
             self._failed.append(one)
             self._stop_if_teacher_failed(one)
@@ -105,7 +104,7 @@ class UnansweredUnits:
         self._in_a_row.append(one.unit.item.id)
         failures, stories = len(self._in_a_row), len(set(self._in_a_row))
         enough = MAX_CONSECUTIVE_FAILURES if self._answered else MAX_FIRST_FAILURES
-        if failures >= enough and stories >= min(MIN_FAILING_STORIES, self.stories):
+        if failures >= enough and stories >= min(MIN_FAILING_STORIES, self._stories):
             raise one.error(f"failed at {failures} units in a row")
 
     def _stop_if_never_answered(self, units: list[Unanswered]) -> None:

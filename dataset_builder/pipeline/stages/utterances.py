@@ -35,8 +35,8 @@ def neutral_acts() -> tuple[str, ...]:
 def acts_of(row: CharacterRow, recipe: BuildRecipe) -> list[str]:
     """The speech acts of a character's neutral utterances, "" where the recipe wants none.
 
-    Each story starts at another place in the list, and its characters go on from there: within a story, an act comes
-    again only after all others.
+    Each story starts at another place in the list, and its characters continue from there: within a story, an act
+    occurs again only after all others.
     """
     wanted, acts = recipe.utterances.neutral, neutral_acts()
     if not recipe.utterances.neutral_acts:
