@@ -401,39 +401,3 @@ def test_texts_of_the_same_meaning_are_found(corpus: Path, tmp_path: Path) -> No
     change(corpus, "contextless", "train", lambda rows: [rows[n].update(text=text) for n, text in enumerate(said)])
     manifest = deduplicate(corpus, tmp_path / "clean", None, semantic_at=0.9)
     assert manifest["removed"]["contextless"] == {"same_meaning": 1}
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "texts"),
-    [
-        ("a.tsv", 'He said "no\t3\tx\nYes\t1\ty\n', ['He said "no', "Yes"]),
-        ("a.csv", 'id,text\n1,"One, two"\n2,Three\n', ["One, two", "Three"]),
-        ("a.jsonl", '{"text": "One"}\n{"text": "Two"}\n', ["One", "Two"]),
-    ],
-)
-def test_benchmarks_of_several_forms(tmp_path: Path, name: str, content: str, texts: list[str]) -> None:
-    (tmp_path / name).write_text(content)
-    found = dict(benchmark_texts(tmp_path / name))
-    assert [*found.values()] == texts
-    assert next(iter(found)) == f"{tmp_path.name}/{name}:0"
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "said"),
-    [
-        ("a.jsonl", '{"text": "One"}\n{"say": 1}\n', r"a\.jsonl, line 2: .*'text'"),
-        ("a.jsonl", "", r"a\.jsonl: no text in it"),
-        ("a.txt", "One", "not a .jsonl"),
-        ("a.csv", "id,sentence\n1,hello\n", r"no column 'text' in its header \(id, sentence\)"),
-        (
-            "a.tsv",
-            "key\ttext\n1\tone\n2\n",
-            r"a\.tsv, line 3: expected 2 fields as in the first line",
-        ),
-        ("a.csv.gz", "not gzip", "cannot be read"),
-    ],
-)
-def test_bad_benchmarks_are_named(tmp_path: Path, name: str, content: str, said: str) -> None:
-    (tmp_path / name).write_text(content)
-    with pytest.raises(InputError, match=said):
-        list(benchmark_texts(tmp_path / name))

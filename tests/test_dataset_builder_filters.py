@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from dataset_builder.analysis.deduplicate_corpus import semantic_duplicates
-from dataset_builder.filters.deduplicate import DuplicateFilter
 from dataset_builder.filters.resolve import class_of, resolve
 from dataset_builder.filters.split import split_narratives
 from dataset_builder.filters.validate import check_context, check_label_word, check_row, check_utterance
@@ -114,16 +113,6 @@ def test_words_outside_the_taxonomy_by_similarity() -> None:
         assert class_of(word, near) == LABEL_TO_INDEX[label]
     assert class_of("boredom", near.model_copy(update={"margin": 0.5})) is None
     assert class_of("neutral", near) == LABEL_TO_INDEX["neutral"]
-
-
-def test_duplicates_exact_and_near() -> None:
-    duplicates = DuplicateFilter(0.7)
-    long = "I told him a hundred times that the old red door by the river must never be left open at night"
-    assert duplicates.check({"id": "a", "text": "I saw it, there!"}) is None
-    assert duplicates.check({"id": "b", "text": "i saw it there"}) == ("duplicate", "a")
-    assert duplicates.check({"id": "c", "text": long}) is None
-    assert duplicates.check({"id": "d", "text": f"{long} again"}) == ("near_duplicate", "c")
-    assert duplicates.check({"id": "e", "text": "Something else happened to all of us at the harbour."}) is None
 
 
 def test_splits_are_by_narrative_and_near_their_shares() -> None:

@@ -102,6 +102,10 @@ def test_of_several_duplicates_the_first_is_named_and_an_equal_one_before_all() 
     assert near.check({"id": "a", "text": f"{long} now"}) is None
     assert near.check({"id": "b", "text": "Something else happened to all of us at the harbour."}) is None
     assert near.check({"id": "c", "text": f"{long} again"}) == ("near_duplicate", "a")
+    assert near.check({"id": "d", "text": "something else happened: to all of us, at the HARBOUR"}) == (
+        "duplicate",
+        "b",
+    )
     exact = DuplicateFilter(None)
     assert not any(exact.check({"id": word, "text": f"{long} {word}"}) for word in ("now", "again"))
     assert exact.check({"id": "d", "text": f"{long}, NOW!"}) == ("duplicate", "now")

@@ -218,6 +218,18 @@ def test_texts_are_texts(tmp_path: Path) -> None:
         list(benchmark_texts(tmp_path / "a.parquet"))
 
 
+def test_texts_of_a_benchmark_have_keys(tmp_path: Path) -> None:
+    for name, content, texts in (
+        ("a.tsv", 'He said "no\t3\tx\nYes\t1\ty\n', ['He said "no', "Yes"]),
+        ("a.csv", 'id,text\n1,"One, two"\n2,Three\n', ["One, two", "Three"]),
+    ):
+        keys = [f"{tmp_path.name}/{name}:{number}" for number in range(2)]
+        assert dict(benchmark_texts(put(tmp_path / name, content))) == dict(zip(keys, texts, strict=True))
+    for content, says in (("", "no text in it"), ('{"text": "One"}\n{"say": 1}\n', r"a\.jsonl, line 2: .*'text'")):
+        with pytest.raises(InputError, match=says):
+            list(benchmark_texts(put(tmp_path / "a.jsonl", content)))
+
+
 def official(folder: Path, *rows: str) -> Path:
     put(folder / "emotions.txt", "\n".join(LABELS) + "\n")
     for name in ("train", "dev", "test"):
