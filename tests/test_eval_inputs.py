@@ -15,10 +15,11 @@ from dataset_builder.inputs import InputError
 from dataset_builder.provenance import weights_digest
 from eval import context_use, model_files
 from eval.ablations import read_runs
+from eval.benchmarks import find
 from eval.label_sets import find_set, read_definitions
 from eval.models import load, load_bi_encoder, load_classifier
 from eval.rows import descriptors
-from eval.run import published_models
+from eval.run import check_fits, published_models, report
 from tests.conftest import Command
 from tests.test_data_sets import rows, write
 
@@ -56,6 +57,33 @@ def test_options_that_would_give_a_wrong_figure(command: Command, tmp_path: Path
     assert "file: is not a folder that can be written to" in done.stderr
     done = command("-m", "eval.run", "--all", tmp_path, "--benchmark", "goemotions")
     assert "Leave --benchmark out" in done.stderr
+
+
+def test_benchmarks_for_the_other_kind_of_model_are_refused(
+    tiny_models: Path, bi_encoder: Path, command: Command
+) -> None:
+    classifier = load(str(tiny_models / "emo-pillars-contextless-minilm"))
+    with pytest.raises(InputError, match=r"'labels-6': '.*' is a classifier, which is measured on emobank, emocontext"):
+        check_fits([find("goemotions"), find("labels-6")], classifier)
+    with pytest.raises(InputError, match=r"'own': '.*' is a bi-encoder, which is measured on descriptors, emobank"):
+        check_fits([find("own")], load(str(bi_encoder)))
+    done = command("-m", "eval.run", "--scores", "x", "--name", "x", "--benchmark", "labels-6")
+    assert done.returncode == 2
+    assert "'labels-6': is for bi-encoders" in done.stderr
+
+
+def test_a_result_is_compared_with_the_one_in_git(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("eval.run.RESULTS", tmp_path)
+    for value, says in ((0.5, ""), (0.505, "had 0.5000: +0.0050, within ±0.01"), (0.4, "had 0.5050: -0.1050, OUTSIDE")):
+        report(find("own"), {"name": "m", "metrics": {"macro_f1": {"value": value}}, "support": 9}, tmp_path)
+        printed = capsys.readouterr().out
+        assert f"m: macro_f1 {value:.4f}, 9 rows" in printed
+        assert says in printed
+    (tmp_path / "m/own.json").write_text("{")
+    report(find("own"), {"name": "m", "metrics": {"macro_f1": {"value": 0.4}}, "support": 9}, tmp_path)
+    assert "had" not in capsys.readouterr().out
 
 
 def test_folders_of_models_with_another_s_record(tmp_path: Path) -> None:
@@ -148,9 +176,10 @@ def test_models_that_are_damaged(tiny_models: Path, bi_encoder: Path, tmp_path: 
     put(folder / "training.json", record | {"weights_sha256": weights_digest(folder)})
     with pytest.raises(InputError, match="some of its scores are not finite"):
         load_classifier(str(folder)).predict(["river"])
-    put(folder / "training.json", {"recipe": None})
-    with pytest.raises(InputError, match=r"training.json: is no training record"):
-        load_classifier(str(folder))
+    for broken in ({"recipe": None}, {"recipe": {"seed": "13"}}, []):
+        put(folder / "training.json", broken)
+        with pytest.raises(InputError, match=r"training.json: is no training record"):
+            load_classifier(str(folder))
     for path in folder.glob("*token*"):
         path.unlink()
     (folder / "vocab.txt").unlink(missing_ok=True)
