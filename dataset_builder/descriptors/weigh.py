@@ -84,13 +84,13 @@ def _by_answers(recipe: TextsRecipe, work_dir: Path) -> Described:
     """The texts that the teacher was asked about with their descriptors; none where no word stands out."""
     rows = list(_answers(recipe, work_dir))
     if recipe.describer == "generated":
-        for row, _ in rows:
-            yield _item(row), [Descriptor(text=text, weight=1.0) for text in row.written[: recipe.weights.most]]
+        for item, written, _ in rows:
+            yield item, [Descriptor(text=text, weight=1.0) for text in written[: recipe.weights.most]]
     elif rows:
-        found = np.stack([found for _, found in rows])
-        gained = advantages(found, [row.text for row, _ in rows], recipe.weights)
-        for (row, _), advantage in zip(rows, gained, strict=True):
-            yield _item(row), descriptors(advantage, recipe.words, recipe.weights)
+        found = np.stack([scores for _, _, scores in rows])
+        gained = advantages(found, [item.text for item, _, _ in rows], recipe.weights)
+        for (item, _, _), advantage in zip(rows, gained, strict=True):
+            yield item, descriptors(advantage, recipe.words, recipe.weights)
 
 
 def _by_phrases(
@@ -118,8 +118,8 @@ def _make_scorer(recipe: TextsRecipe, work_dir: Path, whole_scores: Mapping[str,
     rows = list(_answers(recipe, work_dir))
     if not rows:
         raise InputError(f"the teacher answered for no phrase; {work_dir / REJECTS}/{WORDS.name}.jsonl says why.")
-    known = [row.text for row, _ in rows]
-    teachers = advantages(np.stack([found for _, found in rows]), known, recipe.weights)
+    known = [item.text for item, _, _ in rows]
+    teachers = advantages(np.stack([scores for _, _, scores in rows]), known, recipe.weights)
     similar = _similarities(recipe, work_dir)
     scores = phrases.phrase_scores(teachers, similar(known) if recipe.cues.encoder_share else None, recipe.cues)
 
@@ -170,10 +170,6 @@ def _rows_of_others(
     return kept
 
 
-def _item(row: WordsRow) -> Item:
-    return Item(id=row.id, text=row.text, fields={"source": row.source})
-
-
 def _row(text: Item, found: list[Descriptor], recipe: TextsRecipe, manifest: dict[str, Any]) -> DescriptorsRow:
     return DescriptorsRow(
         id=text.id,
@@ -188,8 +184,9 @@ def _row(text: Item, found: list[Descriptor], recipe: TextsRecipe, manifest: dic
     )
 
 
-def _answers(recipe: TextsRecipe, work_dir: Path) -> Iterator[tuple[WordsRow, np.ndarray]]:
-    """The items with their log-probabilities (prompts, words): 3 KB per item in memory for all prompts."""
-    for row in stage_rows(work_dir / WORDS.name, range(recipe.executor.shards)):
-        found = np.asarray(row.pop("found"), dtype=np.float32)
-        yield WordsRow.model_validate(row), found
+def _answers(recipe: TextsRecipe, work_dir: Path) -> Iterator[tuple[Item, tuple[str, ...], np.ndarray]]:
+    """The items, with what the teacher wrote or its log-probabilities (prompts, words): 3 KB per item for all."""
+    for found in stage_rows(work_dir / WORDS.name, range(recipe.executor.shards)):
+        scores = np.asarray(found.pop("found"), dtype=np.float32)
+        row = WordsRow.model_validate(found)
+        yield Item(id=row.id, text=row.text, fields={"source": row.source}), row.written, scores

@@ -154,9 +154,6 @@ class Journal:
             whole += len(line)
         self._file.truncate(whole)
 
-    def __contains__(self, unit: str) -> bool:
-        return unit in self._offsets
-
     def __len__(self) -> int:
         return len(self._offsets)
 

@@ -24,6 +24,7 @@ from dataset_builder.teachers.reply_text import BadReply, strip_reasoning
 
 PROMPTS = Path(__file__).parents[1] / "prompts"
 QUOTED = ("story", "context", "text")  # fields that a good reply may repeat
+RETRY_TEMPERATURE = 0.7  # as the recipes ask small teachers for utterances
 LONGEST_REPLY = 100_000  # characters: ten times what any answer needs
 SURROGATES = range(0xD800, 0xE000)  # halves of characters
 LOST = "\ufffd"  # the replacement character
@@ -149,7 +150,7 @@ class Ask:
                 schema=SCHEMAS.get(prompt),
                 max_new_tokens=decoding.max_new_tokens,
                 # A greedy teacher would repeat its bad reply: later attempts are sampled.
-                temperature=decoding.temperature or (0.7 if attempt else 0.0),
+                temperature=decoding.temperature or (RETRY_TEMPERATURE if attempt else 0.0),
                 top_p=decoding.top_p,
                 repetition_penalty=decoding.repetition_penalty,
                 seed=stable_hash(self._run_seed, self.stage, self.unit, part, attempt),
