@@ -164,31 +164,32 @@ def _ask_which_words(recipe: TextsRecipe) -> tuple[str, ...]:
     if isinstance(recipe.teacher, EmbeddedTeacher):
         make_room(recipe, recipe.executor.shards)
         if not works_here(recipe):
-            return run_in_own_process(_run_certain_words, recipe)
-    return _run_certain_words(recipe)
+            return run_in_own_process(certain_words, recipe)
+    return certain_words(recipe)
 
 
-def _run_certain_words(recipe: TextsRecipe) -> tuple[str, ...]:
-    return asyncio.run(certain_words(recipe))
-
-
-async def certain_words(recipe: TextsRecipe) -> tuple[str, ...]:
+def certain_words(recipe: TextsRecipe) -> tuple[str, ...]:
     """The words whose first token is, without content, followed by the rest of the word: one forward pass scores them.
 
     Raises:
         InputError: the teacher fails already here, or no word is left.
     """
-    teacher = load_teacher(recipe.teacher)
     words = recipe.words or emotion_words()
-    ask = Ask(teacher, recipe.seed, WORDS.name, "content-free", {})
-    try:
-        prompts = [f"{WORD_PROMPTS}/{prompt}" for prompt in recipe.prompts]
-        certain = np.mean([await ask.continuation_probabilities(p, words, CONTENT_FREE) for p in prompts], axis=0)
-    except UnitRejected as rejected:
-        raise InputError(f"the teacher {teacher.name} failed: {rejected.reason} {rejected.text}") from None
-    finally:
-        await teacher.close()
+    certain = asyncio.run(_certainties(words, recipe))
     kept = tuple(word for word, sure in zip(words, certain, strict=True) if sure >= recipe.certain_at)
     if not kept:
         raise InputError(f"certain_at {recipe.certain_at}: no word is left (the highest: {certain.max():.2f}).")
     return kept
+
+
+async def _certainties(words: tuple[str, ...], recipe: TextsRecipe) -> np.ndarray:
+    teacher = load_teacher(recipe.teacher)
+    ask = Ask(teacher, recipe.seed, WORDS.name, "content-free", {})
+    try:
+        prompts = [f"{WORD_PROMPTS}/{prompt}" for prompt in recipe.prompts]
+        found = [await ask.continuation_probabilities(prompt, words, CONTENT_FREE) for prompt in prompts]
+    except UnitRejected as rejected:
+        raise InputError(f"the teacher {teacher.name} failed: {rejected.reason} {rejected.text}") from None
+    finally:
+        await teacher.close()
+    return np.asarray(np.mean(found, axis=0))

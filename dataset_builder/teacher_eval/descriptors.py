@@ -51,7 +51,8 @@ def measure(recipes: Sequence[TextsRecipe], data: Path, rows: int) -> dict[str, 
     words: dict[str, int] = {}
     metrics: dict[str, dict[str, float]] = {}
     for recipe in recipes:
-        kept, found = asyncio.run(_ask(dev.texts, recipe))
+        kept = certain_words(recipe)
+        found = asyncio.run(_ask(dev.texts, kept, recipe))
         answered = ~np.isnan(found).any(axis=(1, 2))
         gold = Gold([dev.texts[number] for number in np.flatnonzero(answered)], dev.labels[answered])
         failed[recipe.name], words[recipe.name] = int((~answered).sum()), len(kept)
@@ -73,12 +74,11 @@ def measure(recipes: Sequence[TextsRecipe], data: Path, rows: int) -> dict[str, 
     }
 
 
-async def _ask(texts: list[str], recipe: TextsRecipe) -> tuple[tuple[str, ...], np.ndarray]:
-    """The words, and their log-probabilities after each text, (texts, prompts, words).
+async def _ask(texts: list[str], words: tuple[str, ...], recipe: TextsRecipe) -> np.ndarray:
+    """The log-probabilities of the words after each text, (texts, prompts, words).
 
     Texts on which the teacher failed have NaN. Raises InputError if it failed on all of them.
     """
-    words = await certain_words(recipe)
     found = np.full((len(texts), len(recipe.prompts), len(words)), np.nan)
 
     async def answer(number: int, ask: Ask) -> None:
@@ -88,4 +88,4 @@ async def _ask(texts: list[str], recipe: TextsRecipe) -> tuple[tuple[str, ...], 
     asked = await ask_about_texts(recipe, WORDS.name, recipe.name, longest_first, answer)
     if asked.last and asked.reasons.total() == len(texts):
         raise InputError(f"the teacher failed at every text: {asked.last.reason} {asked.last.text}")
-    return words, found
+    return found
