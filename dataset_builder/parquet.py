@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_builder.files.shards import clear, read_json, write_json, write_whole
+from dataset_builder.hashing import digest_of
 from dataset_builder.inputs import InputError
-from dataset_builder.provenance import digest_of
 from dataset_builder.schema import CONFIGS, SPLITS, Row, features
 
 CORPUS = "corpus"  # the folder of a work folder that holds what is published

@@ -8,9 +8,9 @@ import numpy as np
 from dataset_builder.files.known_files import find_file, missing_file
 from dataset_builder.files.reading import named_columns
 from dataset_builder.files.texts import RowCheck
+from dataset_builder.hashing import digest_of
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import LABEL_MAPS
-from dataset_builder.provenance import digest_of
 from eval.rows import Rows
 
 EMOBANK = ("id", "split", "V", "A", "D", "text")

@@ -19,10 +19,9 @@ from dataset_builder.files.data_sets import (
     row_name,
 )
 from dataset_builder.files.reading import json_file, lines
-from dataset_builder.hashing import fingerprint
+from dataset_builder.hashing import digest_of, fingerprint
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import LABEL_MAPS, class_scores
-from dataset_builder.provenance import digest_of
 from dataset_builder.taxonomy import EMOTIONS, LABELS
 from eval.label_sets import find_set
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from dataset_builder.files.reading import json_lines
+from dataset_builder.hashing import digest_of
 from dataset_builder.inputs import InputError
-from dataset_builder.provenance import digest_of
 from dataset_builder.taxonomy import LABELS
 
 

@@ -7,10 +7,9 @@ from typing import Any
 
 from dataset_builder.corpus import open_corpus
 from dataset_builder.files.texts import HELD_OUT_NAMES, SNIFFED_ROWS, not_texts, path_words, texts_of
-from dataset_builder.hashing import stable_hash
+from dataset_builder.hashing import digest_of, stable_hash
 from dataset_builder.inputs import InputError
 from dataset_builder.parquet import MANIFEST, read_manifest
-from dataset_builder.provenance import digest_of
 from dataset_builder.schema import CONFIGS, Item
 
 TRAIN = "train"

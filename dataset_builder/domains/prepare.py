@@ -12,10 +12,10 @@ from dataset_builder.domains import emocontext, goemotions, iemocap, isear
 from dataset_builder.domains.examples import SEED, DataSet, Fold, Source
 from dataset_builder.files.known_files import WITHOUT_READER
 from dataset_builder.files.texts import RowCheck
+from dataset_builder.hashing import digest_of
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import LABEL_MAPS, training_labels
 from dataset_builder.parquet import whole_folder, write_manifest, write_splits
-from dataset_builder.provenance import digest_of
 from dataset_builder.schema import DOMAIN_CONFIGS, DomainDialogueRow, DomainRow
 from dataset_builder.taxonomy import LABELS
 

@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 from datasets import Dataset, DatasetBuilder, DatasetDict, load_dataset_builder
 
 from dataset_builder.files.reading import json_file
+from dataset_builder.hashing import digest_of
 from dataset_builder.inputs import SHOWN, InputError, first_line
-from dataset_builder.provenance import digest_of
 from dataset_builder.taxonomy import LABELS
 
 _COMMIT = re.compile(r"@([0-9a-f]{40})/")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dataset_builder.hashing import digest_of
 from dataset_builder.inputs import InputError, first_line, wheel_path
-from dataset_builder.provenance import digest_of
 from dataset_builder.recipe import Similarity
 
 
