@@ -1,4 +1,4 @@
-"""Who imports whom, and names that must not be used."""
+"""Which component imports which, and file names that must not be used."""
 
 import importlib.util
 from pathlib import Path
@@ -9,11 +9,11 @@ from tools import architecture
 from tools.architecture import ROOT, breaches, page
 
 
-def test_nobody_imports_what_it_may_not() -> None:
+def test_there_is_no_forbidden_import() -> None:
     assert breaches() == []
 
 
-def test_the_drawing_is_today_s() -> None:
+def test_the_chart_is_up_to_date() -> None:
     text = (ROOT / architecture.PAGE).read_text(encoding="utf-8")
     assert text == page(text), "run `python -m tools.architecture`"
 
@@ -21,7 +21,7 @@ def test_the_drawing_is_today_s() -> None:
 @pytest.mark.parametrize(
     ("file", "line"),
     [
-        # up a floor
+        # to a higher layer
         ("dataset_builder/schema.py", "from dataset_builder.teachers.base import Teacher"),
         ("dataset_builder/files/reading.py", "from dataset_builder.pipeline import build"),
         ("dataset_builder/filters/split.py", "from dataset_builder.pipeline.build import build"),
@@ -29,11 +29,11 @@ def test_the_drawing_is_today_s() -> None:
         ("dataset_builder/pipeline/build.py", "from dataset_builder.analysis.report import report"),
         ("dataset_builder/pipeline/build.py", "def late():\n    from dataset_builder.descriptors import write"),
         ("dataset_builder/analysis/report.py", "from dataset_builder.__main__ import main"),
-        # across a floor
+        # within a layer
         ("dataset_builder/filters/split.py", "from dataset_builder.teachers.base import Teacher"),
         ("dataset_builder/domains/isear.py", "from dataset_builder.descriptors.sources import sources"),
         ("dataset_builder/teacher_eval/labelers.py", "from dataset_builder.human_eval.sample import draw"),
-        # from program to program
+        # between programs
         ("eval/run.py", "from train.classifier.data import tokenise"),
         ("train/classifier/data.py", "from eval.metrics import macro_f1"),
         ("train/classifier/data.py", "from dataset_builder.pipeline import assemble"),
@@ -51,28 +51,28 @@ def test_the_drawing_is_today_s() -> None:
     ],
 )
 def test_a_planted_breach_is_found(tmp_path: Path, file: str, line: str) -> None:
-    stand_in_for_the_house(tmp_path)
+    empty_source_tree(tmp_path)
     assert breaches(tmp_path) == []
     (tmp_path / file).write_text(f"{line}\n", encoding="utf-8")
     assert len(breaches(tmp_path)) == 1
 
 
-def test_a_circle_is_found(tmp_path: Path) -> None:
-    stand_in_for_the_house(tmp_path)
-    room = tmp_path / "dataset_builder/pipeline"
-    (room / "build.py").write_text("from dataset_builder.pipeline import assemble\n", encoding="utf-8")
-    (room / "assemble.py").write_text("def late():\n    import dataset_builder.pipeline.build\n", encoding="utf-8")
+def test_an_import_cycle_is_found(tmp_path: Path) -> None:
+    empty_source_tree(tmp_path)
+    package = tmp_path / "dataset_builder/pipeline"
+    (package / "build.py").write_text("from dataset_builder.pipeline import assemble\n", encoding="utf-8")
+    (package / "assemble.py").write_text("def late():\n    import dataset_builder.pipeline.build\n", encoding="utf-8")
     (found,) = breaches(tmp_path)
-    assert found.startswith("circle: ")
+    assert found.startswith("import cycle: ")
 
 
 def test_a_file_with_the_name_of_a_library_is_found(tmp_path: Path) -> None:
-    stand_in_for_the_house(tmp_path)
+    empty_source_tree(tmp_path)
     (tmp_path / "eval/datasets.py").touch()
-    assert breaches(tmp_path) == ["eval/datasets.py: has the name of a library"]
+    assert breaches(tmp_path) == ["eval/datasets.py: shadows a library"]
 
 
-def stand_in_for_the_house(root: Path) -> None:
+def empty_source_tree(root: Path) -> None:
     """Every module of the product, empty."""
     for path in architecture.read(ROOT).modules.values():
         copy = root / path.relative_to(ROOT)

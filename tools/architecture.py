@@ -1,8 +1,8 @@
-"""The floors of this project: which room may import which. `python -m tools.architecture` draws docs/architecture.md.
+"""The layers of this project: which component may import which. `python -m tools.architecture` draws docs/architecture.md.
 
-A room is a package (`dataset_builder/pipeline`) or a module that stands alone (`dataset_builder/narratives.py`). Rooms
-stand on floors. An import stays in its room or goes to a lower floor, and no modules import each other in a circle.
-Imports inside functions count: they delay a dependency, they do not remove it.
+A component is a package (`dataset_builder/pipeline`) or a module outside the packages (`dataset_builder/narratives.py`).
+A module imports from its own component or from a lower layer, and there are no import cycles. Imports inside functions
+count: they delay a dependency, they do not remove it.
 """
 
 import argparse
@@ -15,13 +15,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = Path("docs/architecture.md")
-BEGIN, END = "<!-- floors:begin -->", "<!-- floors:end -->"
+BEGIN, END = "<!-- layers:begin -->", "<!-- layers:end -->"
 
-# From the ground up. Rooms of one floor do not import each other. A name is a package or a module; a module of
-# dataset_builder that no line names belongs to the ground.
-GROUND = "dataset_builder"
-FLOORS: tuple[tuple[str, ...], ...] = (
-    (GROUND, "publish", "space", "tools"),
+# From the bottom up. Components of the same layer do not import each other. A name is a package or a module; a module of
+# dataset_builder that is not listed belongs to the base.
+BASE = "dataset_builder"
+LAYERS: tuple[tuple[str, ...], ...] = (
+    (BASE, "publish", "space", "tools"),
     (
         "dataset_builder/teachers", "dataset_builder/filters", "dataset_builder/narratives",
         "dataset_builder/label_maps", "dataset_builder/gold_set",
@@ -35,19 +35,19 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("push", "demo", "reproduce", "tools/push_kills"),
 )  # fmt: skip
 
-# Programs that share less than their floor would allow: they exchange folders on disk, not objects in memory.
-DOORS: dict[str, tuple[str, ...]] = {
+# Components with stricter rules than their layer, and what they may import: programs exchange folders on disk, not objects.
+ALLOWED: dict[str, tuple[str, ...]] = {
     "publish": (),
     "space": (),  # runs on the Hub, where its files stand alone
     "tools": (),
-    "train": (GROUND, "dataset_builder/label_maps"),
-    "eval": (GROUND, "dataset_builder/label_maps", "dataset_builder/domains/goemotions"),
+    "train": (BASE, "dataset_builder/label_maps"),
+    "eval": (BASE, "dataset_builder/label_maps", "dataset_builder/domains/goemotions"),
     "push": ("publish",),
     "demo": ("tools",),
 }
-# Libraries that only some rooms may import: torch loads slowly, and a server's engine is spoken to over HTTP.
+# Libraries that only some components may import: torch is slow to load, and inference servers are called over HTTP.
 LIBRARIES: dict[str, tuple[str, ...]] = {"torch": ("dataset_builder/teachers", "train", "eval"), "vllm": ()}
-# A file with such a name hides a library from whoever runs Python in its folder.
+# A file with such a name shadows a library when Python runs in its folder.
 TAKEN_NAMES = {
     "accelerate", "common", "datasets", "evaluate", "helpers", "logging", "random", "tokenizers", "transformers",
     "types", "utils",
@@ -55,8 +55,8 @@ TAKEN_NAMES = {
 
 
 @dataclass(frozen=True)
-class House:
-    """The modules of a source tree by dotted name, and what each imports: own modules and top names of libraries."""
+class SourceTree:
+    """The modules of a source tree by dotted name, with the project modules and the libraries that each imports."""
 
     root: Path
     modules: dict[str, Path]
@@ -64,9 +64,9 @@ class House:
     libraries: dict[str, set[str]]
 
 
-def read(root: Path) -> House:
-    """Read every import of the product below `root`; tests are not part of the house."""
-    tops = {name.split("/")[0] for floor in FLOORS for name in floor}
+def read(root: Path) -> SourceTree:
+    """Read every import of the product code below `root`, without the tests."""
+    tops = {name.split("/")[0] for layer in LAYERS for name in layer}
     files = [*root.glob("*.py"), *(path for top in sorted(tops) for path in (root / top).rglob("*.py"))]
     modules = {_dotted(path.relative_to(root)): path for path in files}
     imports: dict[str, set[str]] = {}
@@ -76,51 +76,51 @@ def read(root: Path) -> House:
         own = {name for name in named if name.split(".")[0] in {*tops, "tests"}}
         imports[module] = {_longest(name, modules) for name in own}
         libraries[module] = {name.split(".")[0] for name in named - own}
-    return House(root, modules, imports, libraries)
+    return SourceTree(root, modules, imports, libraries)
 
 
 def breaches(root: Path = ROOT) -> list[str]:
-    """Every import that goes up or through a wall, every circle and every name that hides a library."""
-    house = read(root)
+    """List every forbidden import, every import cycle and every file name that shadows a library."""
+    tree = read(root)
     found = [
-        f"{path.relative_to(root)}: has the name of a library"
-        for path in house.modules.values()
+        f"{path.relative_to(root)}: shadows a library"
+        for path in tree.modules.values()
         if path.stem in TAKEN_NAMES
     ]
-    for module, names in sorted(house.imports.items()):
+    for module, names in sorted(tree.imports.items()):
         found += [f"{module} may not import {name}" for name in sorted(names) if not _allowed(module, name)]
-    for module, names in sorted(house.libraries.items()):
+    for module, names in sorted(tree.libraries.items()):
         found += [
             f"{module} may not import {name}"
             for name in sorted(names & set(LIBRARIES))
-            if room(module) not in LIBRARIES[name]
+            if component(module) not in LIBRARIES[name]
         ]
     try:
-        TopologicalSorter({m: names - {m} for m, names in house.imports.items()}).prepare()
+        TopologicalSorter({m: names - {m} for m, names in tree.imports.items()}).prepare()
     except CycleError as error:
-        found.append("circle: " + " -> ".join(error.args[1]))
+        found.append("import cycle: " + " -> ".join(error.args[1]))
     return found
 
 
-def room(module: str) -> str:
-    """The room of a module (`dataset_builder.pipeline.build` → `dataset_builder/pipeline`)."""
+def component(module: str) -> str:
+    """Return the component of a module (`dataset_builder.pipeline.build` → `dataset_builder/pipeline`)."""
     place = module.replace(".", "/")
-    named = [name for floor in FLOORS for name in floor if place == name or place.startswith(f"{name}/")]
+    named = [name for layer in LAYERS for name in layer if place == name or place.startswith(f"{name}/")]
     return max(named, key=len, default=place)
 
 
-def floor_of(name: str) -> int:
-    """The floor of a room, 0 at the ground. A module outside the house stands above all floors."""
-    return next((number for number, floor in enumerate(FLOORS) if name in floor), len(FLOORS))
+def layer_of(name: str) -> int:
+    """Return the layer of a component, 0 for the base. A module outside the project is above all layers."""
+    return next((number for number, layer in enumerate(LAYERS) if name in layer), len(LAYERS))
 
 
 def _allowed(module: str, name: str) -> bool:
-    here, there = room(module), room(name)
+    here, there = component(module), component(name)
     if here == there:
         return True
-    if here in DOORS and not any(there == door or name.replace(".", "/") == door for door in DOORS[here]):
+    if here in ALLOWED and not any(there == allowed or name.replace(".", "/") == allowed for allowed in ALLOWED[here]):
         return False
-    return floor_of(there) < floor_of(here)
+    return layer_of(there) < layer_of(here)
 
 
 def _dotted(place: Path) -> str:
@@ -136,26 +136,26 @@ def _imported(tree: ast.Module) -> Iterator[str]:
 
 
 def _longest(name: str, modules: dict[str, Path]) -> str:
-    """The module of `package.module.function`; the name itself where no such module exists."""
+    """Return the module of `package.module.function`, or the name itself if no such module exists."""
     parts = name.split(".")
     found = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
     return next((dotted for dotted in found if dotted in modules), name)
 
 
-def drawing(root: Path = ROOT) -> str:
-    """The floors as a Mermaid chart: a box for each room, an arrow for each import that no chain of others implies."""
-    house = read(root)
-    arrows: dict[str, set[str]] = {name: set() for floor in FLOORS for name in floor}
-    for module, names in house.imports.items():
-        arrows.setdefault(room(module), set()).update(room(name) for name in names)
-    present = {room(module) for module in house.modules}
+def chart(root: Path = ROOT) -> str:
+    """Draw the layers as a Mermaid chart: a box per component, an arrow per import unless other arrows imply it."""
+    tree = read(root)
+    arrows: dict[str, set[str]] = {name: set() for layer in LAYERS for name in layer}
+    for module, names in tree.imports.items():
+        arrows.setdefault(component(module), set()).update(component(name) for name in names)
+    present = {component(module) for module in tree.modules}
     arrows = {name: {other for other in others if other != name} for name, others in arrows.items() if name in present}
     lines = ["```mermaid", "flowchart TD"]
-    for number, floor in reversed(list(enumerate(FLOORS))):
-        rooms = [name for name in floor if name in present]
-        if rooms:
-            lines.append(f'  subgraph floor{number}["floor {number}"]')
-            lines += [f'    {_box(name)}["{_title(name)}"]' for name in rooms]
+    for number, layer in reversed(list(enumerate(LAYERS))):
+        components = [name for name in layer if name in present]
+        if components:
+            lines.append(f'  subgraph layer{number}["layer {number}"]')
+            lines += [f'    {_box(name)}["{_title(name)}"]' for name in components]
             lines.append("  end")
     for name in sorted(arrows):
         implied = set().union(*(_reached(other, arrows) for other in arrows[name]))
@@ -179,25 +179,25 @@ def _box(name: str) -> str:
 
 
 def _title(name: str) -> str:
-    return "dataset_builder: ground" if name == GROUND else name
+    return "dataset_builder: base" if name == BASE else name
 
 
 def page(text: str, root: Path = ROOT) -> str:
-    """The page with the drawing of today's imports between its markers."""
+    """Return the page with the current chart between its markers."""
     head, rest = text.split(BEGIN)
-    return f"{head}{BEGIN}\n{drawing(root)}\n{END}{rest.split(END)[1]}"
+    return f"{head}{BEGIN}\n{chart(root)}\n{END}{rest.split(END)[1]}"
 
 
 def main() -> None:
-    """Write the drawing into the page, or check that it is today's."""
-    parser = argparse.ArgumentParser(prog="python -m tools.architecture", description="Draws the floors.")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if the drawing is stale")
+    """Write the chart into the page, or check that it is up to date."""
+    parser = argparse.ArgumentParser(prog="python -m tools.architecture", description="Draw the layers of the code.")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if the chart is out of date")
     args = parser.parse_args()
     path = ROOT / PAGE
     old = path.read_text(encoding="utf-8")
     new = page(old)
     if args.check and new != old:
-        sys.exit(f"{PAGE}: the drawing is stale. Run `python -m tools.architecture`.")
+        sys.exit(f"{PAGE}: the chart is out of date. Run `python -m tools.architecture`.")
     path.write_text(new, encoding="utf-8")
 
 
