@@ -1,8 +1,8 @@
-"""The layers of this project: which component may import which. `python -m tools.architecture` draws docs/architecture.md.
+"""The layers of this project: which component may import which.
 
-A component is a package (`dataset_builder/pipeline`) or a module outside the packages (`dataset_builder/narratives.py`).
-A module imports from its own component or from a lower layer, and there are no import cycles. Imports inside functions
-count: they delay a dependency, they do not remove it.
+A component is a package (`dataset_builder/pipeline`) or a module outside packages (`dataset_builder/narratives.py`). A
+module imports from its own component or from a lower layer, and there are no import cycles. Imports inside functions
+count: they delay a dependency, they do not remove it. `python -m tools.architecture` draws docs/architecture.md.
 """
 
 import argparse
@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = Path("docs/architecture.md")
 BEGIN, END = "<!-- layers:begin -->", "<!-- layers:end -->"
 
-# From the bottom up. Components of the same layer do not import each other. A name is a package or a module; a module of
-# dataset_builder that is not listed belongs to the base.
+# From the bottom up. Components of the same layer do not import each other. A name is a package or a module. A module
+# of dataset_builder that is not listed belongs to the base.
 BASE = "dataset_builder"
 LAYERS: tuple[tuple[str, ...], ...] = (
     (BASE, "publish", "space", "tools"),
@@ -35,7 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("push", "demo", "reproduce", "tools/push_kills"),
 )  # fmt: skip
 
-# Components with stricter rules than their layer, and what they may import: programs exchange folders on disk, not objects.
+# What components with stricter rules than their layer may import: programs exchange folders on disk, not objects.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "publish": (),
     "space": (),  # runs on the Hub, where its files stand alone
@@ -83,9 +83,7 @@ def breaches(root: Path = ROOT) -> list[str]:
     """List every forbidden import, every import cycle and every file name that shadows a library."""
     tree = read(root)
     found = [
-        f"{path.relative_to(root)}: shadows a library"
-        for path in tree.modules.values()
-        if path.stem in TAKEN_NAMES
+        f"{path.relative_to(root)}: shadows a library" for path in tree.modules.values() if path.stem in TAKEN_NAMES
     ]
     for module, names in sorted(tree.imports.items()):
         found += [f"{module} may not import {name}" for name in sorted(names) if not _allowed(module, name)]
