@@ -1,1 +1,1 @@
-"""Makes rows: from stories to a published corpus of emotional utterances. `python -m dataset_builder --help`."""
+"""Builds a corpus of emotional utterances from stories. See `python -m dataset_builder --help`."""

@@ -9,7 +9,7 @@ from dataset_builder.inputs import run_command
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line: a parser for each command, and a help page that lists the commands by group."""
+    """Return the command line: a parser for each command, and a help page that lists the commands by group."""
     listed = ""
     for title, commands in GROUPS.items():
         listed += "\n".join([f"\n\n{title}:", *(f"  {command.name:<21}{command.help}" for command in commands)])

@@ -25,7 +25,7 @@ class Corpus:
     def rows(
         self, config: str, split: str | None = None, columns: list[str] | None = None, *, broken_text: bool = False
     ) -> Iterator[dict[str, Any]]:
-        """The rows of a config (or of one split), in the order of the files, each with its `split`.
+        """Yield the rows of a config (or of one split), in the order of the files, each with its `split`.
 
         With `broken_text`, bytes that are no UTF-8 become lone surrogates; without, they are an InputError.
         """
@@ -36,7 +36,7 @@ class Corpus:
                         yield row | {"split": name}
 
     def count(self, config: str) -> dict[str, int]:
-        """Rows of each split, from the files' metadata."""
+        """Return rows of each split, from the files' metadata."""
         return {
             split: sum(open_parquet(path).metadata.num_rows for path in paths)
             for split, paths in self.files[config].items()
@@ -58,7 +58,9 @@ def open_corpus(place: str | Path) -> Corpus:
     for path in sorted(folder.glob("*/*.parquet")):
         files.setdefault(path.parent.name, {}).setdefault(path.stem.partition("-")[0], []).append(path)
     if not files:
-        raise InputError(f"{folder}: no <config>/<split>-*.parquet in it. Give a work folder, a corpus, or a Hub id.")
+        raise InputError(
+            f"{folder}: contains no <config>/<split>-*.parquet. Give a work folder, a corpus, or a Hub id."
+        )
     order = {split: number for number, split in enumerate(SPLITS)}
     ordered = {
         config: dict(sorted(splits.items(), key=lambda item: order.get(item[0], len(order))))
@@ -68,7 +70,7 @@ def open_corpus(place: str | Path) -> Corpus:
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
-    """A Parquet file. Raises InputError where it cannot be read."""
+    """Return a Parquet file. Raises InputError if it cannot be read."""
     try:
         return pq.ParquetFile(path)
     except (OSError, pa.ArrowException) as error:
@@ -78,7 +80,7 @@ def open_parquet(path: Path) -> pq.ParquetFile:
 
 
 def read_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-    """The rows of one file. Raises InputError where it is damaged or a text is not UTF-8."""
+    """Return the rows of one file. Raises InputError if it is damaged or a text is not UTF-8."""
     return _rows_of(path, columns, broken_text=False)
 
 
@@ -101,7 +103,7 @@ def _rows_of(path: Path, columns: list[str] | None, *, broken_text: bool) -> Ite
 
 
 def _with_surrogates(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    """The rows of a batch, every byte that is no UTF-8 as a lone surrogate."""
+    """Return the rows of a batch, every byte that is no UTF-8 as a lone surrogate."""
 
     def as_bytes(kind: pa.DataType) -> pa.DataType:
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
@@ -124,7 +126,7 @@ def _with_surrogates(batch: pa.RecordBatch) -> list[dict[str, Any]]:
 
 
 def column_faults(corpus: Corpus, config: str) -> list[str]:
-    """How the columns of a config's files differ from the published ones, a sentence for each file that does."""
+    """Return how the columns of a config's files differ from the published ones, a sentence for each file that does."""
     wanted = features(config).arrow_schema
     found = []
     for path in (path for paths in corpus.files[config].values() for path in paths):

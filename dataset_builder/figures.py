@@ -20,7 +20,7 @@ BLUE, ORANGE = "#0072B2", "#E69F00"
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure; the size is in inches."""
+    """Return an empty figure; the size is in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -30,7 +30,7 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def png(drawn: "Figure", **about: str) -> bytes:
-    """The figure as PNG; the same figure gives the same bytes. `about` is written into the file."""
+    """Return the figure as PNG; the same figure gives the same bytes. `about` is written into the file."""
     file = io.BytesIO()
     drawn.savefig(file, format="png", metadata={"Software": None, **about})
     return file.getvalue()

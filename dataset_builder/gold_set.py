@@ -21,7 +21,7 @@ SHOTS = 3  # examples in a prompt
 
 
 class GoldRow(Row):
-    """A gold utterance; `rewritten`, where there is one, is a form of it that needs the situation."""
+    """A gold utterance; `rewritten`, if there is one, is a form of it that needs the situation."""
 
     part: Literal["scored", "few_shot"]
     text: str
@@ -63,7 +63,7 @@ def few_shot_examples(prompt: str, user: jinja2.Template) -> tuple[tuple[str, st
 
 
 def _fields(row: GoldRow) -> dict[str, object]:
-    """Every field that a prompt may contain; the situation takes the place of the story."""
+    """Return every field that a prompt may contain; the situation takes the place of the story."""
     first = row.labels[0].label
     return {
         "title": "A moment",

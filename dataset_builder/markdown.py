@@ -10,18 +10,18 @@ _MARKUP: Final = re.compile(r"([\\`*\[|])")
 
 
 def cell(text: object) -> str:
-    """A text in one line, without markup or HTML, that stays in its cell of a table."""
+    """Return a text in one line, without markup or HTML, that stays in its cell of a table."""
     return _MARKUP.sub(r"\\\1", one_line(text)).replace("<", "&lt;")
 
 
 def code(text: object) -> str:
-    """A text as code, also in a cell of a table."""
+    """Return a text as code, also in a cell of a table."""
     plain = one_line(text).replace("`", "'").replace("<", "&lt;").replace("|", "\\|")
     return f"`{plain}`"
 
 
 def table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table; each row has as many cells as the head. No cell can begin another row or cell."""
+    """Return a Markdown table; each row has as many cells as the head. No cell can begin another row or cell."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(map(_in_one_cell, cells))} |" for cells in lines)
 

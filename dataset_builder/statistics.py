@@ -1,7 +1,7 @@
 """The project's statistics: F1 from counts, intervals, ranking, calibration. Builder, training and evaluation use them.
 
 A `Measure` is computed from sums over rows: F1 from true positives, gold and predicted labels, a correlation from
-moments. A resample therefore needs no row again: the sums of all resamples are one matrix product of weights and rows.
+moments. Resampling therefore does not visit the rows again: the sums of all resamples are one matrix product.
 
 Macro-F1 is the mean over the classes that have a gold row, in every split and every resample: without one, recall is
 not defined. scikit-learn counts such a class as 0, so that a model scores lower the fewer classes a sample happens to
@@ -43,15 +43,15 @@ class Measure:
     most: float = 1.0
 
     def __call__(self, gold: np.ndarray, predicted: np.ndarray) -> float:
-        """The measure over all rows."""
+        """Return the measure over all rows."""
         return float(self.of(self.rows(gold, predicted).sum(axis=0)))
 
     def mean_over_seeds(self, seeds: int) -> "Measure":
-        """The mean over the predictions of several seeds, (rows, seeds, …)."""
+        """Return the mean over the predictions of several seeds, (rows, seeds, …)."""
         return Measure(self._rows_of_each, lambda sums: self._of_each(sums, seeds).mean(axis=0), self.least, self.most)
 
     def difference(self) -> "Measure":
-        """The score of the first of two predictions minus that of the second, (rows, 2, …)."""
+        """Return the score of the first of two predictions minus that of the second, (rows, 2, …)."""
 
         def of(sums: np.ndarray) -> np.ndarray:
             first, second = self._of_each(sums, 2)
@@ -60,11 +60,11 @@ class Measure:
         return Measure(self._rows_of_each, of, self.least - self.most, self.most - self.least)
 
     def _rows_of_each(self, gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-        """What is summed for each of several predictions, (rows, predictions, …): (rows, predictions * sums)."""
+        """Return what is summed for each of several predictions, (rows, predictions, …): (rows, predictions * sums)."""
         return np.concatenate([self.rows(gold, predicted[:, n]) for n in range(predicted.shape[1])], axis=1)
 
     def _of_each(self, sums: np.ndarray, predictions: int) -> np.ndarray:
-        """The measure of each prediction, (predictions, …), from (…, predictions * sums)."""
+        """Return the measure of each prediction, (predictions, …), from (…, predictions * sums)."""
         return np.stack([self.of(part) for part in np.split(sums, predictions, axis=-1)])
 
 
@@ -86,7 +86,7 @@ def class_f1(sums: np.ndarray) -> np.ndarray:
 
 
 def mean_defined(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis of the finite values; 0 where there are none."""
+    """Return the mean over the last axis of the finite values; 0 if there are none."""
     defined = np.isfinite(values)
     return np.asarray(np.where(defined, values, 0.0).sum(axis=-1) / np.maximum(defined.sum(axis=-1), 1))
 
@@ -101,10 +101,8 @@ def _weighted(sums: np.ndarray) -> np.ndarray:
     return np.asarray((gold * np.nan_to_num(class_f1(sums))).sum(axis=-1) / np.maximum(gold.sum(axis=-1), 1))
 
 
-macro_f1 = Measure(
-    label_counts, lambda sums: mean_defined(class_f1(sums))
-)  # see above; 0 where no class has a gold row
-micro_f1 = Measure(label_counts, _micro)  # over all decisions together; 0 where nothing is gold or predicted
+macro_f1 = Measure(label_counts, lambda sums: mean_defined(class_f1(sums)))  # see above; 0 if no class has a gold row
+micro_f1 = Measure(label_counts, _micro)  # over all decisions together; 0 if nothing is gold or predicted
 weighted_f1 = Measure(label_counts, _weighted)  # mean over classes, weighted by their gold rows
 f1_by_class = Measure(label_counts, class_f1)  # (classes,), for `intervals`
 
@@ -117,7 +115,7 @@ def bootstrap(
     seed: int = SEED,
     clusters: Sequence[object] | None = None,
 ) -> tuple[float, float]:
-    """95 % interval of a measure, see `intervals`; two NaN where there is none."""
+    """95 % interval of a measure, see `intervals`; two NaN if there is none."""
     bounds, samples = (measure.least, measure.most), RESAMPLES if samples is None else samples
     found = intervals(measure.rows(gold, predicted), measure.of, clusters, bounds, samples, seed)
     return float(found[0]), float(found[1])
@@ -143,9 +141,9 @@ def intervals(
     about .2; 64 rows of 32 classes, two each: .94 (.78); ISEAR's 794 rows of 7 classes: .95 (.95). F1 of one class with
     5 to 30 rows: .93 to .99. Accuracy in 5, 10 or 40 stories that differ: .94 to .95 by stories, .64 to .82 by rows.
 
-    Limits: a class that the test set lacks is not in the interval either; errors lie on one side, the truth is more
-    often above than below; rows that depend on each other and are not named as clusters make it too narrow; it holds
-    the chance of rows, not of seeds.
+    Limits: a class that is absent from the test set is absent from the interval too. Misses are one-sided: the true
+    value lies above the interval more often than below. Dependent rows that are not passed as clusters make the
+    interval too narrow. It covers the sampling of rows, not of seeds.
 
     Args:
         rows: what is summed, (rows, sums).
@@ -153,9 +151,8 @@ def intervals(
         clusters: an id for each row, of what it belongs to: a story, a person, a dialogue.
 
     Returns:
-        NaN where there are fewer than two rows or clusters, where the value is not defined, or where all resamples are
-        equal, as when everything is right: an interval of no width would be wrong. Resamples without a value are left
-        out.
+        NaN if there are fewer than two rows or clusters, if the value is not defined, or if all resamples are equal, as
+        when everything is right: an interval of zero width would be wrong. Resamples without a value are left out.
     """
     units = _sums_of_clusters(rows, clusters)
     total = units.sum(axis=0, dtype=np.float64)
@@ -174,18 +171,18 @@ def intervals(
 
 
 def interval_fields(low: float, high: float) -> dict[str, float]:
-    """An interval as result files have it, rounded to 4 digits; nothing where it is NaN."""
+    """Return an interval as result files have it, rounded to 4 digits; nothing if it is NaN."""
     return {"low": round(float(low), 4), "high": round(float(high), 4)} if np.isfinite(low) else {}
 
 
 def mean_with_interval(values: np.ndarray, clusters: Sequence[object] | None = None) -> dict[str, float]:
-    """Mean of (rows,) values from 0 to 1 with its interval, as result files have it."""
+    """Return the mean of (rows,) values from 0 to 1 with its interval, as result files have it."""
     rows = np.stack([values, np.ones(len(values))], axis=1)
     return {"value": round(float(np.mean(values)), 4), **interval_fields(*intervals(rows, ratio_of_sums, clusters))}
 
 
 def ratio_of_sums(sums: np.ndarray) -> np.ndarray:
-    """The first of two sums over the second, (…), from (…, 2)."""
+    """Return the first of two sums over the second, (…), from (…, 2)."""
     return np.asarray(sums[..., 0] / sums[..., 1])
 
 
@@ -194,7 +191,7 @@ def _finite(values: np.ndarray) -> Array:
 
 
 def _sums_of_clusters(rows: np.ndarray, clusters: Sequence[object] | None) -> np.ndarray:
-    """The rows, or the sums of each cluster's rows, (clusters, sums)."""
+    """Return the rows, or the sums of each cluster's rows, (clusters, sums)."""
     if clusters is None:
         return rows
     names, which = np.unique(np.asarray([str(name) for name in clusters]), return_inverse=True)
@@ -206,7 +203,7 @@ def _sums_of_clusters(rows: np.ndarray, clusters: Sequence[object] | None) -> np
 
 
 def _resampled(units: np.ndarray, samples: int, seed: int) -> Array:
-    """Sums of each resample, (samples, sums): as many units as there are, drawn with replacement."""
+    """Return the sums of each resample, (samples, sums): as many units as there are, drawn with replacement."""
     draw, size = np.random.default_rng(seed), len(units)
     sums = np.empty((samples, units.shape[1]))
     step = max(1, MAX_WEIGHTS // size)
@@ -219,7 +216,7 @@ def _resampled(units: np.ndarray, samples: int, seed: int) -> Array:
 
 
 def average_precision(gold: np.ndarray, scores: np.ndarray) -> float:
-    """Mean average precision of the classes that have a gold row, from two (rows, classes); 0 where none has.
+    """Return the mean average precision of the classes that have a gold row, from two (rows, classes); 0 if none has.
 
     It needs no threshold. Equal scores are one step of the ranking, so the order of the rows does not matter.
     """
@@ -228,7 +225,7 @@ def average_precision(gold: np.ndarray, scores: np.ndarray) -> float:
 
 
 def roc_auc(gold: np.ndarray, scores: np.ndarray) -> float:
-    """Mean area under the ROC curve of the classes that have rows with and without them; 0.5 where there are none."""
+    """Mean area under the ROC curve of the classes that have rows with and without them; 0.5 if there are none."""
     classes = np.flatnonzero(np.any(gold, axis=0) & ~np.all(gold, axis=0))
     return float(np.mean([roc_auc_score(gold[:, c], scores[:, c]) for c in classes])) if len(classes) else 0.5
 
@@ -245,7 +242,7 @@ def calibration_bins(gold: np.ndarray, probabilities: np.ndarray, bins: int = BI
 def expected_calibration_error(gold: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> float:
     """Mean |probability - frequency| over bins of all decisions together, weighted by size (Naeini et al. 2015).
 
-    Over many rare classes it is small even for a model that knows only how rare labels are: errors of different
+    With many rare classes, it is small even for a model that knows only how rare labels are: errors of different
     classes cancel out, and most decisions are easy. See `classwise_calibration_error`.
     """
     sizes, confidence, frequency = calibration_bins(gold, probabilities, bins)
@@ -253,7 +250,7 @@ def expected_calibration_error(gold: np.ndarray, probabilities: np.ndarray, bins
 
 
 def classwise_calibration_error(gold: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> float:
-    """Mean of the classes' own calibration errors (Kull et al. 2019), from two (rows, classes).
+    """Return the mean of the classes' own calibration errors (Kull et al. 2019), from two (rows, classes).
 
     A finite sample has some error even where probabilities are perfect: its frequencies are off by chance.
     """

@@ -1,4 +1,4 @@
-"""The 28 emotions: names, definitions, sentiment and Ekman groups. The only place where they are written.
+"""The 28 emotions: names, definitions, sentiment and Ekman groups. They are defined only here.
 
 Names, definitions and groups are GoEmotions' own (Demszky et al. 2020, arXiv 2005.00547, CC BY 4.0; emoticons
 left out, as Emo Pillars does). Their order is GoEmotions' label order and the order of every model's outputs.

@@ -155,7 +155,7 @@ def test_broken_and_differing_files_are_named(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], b"", b"PAR1" + bytes(400) + whole[404:]):
         path.write_bytes(content)
-        with pytest.raises(InputError, match=r"train\.parquet: not a whole Parquet file") as raised:
+        with pytest.raises(InputError, match=r"train\.parquet: not a complete Parquet file") as raised:
             read_corpus(recipe(folder), None)
         assert "\n" not in str(raised.value)
         with pytest.raises(InputError, match=r"train\.parquet"):

@@ -72,7 +72,7 @@ def test_situations_where_their_field_is_named(tmp_path: Path) -> None:
     ("row", "says"),
     [
         ('{"utterance": ', r"train.jsonl, line 2: broken JSON"),
-        (["x"], "line 2: a row is an object"),
+        (["x"], "line 2: expected an object"),
         ({"utterance": "x"}, "line 2: field 'all_emotions_mapped' must be a list"),
         (ROW | {"utterance": 3}, "line 2: field 'utterance' must be text, found 3"),
         (ROW | {"all_emotions_mapped": [["joy"]]}, r"expected \[label, score\], found \['joy'\]"),
@@ -89,9 +89,9 @@ def test_rows_of_another_form_are_named(tmp_path: Path, row: Any, says: str) -> 
 
 
 def test_files_without_a_split_and_folders_in_use(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="its name tells no split"):
+    with pytest.raises(InputError, match="its name contains no split"):
         import_released(released(tmp_path, rows=[ROW]), tmp_path / "work", Fields())
     files = released(tmp_path, train=[ROW])
     import_released(files, tmp_path / "work", Fields())
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="already exists"):
         import_released(files, tmp_path / "work", Fields())

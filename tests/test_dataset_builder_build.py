@@ -221,7 +221,7 @@ def test_no_row_at_all_is_said(scripted_recipe: Path, tmp_path: Path) -> None:
 def test_another_build_of_equal_size_is_not_read_from_the_cache_of_the_first(
     scripted_recipe: Path, tmp_path: Path
 ) -> None:
-    """`datasets` knows local folders by the names of their files."""
+    """`datasets` identifies local folders by the names of their files."""
     from datasets import load_dataset
 
     texts = []

@@ -107,5 +107,5 @@ def test_the_command_marks_rows(scripted_work: Path, scripted_recipe: Path, tmp_
 
 
 def test_one_story_has_no_other_situation() -> None:
-    with pytest.raises(InputError, match="none can get another situation"):
+    with pytest.raises(InputError, match="no row can get another story's"):
         context_test.other_contexts([{"id": "a", "narrative_id": "s", "context": "x"}] * 2)

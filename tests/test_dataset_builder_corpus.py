@@ -305,7 +305,7 @@ def test_twins_are_removed_and_kept_with_their_reason(corpus: Path, tmp_path: Pa
             manifest["removed"][config].values()
         )
     assert not validate(tmp_path / "clean", benchmarks=[str(benchmark)]).counts
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="already exists"):
         deduplicate(corpus, tmp_path / "clean")
     change(corpus, "contextless", "train", lambda rows: rows[0].update(id=rows[1]["id"]))
     with pytest.raises(InputError, match="occurs twice"):

@@ -195,7 +195,7 @@ def _is_killed() -> None:
 
 
 def test_a_process_apart_that_is_killed_is_one_line() -> None:
-    with pytest.raises(InputError, match="was killed, most likely because memory ran out"):
+    with pytest.raises(InputError, match="was killed, probably because memory ran out"):
         run_in_own_process(_is_killed)
 
 

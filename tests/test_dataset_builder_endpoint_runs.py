@@ -134,8 +134,14 @@ LIMITED = {"id": None, "choices": None, "error": {"message": "Provider returned 
         (lambda asked, answer: EVENTS, {}, "data:", "event stream", None),
         (replies(content=f"<think>\n{THOUGHT}", finish="length"), {}, "", "teacher.reasoning_tokens", None),
         (replies(content=None, reasoning_content=THOUGHT, finish="length"), {}, "", "enable_thinking", None),
-        (replies(content="", reasoning=f"{THOUGHT} {{text}}"), {}, "I should list", "went into reasoning", None),
-        (replies(content="", finish="length"), {}, "", "went into reasoning", None),
+        (
+            replies(content="", reasoning=f"{THOUGHT} {{text}}"),
+            {},
+            "I should list",
+            "used its budget for reasoning",
+            None,
+        ),
+        (replies(content="", finish="length"), {}, "", "used its budget for reasoning", None),
         (replies(content=None, tool_calls=[{"function": {"name": "answer"}}]), {}, "answer", "called a tool", None),
         (failing(400, "No such thing here."), {}, "No such thing here", "", None),
     ],
@@ -273,8 +279,8 @@ def test_a_prompt_that_is_cut_without_a_word_is_noticed(
     build(build_recipe(teacher.url, model="another"), tmp_path / "cut")
     assert read_manifest(tmp_path / "cut/utterances")["cut_prompts"] > 0
     said = capsys.readouterr().err
-    assert said.count("cuts long prompts") == 1
-    assert "prompt tokens where" in said
+    assert said.count("truncates long prompts") == 1
+    assert "prompt tokens for" in said
 
 
 def texts_file(folder: Path) -> Path:
@@ -314,7 +320,7 @@ def test_label_texts_without_any_answer_is_an_error(
 
 def test_a_redirection_that_loses_the_question_is_named(teacher: LoopbackTeacher, tmp_path: Path) -> None:
     teacher.spoil = lambda asked, answer: RedirectResponse(f"{teacher.url}/there", 301)
-    with pytest.raises(InputError, match=r"it redirects to http://127.*/there. Write .* into 'teacher.urls'"):
+    with pytest.raises(InputError, match=r"it redirects to http://127.*/there. Set 'teacher.urls' to "):
         build(build_recipe(teacher.url), tmp_path)
 
 

@@ -100,7 +100,7 @@ def test_a_calibration_without_an_answer_rejects_nobody_for_good(
 def test_folders_of_nobody_are_not_built_on(scripted_recipe: Path, tmp_path: Path) -> None:
     recipe = read_recipe(scripted_recipe, BuildRecipe)
     (tmp_path / "labels").mkdir()
-    with pytest.raises(InputError, match="their recipe is unknown"):
+    with pytest.raises(InputError, match="its recipe is unknown"):
         build(recipe, tmp_path)
 
 

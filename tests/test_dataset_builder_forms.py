@@ -77,8 +77,8 @@ def test_goemotions_from_the_hub_s_parquet(tmp_path: Path) -> None:
     for column, value, says in (
         ("labels", [[28], [1], [2]], "row 0: labels .28.: expected a list of label numbers"),
         ("labels", [[], [1], [2]], "row 0: labels .*expected a list"),
-        ("text", [None, "x", "y"], "row 0: text and id must be texts"),
-        ("rater_id", [1, 2, 3], "these are the raw annotations, one row for each rater"),
+        ("text", [None, "x", "y"], "row 0: text and id must be strings"),
+        ("rater_id", [1, 2, 3], "these are the raw annotations, one row per rater"),
     ):
         pq.write_table(pa.table(table | {column: value}), tmp_path / "simplified/test-00000-of-00001.parquet")
         with pytest.raises(InputError, match=says):
@@ -97,14 +97,14 @@ RAW = ["text", "id", "author", "subreddit", "rater_id", "example_very_unclear", 
         (
             "test.tsv",
             "a\tThat game hurt.\t25\n",
-            "line 1: .* found the id first. Put the columns in that order",
+            "line 1: .* but the id comes first. Reorder the columns",
         ),
         (
             "test.csv",
             written([RAW, ["x", "a", "b", "c", 1, False, *[0] * 28]]),
-            "raw annotations, one row for each",
+            "raw annotations, one row per",
         ),
-        ("test.csv", written([["text", *LABELS], ["x", *[0] * 28]]), "a column of 0 and 1 for each emotion"),
+        ("test.csv", written([["text", *LABELS], ["x", *[0] * 28]]), "one 0/1 column per emotion"),
         ("test.csv", "text,id\nx,a\n", "line 1: expected text"),
         ("test.csv", "text,labels,id\nx,joy,a\n", "line 2: labels 'joy': expected label numbers 0-27, as in 2,14"),
         ("test.csv", "text,labels\nx,1\n", "line 1: expected text, labels, id, comma-separated"),
@@ -152,10 +152,10 @@ def test_a_folder_of_another_set_is_named(tmp_path: Path, command: Command) -> N
         ("goemotions", "meld", "The folder holds MELD, which has no reader yet"),
         ("emocontext", "meld", "The folder holds MELD"),
         ("iemocap-4", "meld", "The folder holds MELD"),
-        ("isear", "mdb", "export it as isear.csv, UTF-8, with the columns MYKEY, Field1 and SIT"),
-        ("isear", "emobank", "The folder holds EmoBank; measure on it with eval.run"),
+        ("isear", "mdb", "export it as isear.csv in UTF-8, with the columns MYKEY, Field1 and SIT"),
+        ("isear", "emobank", "The folder holds EmoBank; evaluate on it with eval.run"),
         ("meld", "meld", "unknown domain set 'meld'. .*MELD has no reader yet"),
-        ("emobank", "emobank", "EmoBank is only measured on: eval.run"),
+        ("emobank", "emobank", "EmoBank is for evaluation only: eval.run"),
     ):
         with pytest.raises(InputError, match=says):
             prepare(name, tmp_path / folder, tmp_path / "out")
@@ -179,7 +179,7 @@ def test_isear_s_original_export(tmp_path: Path) -> None:
     manifest = prepare("isear", tmp_path / "whole", tmp_path / "out", Fold(1, 5))
     assert manifest["rows"]["contextless"] == {"train": 50, "validation": 6, "test": 14}
     assert all(row["text"].endswith(" So it was.") for row in rows_of(tmp_path / "out", "test"))
-    with pytest.raises(InputError, match=r"isear.csv: the whole set is measured in folds"):
+    with pytest.raises(InputError, match=r"isear.csv: the whole set needs a fold"):
         prepare("isear", tmp_path / "whole", tmp_path / "again")
     put(tmp_path / "two/isear.csv", 'joy,"On days when I feel close to my partner."\n')
     with pytest.raises(InputError, match=r"isear.csv, line 1: expected key, emotion, text"):

@@ -58,10 +58,10 @@ def test_who_gets_which_key(url: str, variable: str | None, sent: str) -> None:
         ("http://127.0.0.1.example.test/v1", "MY_KEY", "over http"),
         ("http://10.0.0.7/v1", "OPENAI_API_KEY", "over http"),
         ("http://user:secretpassword@gpu-box/v1", None, "the password in the url would go to gpu-box"),
-        (ELSEWHERE, "HF_TOKEN", "no teacher's key"),
-        (ELSEWHERE, "AWS_SECRET_ACCESS_KEY", "no teacher's key"),
-        (HERE, "DB_PASSWORD", "no teacher's key"),
-        ("https://huggingface.co.example.test/v1", "HF_TOKEN", "no teacher's key"),
+        (ELSEWHERE, "HF_TOKEN", "does not look like a teacher's key"),
+        (ELSEWHERE, "AWS_SECRET_ACCESS_KEY", "does not look like a teacher's key"),
+        (HERE, "DB_PASSWORD", "does not look like a teacher's key"),
+        ("https://huggingface.co.example.test/v1", "HF_TOKEN", "does not look like a teacher's key"),
     ],
 )
 def test_where_no_key_goes_unless_the_command_line_says_so(url: str, variable: str | None, says: str) -> None:
@@ -161,7 +161,7 @@ def test_the_switch_is_on_the_command_line(command: Command, tmp_path: Path) -> 
         asked = ("-m", "dataset_builder", "build", "--recipe", recipe, "--work-dir", tmp_path / "work")
         refused = command(*asked)
         assert (refused.returncode, teacher.asked) == (2, [])
-        assert "HF_TOKEN is no teacher's key" in refused.stderr
+        assert "HF_TOKEN does not look like a teacher's key" in refused.stderr
         assert command(*asked, "--send-key-anyway").returncode == 0
     assert teacher.headers[0]["authorization"] == f"Bearer {KEY}"
 

@@ -42,7 +42,7 @@ def test_the_tales_are_as_promised() -> None:
         ([GOOD | {"id": 3}], "line 1: field 'id' must be text, found int"),
         ([GOOD, GOOD], "line 2: id 'a' was used at .*line 1"),
         ([GOOD | {"id": "a/b"}], "line 1: id 'a/b' contains '/'"),
-        (["[1, 2]"], "line 1: a story is an object"),
+        (["[1, 2]"], "line 1: expected an object"),
         ([GOOD | {"text": "Ana met \ud83d Ben."}], r"line 1: field 'text' holds half a character \(a lone surrogate\)"),
         ([*good(1), GOOD | {"text": "Ana met \x00 Ben."}], r"line 2: field 'text' holds the control character U\+0000"),
         ([GOOD | {"title": "A\nB"}], r"line 1: field 'title' holds the control character U\+000A"),
@@ -122,7 +122,7 @@ def test_stories_in_a_folder_are_the_train_files_of_one_kind(tmp_path: Path) -> 
         read_narratives(Narratives(source=str(folder)))
     for name in ("train-b.jsonl", "train-c.jsonl", "deep/train-a.jsonl"):
         (folder / name).unlink()
-    with pytest.raises(InputError, match="all files are of held-out splits"):
+    with pytest.raises(InputError, match="all files are named after held-out splits"):
         read_narratives(Narratives(source=str(folder)))
 
 
@@ -177,7 +177,7 @@ def test_one_text_under_two_ids_is_said(tmp_path: Path, capsys: pytest.CaptureFi
 def test_other_forms_of_stories_are_told_how_to_be_written(tmp_path: Path) -> None:
     for name in ("a.jsonl", "a.json", "a.txt"):
         path = lines(tmp_path, [json.dumps(good(2))], name)
-        with pytest.raises(InputError, match=r"one story a line.*jq -c '\.\[\]' FILE"):
+        with pytest.raises(InputError, match=r"one story per line.*jq -c '\.\[\]' FILE"):
             read_narratives(Narratives(source=str(path)))
     with pytest.raises(InputError, match="line 1: field 'id' must be text, found int: write it in quotes"):
         read_narratives(Narratives(source=str(lines(tmp_path, [GOOD | {"id": 7}]))))

@@ -266,7 +266,7 @@ def write(path: Path, content: Any) -> Path:
         ({"answers": {}}, "key 'format' is missing"),
         ([{"task": "t001"}], "not an answer file"),
         ({"format": "emo-pillars-people/1"}, "key 'format'"),
-        ({"sample": "0123"}, "answers to the sample '0123'"),
+        ({"sample": "0123"}, "belongs to the sample '0123'"),
         ({"annotator": "Mallory"}, "'Mallory' is not an annotator of this key"),
         ({"answers": {"t999": {"picks": ["joy"]}}}, "answers 't999', which is not in the sample"),
         ({"answers": {"t001": {"picks": ["bliss"]}}}, "'t001' has the pick 'bliss', which was not offered"),
@@ -285,7 +285,7 @@ def test_bad_answers_name_the_file(key: Key, tmp_path: Path, content: Any, says:
 
 def test_the_same_annotator_twice_names_both_files(key: Key, tmp_path: Path) -> None:
     files = [write(tmp_path / name, answer_file(key, "a", {})) for name in ("first.json", "second.json")]
-    with pytest.raises(InputError, match=r"first.json and .*second.json: both are of 'annotator-1'"):
+    with pytest.raises(InputError, match=r"first.json and .*second.json: both are from 'annotator-1'"):
         read_answers(key, files)
 
 

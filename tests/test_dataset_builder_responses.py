@@ -272,7 +272,7 @@ def test_prompts_that_a_server_cut(capsys: pytest.CaptureFixture[str]) -> None:
     assert counted(lengths, 50, 512)
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert f"{URL} counted 512 prompt tokens where 900 words were sent" in said
+    assert f"{URL} counted 512 prompt tokens for 900 words" in said
     near = TruncationDetector(URL)  # not fewer tokens than words, but always the same number
     assert [counted(near, n, min(n * 16, 512)) for n in (30, 32, 36, 40, 41, 42, 38, 39)][4:] == [
         False,

@@ -121,9 +121,9 @@ def test_a_corpus_of_another_kind_is_kept(
     """Whether its stages are still there or not, and before anything is asked or written."""
     built, described_ = tmp_path / "built", tmp_path / "described"
     shutil.copytree(scripted_work, built)
-    with pytest.raises(InputError, match="holds a corpus of 'publish', which is kept"):
+    with pytest.raises(InputError, match="contains a corpus built by 'publish', which is kept"):
         run(recipe(), texts, built)
-    with pytest.raises(InputError, match="holds a corpus of 'publish', which is kept"):
+    with pytest.raises(InputError, match="contains a corpus built by 'publish', which is kept"):
         publish_rows([], built, {"stage": "situate"})
     assert corpus_of(built) == corpus_of(scripted_work)
     shutil.rmtree(built / "corpus")
@@ -131,12 +131,12 @@ def test_a_corpus_of_another_kind_is_kept(
         run(recipe(), texts, built)
     run(recipe(), texts, described_)
     before = corpus_of(described_)
-    with pytest.raises(InputError, match="holds a corpus of 'describe-texts', which is kept"):
+    with pytest.raises(InputError, match="contains a corpus built by 'describe-texts', which is kept"):
         build(read_recipe(scripted_recipe, BuildRecipe), described_)
     assert corpus_of(described_) == before
     (tmp_path / "alone").mkdir()
     shutil.copytree(described_ / "corpus", tmp_path / "alone/corpus")
-    with pytest.raises(InputError, match="holds a corpus of 'describe-texts'"):
+    with pytest.raises(InputError, match="contains a corpus built by 'describe-texts'"):
         build(read_recipe(scripted_recipe, BuildRecipe), tmp_path / "alone")
     assert not (tmp_path / "alone/run.json").exists()
     shutil.rmtree(described_ / "corpus")

@@ -54,7 +54,7 @@ def test_options_that_would_give_a_wrong_figure(command: Command, tmp_path: Path
     assert "one --benchmark" in done.stderr
     (tmp_path / "file").touch()
     done = command("-m", "eval.run", "--model", "x", "--benchmark", "goemotions", "--out", tmp_path / "file")
-    assert "file: is not a folder that can be written to" in done.stderr
+    assert "file: is not a writable folder" in done.stderr
     done = command("-m", "eval.run", "--all", tmp_path, "--benchmark", "goemotions")
     assert "Leave --benchmark out" in done.stderr
 

@@ -56,7 +56,7 @@ def deduplicate(
     """
     corpus = open_corpus(place)
     if target.exists():
-        raise InputError(f"{target}: exists already. Give another --out, or delete it.")
+        raise InputError(f"{target}: already exists. Give another --out, or delete it.")
     for config in corpus.files:
         if config not in CONFIGS:
             raise InputError(f"{corpus.folder / config}: unknown config; known are {', '.join(CONFIGS)}.")

@@ -1,4 +1,4 @@
-"""Emotion data sets of others, from their official files, in the form of a built corpus: one reader for each set.
+"""Converts external emotion data sets from their official files to the format of a built corpus: one reader per set.
 
 To add a data set:
 

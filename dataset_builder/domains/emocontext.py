@@ -18,10 +18,10 @@ WHAT = "Give the folder of the task's train.txt, dev.txt and test.txt, all with 
 
 
 def read(folder: Path) -> Source:
-    """The official splits.
+    """Return the official splits.
 
     Raises:
-        InputError: a file is missing or without labels, or a line is malformed (file and line are named).
+        InputError: a file is missing or without labels, or a line is malformed (the message names file and line).
     """
     files = {split: find_file(folder, [name]) or folder / name for split, name in FILES.items()}
     splits = {split: _examples(path, split) for split, path in files.items()}
@@ -46,6 +46,6 @@ SET = DataSet(
     config="contextual",
     read=read,
     licence="terms of SemEval-2019 Task 3",
-    terms="for participants of the task alone; neither the texts nor this folder may be passed on",
+    terms="for participants of the task only; neither the texts nor this folder may be passed on",
     citation="Chatterjee et al. 2019, SemEval-2019 Task 3, S19-2005",
 )

@@ -1,4 +1,4 @@
-"""What every reader of a data set returns: rows in the set's own terms, their splits, and the terms of use."""
+"""The return types of all data set readers: rows with the set's own classes, their splits, and the terms of use."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ SEED = 13  # of every random draw: validation rows, folds
 
 @dataclass(frozen=True)
 class Example:
-    """A row in the set's own terms. `context` and `speaker` are empty in sets without dialogues."""
+    """A row with the set's own classes. `context` and `speaker` are empty in sets without dialogues."""
 
     id: str
     text: str
@@ -44,7 +44,7 @@ class Source:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set of others. `config` is `contextual` for dialogues.
+    """An external data set. `config` is `contextual` for dialogues.
 
     `read(folder)` returns the set in its usual splits, `read_fold(folder, fold)` for a cross-validation.
     """
@@ -58,13 +58,13 @@ class DataSet:
 
 
 def class_in(name: str, classes: tuple[str, ...], place: str) -> str:
-    """The name, if it is one of the classes. Raises InputError with the place if it is not."""
+    """Return the name, if it is one of the classes. Raises InputError with the place if it is not."""
     if name not in classes:
         raise InputError(f"{place}: unknown class {name!r}; the set has {', '.join(classes)}.")
     return name
 
 
 def draw_share(names: list[str], share: float) -> set[str]:
-    """A random share of the names, one at least."""
+    """Return a random share of the names, one at least."""
     order = np.random.default_rng(SEED).permutation(len(names))
     return {names[index] for index in order[: max(1, round(share * len(names)))]}

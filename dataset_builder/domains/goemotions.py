@@ -24,10 +24,10 @@ NAMES = "emotions.txt"
 PROTOCOL = "official splits"
 WHAT = "Give the folder of GoEmotions' official TSV files."
 RAW = (
-    "these are the raw annotations, one row for each rater. Take the simplified split: the official train.tsv, dev.tsv "
+    "these are the raw annotations, one row per rater. Use the simplified split: the official train.tsv, dev.tsv "
     "and test.tsv, or the Hub's config 'simplified'"
 )
-ONE_HOT = "a column of 0 and 1 for each emotion. Write one column 'labels': label numbers 0-27 with commas between them"
+ONE_HOT = "one 0/1 column per emotion. Write one column 'labels' instead: label numbers 0-27, separated by commas"
 COLUMNS = {
     "text": ("text", "comment", "comment_text"),
     "labels": ("labels", "label", "label_ids", "emotion_ids", "emotions", "emotion"),
@@ -48,7 +48,7 @@ class Comment:
 
 
 def comments(folder: Path, split: str) -> Iterator[Comment]:
-    """The rows of an official split (`train`, `validation` or `test`).
+    """Yield the rows of an official split (`train`, `validation` or `test`).
 
     Raises:
         InputError: a file is missing or of another form, the labels are in another order, a line is malformed, a text
@@ -65,7 +65,7 @@ def comments(folder: Path, split: str) -> Iterator[Comment]:
 
 
 def split_files(folder: Path, split: str) -> list[Path]:
-    """The files of a split: one table, or Parquet files. Raises InputError if there are none."""
+    """Return the files of a split: one table, or Parquet files. Raises InputError if there are none."""
     for place in (folder / name for name in FOLDERS):
         for stem in STEMS[split]:
             if path := find_file(place, [f"{stem}.tsv", f"{stem}.csv"]):
@@ -76,7 +76,7 @@ def split_files(folder: Path, split: str) -> list[Path]:
 
 
 def source_files(folder: Path) -> list[Path]:
-    """All files that the reader uses."""
+    """Return all files that the reader uses."""
     files = [path for split in FILES for path in split_files(folder, split)]
     return files + [path for path in dict.fromkeys(file.parent / NAMES for file in files) if path.exists()]
 
@@ -98,7 +98,7 @@ def _official(path: Path) -> Iterator[Comment]:
     for place, fields in table_rows(path, "\t", WHAT, form):
         if len(fields) != 3 or (labels := _numbers(fields[1])) is None:
             if len(fields) == 3 and _numbers(fields[2]) is not None and " " not in fields[0].strip():
-                form += ", found the id first. Put the columns in that order, or add a header: id, text, labels"
+                form += ", but the id comes first. Reorder the columns, or add a header: id, text, labels"
             raise InputError(f"{place}: {form}.")
         yield Comment(fields[2], fields[0], labels, place)
 
@@ -124,7 +124,7 @@ def _of_parquet(path: Path) -> Iterator[Comment]:
         if not isinstance(labels, list) or not labels or not all(_is_label(label) for label in labels):
             raise InputError(f"{place}: labels {str(labels)[:80]}: expected a list of label numbers 0-27.")
         if not isinstance(row["text"], str) or not isinstance(row["id"], str):
-            raise InputError(f"{place}: text and id must be texts, found {str(row['text'])[:40]}.")
+            raise InputError(f"{place}: text and id must be strings, found {str(row['text'])[:40]}.")
         yield Comment(row["id"], row["text"], sorted(set(labels)), place)
 
 
@@ -138,11 +138,11 @@ def _refuse_other_forms(names: set[str], place: str) -> None:
 def _check_names(path: Path) -> None:
     names = [name for _, line in lines(path, f"{WHAT} It gives the label of each number.") for name in line.split()]
     if tuple(names) != LABELS:
-        raise InputError(f"{path}: not the 28 labels in GoEmotions' order. Take the official file.")
+        raise InputError(f"{path}: not the 28 labels in GoEmotions' order. Use the official file.")
 
 
 def _numbers(field: str) -> list[int] | None:
-    """Sorted label indices of a field as `2,14`, `[2, 14]`, `[ 2 14]`; None for anything else."""
+    """Return sorted label indices of a field as `2,14`, `[2, 14]`, `[ 2 14]`; None for anything else."""
     parts = re.sub(r"[\[\]'\",]", " ", field).split()
     found = {int(part) if part.isdecimal() and len(part) < 3 else -1 for part in parts}
     return sorted(found) if found and all(map(_is_label, found)) else None
@@ -153,7 +153,7 @@ def _is_label(value: Any) -> bool:
 
 
 def read(folder: Path) -> Source:
-    """The official splits."""
+    """Return the official splits."""
     splits = {
         split: [
             Example(f"goemotions/{found.id}", found.text, tuple(LABELS[n] for n in found.labels), place=found.place)

@@ -32,7 +32,7 @@ ASIDE = re.compile(r"([FM]):\s*(\S.*)")  # some turns have neither name nor time
 
 @dataclass(frozen=True)
 class Turn:
-    """A turn of a dialogue; `name` is empty where it has none. `start` is in seconds."""
+    """A turn of a dialogue; `name` is empty if it has none. `start` is in seconds."""
 
     name: str
     speaker: str
@@ -41,7 +41,7 @@ class Turn:
 
 
 def read(classes: Mapping[str, str], folder: Path) -> Source:
-    """The turns with these emotions, each with its class.
+    """Return the turns with these emotions, each with its class.
 
     Raises:
         InputError: a session or file is missing, a label is malformed, or its turn is not transcribed (file and line
@@ -92,7 +92,7 @@ def _examples(path: Path, transcript: Path, classes: Mapping[str, str], counts: 
             counts["turns_of_other_emotions"] += 1
             continue
         if name not in position:
-            raise InputError(f"{place}: turn {name} is not in {transcript}. Take both from the same release.")
+            raise InputError(f"{place}: turn {name} is not in {transcript}. Use files of the same release.")
         turn = turns[position[name]]
         context = _context(turns, position[name])
         examples.append(Example(f"iemocap/{name}", turn.text, (classes[emotion],), context, turn.speaker, place))
@@ -100,7 +100,7 @@ def _examples(path: Path, transcript: Path, classes: Mapping[str, str], counts: 
 
 
 def _turns(path: Path, counts: Counter[str]) -> list[Turn]:
-    """The turns of a dialogue in the order in which they began."""
+    """Return the turns of a dialogue in the order in which they began."""
     turns: list[Turn] = []
     for _, line in lines(path, WHAT):
         if turn := TURN.fullmatch(line.strip()):

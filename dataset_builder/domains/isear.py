@@ -38,22 +38,22 @@ NON_ANSWER = re.compile(
 
 
 def is_non_answer(text: str) -> bool:
-    """Whether a report only says that there is none ("[ No response.]", "Can't remember that feeling.")."""
+    """Return whether a report only says that there is none ("[ No response.]", "Can't remember that feeling.")."""
     bare = text.strip(" []().")
     return not bare or (len(bare) <= LONGEST_NON_ANSWER and NON_ANSWER.match(bare) is not None)
 
 
 def read(folder: Path, fold: Fold | None = None) -> Source:
-    """The set without non-answers, repeats, and texts of test in the other splits; what was removed is counted.
+    """Return the set without non-answers, repeats, and texts of test in the other splits; what was removed is counted.
 
     Raises:
-        InputError: files are missing, a line is malformed (file and line are named), or a person is in both files.
+        InputError: files are missing, a line is malformed (the message names it), or a person is in both files.
     """
     whole, train, dev = find_file(folder, WHOLES), find_file(folder, [TRAIN]), find_file(folder, [DEV])
     if not whole and not train:
         raise missing_file(folder / TRAIN, WHAT)
     if fold is None and whole and not train:
-        raise InputError(f"{whole}: the whole set is measured in folds. Add --fold 1 (to 5, or --folds N).")
+        raise InputError(f"{whole}: the whole set needs a fold. Add --fold 1 (up to 5, or to N with --folds N).")
     counts = Counter[str]()
     files = [whole] if whole and fold else [train or folder / TRAIN, dev or folder / DEV]
     parts = [_examples(path, counts) for path in files]
@@ -76,7 +76,7 @@ def read(folder: Path, fold: Fold | None = None) -> Source:
 
 
 def person(key: str) -> str:
-    """The person in a report's key: all digits but the last, which is the emotion's."""
+    """Return the person in a report's key: all digits but the last, which is the emotion's."""
     return key.rpartition("/")[2][:-1]
 
 
@@ -85,14 +85,14 @@ def _plain(text: str) -> str:
 
 
 def _examples(path: Path, counts: Counter[str]) -> list[Example]:
-    """The reports of a file without non-answers, with odd characters repaired."""
+    """Return the reports of a file without non-answers, with odd characters repaired."""
     examples: list[Example] = []
     keys: set[str] = set()
     classes = tuple(LABEL_MAPS["isear"])
     for place, row in named_columns(path, COLUMNS, WHAT):
         key, emotion, text = row["key"].strip(), row["emotion"].strip().lower(), row["text"]
         if len(key) < 2 or not key.isdecimal() or key in keys:
-            raise InputError(f"{place}: key {key!r} must be a number of its own: the person, then the emotion's digit.")
+            raise InputError(f"{place}: key {key!r} must be a unique number: the person, then the emotion's digit.")
         keys.add(key)
         class_in(emotion, classes, place)
         repaired = " ".join(text.translate(ODD).split())
@@ -131,7 +131,7 @@ def _by_fold(examples: list[Example], fold: Fold, counts: Counter[str]) -> dict[
 
 
 def _without_repeats(examples: list[Example], counts: Counter[str]) -> list[Example]:
-    """The first of each text and class."""
+    """Keep the first row of each text and class."""
     kept = {(_plain(example.text), example.classes): example for example in reversed(examples)}
     counts["repeats"] += len(examples) - len(kept)
     return list(reversed(kept.values()))

@@ -1,6 +1,6 @@
-"""Writes a data set's official local files as a folder of the published form, with a manifest of what was done.
+"""Converts a data set's official local files to a folder in the published format, with a manifest.
 
-Nothing of a set is bundled, downloaded or sent anywhere: users prepare their own copy on their own machine.
+No data is bundled, downloaded or sent anywhere: users prepare their own copy on their own machine.
 """
 
 from collections import Counter
@@ -36,16 +36,16 @@ def prepare(name: str, source: Path, out: Path, fold: Fold | None = None) -> dic
         fold: the part that is the test split, for sets that are measured by cross-validation.
 
     Raises:
-        InputError: an unknown set, files that are not of its form (file and line are named), a split without rows, an
+        InputError: an unknown set, files in another format (the message names file and line), a split without rows, an
             empty text, a repeated id, an impossible fold, or a folder `out` that exists.
     """
     if name not in DATA_SETS:
         other = f" {WITHOUT_READER[name]}." if name in WITHOUT_READER else ""
         raise InputError(f"unknown domain set '{name}'. Known: {', '.join(DATA_SETS)}.{other}")
     if not source.is_dir():
-        raise InputError(f"{source}: no such folder. --source takes the folder of the set's official files.")
+        raise InputError(f"{source}: no such folder. Give --source the folder of the set's official files.")
     if out.exists():
-        raise InputError(f"{out}: exists already. Give another --out, or delete it.")
+        raise InputError(f"{out}: already exists. Give another --out, or delete it.")
     data_set = DATA_SETS[name]
     found = _read(name, data_set, source, fold)
     with whole_folder(out) as building:
@@ -55,19 +55,21 @@ def prepare(name: str, source: Path, out: Path, fold: Fold | None = None) -> dic
 
 
 def _read(name: str, data_set: DataSet, source: Path, fold: Fold | None) -> Source:
-    """The set as its reader returns it, checked."""
+    """Return the set as its reader returns it, checked."""
     if fold is None:
         found = data_set.read(source)
     elif data_set.read_fold is None:
-        raise InputError(f"--fold {fold.number}: {name} has official splits and no folds. Leave --fold out.")
+        raise InputError(f"--fold {fold.number}: {name} has official splits, not folds. Remove --fold.")
     elif fold.of < 2 or not 1 <= fold.number <= fold.of:
-        raise InputError(f"--fold {fold.number} --folds {fold.of}: give 2 or more folds, and one of 1 to their number.")
+        raise InputError(
+            f"--fold {fold.number} --folds {fold.of}: give at least 2 folds, and a fold from 1 to that number."
+        )
     else:
         found = data_set.read_fold(source, fold)
     check = RowCheck()
     for split, examples in found.splits.items():
         if not examples:
-            raise InputError(f"{source}: no rows are left for {split} ({found.protocol}). Are the files whole?")
+            raise InputError(f"{source}: no rows are left for {split} ({found.protocol}). Are the files complete?")
         for example in examples:
             check.check(example.id, example.text, example.place)
     return found

@@ -45,16 +45,16 @@ class DataSet:
         return f"data set '{self.where}', config '{self.config}'"
 
     def rows(self, split: str) -> Dataset:
-        """The rows of a split. Raises InputError where there are none."""
+        """Return the rows of a split. Raises InputError if there are none."""
         if split not in self.splits or not len(self.splits[split]):
             raise InputError(
-                f"{self}: has no {split} rows, but {', '.join(self.splits)}. Use more stories; in data of your own, "
+                f"{self}: has no {split} rows; it has {', '.join(self.splits)}. Use more stories; in your own data, "
                 f"give the split a file, such as {split}.jsonl."
             )
         return self.splits[split]
 
     def about(self) -> dict[str, Any]:
-        """What was read, for a record: config, rows of each split, the folder's files with their SHA-256."""
+        """Return what was read, for a record: config, rows of each split, the folder's files with their SHA-256."""
         return {
             "config": self.config,
             "rows": {split: len(rows) for split, rows in self.splits.items()},
@@ -63,7 +63,7 @@ class DataSet:
 
 
 def read_data_set(where: str, config: str | None, revision: str | None = None) -> DataSet:
-    """All splits of a config of a folder or Hub data set; without a name, of its default config.
+    """Return all splits of a config of a folder or Hub data set; without a name, of its default config.
 
     Raises:
         InputError: nothing there that loads; the file at fault is named where one is.
@@ -72,7 +72,7 @@ def read_data_set(where: str, config: str | None, revision: str | None = None) -
     if folder.is_dir():
         return _from_folder(folder, where, config)
     if folder.exists():
-        raise InputError(f"data set '{where}': is a file. Give the folder that it is in, or a Hub id.")
+        raise InputError(f"data set '{where}': is a file. Give its folder, or a Hub id.")
     builder, splits = _load(where, config, revision=revision)
     paths = (path for paths in (builder.config.data_files or {}).values() for path in paths)
     commit = next((found[1] for found in map(_COMMIT.search, paths) if found), str(builder.hash or "unknown"))
@@ -116,11 +116,11 @@ def _does_not_load(where: str, config: str | None, error: BaseException) -> str:
             "Hub id with --data; for the Hub's, check the network and HF_ENDPOINT."
         )
     if pattern := set("*?[]") & set(str(Path(where).resolve())):
-        return f"{named}: its path has a {min(pattern)!r}, which `datasets` takes for a pattern. Rename it."
+        return f"{named}: its path has a {min(pattern)!r}, which `datasets` treats as a pattern. Rename it."
     if says.startswith("BuilderConfig"):
         return (
             f"{named}: does not load ({says}). Name its files in the folder's README.md, 'configs: - config_name: "
-            f"{config}', as that of a built corpus does; `python -m dataset_builder domain` does it for known sets."
+            f"{config}', as a built corpus does; `python -m dataset_builder domain` does this for known sets."
         )
     return f"{named}: does not load ({says or type(error).__name__}). Correct the folder's files or its README.md."
 
@@ -138,7 +138,7 @@ def _check_parquet(paths: Sequence[Path], *, whole: bool = False) -> None:
             table = pq.read_table(path) if whole else pq.read_schema(path).empty_table()
         except (pa.ArrowException, OSError) as error:
             raise InputError(
-                f"{path}: not a whole Parquet file ({first_line(error)}). Make or copy it again."
+                f"{path}: not a complete Parquet file ({first_line(error)}). Create or copy it again."
             ) from None
         labels = table.column("labels") if "labels" in table.column_names else None
         if labels is not None and _holds_integers(labels) and (fault := _wrong_label(labels)):
@@ -164,7 +164,7 @@ def _revision(folder: Path, files: Mapping[str, str]) -> str | None:
 
 
 def check_columns(data: DataSet, split: str, wanted: Mapping[str, str]) -> None:
-    """Raises InputError where a split lacks one of the wanted columns, which are described in words."""
+    """Raises InputError if a split lacks one of the wanted columns, which are described in words."""
     found = data.rows(split).column_names
     if missing := [name for name in wanted if name not in found]:
         raise InputError(
@@ -175,7 +175,7 @@ def check_columns(data: DataSet, split: str, wanted: Mapping[str, str]) -> None:
 
 
 def check_descriptors(data: DataSet, split: str, column: str = "descriptors") -> None:
-    """Raises InputError where a row has not a list of descriptors, each a text with a weight from 0 to 1."""
+    """Raises InputError if a row has not a list of descriptors, each a text with a weight from 0 to 1."""
 
     def is_wrong(found: Any) -> bool:
         try:
@@ -189,7 +189,7 @@ def check_descriptors(data: DataSet, split: str, column: str = "descriptors") ->
 
 
 def check_texts(data: DataSet, split: str, column: str) -> None:
-    """Raises InputError where a row has no text in a column; a situation may be empty, as where a dialogue begins."""
+    """Raises InputError if a row has no text in a column; a situation may be empty, as where a dialogue begins."""
     values = data.rows(split).data.column(column)
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         raise InputError(f"{data}: column '{column}' of its {split} rows holds {values.type}, not texts.")
@@ -199,7 +199,7 @@ def check_texts(data: DataSet, split: str, column: str) -> None:
 
 
 def check_scores(data: DataSet, split: str, column: str = "scores") -> None:
-    """Raises InputError where a row does not have 28 numbers from 0 to 1."""
+    """Raises InputError if a row does not have 28 numbers from 0 to 1."""
     values = data.rows(split).data.column(column)
     numbers = getattr(values.type, "value_type", None)
     if numbers is None or not (pa.types.is_floating(numbers) or pa.types.is_integer(numbers)):
@@ -216,7 +216,7 @@ def check_scores(data: DataSet, split: str, column: str = "scores") -> None:
 
 
 def check_label_numbers(data: DataSet, split: str, column: str = "labels") -> None:
-    """Raises InputError where a row's labels are missing or not numbers of the 28; -1 stands for an unlabelled row."""
+    """Raises InputError if a row's labels are missing or not numbers of the 28; -1 stands for an unlabelled row."""
     rows = data.rows(split)
     values = rows.data.column(column)
     if not _holds_integers(values):
@@ -232,7 +232,7 @@ def _holds_integers(values: pa.ChunkedArray) -> bool:
 
 
 def _wrong_label(values: pa.ChunkedArray) -> tuple[int, str] | None:
-    """The first row with a label that is none of the 28, and what is wrong; None without one."""
+    """Return the first row with a label that is none of the 28, and what is wrong; None without one."""
     flat = pc.fill_null(pc.list_flatten(values), -1).to_numpy()
     wrong = np.flatnonzero((flat < 0) | (flat >= len(LABELS)))
     if not len(wrong):
@@ -244,7 +244,7 @@ def _wrong_label(values: pa.ChunkedArray) -> tuple[int, str] | None:
 
 
 def checked_rows(data: DataSet, split: str, *, contextual: bool, labels: str = "labels") -> Dataset:
-    """The rows of a split. Raises InputError where one has no text or, if wanted, no situation."""
+    """Return the rows of a split. Raises InputError if one has no text or, if wanted, no situation."""
     texts = {"text": "what is classified"} | ({"context": "its situation"} if contextual else {})
     check_columns(data, split, texts | {labels: "what it is measured against"})
     for column in texts:
@@ -253,7 +253,7 @@ def checked_rows(data: DataSet, split: str, *, contextual: bool, labels: str = "
 
 
 def row_name(rows: Dataset, row: int) -> str:
-    """The name of a row in messages: its id, or else its number from 0."""
+    """Return the name of a row in messages: its id, or else its number from 0."""
     return f"row '{rows[row]['id']}'" if "id" in rows.column_names else f"row {row}, counted from 0,"
 
 

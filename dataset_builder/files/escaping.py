@@ -10,10 +10,10 @@ _UNSAFE: Final = re.compile(f"[\t{CONTROL}{LINE_SEPARATORS}{DIRECTION}{SURROGATE
 
 
 def printable(text: object) -> str:
-    """The text with line breaks; any other control character is written out, as `\\x1b`."""
+    """Return the text with line breaks; any other control character is written out, as `\\x1b`."""
     return _UNSAFE.sub(lambda found: ascii(found[0])[1:-1], str(text))
 
 
 def one_line(text: object) -> str:
-    """The text in one line: line breaks and tabs become spaces, any other control character is written out."""
+    """Return the text in one line: line breaks and tabs become spaces, any other control character is written out."""
     return printable(" ".join(re.split(r"[\t\n\r\x0b\x0c\u2028\u2029]+", str(text)))).strip()

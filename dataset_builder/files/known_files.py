@@ -5,14 +5,14 @@ from pathlib import Path
 
 from dataset_builder.inputs import InputError
 
-_RAW = "GoEmotions' raw annotations, one row for each rater. Take the simplified split: train.tsv, dev.tsv, test.tsv"
+_RAW = "GoEmotions' raw annotations, one row per rater. Use the simplified split: train.tsv, dev.tsv, test.tsv"
 # File names of a set, its name, and what to do with it.
 _SETS = (
     (("train_sent_emo.csv", "dev_sent_emo.csv", "test_sent_emo.csv"), "MELD, which has no reader yet"),
-    (("emobank.csv", "meta.tsv"), "EmoBank; measure on it with eval.run --benchmark emobank --data FOLDER"),
+    (("emobank.csv", "meta.tsv"), "EmoBank; evaluate on it with eval.run --benchmark emobank --data FOLDER"),
     (
         ("2018-E-c-En-train.txt", "2018-E-c-En-dev.txt", "2018-E-c-En-test-gold.txt"),
-        "SemEval-2018 E-c; measure on it with eval.run --benchmark semeval2018-ec --data FOLDER",
+        "SemEval-2018 E-c; evaluate on it with eval.run --benchmark semeval2018-ec --data FOLDER",
     ),
     (("goemotions_1.csv", "goemotions_2.csv", "goemotions_3.csv", "go_emotions_dataset.csv", "goemotions.csv"), _RAW),
     (("full_dataset", "raw"), _RAW),
@@ -21,18 +21,18 @@ _SETS = (
     (("isear.tsv", "isear.csv", "ISEAR.csv"), "ISEAR as a whole"),
     (
         ("isear.mdb", "ISEAR.mdb", "ISEAR.sav", "isear.sav", "ISEAR.xls", "isear.xls", "ISEAR.xlsx", "isear.xlsx"),
-        "ISEAR's database; export it as isear.csv, UTF-8, with the columns MYKEY, Field1 and SIT",
+        "ISEAR's database; export it as isear.csv in UTF-8, with the columns MYKEY, Field1 and SIT",
     ),
 )
 WITHOUT_READER = {
     "meld": "MELD has no reader yet",
-    "emobank": "EmoBank is only measured on: eval.run --benchmark emobank",
-    "semeval2018-ec": "SemEval-2018 E-c is only measured on: eval.run --benchmark semeval2018-ec",
+    "emobank": "EmoBank is for evaluation only: eval.run --benchmark emobank",
+    "semeval2018-ec": "SemEval-2018 E-c is for evaluation only: eval.run --benchmark semeval2018-ec",
 }
 
 
 def known_set(folder: Path) -> str | None:
-    """The known set in a folder, and what to do with it; None where no file is known."""
+    """Return the known set in a folder, and what to do with it; None if no file is known."""
     return next((says for names, says in _SETS if any((folder / name).exists() for name in names)), None)
 
 
@@ -44,6 +44,6 @@ def find_file(folder: Path, names: Sequence[str]) -> Path | None:
 
 
 def missing_file(path: Path, what: str) -> InputError:
-    """The error for a missing file; it names the set that the folder holds instead."""
+    """Return the error for a missing file; it names the set that the folder holds instead."""
     found = known_set(path.parent)
     return InputError(f"{path}: no such file. {what}" + (f" The folder holds {found}." if found else ""))

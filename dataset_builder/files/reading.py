@@ -35,7 +35,7 @@ _BEGINNINGS = (
     (b"\x28\xb5\x2f\xfd", "it is compressed with zstd; decompress it"),
     (b"\xfd7zXZ", "it is compressed with xz; decompress it"),
     (b"BZh", "it is compressed with bzip2; decompress it"),
-    (b"version https://git-lfs", "it is a Git LFS pointer and not the file; run `git lfs pull` where it comes from"),
+    (b"version https://git-lfs", "it is a Git LFS pointer, not the file; run `git lfs pull` in its repository"),
     (b"<!DOCTYPE", "it is an HTML page; download the file itself"),
     (b"<!doctype", "it is an HTML page; download the file itself"),
     (b"<html", "it is an HTML page; download the file itself"),
@@ -50,7 +50,7 @@ _CSV_FAULTS = (
 
 
 def lines(path: Path, what: str = "") -> Iterator[tuple[str, str]]:
-    """Lines that are not blank, without their ends, each with its place (`file, line N`).
+    """Yield lines that are not blank, without their ends, each with its place (`file, line N`).
 
     Raises:
         InputError: the file cannot be read, is of another kind or encoding, or has a line of more than LONGEST_LINE
@@ -62,19 +62,21 @@ def lines(path: Path, what: str = "") -> Iterator[tuple[str, str]]:
 
 
 def json_lines(path: Path, what: str = "", fault: str = "broken JSON") -> Iterator[tuple[str, Any]]:
-    """The value of each line that is not blank, with its place.
+    """Yield the value of each line that is not blank, with its place.
 
     Raises:
         InputError: as `lines`, or a line is not JSON, which the message calls a `fault`.
     """
     for place, line in lines(path, what):
         if place.endswith(", line 1") and line.lstrip() in ("[", "{"):
-            raise InputError(f"{place}: one JSON value over several lines. Write one a line: jq -c '.[]? // .' FILE.")
+            raise InputError(
+                f"{place}: one JSON value over several lines. Write one value per line: jq -c '.[]? // .' FILE."
+            )
         yield place, _parsed(line, f"{place}: {fault}", "Correct or delete it.")
 
 
 def json_file(path: Path, what: str = "", fault: str = "broken JSON") -> Any:
-    """The value of a JSON file. Raises InputError where it cannot be read or is no JSON, called a `fault`."""
+    """Return the value of a JSON file. Raises InputError if it cannot be read or is no JSON, called a `fault`."""
     content, size = [], 0
     for _, line in _raw(path, what, LARGEST_FILE):
         content.append(line)
@@ -85,7 +87,7 @@ def json_file(path: Path, what: str = "", fault: str = "broken JSON") -> Any:
 
 
 def table_rows(path: Path, delimiter: str, what: str = "", form: str = "") -> Iterator[tuple[str, list[str]]]:
-    """Rows of a table, the first line's too, all of one width, each with its place; blank lines are left out.
+    """Yield rows of a table, the first line's too, all of one width, each with its place; blank lines are left out.
 
     Args:
         form: what a row should be, for messages.
@@ -105,7 +107,7 @@ def table_rows(path: Path, delimiter: str, what: str = "", form: str = "") -> It
 def named_columns(
     path: Path, columns: Mapping[str, tuple[str, ...]], what: str = "", form: str = ""
 ) -> Iterator[tuple[str, dict[str, str]]]:
-    """Rows of a table with a header, as the wanted columns by name, each with its place.
+    """Yield rows of a table with a header, as the wanted columns by name, each with its place.
 
     The header's names may be in any order and case, with others beside them, and separated by any of DELIMITERS.
 
@@ -125,7 +127,7 @@ def named_columns(
 
 
 def find_columns(path: Path, columns: Mapping[str, tuple[str, ...]], what: str = "") -> tuple[str, dict[str, int]]:
-    """The delimiter of a table and where its columns are, by its first line. Raises InputError where one is missing."""
+    """The delimiter of a table and where its columns are, by its first line. Raises InputError if one is missing."""
     place, line = next(lines(path, what), (f"{path}, line 1", ""))
     usual = "," if ".csv" in path.suffixes else "\t"
     for delimiter in (usual, *(other for other in DELIMITERS if other != usual)):
@@ -140,7 +142,7 @@ def find_columns(path: Path, columns: Mapping[str, tuple[str, ...]], what: str =
 
 
 def _names(line: str, delimiter: str) -> list[str]:
-    """The fields of a header, in small letters."""
+    """Return the fields of a header, in small letters."""
     try:
         return [name.strip().casefold() for name in next(csv.reader([line], delimiter=delimiter), [])]
     except csv.Error:
@@ -180,7 +182,7 @@ def _csv_rows(path: Path, delimiter: str, what: str) -> Iterator[tuple[str, list
 
 
 def _quoting(path: Path, what: str) -> str:
-    """How a tab-separated file is quoted: `not`, `in lines` (no text has a line break), or `over lines`."""
+    """Return how a tab-separated file is quoted: `not`, `in lines` (no text has a line break), or `over lines`."""
     widths: set[int] = set()
     has, is_whole, is_needed, is_every = False, True, True, True
     for _, line in lines(path, what):
@@ -242,11 +244,11 @@ def _raw(path: Path, what: str, longest: int = LONGEST_LINE) -> Iterator[tuple[i
                 number += 1
                 if len(line) > longest:
                     raise InputError(
-                        f"{path}, line {number}: a line of more than {longest:,} bytes. Is the file whole?"
+                        f"{path}, line {number}: a line of more than {longest:,} bytes. Is the file complete?"
                     )
                 blank = 0 if line.strip() else blank + 1
                 if blank > MOST_BLANK:
-                    raise InputError(f"{path}, line {number}: {MOST_BLANK:,} blank lines. Is the file whole?")
+                    raise InputError(f"{path}, line {number}: {MOST_BLANK:,} blank lines. Is the file complete?")
                 yield number, _decoded(line, path, number)
     except (OSError, EOFError, zlib.error) as error:
         raise _unreadable(path, error, what) from None
@@ -258,7 +260,7 @@ def _opened(path: Path) -> Iterator[Any]:
     with open(path, "rb") as raw:
         is_gzip = raw.peek(2)[:2] == _GZIP
         if path.suffix == ".gz" and not is_gzip:
-            raise InputError(f"{path}: cannot be read: it is not gzip. Take .gz off its name.")
+            raise InputError(f"{path}: cannot be read: it is not gzip. Remove .gz from its name.")
         with gzip.GzipFile(fileobj=raw) if is_gzip else nullcontext(raw) as file:
             beginning = file.peek(64)[:64]
             for begins, says in _BEGINNINGS:
@@ -285,4 +287,4 @@ def _unreadable(path: Path, error: Exception, what: str) -> InputError:
     if isinstance(error, FileNotFoundError):
         return InputError(f"{path}: no such file. {what}".rstrip())
     says = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
-    return InputError(f"{path}: cannot be read ({says}). Is it a whole file? {what}".rstrip())
+    return InputError(f"{path}: cannot be read ({says}). Is the file complete? {what}".rstrip())

@@ -22,7 +22,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 @contextmanager
 def file_lock(lock: Path, held_by_another: str) -> Iterator[None]:
-    """Hold a lock file until the block or the process ends. Raises InputError where another process holds it.
+    """Hold a lock file until the block or the process ends. Raises InputError if another process holds it.
 
     Machines exclude each other where their shared file system shares locks (flock).
     """
@@ -38,7 +38,7 @@ def file_lock(lock: Path, held_by_another: str) -> Iterator[None]:
 
 
 def shard_path(folder: Path, shard: int) -> Path:
-    """The file of one shard."""
+    """Return the file of one shard."""
     return folder / f"{shard:05d}.jsonl.gz"
 
 
@@ -77,17 +77,17 @@ def clear(path: Path) -> None:
 
 
 def _open_own(path: Path, mode: str) -> IO[bytes]:
-    """Open a file that this program made. Raises InputError where its name is a link to another file."""
+    """Open a file that this program made. Raises InputError if its name is a link to another file."""
     try:
         return open(path, mode, opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o666))
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        raise InputError(f"{path}: is a link, which this program does not write there. Delete it.") from None
+        raise InputError(f"{path}: is a link, but this program creates no links there. Delete it.") from None
 
 
 def to_line(value: Any) -> bytes:
-    """A value as one line of JSON."""
+    """Return a value as one line of JSON."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
 
 
@@ -97,11 +97,11 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object that this program wrote. Raises InputError where it is missing, damaged or no object."""
+    """Read a JSON object that this program wrote. Raises InputError if it is missing, damaged or no object."""
     what = "Was it deleted or changed? Make it again (the files of a stage by `build --restart-from STAGE`)."
     value = json_file(path, what)
     if not isinstance(value, dict):
-        raise InputError(f"{path}: holds {type(value).__name__} and no object. {what}")
+        raise InputError(f"{path}: contains {type(value).__name__} instead of an object. {what}")
     return value
 
 
@@ -114,17 +114,19 @@ def read_model(path: Path, model: type[ModelT]) -> ModelT:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The values of a shard, one by one. Raises InputError where the file is damaged."""
+    """Yield the values of a shard, one by one. Raises InputError if the file is damaged."""
     try:
         with gzip.open(path, "rb") as lines:
             for line in lines:
                 yield json.loads(line)
     except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
-        raise InputError(f"{path}: damaged ({error}). Delete it and build again; only this shard is redone.") from None
+        raise InputError(
+            f"{path}: damaged ({error}). Delete it and build again; only this shard is built again."
+        ) from None
 
 
 def stage_rows(folder: Path, shards: Iterable[int]) -> Iterator[dict[str, Any]]:
-    """The rows in some shards of a stage's folder (or of the items that a run began with), in order."""
+    """Yield the rows in some shards of a stage's folder (or of the items that a run began with), in order."""
     for shard in shards:
         for line in read_lines(shard_path(folder, shard)):
             if "unit" in line:  # the record of a unit; the lines of items are rows
@@ -164,7 +166,7 @@ class Journal:
         self._file.flush()
 
     def get(self, unit: str) -> dict[str, Any] | None:
-        """A finished unit's record, None if it is not finished."""
+        """Return a finished unit's record, None if it is not finished."""
         if unit not in self._offsets:
             return None
         record: dict[str, Any] = json.loads(self._read(unit))

@@ -68,7 +68,7 @@ _SUSPECT = re.compile(r"[^\x20-\x7e]|[<\[]|&lt;|assistant|analysis")
 
 
 def cleaned(text: str) -> str:
-    """The text without byte order marks and invisible characters, every line break a line feed.
+    """Return the text without byte order marks and invisible characters, every line break a line feed.
 
     Nothing that a reader sees is changed. What is left may still have a fault.
     """
@@ -79,7 +79,7 @@ def cleaned(text: str) -> str:
 
 
 def text_faults(text: str, *, one_line: bool = False) -> Iterator[str]:
-    """All faults of a text, as keys of `FAULTS`; with `one_line` a line break or a tab is one too."""
+    """Yield all faults of a text, as keys of `FAULTS`; with `one_line` a line break or a tab is one too."""
     if not _SUSPECT.search(text):
         return
     if not (text.isascii() and text.isprintable()):
@@ -101,7 +101,7 @@ def text_faults(text: str, *, one_line: bool = False) -> Iterator[str]:
 
 
 def first_fault(text: str, *, one_line: bool = False) -> str | None:
-    """The first fault of a text, or None. Input that is to be kept goes through `cleaned` before."""
+    """Return the first fault of a text, or None. Input that is to be kept goes through `cleaned` before."""
     return next(text_faults(text, one_line=one_line), None)
 
 
@@ -114,7 +114,7 @@ def damage_of(text: str, *, one_line: bool = False) -> str | None:
 
 
 def row_faults(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """All faults of a row's texts, lists and inner objects included, as pairs of field and fault."""
+    """Yield all faults of a row's texts, lists and inner objects included, as pairs of field and fault."""
     if not _SUSPECT.search(" ".join(_texts(dict(row)))):
         return
     for field, value in row.items():
@@ -124,19 +124,19 @@ def row_faults(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def cleaned_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row with every text of it cleaned, lists and inner objects included."""
+    """Return the row with every text of it cleaned, lists and inner objects included."""
     if (words := " ".join(_texts(dict(row)))).isascii() and words.isprintable():
         return dict(row)
     return {field: _cleaned(value) for field, value in row.items()}
 
 
 def without_surrogates(text: str) -> str:
-    """The text as it can be written to a file: half characters become `?`."""
+    """Return the text as it can be written to a file: half characters become `?`."""
     return text.encode("utf-8", "replace").decode()
 
 
 def _texts(value: Any) -> list[str]:
-    """All texts in a value. A list of numbers, such as scores, is told by its first item."""
+    """Return all texts in a value. A list of numbers, such as scores, is told by its first item."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, dict):

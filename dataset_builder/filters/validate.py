@@ -1,6 +1,6 @@
-"""The rules of one row: each check returns a reason code, or None.
+"""The rules for one row: each check returns a reason code, or None.
 
-The stages apply them as soon as a text is made, so that no call is spent on a text that would be rejected later.
+The stages apply them as soon as a text is generated, so that no call is spent on a text that would be rejected later.
 analysis/validate_corpus.py applies them to a whole corpus.
 """
 
@@ -42,14 +42,14 @@ def check_language(text: str) -> str | None:
 
 
 def check_repetition(text: str) -> str | None:
-    """`repetitive`: of a dozen words and more, over two fifths of the word 3-grams repeat an earlier one."""
+    """`repetitive`: in twelve or more words, over two fifths of the word 3-grams repeat an earlier 3-gram."""
     tokens = words(text)
     shingles = list(zip(tokens, tokens[1:], tokens[2:], strict=False))
     return "repetitive" if len(tokens) >= 12 and len(set(shingles)) < 0.6 * len(shingles) else None
 
 
 def check_form(text: str, shortest: int, longest: int) -> str | None:
-    """The rules of every text: a fault of text_hygiene.py, `too_short`, `too_long` (in words), `not_english`, …"""
+    """Check the rules for all texts: a text_hygiene.py fault, `too_short`, `too_long` (in words), `not_english`, …"""
     if fault := first_fault(cleaned(text)):
         return fault
     count = len(text.split())
@@ -61,7 +61,7 @@ def check_form(text: str, shortest: int, longest: int) -> str | None:
 
 
 def check_utterance(text: str, character: str, quality: Quality) -> str | None:
-    """A fault of form, or `third_person`: names its speaker and never says I or we."""
+    """Return a fault of form, or `third_person`: names its speaker and never says I or we."""
     if reason := check_form(text, quality.min_words, quality.max_words):
         return reason
     named = re.search(rf"\b{re.escape(character)}\b", text, re.IGNORECASE)
@@ -77,12 +77,12 @@ def check_label_word(text: str, labels: Iterable[str], quality: Quality) -> str 
 
 
 def check_context(text: str, labels: Iterable[str], quality: Quality) -> str | None:
-    """A fault of form, or `label_word`: the situation names the emotion."""
+    """Return a fault of form, or `label_word`: the situation names the emotion."""
     return check_form(text, quality.min_words, quality.max_context_words) or check_label_word(text, labels, quality)
 
 
 def check_bounds(row: PublishedRow) -> str | None:
-    """The labels of a row are bounded.
+    """Check that the labels of a row are within bounds.
 
     `raw_labels_out_of_bounds`: more than 40 raw labels or descriptors, or one of more than 60 characters.
     `requested_emotion`: no class, not `unnamed`, not empty, and not the word that a text was written for.
@@ -99,17 +99,17 @@ def check_bounds(row: PublishedRow) -> str | None:
 
 
 def check_texts(row: PublishedRow) -> str | None:
-    """The rules of rows of any source: every text is clean (text_hygiene.py), and its labels are bounded."""
+    """Check the rules for rows of any source: every text is clean (text_hygiene.py), and its labels are bounded."""
     return next((fault for _, fault in row_faults(row.model_dump())), None) or check_bounds(row)
 
 
 def check_row(row: PublishedRow, quality: Quality) -> str | None:
-    """All rules of a published row: those of any source, then its numbers, then the form of its texts."""
+    """Check all rules for a published row: those for any source, then its numbers, then the form of its texts."""
     return check_texts(row) or check_values(row, quality)
 
 
 def check_values(row: PublishedRow, quality: Quality) -> str | None:
-    """The rules of a row's numbers, and then of the form of its texts."""
+    """Check a row's numbers, then the form of its texts."""
     if not isinstance(row, ContextlessRow):
         return check_utterance(row.text, row.character, quality)
     if len(row.scores) != len(LABELS):

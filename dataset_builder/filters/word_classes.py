@@ -22,7 +22,7 @@ class WordClass(NamedTuple):
 
 @cache
 def word_classes() -> tuple[WordClass, ...]:
-    """All words of the table. Raises InputError where a label is not in the taxonomy."""
+    """Return all words of the table. Raises InputError if a label is not in the taxonomy."""
     rows = tuple(WordClass(**row) for row in package_table(WORD_CLASSES))
     for row in rows:
         if row.label not in (*LABELS, NO_LABEL) or row.second not in (*LABELS, ""):

@@ -35,18 +35,18 @@ class AnswerFile(Strict):
 
 
 def read_answers(key: Key, paths: Iterable[Path]) -> dict[str, dict[str, Answer]]:
-    """Each annotator's answers by task or pair, without the missing ones.
+    """Return each annotator's answers by task or pair, without the missing ones.
 
     Raises:
         InputError: a file is broken, belongs to another sample, answers what was not asked, or is the second of one
-            annotator; the message names the file (both files).
+            annotator; the message names the file or both files.
     """
     files: dict[str, tuple[Path, dict[str, Answer]]] = {}
     for path in paths:
         file = _read(key, path)
         if file.annotator in files:
             raise InputError(
-                f"{files[file.annotator][0]} and {path}: both are of '{file.annotator}'. Give one of them."
+                f"{files[file.annotator][0]} and {path}: both are from '{file.annotator}'. Give one of them."
             )
         files[file.annotator] = path, {item: answer for item, answer in file.answers.items() if answer.picks}
     return {annotator: answers for annotator, (_, answers) in sorted(files.items())}
@@ -59,7 +59,7 @@ def _read(key: Key, path: Path) -> AnswerFile:
         raise InputError(f"{path}: not an answer file: {validation_message(error)}. {ADVICE}") from None
     if file.sample != key.sample:
         raise InputError(
-            f"{path}: answers to the sample {file.sample[:40]!a}; this key is of {key.sample}. Give its own key."
+            f"{path}: belongs to the sample {file.sample[:40]!a}, the key to {key.sample}. Give its own key."
         )
     if file.annotator not in key.annotators:
         known = ", ".join(key.annotators)
@@ -72,5 +72,5 @@ def _read(key: Key, path: Path) -> AnswerFile:
         if wrong := sorted(set(answer.picks) - options[item]):
             raise InputError(f"{path}: '{item}' has the pick {wrong[0][:40]!a}, which was not offered. {ADVICE}")
         if len(answer.picks) > 1 and (item in pairs or NONE in answer.picks):
-            raise InputError(f"{path}: '{item}' has {len(answer.picks)} picks that exclude each other. Leave one.")
+            raise InputError(f"{path}: '{item}' has {len(answer.picks)} picks that exclude each other. Keep one.")
     return file

@@ -1,7 +1,7 @@
-"""One HTML page for each annotator, which works without a server and without a network.
+"""Writes one HTML page per annotator, which works without a server and without a network.
 
-Each annotator has a page instead of a field for a name: a mistyped name cannot make one person of two, no name is
-stored, and everybody meets the tasks in another order, so that tired annotators do not always answer the same rows.
+Separate pages replace a name field: a mistyped name cannot merge two people, no name is stored, and everybody sees the
+tasks in a different order, so that tired annotators do not always answer the same rows.
 """
 
 import base64
@@ -29,7 +29,7 @@ def export(key: Key, out: Path) -> list[Path]:
         InputError: the folder holds another sample, which annotators may be answering.
     """
     if (out / KEY).exists() and (found := read_key(out / KEY).sample) != key.sample:
-        raise InputError(f"{out}: holds another sample ({found}). Give another folder, so that its key is kept.")
+        raise InputError(f"{out}: contains another sample ({found}), whose key must be kept. Give another folder.")
     pages = {out / f"{annotator}.html": page(key, annotator) for annotator in key.annotators}
     for path, content in pages.items():
         write_whole(path, content.encode())
@@ -62,7 +62,7 @@ def page(key: Key, annotator: str) -> str:
 
 
 def _fieldset(item: Task | Pair, number: str) -> str:
-    """A question with its options. Everything that comes from the corpus is escaped."""
+    """Return a question with its options. Everything that comes from the corpus is escaped."""
     if isinstance(item, Pair):
         question = "<p>Which of the two texts shows the speaker's emotion less?</p>"
         options = [("1", item.texts[0], ""), ("2", item.texts[1], ""), (SAME, "No difference", "")]

@@ -112,7 +112,7 @@ def draw(corpus: Corpus, config: str, split: str, rows: int, annotators: int = 3
 
 
 def read_key(path: Path) -> Key:
-    """Read a `key.json`. Raises InputError, with the file's name, where it is not one."""
+    """Read a `key.json`. Raises InputError, with the file's name, if it is not one."""
     try:
         return Key.model_validate(json_file(path, "Give a key.json.", "cannot be read as JSON"))
     except ValidationError as error:
@@ -120,7 +120,7 @@ def read_key(path: Path) -> Key:
 
 
 def allocate(counts: Mapping[int, int], rows: int) -> dict[int, int]:
-    """How many rows to draw for each strongest label, from the number of rows that each has (by label index)."""
+    """Return how many rows to draw for each strongest label, from the number of rows that each has (by label index)."""
     others = sorted((count, label) for label, count in counts.items() if label != NEUTRAL and count)
     if available := sum(count for count, _ in others):
         rows = min(rows, round(available / (1 - NEUTRAL_SHARE)))  # few other rows: fewer neutral rows too
@@ -133,7 +133,7 @@ def allocate(counts: Mapping[int, int], rows: int) -> dict[int, int]:
 
 
 def ranked(utterance: str, scores: Sequence[float], seed: int) -> list[int]:
-    """All labels by the teacher's score, the strongest first; ties in an order that depends on the utterance."""
+    """Return all labels by the teacher's score, the strongest first; ties in an order that depends on the utterance."""
     return sorted(range(len(LABELS)), key=lambda label: (-scores[label], stable_hash(seed, "tie", utterance, label)))
 
 
@@ -232,7 +232,7 @@ def _pair(pair_id: str, row: Mapping[str, Any], seed: int) -> Pair:
 
 
 def _revision(corpus: Corpus) -> str:
-    """The revision in the corpus's manifest; without one, the commit at which it was downloaded from the Hub."""
+    """Return the revision in the corpus's manifest; without one, the commit at which it was downloaded from the Hub."""
     manifest = corpus.folder / "manifest.json"
     if manifest.exists():
         try:

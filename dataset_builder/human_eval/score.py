@@ -1,8 +1,8 @@
 """Agreement between annotators, and accuracy of the teacher against them (paper A, human evaluation).
 
-A pick is a set, which Cohen's kappa does not take. So each option of each task is one yes-or-no decision. As in
-GoEmotions (Demszky et al. 2020), kappa is computed for each label and then averaged: over all decisions together, the
-many options that nobody picks would make up most of the agreement.
+A pick is a set, for which Cohen's kappa is not defined. So each option of each task counts as one yes-or-no decision.
+As in GoEmotions (Demszky et al. 2020), kappa is computed for each label and then averaged. If it were computed over all
+decisions together, the many options that nobody picks would dominate the agreement.
 
 Intervals are those of `dataset_builder.statistics`. Tasks are resampled, not answers: the answers to one task depend on
 each other. In simulations, the intervals of shares have their nominal coverage; that of kappa covers .91 to .92.
@@ -45,7 +45,7 @@ People = Mapping[str, Mapping[str, Answer]]
 
 
 def decisions(key: Key, people: People) -> Array:
-    """1 or 0 for each option, NaN where it was not offered or not answered: (annotators, tasks, 28 labels and none)."""
+    """1 or 0 for each option, NaN if it was not offered or not answered: (annotators, tasks, 28 labels and none)."""
     picks = np.full((len(people), len(key.tasks), len(COLUMNS)), np.nan)
     for row, answers in enumerate(people.values()):
         for column, task in enumerate(key.tasks):
@@ -56,7 +56,7 @@ def decisions(key: Key, people: People) -> Array:
 
 
 def kappa_counts(picks: Array) -> Array:
-    """The sums over tasks that kappa needs, from (annotators, tasks, labels): (tasks, pairs x 4 x labels).
+    """Return the sums over tasks that kappa needs, from (annotators, tasks, labels): (tasks, pairs x 4 x labels).
 
     For each pair of annotators: decisions of both, the yes of each, and those on which they agree.
     """
@@ -71,7 +71,7 @@ def kappa_counts(picks: Array) -> Array:
 def kappas(sums: Array, labels: int = len(LABELS)) -> Array:
     """Cohen's kappa of each pair of annotators and label, (…, pairs, labels), from sums of `kappa_counts`.
 
-    NaN where agreement by chance is complete: both always decide the same, or share no decision.
+    NaN if agreement by chance is complete: both always decide the same, or share no decision.
     """
     size, yes_one, yes_two, same = np.moveaxis(sums.reshape(*sums.shape[:-1], -1, 4, labels), -2, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -80,7 +80,7 @@ def kappas(sums: Array, labels: int = len(LABELS)) -> Array:
 
 
 def mean_kappa(sums: Array) -> Array:
-    """The mean over labels, then over pairs of annotators."""
+    """Return the mean over labels, then over pairs of annotators."""
     return _mean(_mean(kappas(sums)))
 
 
@@ -118,7 +118,7 @@ def shares(key: Key, people: People) -> dict[str, tuple[Array, Array]]:
 
 
 def share(above: Array, below: Array) -> Estimate | None:
-    """One sum over the other with its interval, and the latter as `support`; None where that is 0.
+    """One sum over the other with its interval, and the latter as `support`; None if that is 0.
 
     There is no interval for fewer than five tasks: resampling three tasks says nothing about others.
     """
@@ -131,7 +131,7 @@ def share(above: Array, below: Array) -> Estimate | None:
 
 
 def score(key: Key, people: People, name: str) -> dict[str, Any]:
-    """The content of a result file: agreement, accuracy, each annotator, each label."""
+    """Return the content of a result file: agreement, accuracy, each annotator, each label."""
     found = shares(key, people)
     metrics = {metric: share(*parts) for metric, parts in found.items()}
     per_label = np.full(len(LABELS), np.nan)
@@ -171,7 +171,7 @@ def _annotator(key: Key, name: str, answers: Mapping[str, Answer]) -> dict[str, 
 
 
 def _label(key: Key, found: Mapping[str, tuple[Array, Array]], label: str, kappa: float) -> dict[str, Any]:
-    """The tasks in which a label is the teacher's strongest, and the annotators' agreement on it."""
+    """Return the tasks in which a label is the teacher's strongest, and the annotators' agreement on it."""
     tasks = np.array([task.strongest == label for task in key.tasks])
     return {
         "strongest": int(tasks.sum()),
@@ -222,7 +222,7 @@ def _shown(value: Any) -> str:
 
 
 def _mean(values: Array) -> Array:
-    """The mean of the defined values over the last axis; NaN where none is."""
+    """Return the mean of the defined values over the last axis; NaN if none is."""
     defined = np.isfinite(values)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.where(defined, values, 0.0).sum(axis=-1) / defined.sum(axis=-1))

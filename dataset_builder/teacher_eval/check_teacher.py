@@ -1,7 +1,7 @@
 """Checks whether a teacher is good enough, before a build costs GPU hours: it labels the gold set and runs some tales.
 
-The bars are ours. A teacher that meets all of them builds a corpus worth training on, as far as such a small check can
-tell. A teacher that meets every bar by half only shows that the pipeline works.
+The minimum values are ours. A teacher that reaches all of them is likely to build a corpus worth training on, as far as
+such a small check can show. A teacher that reaches half of every minimum only shows that the pipeline works.
 """
 
 from collections import Counter
@@ -41,7 +41,7 @@ class Check:
 
 
 def check_teacher(recipe: BuildRecipe, stories: int, work_dir: Path) -> tuple[str, list[Check]]:
-    """The verdict (a key of VERDICTS) and all checks; the tales' rows are written to `work_dir`."""
+    """Return the verdict (a key of VERDICTS) and all checks; the tales' rows are written to `work_dir`."""
     checks = [*_labeler(recipe), *_writer(recipe, stories, work_dir)]
     if all(check.value >= check.bar for check in checks):
         return "fit", checks
@@ -49,7 +49,7 @@ def check_teacher(recipe: BuildRecipe, stories: int, work_dir: Path) -> tuple[st
 
 
 def page(recipe: BuildRecipe, verdict: str, checks: list[Check]) -> str:
-    """The checks and the verdict as a table for the terminal."""
+    """Return the checks and the verdict as a table for the terminal."""
     lines = [f"teacher: {teacher_name(recipe.teacher)}", f"{'':<24}{'found':>7}{'bar':>7}"]
     lines += [f"{check.name:<24}{check.value:>7.2f}{check.bar:>7.2f}  {check.detail}".rstrip() for check in checks]
     return "\n".join([*lines, VERDICTS[verdict]])
@@ -98,7 +98,7 @@ def _writer(recipe: BuildRecipe, stories: int, work_dir: Path) -> list[Check]:
 
 
 def _asked_and_kept(stage: str, made: dict[str, Any], recipe: BuildRecipe) -> tuple[int, int]:
-    """The number of items requested from a stage, and the number kept. More than requested is not a fault."""
+    """Return the number of items requested from a stage, and the number kept. More than requested is not a fault."""
     if stage == "characters":
         invented = made["rejected"].get("not_in_story", 0)
         whole = sum(count for reason, count in made["rejected"].items() if reason not in ("not_in_story", "over_limit"))

@@ -36,18 +36,18 @@ class Shifts:
     scores: dict[str, np.ndarray]
 
     def strongest(self, situation: str) -> np.ndarray:
-        """The strongest label of every row, -1 if it has none. Shape (rows,)."""
+        """Return the strongest label of every row, -1 if it has none. Shape (rows,)."""
         scores = self.scores[situation]
         return np.asarray(np.where(scores.max(axis=1) > 0, scores.argmax(axis=1), -1))
 
     def divergence(self, one: str, two: str) -> np.ndarray:
-        """Jensen-Shannon divergence of two situations' scores in bits, from 0 to 1; 0 where one is empty: (rows,)."""
+        """Jensen-Shannon divergence of two situations' scores in bits, from 0 to 1; 0 if one is empty: (rows,)."""
         with np.errstate(invalid="ignore"):  # without scores: NaN
             found = jensenshannon(self.scores[one], self.scores[two], base=2, axis=1) ** 2
         return np.asarray(np.nan_to_num(found))
 
     def needs_context(self) -> np.ndarray:
-        """Whether the situation changes a row's strongest label, by more than a tie. Shape (rows,)."""
+        """Return whether the situation changes a row's strongest label, by more than a tie. Shape (rows,)."""
         changed = self.strongest("own") != self.strongest("none")
         return np.asarray(changed & (self.divergence("own", "none") >= LEAST_SHIFT))
 
@@ -138,8 +138,8 @@ def other_contexts(rows: list[dict[str, Any]]) -> list[str]:
         others = [other for other in rows if other["narrative_id"] != row["narrative_id"]]
         if not others:
             raise InputError(
-                f"all sampled rows are of the story '{row['narrative_id']}', so that none can get another situation. "
-                "Take more --rows, another --split, or a corpus whose rows name their stories."
+                f"all sampled rows are from the story '{row['narrative_id']}', so no row can get another story's "
+                "situation. Use more --rows, another --split, or a corpus whose rows name their stories."
             )
         found.append(others[stable_hash("stranger", row["id"]) % len(others)]["context"])
     return found

@@ -1,9 +1,9 @@
-"""Reports how well the descriptors of given texts match the labels that people gave: GoEmotions' dev split.
+"""Reports how well the descriptors of given texts match human labels: GoEmotions' dev split.
 
-This is a report and not a means to choose: the zero-shot model learns from these descriptors, and no human label may
+This is a report; do not tune on it. The zero-shot model is trained on these descriptors, and no human label may
 influence it. The defaults of descriptors/recipe.py were fixed by label-free measures before this ran on any text.
 
-A descriptor counts for the label that vocabulary/word_classes.tsv gives its word; words without one count for no label.
+A descriptor counts for the label that vocabulary/word_classes.tsv gives its word; words without a label are ignored.
 """
 
 import asyncio
@@ -31,21 +31,21 @@ KEPT = ("macro_f1_dev", "top1_dev", "top3_dev", "labels_per_text", "failed_share
 
 
 def as_labels(described: Sequence[Sequence[Descriptor]]) -> Labelled:
-    """The labels of each text's descriptors, all of them chosen; of two for one label the stronger counts."""
+    """Return the labels of each text's descriptors, all of them chosen; of two for one label the stronger counts."""
     found = [class_scores(((one.text, one.weight) for one in made), class_by_hand) for made in described]
     scores = np.array(found).reshape(-1, len(LABELS))
     return Labelled(scores, scores > 0, sum(not made for made in described), Usage())
 
 
 def measure(recipes: Sequence[TextsRecipe], data: Path, rows: int) -> dict[str, Any]:
-    """The content of a result file; the metrics of a recipe begin with its name.
+    """Return the content of a result file; the metrics of a recipe begin with its name.
 
     Raises:
         InputError: no dev split, a recipe whose descriptors have no weights, or the teacher failed.
     """
     for recipe in recipes:
         if recipe.describer != "likelihood":
-            raise InputError(f"{recipe.name}: 'describer: {recipe.describer}' scores no words. Give 'likelihood'.")
+            raise InputError(f"{recipe.name}: 'describer: {recipe.describer}' does not score words. Use 'likelihood'.")
     dev = read_dev(data, rows)
     failed: dict[str, int] = {}
     words: dict[str, int] = {}
@@ -75,7 +75,7 @@ def measure(recipes: Sequence[TextsRecipe], data: Path, rows: int) -> dict[str, 
 
 
 async def _ask(texts: list[str], words: tuple[str, ...], recipe: TextsRecipe) -> np.ndarray:
-    """The log-probabilities of the words after each text, (texts, prompts, words).
+    """Return the log-probabilities of the words after each text, (texts, prompts, words).
 
     Texts on which the teacher failed have NaN. Raises InputError if it failed on all of them.
     """
@@ -87,5 +87,5 @@ async def _ask(texts: list[str], words: tuple[str, ...], recipe: TextsRecipe) ->
     longest_first = sorted(range(len(texts)), key=lambda number: -len(texts[number]))  # batches of similar lengths
     asked = await ask_about_texts(recipe, WORDS.name, recipe.name, longest_first, answer)
     if asked.last and asked.reasons.total() == len(texts):
-        raise InputError(f"the teacher failed at every text: {asked.last.reason} {asked.last.text}")
+        raise InputError(f"the teacher failed on every text: {asked.last.reason} {asked.last.text}")
     return found

@@ -1,7 +1,7 @@
-"""Evaluates both labelers of a teacher on texts that people labelled: GoEmotions' dev split, never its test split.
+"""Evaluates both labelers of a teacher on texts with human labels: GoEmotions' dev split, never its test split.
 
-The likelihood labeler has two parameters, its temperature and the score from which on a label is kept. They are in the
-recipe, were set so that a text has about as many labels as the paper's, and are not fitted here.
+The likelihood labeler has two parameters: its temperature, and the lowest score at which a label is kept. They are in
+the recipe, were set to give a text about as many labels as in the paper, and are not fitted here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,13 +33,13 @@ class Gold:
 
 
 def read_dev(path: Path, rows: int) -> Gold:
-    """Rows of GoEmotions' official dev.tsv, drawn by hash.
+    """Return rows of GoEmotions' official dev.tsv, drawn by hash.
 
     Raises:
         InputError: no such file, a malformed line, or the test split.
     """
     if "test" in path_words(Path(path.name)):
-        raise InputError(f"{path}: do not choose labelers on the test split. Give dev.tsv.")
+        raise InputError(f"{path}: this is the test split, on which nothing may be chosen. Give dev.tsv.")
     found = list(file_comments(path))
     if rows < 1 or not found:
         raise InputError(f"{path}: {rows} rows requested, {len(found)} found. Request 1 or more.")
@@ -78,7 +78,7 @@ def quality(gold: Gold, found: Labelled, with_interval: bool = True) -> dict[str
 
 
 def compare(gold: Gold, found: dict[str, Labelled]) -> dict[str, dict[str, float]]:
-    """Both labelers of one teacher, and how they differ."""
+    """Return both labelers of one teacher, and how they differ."""
     metrics = {
         f"{labeler}_{name}": value for labeler in LABELERS for name, value in quality(gold, found[labeler]).items()
     }
@@ -129,5 +129,5 @@ def measure(recipes: Sequence[BuildRecipe], data: Path, rows: Sequence[int]) -> 
 
 
 def as_metrics(values: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """Numbers as result files have them, rounded to 4 digits."""
+    """Return numbers as result files have them, rounded to 4 digits."""
     return {name: {"value": round(float(value), 4)} for name, value in values.items()}

@@ -16,12 +16,12 @@ MARGINS = (0.0, 0.01, 0.02, 0.05, 0.08)  # around the default, 0.04
 
 
 def half_of_words(held_out: bool) -> list[WordClass]:
-    """The words that are reported on (`held_out`), or those on which parameters may be chosen."""
+    """Return the words that are reported on (`held_out`), or those on which parameters may be chosen."""
     return [row for row in word_classes() if (stable_hash("homes", row.word) % 2 == 0) is held_out]
 
 
 def accuracy(rows: Sequence[WordClass], method: Resolve) -> dict[str, float]:
-    """How many words a method maps to a label, and how many of those labels are right.
+    """Return how many words a method maps to a label, and how many of those labels are right.
 
     Returns:
         coverage: share of the words that get a label.
@@ -40,7 +40,7 @@ def accuracy(rows: Sequence[WordClass], method: Resolve) -> dict[str, float]:
 
 
 def measure() -> dict[str, Any]:
-    """The content of a result file: both methods on the held-out half, and ours with other margins."""
+    """Return the content of a result file: both methods on the held-out half, and ours with other margins."""
     rows = half_of_words(held_out=True)
     ours = Similarity(method="similarity")
     methods: dict[str, Resolve] = {"ours": ours, "map": PaperMap()}

@@ -14,7 +14,7 @@ def teacher_name(config: ScriptedTeacher | EmbeddedTeacher | EndpointTeacher) ->
 
 
 def load_teacher(config: ScriptedTeacher | EmbeddedTeacher | EndpointTeacher, replica: int = 0) -> Teacher:
-    """The teacher of a recipe, loaded once per process; `replica` is the index of an endpoint's url."""
+    """Return the teacher of a recipe, loaded once per process; `replica` is the index of an endpoint's url."""
     url = config.urls[replica] if isinstance(config, EndpointTeacher) else ""
     key = (repr(config), url)  # a recipe with lists in it cannot be hashed
     if key not in _loaded:

@@ -1,4 +1,4 @@
-"""The interface of a teacher: what it is asked, what it returns, and how a call fails."""
+"""The interface of a teacher: requests, replies and errors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from typing import Any, Protocol
 from dataset_builder.schema import Usage
 
 DOCUMENT_STOP = "\n\n"  # ends the answer of a base model
-NO_CONNECTION = "no_connection"  # reason of a TeacherError: the server cannot be reached
+NO_CONNECTION = "no_connection"  # a reason of TeacherError: the server cannot be reached
 
 
 @dataclass(frozen=True)
 class Request:
-    """One question to a teacher; `prompt` is the name of its prompt file.
+    """One request to a teacher; `prompt` is the name of the prompt file.
 
-    `prefill` begins the answer; `stop` are single characters that end it. `shots` are questions with their answers,
-    for base models only; `schema` is the answer's JSON schema, for teachers with `structured: true`. Requests about
+    `prefill` is the beginning of the answer; the single characters in `stop` end it. `shots` are few-shot examples, for
+    base models only; `schema` is the JSON schema of the answer, for teachers with `structured: true`. Requests about
     the same story or text have the same `story`.
     """
 
@@ -34,7 +34,7 @@ class Request:
     seed: int = 0
 
     def as_document(self) -> str:
-        """The prompt for a base model: answered questions, then the question, up to where the answer begins."""
+        """Return the prompt for a base model: answered questions, then the question, up to where the answer begins."""
         answered = [f"{user}\n{answer}" for user, answer in self.shots]
         return "\n\n".join([self.system, *answered, f"{self.user}\n{self.prefill}"])
 
@@ -62,12 +62,12 @@ class Scores:
 
 
 class TeacherError(Exception):
-    """A call failed for good; `reason` is its code (time_out, http_500, …). The unit is rejected, the run continues.
+    """A call finally failed; `reason` is a code (time_out, http_500, …). The unit is rejected, and the run continues.
 
-    `detail`: the server's own words. `advice`: what to change in the recipe or at the server.
-    `retryable`: the fault is the teacher's, not the question's. It is asked again; if that goes on, the run stops.
-    `retried`: the reasons of the calls before. `retry_after`: seconds that the server asks us to wait.
-    `server`: its url, where a recipe has several.
+    `detail`: the server's error message. `advice`: what to change in the recipe or on the server.
+    `retryable`: the teacher failed, not the prompt. The call is repeated; if failures persist, the run stops.
+    `retried`: the reasons of the previous calls. `retry_after`: seconds that the server asks us to wait.
+    `server`: its url, if a recipe has several.
     """
 
     def __init__(self, reason: str, detail: str = "", *, retryable: bool = False, advice: str = "") -> None:
@@ -87,9 +87,9 @@ class TeacherError(Exception):
 
 
 class NoAnswer(TeacherError):
-    """A well-formed reply without an answer: only reasoning, a tool call, a refusal by a filter.
+    """A well-formed reply without an answer: only reasoning, a tool call, a refusal by a content filter.
 
-    Another attempt with another seed may have an answer. `usage` is the cost of this one.
+    Another attempt with another seed may return an answer. `usage` is the cost of this attempt.
     """
 
     def __init__(self, reason: str, detail: str = "", *, usage: Usage, advice: str = "") -> None:
@@ -98,7 +98,7 @@ class NoAnswer(TeacherError):
 
 
 class Teacher(Protocol):
-    """What a stage may ask of a teacher. Every method raises TeacherError when the call fails for good."""
+    """The interface that stages use. Every method raises TeacherError if the call finally fails."""
 
     name: str  # in rows and cards: model, revision and format of the weights
 
@@ -109,10 +109,10 @@ class Teacher(Protocol):
         """Log-probability of each choice as the beginning of the answer (after the prefill)."""
 
     async def continuation_probability(self, request: Request, choices: Sequence[str]) -> tuple[float, ...]:
-        """The probability of each choice given its first token: low if that token usually begins another word.
+        """Return the probability of each choice given its first token: low if that token usually begins another word.
 
         1 from a teacher whose `score` does not stop at first tokens.
         """
 
     async def close(self) -> None:
-        """Close what belongs to the running event loop; the teacher can be used again in another one."""
+        """Close the resources of the running event loop; the teacher can be used again in another loop."""

@@ -1,8 +1,8 @@
-"""Choices as tokens: log-probabilities of words from those of as few tokens as tell them apart.
+"""Choices as tokens: computes log-probabilities of words from as few tokens as are needed to distinguish them.
 
-Most choices differ in their first token, and one forward pass scores them all. Where several begin with the same
-tokens (" wonder", " wonderment"), each is followed to the token that only it has; a choice that is itself the
-beginning of others gets what they leave of the probability there.
+Most choices differ in their first token, and one forward pass scores them all. If several begin with the same tokens
+(" wonder", " wonderment"), each is scored up to the first token that distinguishes it; a choice that is a prefix of
+others gets the probability that they leave there.
 """
 
 import math

@@ -1,12 +1,12 @@
 """Calls to an OpenAI-compatible server with the `openai` client: from a request to an answer or a failure.
 
-`Client.complete` builds a call and repeats it as long as it fails by the server's fault (time-out, 429, 5xx, broken
-body), at most `teacher.retries` times, with growing waits or as long as Retry-After asks; a server that answered
-before and is gone is waited for, `teacher.patience` seconds. `_attempt` is one call. Whatever goes wrong in it becomes
+`Client.complete` builds a call and repeats it while the server is at fault (time-out, 429, 5xx, broken body), at most
+`teacher.retries` times, with increasing pauses or for as long as Retry-After asks. If a server that answered before is
+down, the client waits up to `teacher.patience` seconds for it. `_attempt` makes one call. A failure becomes
 
-- a TeacherError: by the server's fault (`retryable`), or by the question's (too long, filtered). The unit is rejected.
-- an InputError, which ends the run: nobody answers, the key is refused, the model is unknown, or so many calls fail
-  that the recipe or the server must be wrong (failures.py). The same command continues from there.
+- a TeacherError: the server (`retryable`) or the prompt (too long, filtered) is at fault. The unit is rejected.
+- an InputError, which ends the run: no server answers, the key is refused, the model is unknown, or so many calls fail
+  that the recipe or the server must be wrong (failures.py). The same command then resumes the run.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from dataset_builder.teachers.responses import Answer, one_line, read_answer, wo
 from dataset_builder.teachers.truncation import TruncationDetector
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0  # seconds before a call is repeated, doubled each time
-UNTRIED_AT_ONCE = 4  # calls with a prompt file before the first answer to it: few are lost if the server refuses it
+UNTRIED_AT_ONCE = 4  # concurrent calls per prompt file before its first answer: few are lost if the server refuses it
 HIDDEN_IN_ANSWERS = 16  # characters; shorter secrets are not hidden in answers, where they may be words
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ class Client:
         self._truncation = TruncationDetector(self.server)
 
     async def complete(self, request: Request, extra: dict[str, Any], retried: list[str], **parameters: Any) -> Answer:
-        """The server's answer to a request; the reasons of repeated calls are added to `retried`."""
+        """Return the server's answer to a request; the reasons of repeated calls are added to `retried`."""
         config = self._config
         parameters = {key: value for key, value in parameters.items() if key not in config.leave_out}
         if config.length_parameter != "max_tokens":
@@ -101,7 +101,7 @@ class Client:
         return replace(answer, text=self._key.hide(answer.text, HIDDEN_IN_ANSWERS))
 
     def continues(self, request: Request) -> bool:
-        """Whether the server continues the beginning of the answer that we send."""
+        """Return whether the server continues the beginning of the answer that we send."""
         return bool(request.prefill) and (self._config.server == "vllm" or not self._config.chat)
 
     async def ask_vllm(self, path: str, **fields: Any) -> Any:
@@ -118,7 +118,7 @@ class Client:
         except InputError as error:
             raise InputError(f"{error} {advice}") from None
         if not isinstance(found, dict) or not isinstance(found.get("tokens", found.get("prompt")), (list, str)):
-            raise InputError(f"{self.server}: /{path} gives {one_line(str(found))!r}, and no tokens. {advice}")
+            raise InputError(f"{self.server}: /{path} returned {one_line(str(found))!r} instead of tokens. {advice}")
         return found
 
     async def close(self) -> None:
@@ -130,7 +130,7 @@ class Client:
     # ------------------------------------------------------------------ one call
 
     def _connect(self) -> _Connection:
-        """The connection of the running event loop."""
+        """Return the connection of the running event loop."""
         loop = asyncio.get_running_loop()
         if self._connection is None or self._connection.loop is not loop:
             client = openai.AsyncOpenAI(
@@ -164,10 +164,10 @@ class Client:
                 here.changed.notify_all()
 
     async def _with_retries(self, call: Callable[[], Awaitable[T]], prompt: str, story: str, retried: list[str]) -> T:
-        """Call until it succeeds, fails by another fault than the server's, or was repeated often enough.
+        """Call until it succeeds, until something other than the server is at fault, or until no retries are left.
 
         Raises:
-            TeacherError: it failed for good; its `retried` has the reason of every repeated call.
+            TeacherError: it finally failed; its `retried` has the reason of every repeated call.
         """
         wait, attempts, gone_since = FIRST_WAIT, 0, 0.0
         while True:
@@ -219,26 +219,28 @@ class Client:
             return TeacherError(NO_CONNECTION, why, retryable=True)
         through = f" Calls go through {proxies}." if (proxies := _proxies_to(self._url)) else ""
         raise InputError(
-            f"{self.server}: no teacher answers ({why}). Start the server and run the same command again; what was "
-            f"made is kept.{through}"
+            f"{self.server}: no teacher answers ({why}). Start the server and run the same command again; finished "
+            f"work is kept.{through}"
         )
 
     def _check_redirect(self, response: Any) -> None:
-        """Raise InputError where a redirection lost the question: most of them turn a POST into a GET."""
+        """Raise InputError if a redirection lost the question: most of them turn a POST into a GET."""
         if response.history and response.request.method != "POST":
             place = public_url(str(response.url))
-            raise InputError(f"{self.server}: it redirects to {place}. Write the API's own url into 'teacher.urls'.")
+            raise InputError(
+                f"{self.server}: it redirects to {place}. Set 'teacher.urls' to the url of the API itself."
+            )
 
 
 def _proxies_to(url: str) -> str:
-    """The environment's proxy variables that apply to a url, as `$HTTPS_PROXY`; none applies to this machine."""
+    """Return the environment's proxy variables that apply to a url, as `$HTTPS_PROXY`; none applies to this machine."""
     names = ("http_proxy", "https_proxy", "all_proxy")
     found = [f"${name}" for name in os.environ if name.lower() in names and os.environ[name]]
     return "" if is_this_machine(urlsplit(url).hostname or "") else ", ".join(found)
 
 
 def _http_client(url: str) -> Any:
-    """The HTTP client for a url. Raises InputError where the environment's proxy cannot be used."""
+    """Return the HTTP client for a url. Raises InputError if the environment's proxy cannot be used."""
     try:
         return openai.DefaultAsyncHttpxClient(trust_env=not is_this_machine(urlsplit(url).hostname or ""))
     except Exception as error:  # of several libraries; its message may contain the proxy's password

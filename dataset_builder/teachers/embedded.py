@@ -1,9 +1,9 @@
-"""A language model in this process: requests wait in a queue, and those that can share a batch are run together.
+"""A language model in this process: requests wait in a queue, and compatible requests are run as one batch.
 
-What happens to a request: it is encoded (encoding.py) and queued; `_take_batch` picks requests of one kind, and keeps
-requests on one story together; the prefix cache (prefix_cache.py) lays them out as a batch whose common beginnings are
-read once; `LanguageModel` (language_model.py) generates or scores the batch, in a separate thread. loading.py, int8.py
-and grouped_attention.py load the model; choice_tree.py turns choices into tokens.
+A request is encoded (encoding.py) and queued. `_take_batch` picks requests of one kind and keeps requests for one story
+together. The prefix cache (prefix_cache.py) lays them out as a batch whose common prefixes are computed once.
+`LanguageModel` (language_model.py) generates or scores the batch in a separate thread. loading.py, int8.py and
+grouped_attention.py load the model; choice_tree.py turns choices into tokens.
 """
 
 import asyncio
@@ -65,7 +65,7 @@ class Embedded:
         return scores
 
     async def continuation_probability(self, request: Request, choices: Sequence[str]) -> tuple[float, ...]:
-        """The probability of each choice given its first token: two forward passes."""
+        """Return the probability of each choice given its first token: two forward passes."""
         found: tuple[float, ...] = await self._enqueue(request, "continuation_probability", tuple(choices))
         return found
 

@@ -44,7 +44,7 @@ class PromptEncoder:
         self._marks = re.compile("|".join(map(re.escape, longest_first))) if control else None
 
     def encode(self, request: Request) -> list[int]:
-        """Token ids of the whole prompt, the prefill included.
+        """Return the token ids of the whole prompt, the prefill included.
 
         Raises:
             TeacherError: the tokenizer finds a mark in the quoted texts in spite of `_break_marks`.
@@ -81,5 +81,5 @@ class PromptEncoder:
         return sum(token in self._control for token in tokens)
 
     def _break_marks(self, quoted: str) -> str:
-        """The text with a space in every mark, so that no tokenizer takes it for one: `< |im_end|>`."""
+        """Return the text with a space in every mark, so that no tokenizer takes it for one: `< |im_end|>`."""
         return self._marks.sub(lambda mark: f"{mark[0][0]} {mark[0][1:]}", quoted) if self._marks else quoted

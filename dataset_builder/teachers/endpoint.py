@@ -71,7 +71,7 @@ class Endpoint:
         return (1.0,) * len(choices)
 
     async def score(self, request: Request, choices: Sequence[str]) -> Scores:
-        """Log-probabilities of exactly the choices' tokens, which vLLM gives and other servers do not.
+        """Return log-probabilities of exactly the choices' tokens, which vLLM gives and other servers do not.
 
         Choices with a common first token need further calls.
 
@@ -80,7 +80,7 @@ class Endpoint:
         """
         if not self._vllm:
             raise InputError(
-                f"{self._client.server}: only vLLM gives the log-probabilities of chosen words. {VERBALISE}."
+                f"{self._client.server}: only vLLM returns the log-probabilities of chosen words. {VERBALISE}."
             )
         retried: list[str] = []
         tree, texts = await self._tree(tuple(choices), request.prefill)
@@ -110,7 +110,7 @@ class Endpoint:
         await self._client.close()
 
     async def _tree(self, choices: tuple[str, ...], prefill: str) -> tuple[ChoiceTree, dict[Path, str]]:
-        """The choices as the server's tokens after the prefill, and the text of each node."""
+        """Return the choices as the server's tokens after the prefill, and the text of each node."""
         if (choices, prefill) not in self._trees:
             before = await self._tokens(prefill)
             tree = ChoiceTree([(await self._tokens(prefill + choice))[len(before) :] for choice in choices])
@@ -126,7 +126,7 @@ class Endpoint:
         return found
 
     def _log_probabilities(self, answer: Answer) -> dict[str, float]:
-        """The log-probabilities at the answer's first position, by token id."""
+        """Return the log-probabilities at the answer's first position, by token id."""
         found: dict[str, float] = {}
         with contextlib.suppress(KeyError, IndexError, TypeError, AttributeError, ValueError):
             logprobs: Any = answer.choice["logprobs"]
@@ -135,5 +135,5 @@ class Endpoint:
             else:
                 found = {token: float(value) for token, value in logprobs["top_logprobs"][0].items()}
         if not found:
-            raise InputError(f"{self._client.server}: the server gives no log-probabilities. {VERBALISE}.")
+            raise InputError(f"{self._client.server}: the server returns no log-probabilities. {VERBALISE}.")
         return {token.removeprefix("token_id:"): value for token, value in found.items()}

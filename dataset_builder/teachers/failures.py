@@ -1,12 +1,12 @@
-"""Whose fault a failed call is, and when failures end the run.
+"""Decides what is at fault when a call fails, and when failures end the run.
 
-- The server's: time-outs, 5xx, broken bodies. The call is repeated (`retryable`).
-- The question's: too long, or filtered for its content. The unit is rejected.
-- The recipe's: a wrong key or model, or a parameter that the server does not know. Every call would fail and
-  good questions would be rejected, so the run ends and says what to change.
+- The server: time-outs, 5xx, broken bodies. The call is repeated (`retryable`).
+- The prompt: too long, or rejected by a content filter. The unit is rejected.
+- The recipe: a wrong key or model, or a parameter that the server does not know. Every call would fail and good prompts
+  would be rejected, so the run ends with a message about what to change.
 
-The last two cannot always be told apart by one failure. `FailureLimit` therefore counts how many questions in a row
-failed, about how many stories, and whether any question with that prompt was ever answered.
+One failure does not always distinguish the last two. `FailureLimit` therefore counts how many prompts in a row failed,
+for how many stories, and whether any request with that prompt file was ever answered.
 """
 
 import contextlib
@@ -31,18 +31,21 @@ _FILTERED = re.compile(
     r"content.?(?:filter|management|policy)|moderation|flagged|safety|guardrail|responsible.?ai|prohibited.content"
 )
 _SHORTER = (
-    "Serve the model with a longer context, or take shorter stories ('narratives.max_words') and answers "
+    "Serve the model with a longer context, or use shorter stories ('narratives.max_words') and answers "
     "('max_new_tokens')."
 )
-# What a server's words mention when it refuses a part of the call, and what to change; the first that matches.
+# Patterns in the error of a server that refuses a part of the call, and what to change; the first match counts.
 _ADVICE = (
     (r"max_completion_tokens", "Set 'teacher.length_parameter: max_completion_tokens'."),
     (r"max_tokens", "Set 'teacher.length_parameter: max_completion_tokens', or lower the stages' 'max_new_tokens'."),
     (r"response_format|json_schema|guided|structured", "Set 'teacher.structured: false'."),
     (r"repetition_penalty", "Set 'teacher.server: openai', or 'teacher.leave_out: [repetition_penalty]'."),
     (r"continue_final_message|add_generation_prompt|logprob_token_ids", "Set 'teacher.server: openai'."),
-    (r"temperature", "Set 'teacher.leave_out: [temperature]', or the stages' 'temperature' to a value that it takes."),
-    (r"top_p", "Set 'teacher.leave_out: [top_p]', or the stages' 'top_p' to a value that it takes."),
+    (
+        r"temperature",
+        "Set 'teacher.leave_out: [temperature]', or the stages' 'temperature' to a value that it accepts.",
+    ),
+    (r"top_p", "Set 'teacher.leave_out: [top_p]', or the stages' 'top_p' to a value that it accepts."),
     (r"\bseed\b", "Set 'teacher.leave_out: [seed]'."),
     (r"\bstop\b", "Set 'teacher.leave_out: [stop]'."),
     (r"\brole|system", "Set 'teacher.system_role: false', so that no message has the role 'system'."),
@@ -50,25 +53,25 @@ _ADVICE = (
     (r"chat template|chat_template", "Set 'teacher.system_role: false', or 'teacher.chat: false' for a base model."),
     (r"\bmodel\b", "Check 'teacher.model'."),
 )
-# Failures in a row that end the run, by fault: (before the first answer to a prompt, after it, about so many stories).
-# A refused parameter is certain after a few calls; a bad question says nothing about the next one.
+# Failures in a row that end the run, by fault: (before the first answer to a prompt, after it, for so many stories).
+# A refused parameter is certain after a few calls; one bad prompt does not mean that the next will fail.
 _LIMITS = {"recipe": (5, 20, 1), "unknown": (12, 100, 3), "question": (100, 1000, 30)}
 
 
 def advise(words: str) -> str:
-    """What to change in the recipe, by the server's own words; "" where they do not help."""
+    """Return what to change in the recipe, by the server's own words; "" if they do not help."""
     if is_about_the_question(words):
         return _SHORTER if _TOO_LONG.search(words.lower()) else ""
     return next((advice for pattern, advice in _ADVICE if re.search(pattern, words.lower())), "")
 
 
 def is_about_the_question(words: str) -> bool:
-    """Whether a server refuses a question for its content: it is too long, or a filter rejects it."""
+    """Return whether a server refuses a question for its content: it is too long, or a filter rejects it."""
     return bool(_TOO_LONG.search(words.lower()) or _FILTERED.search(words.lower()))
 
 
 def failure_of(status: int, words: str, headers: Mapping[str, str]) -> TeacherError:
-    """The failure behind an HTTP status and the server's words; the status is 0 where it gives none."""
+    """Return the failure behind an HTTP status and the server's words; the status is 0 if it gives none."""
     question = is_about_the_question(words)
     if not status:
         return TeacherError("error_in_body", words, retryable=not question, advice=advise(words))
@@ -80,7 +83,7 @@ def failure_of(status: int, words: str, headers: Mapping[str, str]) -> TeacherEr
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds that the server asks us to wait, given as milliseconds, seconds or a date; 0 where it does not ask."""
+    """Seconds that the server asks us to wait, given as milliseconds, seconds or a date; 0 if it does not ask."""
     given = headers.get("retry-after", "")
     with contextlib.suppress(ValueError):
         return max(0.0, float(headers.get("retry-after-ms", "")) / 1000)
@@ -101,7 +104,7 @@ class _Streak:
 
 
 class FailureLimit:
-    """Counts one server's failures in a row for each prompt, and ends the run where they are not the questions' fault.
+    """Counts one server's consecutive failures per prompt, and ends the run if the prompts are not at fault.
 
     `what_to_check` is advice for a server that refuses access.
     """
@@ -116,7 +119,7 @@ class FailureLimit:
         self._prompts[prompt] = _Streak(answered=True)
 
     def was_answered(self, prompt: str) -> bool:
-        """Whether a question with this prompt was ever answered."""
+        """Return whether a question with this prompt was ever answered."""
         return prompt in self._prompts and self._prompts[prompt].answered
 
     def failed(self, prompt: str, story: str, error: TeacherError) -> None:
@@ -143,7 +146,7 @@ class FailureLimit:
             raise InputError(
                 f"{self._server}: {streak.failures} calls in a row failed ({prompt}, the last by {error.reason}: "
                 f"{error.detail}). {error.advice or 'Check the server and the recipe.'} Then run the same command "
-                "again: what was made is kept, and these questions are asked again."
+                "again: finished work is kept, and these calls are repeated."
             )
 
 

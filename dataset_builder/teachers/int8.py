@@ -1,10 +1,10 @@
 """Linear layers with int8 weights: a quarter of the memory of float32, and faster on a CPU.
 
-Weights have a scale for each row, activations one for each token, so that a token's result does not depend on its
-batch. Where a token has outliers (the first token's are thousands of times larger than the rest of its row, those
-before the last feed-forward layer are large, too), 8 bits would leave little of the other values: such rows get 15
-bits, by a second int8 number for what the first one rounds away. (Dettmers et al. 2022, arXiv 2208.07339, keep such
-columns in float16 instead.)
+Weights have a scale per row and activations a scale per token, so that a token's result does not depend on its batch.
+With 8 bits, a token with outliers would lose most of its other values (the outliers of the first token are thousands of
+times larger than the rest of its row; those before the last feed-forward layer are large too). Such rows get 15 bits: a
+second int8 number stores what the first one rounds away. (Dettmers et al. 2022, arXiv 2208.07339, keep such columns in
+float16 instead.)
 """
 
 import math
@@ -31,7 +31,7 @@ class Int8Linear(nn.Module):  # type: ignore[misc]
         self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        """The output of `nn.Linear`, up to rounding."""
+        """Return the output of `nn.Linear`, up to rounding."""
         rows = states.reshape(-1, states.shape[-1])
         found = torch.empty(len(rows), len(self.weight))
         for start in range(0, len(rows), ROWS):
@@ -62,7 +62,7 @@ class Int8Embedding(nn.Module):  # type: ignore[misc]
         self.register_buffer("scale", torch.empty(tokens), persistent=False)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        """The rows of these ids."""
+        """Return the rows of these ids."""
         return self.weight[ids] * self.scale[ids][..., None]
 
 

@@ -1,8 +1,8 @@
-"""The key of an endpoint: which variable holds it, where it may be sent, and that it is never shown.
+"""The API key of an endpoint: which variable holds it and where it may be sent. It is never shown.
 
-A recipe may come from somebody else, and so may the server that it names. A key is therefore sent only where the
-person who runs the recipe can expect it: from the variable that the recipe names, or OPENAI_API_KEY to OpenAI alone;
-encrypted, or to this machine.
+A recipe may come from somebody else, and so may the server that it names. A key is therefore sent only where the person
+who runs the recipe can expect it: the variable that the recipe names, or OPENAI_API_KEY to OpenAI only; encrypted, or
+to this machine.
 """
 
 import base64
@@ -46,14 +46,14 @@ class Key:
     what_to_check: str
 
     def hide(self, text: str, shortest: int = SHORTEST_SECRET) -> str:
-        """The text without secrets of at least so many characters."""
+        """Return the text without secrets of at least so many characters."""
         for secret in self.secrets:
             if len(secret) >= shortest:
                 text = text.replace(secret, HIDDEN)
         return text
 
     def headers(self, url: str) -> dict[str, Any]:
-        """Headers for the client: what the environment holds for OpenAI is omitted for other servers."""
+        """Return headers for the client: what the environment holds for OpenAI is omitted for other servers."""
         if urlsplit(url).hostname == OPENAI_HOST:
             return {}
         lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
@@ -63,7 +63,7 @@ class Key:
 
 
 def read_key(config: EndpointTeacher, url: str) -> Key:
-    """The key for one of the recipe's servers, from the environment.
+    """Return the key for one of the recipe's servers, from the environment.
 
     Raises:
         InputError: the key must not be sent there, or no header can hold it. The message names the variable and never
@@ -89,7 +89,7 @@ def read_key(config: EndpointTeacher, url: str) -> Key:
         check = f"the key: ${variable} is not set"
     else:
         check = (
-            f"the key: none was sent. Name its variable by 'teacher.api_key_env' (${OPENAI_VARIABLE} is sent to "
+            f"the key: none was sent. Name its variable in 'teacher.api_key_env' (${OPENAI_VARIABLE} is sent to "
             "https://api.openai.com only)"
         )
     # The longest first, so that none is left half hidden.
@@ -97,7 +97,7 @@ def read_key(config: EndpointTeacher, url: str) -> Key:
 
 
 def is_this_machine(host: str) -> bool:
-    """Whether a host is this machine."""
+    """Return whether a host is this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -108,28 +108,31 @@ def is_this_machine(host: str) -> bool:
 
 
 def _check_destination(variable: str | None, scheme: str, host: str) -> None:
-    """Raise InputError where the variable's key, or the url's password, must not be sent to a host."""
+    """Raise InputError if the variable's key, or the url's password, must not be sent to a host."""
     if scheme != "https" and not is_this_machine(host):
         what = f"the key in ${variable}" if variable else "the password in the url"
         raise InputError(
-            f"teacher.urls: {what} would go to {host} over {scheme}, readable for everybody on the way. Use https, "
+            f"teacher.urls: {what} would go to {host} over {scheme}, unencrypted. Use https, "
             "or a tunnel to this machine. To send it anyway, add --send-key-anyway."
         )
     of_the_hub = variable and _HUB.fullmatch(variable) and _HUB_HOST.fullmatch(host)
     if variable and _FOREIGN.fullmatch(variable) and not of_the_hub:
         raise InputError(
-            f"teacher.api_key_env: ${variable} is no teacher's key by its name, and would go to {host}. Put the "
-            f"teacher's key into another variable and name that one. To send ${variable} anyway, add --send-key-anyway."
+            f"teacher.api_key_env: ${variable} does not look like a teacher's key, and would go to {host}. Put the "
+            f"teacher's key into another variable and name it here. To send ${variable} anyway, add --send-key-anyway."
         )
 
 
 def _check_value(value: str, variable: str) -> str:
-    """The value of a key, if a header can hold it."""
+    """Return the value of a key, if a header can hold it."""
     for bad, what in (
-        (not value, "is empty. Set it to the teacher's key, or unset it where the server wants none."),
-        (not value.isascii(), "holds a character that no key has (a typographic quote?). Copy the key again."),
-        (not value.isprintable() or " " in value, "holds a blank, a line break or a control character. Copy it again."),
-        (value[:1] in ('"', "'"), "begins with a quotation mark. Set it to the key without the marks around it."),
+        (not value, "is empty. Set it to the teacher's key, or unset it if the server needs none."),
+        (not value.isascii(), "contains a character that no key has (a typographic quote?). Copy the key again."),
+        (
+            not value.isprintable() or " " in value,
+            "contains a space, a line break or a control character. Copy it again.",
+        ),
+        (value[:1] in ('"', "'"), "begins with a quotation mark. Set it to the key without the quotation marks."),
     ):
         if bad:
             raise InputError(f"${variable} {what}")
@@ -138,6 +141,6 @@ def _check_value(value: str, variable: str) -> str:
 
 @cache
 def _announce(variable: str, host: str) -> None:
-    """Say where a key is sent: once, and not in every worker."""
+    """Report where a key is sent: once, and not in every worker."""
     if multiprocessing.parent_process() is None:
         print(f"sends ${variable} to {host}", file=sys.stderr)

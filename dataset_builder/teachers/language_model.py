@@ -35,11 +35,11 @@ class LanguageModel:
         self._trees: dict[tuple[Any, ...], ChoiceTree] = {}
 
     def encode(self, request: Request) -> Prompt:
-        """A request with its tokens. Raises TeacherError where the model cannot read so many."""
+        """Return a request with its tokens. Raises TeacherError if the model cannot read so many."""
         tokens = self._encoder.encode(request)
         longest = self.network.config.max_position_embeddings
         if len(tokens) + request.max_new_tokens > longest:
-            raise TeacherError("prompt_too_long", f"{len(tokens)} tokens, the model reads {longest}")
+            raise TeacherError("prompt_too_long", f"{len(tokens)} tokens, but the model reads at most {longest}")
         return Prompt(request, tokens)
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
@@ -76,7 +76,7 @@ class LanguageModel:
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def score(self, prompts: Sequence[Prompt], choices: tuple[str, ...]) -> list[Scores]:
-        """Log-probabilities of the choices after each prompt."""
+        """Return log-probabilities of the choices after each prompt."""
         tree = self.tree(choices, prompts[0].request.prefill)
         batch = self._prefixes.lay_out(prompts, len(tree.nodes))
         for usage in batch.usages:
@@ -86,13 +86,13 @@ class LanguageModel:
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def continuation_probability(self, prompts: Sequence[Prompt], choices: tuple[str, ...]) -> list[tuple[float, ...]]:
-        """The probability of each choice given its first token, after each prompt."""
+        """Return the probability of each choice given its first token, after each prompt."""
         tree = self.tree(choices, prompts[0].request.prefill, whole=True)
         found = self._score_nodes(tree, self._prefixes.lay_out(prompts, len(tree.nodes)))
         return [tuple(map(math.exp, tree.combine(row, start=1))) for row in found]
 
     def tree(self, choices: tuple[str, ...], prefill: str, whole: bool = False) -> ChoiceTree:
-        """The choices as tokens after the prefill; some tokenizers would encode them differently alone."""
+        """Return the choices as tokens after the prefill; some tokenizers would encode them differently alone."""
         key = (choices, prefill, whole)
         if key not in self._trees:
             texts = [prefill, *(prefill + choice for choice in choices)]
@@ -103,7 +103,7 @@ class LanguageModel:
     # ------------------------------------------------------------------ steps
 
     def _tokens_that_end(self, stop: tuple[str, ...]) -> list[int]:
-        """The end tokens and every token whose text contains a stop."""
+        """Return the end tokens and every token whose text contains a stop."""
         if stop not in self._end_tokens:
             ends = self.network.generation_config.eos_token_id  # a chat model may have one for the end of a turn
             ends = ends if isinstance(ends, list) else [ends]
@@ -114,7 +114,7 @@ class LanguageModel:
         return self._end_tokens[stop]
 
     def _score_nodes(self, tree: ChoiceTree, batch: Batch) -> list[NodeScores]:
-        """The log-probabilities that a tree of choices needs, after each prompt."""
+        """Return the log-probabilities that a tree of choices needs, after each prompt."""
         positions = (batch.mask.cumsum(-1) - 1).clamp(min=0)
         logits = self.network(
             input_ids=batch.ids[:, batch.read :],

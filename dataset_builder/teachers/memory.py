@@ -1,4 +1,4 @@
-"""How much memory an embedded teacher takes, and how many workers with one fit on this machine."""
+"""How much memory an embedded teacher needs, and how many workers fit on this machine."""
 
 from math import prod
 from pathlib import Path
@@ -14,13 +14,13 @@ LIMIT, USED = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.sta
 
 
 def memory_needed(config: EmbeddedTeacher) -> int | None:
-    """Bytes that a worker with this teacher takes; None where its weights are not on this machine yet."""
+    """Return the bytes that a worker with this teacher takes; None if its weights are not on this machine yet."""
     weights = _count_weights(config)
     return None if weights is None else int(weights * (1 if config.int8 else 4) + BESIDES_WEIGHTS)
 
 
 def check_memory(config: EmbeddedTeacher, workers: int, *, here: bool) -> int | None:
-    """How many workers with this teacher fit; None if unknown.
+    """Return how many workers with this teacher fit; None if unknown.
 
     Args:
         workers: how many will run at a time.
@@ -36,13 +36,11 @@ def check_memory(config: EmbeddedTeacher, workers: int, *, here: bool) -> int | 
     fit = int(free // needed)
     if fit >= workers:
         return fit
-    what = (
-        f"teacher '{config.model}' takes about {needed / GIB:.1f} GiB a worker and {free / GIB:.1f} GiB are available"
-    )
+    what = f"teacher '{config.model}' needs about {needed / GIB:.1f} GiB per worker; {free / GIB:.1f} GiB are available"
     if fit:
         raise InputError(f"{what}: {fit} of {workers} workers fit. Set executor.workers: {fit}, or free memory.")
     smaller = "" if config.int8 else ", set teacher.int8: true"
-    raise InputError(f"{what}: no worker fits. Free memory{smaller} or take a smaller teacher.")
+    raise InputError(f"{what}: no worker fits. Free memory{smaller} or use a smaller teacher.")
 
 
 def available() -> int:
@@ -57,7 +55,7 @@ def available() -> int:
 
 
 def _count_weights(config: EmbeddedTeacher) -> int | None:
-    """The number of a model's weights, from the headers of its files; None where these cannot be read."""
+    """Return the number of a model's weights, from the headers of its files; None if these cannot be read."""
     from safetensors import safe_open
     from transformers.integrations.gguf.reader import GgufHeader
 

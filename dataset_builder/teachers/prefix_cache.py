@@ -1,7 +1,7 @@
-"""What prompts have in common is read once: key-value states of their beginnings, joined into batches.
+"""Prefix cache: computes the key-value states of a common prompt prefix once, and joins them into batches.
 
-A batch may mix stories. Each row is laid out as `[pad] beginning [pad] rest`, all beginnings ending in one column and
-all rests in another; padding is masked, so that positions and results are those of the prompt alone.
+A batch may mix stories. Each row is laid out as `[pad] prefix [pad] rest`, with all prefixes ending in the same column
+and all rests in another. Padding is masked, so that positions and results are those of the prompt alone.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class Batch:
 
 
 class PrefixCache:
-    """The beginnings that a model has read last, with their states."""
+    """The most recent prompt prefixes of a model, with their states."""
 
     def __init__(self, model: Any, pad: int, size: int) -> None:
         self._model, self._pad, self._size = model, pad, size
@@ -44,7 +44,7 @@ class PrefixCache:
         self.usable = all(type(layer) is DynamicLayer for layer in layers)
 
     def lay_out(self, prompts: Sequence[Prompt], new_tokens: int) -> Batch:
-        """A batch of prompts, with room for new tokens. Those on one story share their first tokens."""
+        """Return a batch of prompts, with room for new tokens. Those on one story share their first tokens."""
         of_beginning: dict[tuple[str, str], list[list[int]]] = {}
         for prompt in prompts:
             of_beginning.setdefault(prompt.beginning, []).append(prompt.tokens)
@@ -60,13 +60,13 @@ class PrefixCache:
             mask.append([0] * left + [1] * length + [0] * middle + [1] * rest)
             cache, known = self._states(tokens[:length]) if length else (None, False)
             states.append(cache)
-            # The first prompt pays for reading the beginning.
+            # The cost of the prefix is counted for the first prompt.
             usages.append(Usage(calls=1, prompt_tokens=len(tokens), cached_tokens=length if known else 0))
         joined = _join(states, lengths, back + new_tokens) if front else DynamicCache(config=self._model.config)
         return Batch(torch.tensor(ids), torch.tensor(mask), joined, front, usages)
 
     def _common_length(self, rows: Sequence[list[int]]) -> int:
-        """The number of first tokens worth sharing; at least one token of each prompt is left to read."""
+        """Return the number of first tokens worth sharing; at least one token of each prompt is left to read."""
         equal = takewhile(lambda column: len(set(column)) == 1, zip(*rows, strict=False))
         common = min(sum(1 for _ in equal), min(map(len, rows)) - 1)
         return common if self.usable and common >= SHORTEST else 0

@@ -1,6 +1,6 @@
-"""Replies as plain text: removes reasoning, fences, emphasis, quotation marks and what assistants say around an answer.
+"""Turns replies into plain text: removes reasoning, code fences, emphasis, quotation marks and assistant phrases.
 
-A teacher may repeat any sign a hundred thousand times, so every pattern here takes time in proportion to the text.
+A teacher may repeat any character a hundred thousand times, so the patterns here run in time linear in the text length.
 """
 
 import re
@@ -30,7 +30,7 @@ _OPENING = re.compile(r"(?:^|\s)['‘]")
 _LONE_CLOSING = re.compile(r"(?<=[.!?…,])['’]$")
 _LONE_OPENING = re.compile(r"^['‘](?=[A-Z])(?!(?:Tis|Twas|Twere|Em|Cause|Cos|Bout|Til|Nuff|Round)\b)")
 
-# What an assistant says before its answer and after it, and how it names the answer.
+# Phrases with which an assistant introduces, follows or labels its answer.
 _BEFORE_ANSWER = re.compile(
     r"(?:sure|certainly|of course|absolutely|okay|ok|here(?:'s|’s| is| are))\b.{0,120}:", re.IGNORECASE
 )
@@ -53,7 +53,7 @@ def strip_reasoning(text: str) -> str:
     """The answer in the reply of a reasoning model: what follows the last block of reasoning, up to the end of turn.
 
     An opening tag alone begins reasoning that was cut off, a closing one alone ends reasoning that the server's
-    template began. Raises BadReply where the reply is reasoning alone.
+    template began. Raises BadReply if the reply is reasoning alone.
     """
     tags = [*REASONING_TAG.finditer(text)]
     start, end = 0, len(text)
@@ -72,7 +72,7 @@ def strip_reasoning(text: str) -> str:
 
 
 def without_emphasis(text: str) -> str:
-    """A text without pairs of emphasis marks (`**`, `__`, backticks); a single mark stays."""
+    """Return a text without pairs of emphasis marks (`**`, `__`, backticks); a single mark stays."""
     marks = [*_EMPHASIS.finditer(text)]
     if len(marks) > MOST_MARKS:
         return _EMPHASIS.sub("", text)
@@ -88,7 +88,7 @@ def without_emphasis(text: str) -> str:
 
 
 def without_fence(text: str) -> str:
-    """A reply without the code fence around it."""
+    """Return a reply without the code fence around it."""
     text = text.strip()
     if text.startswith(FENCE):
         first, _, rest = text.partition("\n")
@@ -98,7 +98,7 @@ def without_fence(text: str) -> str:
 
 
 def whole_sentences(text: str) -> str:
-    """The text up to its last sentence end. Raises BadReply where there is none."""
+    """Return the text up to its last sentence end. Raises BadReply if there is none."""
     match = re.match(r"(.*[.!?…][\"”'’)]*)(?:\s|$)", text, flags=re.DOTALL)
     if not match:
         raise BadReply("cut_off")
@@ -124,7 +124,7 @@ def close_json(text: str) -> str:
 
 
 def text_lines(text: str) -> list[str]:
-    """The lines of a reply that are not empty, with single blanks between words."""
+    """Return the lines of a reply that are not empty, with single blanks between words."""
     lines = (" ".join(line.split()) for line in text.splitlines())
     return [line for line in lines if line and not line.startswith(FENCE)]
 
@@ -140,13 +140,13 @@ def with_table_rows(lines: list[str]) -> list[str]:
 
 
 def without_marker(line: str) -> str:
-    """A line without the marker of a list item."""
+    """Return a line without the marker of a list item."""
     marker = LIST_MARKER.match(line)
     return line[marker.end() if marker else 0 :].strip()
 
 
 def without_assistant_talk(lines: list[str]) -> list[str]:
-    """Lines without what an assistant says around its answer: "Sure, here is the text:", "I hope this helps!"."""
+    """Remove an assistant's phrases around the answer: "Sure, here is the text:", "I hope this helps!"."""
     lines = lines[1:] if lines and _BEFORE_ANSWER.fullmatch(lines[0]) else lines
     return lines[:-1] if len(lines) > 1 and _AFTER_ANSWER.match(lines[-1]) else lines
 
@@ -161,7 +161,7 @@ def without_introduction(text: str) -> str:
 
 
 def without_quotes(text: str) -> str:
-    """An utterance without the quotation marks around it; an apostrophe that belongs to a word stays."""
+    """Return an utterance without the quotation marks around it; an apostrophe that belongs to a word stays."""
     text = text.strip(_DOUBLE_QUOTES)
     if len(text) > 1 and text[0] in _APOSTROPHES and text[-1] in _APOSTROPHES:
         text = text[1:-1].strip(QUOTES)

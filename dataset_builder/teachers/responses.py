@@ -1,7 +1,7 @@
-"""Reads the body of a server's response: an answer, or a failure with the server's own words.
+"""Reads the body of a server's response: an answer, or a failure with the server's error message.
 
-Servers differ and fail in many forms: errors under HTTP 200, web pages, event streams, content in parts, reasoning in
-fields of its own, counts that are no numbers. All of this is an answer or a TeacherError, never another exception.
+Servers differ and fail in many ways: errors with HTTP 200, web pages, event streams, content in parts, reasoning in
+separate fields, counts that are not numbers. All of this becomes an answer or a TeacherError, never another exception.
 """
 
 import json
@@ -22,15 +22,16 @@ MOST_TOKENS = 2**53  # a larger count is no count
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")  # names that servers use
 STATUS_KEYS = ("code", "status", "status_code")
 WEB_PAGE = (
-    "It sent a web page where JSON should be: check that 'teacher.urls' is that of the API, which often ends in /v1."
+    "It sent a web page instead of JSON: check that 'teacher.urls' is the url of the API, which often ends in /v1."
 )
-STREAM = "It sent an event stream, which was not asked for: turn streaming off at the server or at the proxy before it."
+STREAM = "It sent an event stream although none was requested: turn off streaming in the server or its proxy."
 ONLY_REASONING = (
-    "The model's budget went into reasoning. Turn that off, for example by 'teacher.extra_body: {chat_template_kwargs: "
-    "{enable_thinking: false}}' or '{reasoning_effort: none}', or leave more room by 'teacher.reasoning_tokens: 2000'."
+    "The model used its budget for reasoning. Turn reasoning off, for example with 'teacher.extra_body: "
+    "{chat_template_kwargs: {enable_thinking: false}}' or '{reasoning_effort: none}', or allow more tokens with "
+    "'teacher.reasoning_tokens: 2000'."
 )
 EMPTY = "The answer is empty: check the model's chat template at the server, or set 'teacher.leave_out: [stop]'."
-NO_TOOLS = "The model called a tool, and none was offered: start the server without automatic tool choice."
+NO_TOOLS = "The model called a tool although none was offered: start the server without automatic tool choice."
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Answer:
 
 
 def read_answer(content: bytes, content_type: str, *, chat: bool, scored: bool = False) -> Answer:
-    """The answer in a body. With `scored` only its log-probabilities are wanted, so its text may be missing.
+    """Return the answer in a body. With `scored` only its log-probabilities are wanted, so its text may be missing.
 
     Raises:
         NoAnswer: a well-formed reply without an answer in it.
@@ -69,7 +70,7 @@ def read_answer(content: bytes, content_type: str, *, chat: bool, scored: bool =
 
 
 def words_in(content: bytes) -> str:
-    """The server's own words in the body of a failed call, which may be JSON or any text."""
+    """Return the server's own words in the body of a failed call, which may be JSON or any text."""
     try:
         return words_of(json.loads(content))
     except (ValueError, RecursionError):
@@ -77,7 +78,7 @@ def words_in(content: bytes) -> str:
 
 
 def words_of(error: Any) -> str:
-    """The server's own words in an error as one line: its message, the parameter's name, its code."""
+    """Return the server's own words in an error as one line: its message, the parameter's name, its code."""
     if isinstance(error, list):  # FastAPI: one entry for each wrong field
         return one_line("; ".join(filter(None, map(words_of, error[:3]))))
     if not isinstance(error, dict):
@@ -101,7 +102,7 @@ def words_of(error: Any) -> str:
 
 
 def one_line(text: str, longest: int = LONGEST_WORDS) -> str:
-    """The beginning of a text as one printable line; of a web page its title."""
+    """Return the beginning of a text as one printable line; of a web page its title."""
     if re.match(r"\s*<(?:!doctype|html|head|body|\?xml)", text[:200], re.IGNORECASE):
         title = re.search(r"<title>([^<]{1,200})", text, re.IGNORECASE)
         text = f"a web page, '{title[1].strip()}'" if title else text
@@ -124,14 +125,14 @@ def _read_json(content: bytes, content_type: str) -> Any:
 
 
 def _is_error(body: Any) -> bool:
-    """Whether a body has an error instead of an answer, whatever its HTTP status was."""
+    """Return whether a body has an error instead of an answer, whatever its HTTP status was."""
     if not isinstance(body, dict) or body.get("choices"):
         return False
     return bool(body.get("error") or body.get("object") == "error" or "detail" in body)
 
 
 def _status_in(body: Any) -> int:
-    """The HTTP status that an error in a body names; 0 where it names none."""
+    """Return the HTTP status that an error in a body names; 0 if it names none."""
     places = [place for place in (body.get("error"), body) if isinstance(place, dict)]
     codes = (str(place.get(key)) for place in places for key in STATUS_KEYS)
     return next((int(code) for code in codes if re.fullmatch(r"[45][0-9]{2}", code)), 0)
@@ -170,7 +171,7 @@ def _answer_in(body: Any, *, chat: bool) -> Answer:
 
 
 def _count(body: Any, *keys: str) -> int:
-    """A number of tokens in the body's `usage`; 0 where it is none that a server can have counted."""
+    """Return a number of tokens in the body's `usage`; 0 if it is none that a server can have counted."""
     value = body.get("usage")
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
@@ -178,7 +179,7 @@ def _count(body: Any, *keys: str) -> int:
 
 
 def _split_content(content: Any, body: Any) -> tuple[str, str]:
-    """The text and the reasoning in a message's content, which is a text or a list of parts of several types."""
+    """Return the text and the reasoning in a message's content, which is a text or a list of parts of several types."""
     if content is None or isinstance(content, str):
         return content or "", ""
     if not isinstance(content, list) or not all(isinstance(part, (dict, str)) for part in content):
@@ -196,7 +197,7 @@ def _split_content(content: Any, body: Any) -> tuple[str, str]:
 
 
 def _text_of(value: Any) -> str:
-    """The text of a field that is a text, or has parts with texts."""
+    """Return the text of a field that is a text, or has parts with texts."""
     if isinstance(value, list):
         return "".join(map(_text_of, value))
     if isinstance(value, dict):

@@ -30,7 +30,7 @@ class Scripted:
         self._bad_share = config.bad_reply_share
 
     async def generate(self, request: Request) -> Reply:
-        """A reply in the form that the prompt asks for, or a bad one."""
+        """Return a reply in the form that the prompt asks for, or a bad one."""
         draw = random.Random(stable_hash(request.prompt, request.user, request.seed))
         if draw.random() < self._bad_share:
             refusal, cut_off = "I'm sorry, but I can't help with that request.", "and then the old"
@@ -44,7 +44,7 @@ class Scripted:
         return Reply(text=text, cut=cut, usage=usage)
 
     async def score(self, request: Request, choices: Sequence[str]) -> Scores:
-        """A log-probability for each choice, from a normal distribution."""
+        """Return a log-probability for each choice, from a normal distribution."""
         draw = random.Random(stable_hash("score", request.user))
         usage = Usage(calls=1, prompt_tokens=_tokens(request.system + request.user), completion_tokens=1)
         return Scores(tuple(draw.gauss(-8, 2) for _ in choices), usage)

@@ -1,4 +1,4 @@
-"""Detects servers that cut long prompts silently: they count fewer tokens than were sent."""
+"""Detects servers that silently truncate long prompts: they count fewer tokens than were sent."""
 
 import sys
 
@@ -22,7 +22,7 @@ class TruncationDetector:
         self._warned = False
 
     def is_truncated(self, sent: str, usage: Usage) -> bool:
-        """Whether the server read far fewer tokens than this prompt has; warns at the first one.
+        """Return whether the server read far fewer tokens than this prompt has; warns at the first one.
 
         Shown by the prompt itself (fewer tokens than words), or by comparison: prompts of different lengths never
         all have the highest count. A count of 0 means that the server does not count.
@@ -38,7 +38,7 @@ class TruncationDetector:
         if truncated and not self._warned:
             self._warned = True
             tqdm.write(
-                f"warning: {self._server} counted {counted} prompt tokens where {words} words were sent: it cuts long "
+                f"warning: {self._server} counted {counted} prompt tokens for {words} words: it truncates long "
                 "prompts, so the teacher does not see whole stories. Serve the model with a longer context, or set "
                 "'narratives.max_words'. Such prompts are counted as cut_prompts in the manifests.",
                 file=sys.stderr,
