@@ -261,7 +261,7 @@ def test_a_context_is_of_ten_turns_before_it(tmp_path: Path) -> None:
         ("goemotions", "dev.tsv", "text\t28\tid", "dev.tsv, line 2: expected text, label numbers"),
         ("isear", "train.tsv", "9001\tpride\tx", "line 114: unknown class 'pride'"),
         ("isear", "train.tsv", "9001\tjoy", "line 114: expected key, emotion, text, tab-separated, found 2 fields"),
-        ("isear", "train.tsv", "abc\tjoy\tx", "line 114: key 'abc' must be a number"),
+        ("isear", "train.tsv", "abc\tjoy\tx", "line 114: key 'abc' must be a unique number"),
         ("isear", "train.tsv", "1001\tjoy\tx", "line 114: key '1001' must be a unique number"),
         ("isear", "dev.tsv", "1009\tjoy\tx", "person 100 is in both"),
         ("emocontext", "test.txt", "2\ta\tb\tc", "test.txt, line 4: expected id, turn1, .* found 4 fields"),

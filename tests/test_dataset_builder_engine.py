@@ -49,7 +49,7 @@ def test_a_sick_teacher_ends_the_run_and_its_units_are_asked_again(
         return await answers(self, request)
 
     monkeypatch.setattr(Scripted, "generate", fails_after_a_while)
-    failures = f"context: the teacher failed at {MAX_CONSECUTIVE_FAILURES} units in a row .*http_503"
+    failures = f"context: the teacher failed on {MAX_CONSECUTIVE_FAILURES} units in a row .*http_503"
     with pytest.raises(InputError, match=failures):
         build(recipe, tmp_path)
     said = status(tmp_path)
@@ -250,7 +250,7 @@ def test_a_slurm_cluster_changes_no_row(
     for _ in range(2):
         submitted = command(*build, environment=slurm)
         assert submitted.returncode == 2, submitted.stdout
-        assert "of 4 shards are not done yet. Where the executor has only submitted them (Slurm)" in submitted.stderr
+        assert "of 4 shards are not finished yet. If the executor has only submitted them (Slurm)" in submitted.stderr
     for _ in range(300):
         if not subprocess.run(["squeue", "-h"], env=slurm, capture_output=True, check=True).stdout:
             break
@@ -264,6 +264,6 @@ def test_a_shard_has_one_worker(scripted_recipe: Path, scripted_work: Path, tmp_
     work = Path(shutil.copytree(scripted_work, tmp_path / "work"))
     lock = work / PROGRESS / "00000.lock"
     flow = Flow(read_recipe(scripted_recipe, BuildRecipe), work, STAGES)
-    with file_lock(lock, "another"), pytest.raises(InputError, match="another job is at shard 0"):
+    with file_lock(lock, "another"), pytest.raises(InputError, match="another job is working on shard 0"):
         flow.run(rank=0)
     flow.run(rank=0)

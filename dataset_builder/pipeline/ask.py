@@ -1,4 +1,4 @@
-"""The one place where a teacher is asked: prompts, seeds, attempts, the reasons of failure, and the tokens spent."""
+"""The only code that calls a teacher: prompts, seeds, attempts, reasons for failures, token counts."""
 
 import asyncio
 import re
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt file: jinja2 templates of system message, user message and begun answer, and its few-shot examples."""
+    """A prompt file: jinja2 templates of system message, user message and prefill, with few-shot examples."""
 
     system: jinja2.Template
     user: jinja2.Template
@@ -70,25 +70,25 @@ def prompt_version(name: str) -> str:
 
 
 def checked_prompts(prompts: tuple[str, ...], folder: str) -> tuple[str, ...]:
-    """The same names. Raises ValueError where one has no file in the folder of the prompts, or is there twice."""
+    """Return the names. Raises ValueError if one has no file in the prompt folder, or occurs twice."""
     known = sorted(path.stem for path in (PROMPTS / folder).glob("*.txt"))
     for prompt in prompts:
         if prompt not in known or prompts.count(prompt) > 1:
-            raise ValueError(f"'{prompt}' is unknown or there twice; prompts are {', '.join(known)}")
+            raise ValueError(f"'{prompt}' is unknown or occurs twice; prompts are {', '.join(known)}")
     return prompts
 
 
 @cache
 def emotion_list(*, neutral: bool) -> str:
-    """The 27 emotions (and neutral) with their definitions, one a line, as prompts show them."""
+    """Return the 27 emotions (and neutral) with their definitions, one per line, as in the prompts."""
     emotions = (emotion for emotion in EMOTIONS if neutral or emotion.name != "neutral")
     return "\n".join(f"- {emotion.name}: {emotion.definition}" for emotion in emotions)
 
 
 class UnitRejected(Exception):
-    """The unit gives no row; `reason` says why and `text` is the beginning of the teacher's last reply.
+    """The unit yields no row; `reason` is the code and `text` the beginning of the teacher's last reply.
 
-    `failure`: how the teacher failed to answer; None where it answered, and badly.
+    `failure`: how the teacher failed to answer; None if it gave a bad answer.
     """
 
     def __init__(self, reason: str, text: str = "", *, failure: TeacherError | None = None) -> None:
@@ -99,10 +99,10 @@ class UnitRejected(Exception):
 
 
 class Ask:
-    """Asks a teacher on behalf of one unit of a stage and keeps the account: usage, retries, rejected parts.
+    """Calls a teacher for one unit of a stage, and counts usage, retries and rejected parts.
 
-    `failure` is why something was left without an answer, the teacher's own failure before all others; `answered` is
-    whether any question was answered.
+    `failure` is why a call was left without an answer; failures of the teacher itself take precedence. `answered` is
+    whether any call was answered.
     """
 
     def __init__(
@@ -130,12 +130,12 @@ class Ask:
 
         Args:
             prompt: name of the prompt file; `fields` fill it.
-            part: distinguishes several questions of one unit.
+            part: distinguishes several prompts of one unit.
 
         Raises:
             UnitRejected: with the last attempt's reason.
         """
-        # The echo check compares the reply with these; a good reply may repeat the story and the text.
+        # The echo check compares the reply with these fields; a good reply may repeat the story and the text.
         instructions = load_prompt(prompt).user.render(**fields | dict.fromkeys(QUOTED, ""))
         if not prompt.startswith("labels"):  # few-shot answers that are texts are not to be repeated either
             instructions += "".join(f"\n\n{answer}" for _, answer in load_prompt(prompt).shots)
@@ -188,7 +188,7 @@ class Ask:
     async def continuation_probabilities(
         self, prompt: str, words: Sequence[str], texts: Sequence[str]
     ) -> tuple[float, ...]:
-        """How probable the rest of each word is after its first token, averaged over texts.
+        """Return the probability of the rest of each word given its first token, averaged over texts.
 
         Raises:
             UnitRejected: a call failed.
@@ -202,10 +202,10 @@ class Ask:
         return tuple(sum(column) / len(found) for column in zip(*found, strict=True))
 
     async def shared_result(self, key: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """What all units of a shard share: made by the first that needs it, awaited by the others.
+        """Return a result that all units of a shard share: the first unit computes it, the others await it.
 
         Raises:
-            UnitRejected: it could not be made; the next unit that needs it tries again.
+            UnitRejected: it could not be computed; the next unit that needs it tries again.
         """
         task = self._shared.get(key)
         if task is None:
@@ -220,7 +220,7 @@ class Ask:
         return result
 
     def reject(self, reason: str, text: str, part: str = "") -> None:
-        """Note that something the teacher made was not kept."""
+        """Record rejected output of the teacher."""
         key = f"{self.unit}/{part}" if part else self.unit
         self.rejected.append(Rejected.of(key, self.stage, reason, text))
 
@@ -252,13 +252,13 @@ class Ask:
 
 
 def usable(reply: Reply) -> str:
-    """A reply's answer, fit to be read and written: without reasoning and without invisible characters.
+    """Return the answer in a reply, without reasoning and without invisible characters.
 
-    Half a character at the end of a reply that was cut is left off. Elsewhere it becomes a replacement character, which
-    no text may hold (text_hygiene.py): a list then loses one item and keeps the others.
+    Half a character at the end of a truncated reply is removed. Elsewhere it becomes a replacement character, which no
+    text may contain (text_hygiene.py): a list then loses one item and keeps the others.
 
     Raises:
-        BadReply: it is all reasoning.
+        BadReply: the reply contains only reasoning.
     """
     text = strip_reasoning(cleaned(reply.text))
     if reply.cut:

@@ -1,7 +1,7 @@
-"""From the stages' rows to the published corpus: resolve labels, check, drop duplicates, split, write Parquet.
+"""Turns the stages' rows into the published corpus: resolve labels, check, drop duplicates, split, write Parquet.
 
-Each row is read, resolved and checked once. The split of a story depends on the rows of all stories, so the rows that
-pass are kept in a file per config until then: memory holds an index of the texts, not the rows.
+Each row is read, resolved and checked once. The split of a story depends on the rows of all stories, so accepted rows
+are kept in a file per config until then: memory holds an index of the texts, not the rows.
 """
 
 from collections import Counter
@@ -67,7 +67,7 @@ def assemble(recipe: BuildRecipe, work_dir: Path, teachers: Mapping[str, str]) -
                 counts[config] = write_splits(passed, config, building)
         if DEFAULT_CONFIG not in counts:
             raise InputError(
-                f"no row was kept; {work_dir / REJECTS}/*.jsonl say why. Another teacher or more stories help."
+                f"no row was kept; {work_dir / REJECTS}/*.jsonl lists the reasons. Use another teacher or more stories."
             )
         clear(kept)
         write_manifest(building, manifest | {"rows": counts})
@@ -87,7 +87,7 @@ class _PublishedRows:
         """Write the rows that pass to `folder`, config by config; yields the others."""
         quality = self._recipe.quality
         texts = (text for benchmark in quality.benchmarks for text in benchmark_texts(benchmark))
-        # One filter for all configs: no other utterance may repeat a text that is kept, in whatever config.
+        # One filter for all configs: no other utterance may repeat a kept text, in any config.
         duplicates = DuplicateFilter(quality.near_duplicate_at, texts)
         for config in CONFIGS:
             with SplitWriter(config, folder) as passed:
@@ -100,7 +100,7 @@ class _PublishedRows:
                         passed.add(SPLITS[0], row.model_dump())  # until its split is known
 
     def manifest(self) -> dict[str, Any]:
-        """What is to be known of the corpus."""
+        """Return the content of the corpus's manifest."""
         return {
             "stage": STAGE,
             "recipe": self._recipe.name,
@@ -115,7 +115,7 @@ class _PublishedRows:
         }
 
     def _rows(self, config: str) -> Iterator[PublishedRow]:
-        """All rows of a config in the order of the stories, with resolved labels, not yet checked."""
+        """Yield all rows of a config in the order of the stories, with resolved labels, not yet checked."""
         stage = {"contextless": "labels", "contextual": "rewriting", "descriptors": "descriptors"}[config]
         for row in map(cleaned_row, stage_rows(self._work_dir / stage, range(self._recipe.executor.shards))):
             if config == "contextless":
@@ -159,7 +159,7 @@ class _PublishedRows:
             yield ContextualRow(**common | rewritten)
 
     def _with_teacher(self, method: str, stage: str) -> str:
-        """How a stage made its part of a row, with its teacher where another one wrote the utterances."""
+        """Return how a stage produced its part of a row, with its teacher if another teacher wrote the utterances."""
         teacher = self._teachers[stage]
         return method if teacher == self._teachers["utterances"] else f"{method} by {teacher}"
 

@@ -1,4 +1,4 @@
-"""Builds a corpus: stories, then all stages, then the published rows. What is finished is not done again."""
+"""Builds a corpus: stories, then all stages, then the published rows. Finished work is not repeated."""
 
 import shutil
 import time
@@ -25,21 +25,21 @@ DEPENDS_ON = {stage.name: stage.depends_on for stage in STAGES} | {assemble.STAG
 
 
 def build(recipe: BuildRecipe, work_dir: Path, restart_from: str | None = None, *, publish: bool = True) -> bool:
-    """Build the corpus of a recipe in a work folder; continue where a former run of it stopped.
+    """Build the corpus of a recipe in a work folder, or resume an earlier run.
 
     Args:
-        restart_from: a stage whose rows, and those of the stages after it, are made again. The recipe, the prompts
-            and the teacher may differ from that stage on.
-        publish: write the corpus; without, stop when all stages are finished.
+        restart_from: a stage whose rows are generated again, with those of all later stages. From that stage on, the
+            recipe, the prompts and the teacher may differ.
+        publish: write the corpus; if false, stop when all stages are finished.
 
     Returns:
-        False when everything was there already.
+        False if everything was already finished.
 
     Raises:
         InputError: bad stories or benchmarks, no teacher, or a work folder that belongs to another run.
     """
     stories = read_narratives(recipe.narratives)
-    for benchmark in recipe.quality.benchmarks if publish else ():  # a missing one fails now and not after weeks
+    for benchmark in recipe.quality.benchmarks if publish else ():  # a missing file fails now and not after weeks
         next(benchmark_texts(benchmark), None)
     if recipe.split.contextual not in (None, recipe.split.contextless):
         print("note: split.contextual has no effect: stories are split once for all configs, by split.contextless")
@@ -49,7 +49,7 @@ def build(recipe: BuildRecipe, work_dir: Path, restart_from: str | None = None, 
         "shards": recipe.executor.shards,
         "prompts": prompt_versions(),
         "narratives": fingerprint([[story.id, story.fields["title"], story.text] for story in stories]),
-        # One for each stage, since a restart may continue with another teacher.
+        # One per stage, because a restart may use another teacher.
         "teachers": dict.fromkeys(STAGE_NAMES, recipe.teacher.name),
     }
     with run_lock(work_dir):
@@ -66,7 +66,7 @@ def build(recipe: BuildRecipe, work_dir: Path, restart_from: str | None = None, 
 
 
 def _write_run(run: dict[str, Any], work_dir: Path, restart_from: str | None) -> dict[str, Any]:
-    """Write run.json, or refuse a folder with the rows of another run; returns what is written."""
+    """Write run.json and return its content, or refuse a folder with the rows of another run."""
     redone = _with_followers(restart_from) if restart_from else []
     not_begun = [stage for stage in STAGE_NAMES if nothing_made(work_dir, stage)]
     may_differ = partial(_is_made_again, redone=redone, not_begun=not_begun)
@@ -81,9 +81,9 @@ def _write_run(run: dict[str, Any], work_dir: Path, restart_from: str | None) ->
 
 
 def delete_from_stage(work_dir: Path, stage: str) -> None:
-    """Delete the rows of a stage and all that depends on them, the corpus and the last stages first.
+    """Delete the rows of a stage and everything that depends on them, the corpus and the last stages first.
 
-    A kill in between then leaves no rows without those that they were made from.
+    A kill in between therefore never leaves rows whose source rows are gone.
     """
     deleted = _with_followers(stage)
     for name in deleted:
@@ -92,7 +92,7 @@ def delete_from_stage(work_dir: Path, stage: str) -> None:
 
 
 def _is_made_again(difference: str, redone: list[str], not_begun: list[str]) -> bool:
-    """Whether everything that depends on what differs is made again or has not begun; any stage may change teachers."""
+    """Return whether all that depends on a difference is restarted or not begun; a stage may change its teacher."""
     path = difference.partition(" ")[0] + "."
     if path.startswith("teachers.") and path != "teachers.":  # says who made what is there
         return True
@@ -106,11 +106,13 @@ def _restart_advice(differences: list[str]) -> str:
     everything = [*STAGE_NAMES, assemble.STAGE]
     if not all(_is_made_again(found, everything, []) for found in differences):
         return ""
-    return f", or make the rows of a stage and of those after it again with --restart-from ({', '.join(everything)})"
+    return (
+        f", or generate the rows of a stage and of all later stages again with --restart-from ({', '.join(everything)})"
+    )
 
 
 def _with_followers(name: str) -> list[str]:
-    """A stage and all that depend on its rows, the last first; the corpus depends on every stage."""
+    """Return a stage and all stages that depend on its rows, the last first; the corpus depends on every stage."""
     if name not in DEPENDS_ON:
         raise InputError(f"--restart-from {name}: no such stage. Stages are {', '.join(DEPENDS_ON)}.")
     found = [name] if name != assemble.STAGE else []

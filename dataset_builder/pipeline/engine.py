@@ -1,11 +1,11 @@
-"""Runs stages on datatrove's executors and counts what became of the units.
+"""Runs stages on datatrove's executors and counts the results of the units.
 
 A run is one datatrove step, `Flow` (flow.py), and its shards are datatrove's ranks: the executor decides which machine
 runs them. Datatrove's own `InferenceRunner` is not used: it turns a failed write into a warning, ends on one HTTP 500,
 ignores its time-out on loopback servers, commits to SQLite per call, and drops the log-probabilities that labels are
 made from.
 
-State on disk: `<work>/<stage>/00000.jsonl.gz` is there when the shard is done, `journal/00000.jsonl` holds the units
+State on disk: `<work>/<stage>/00000.jsonl.gz` exists when the shard is finished, `journal/00000.jsonl` has the units
 finished so far, `manifest.json` the sums over all shards. The number of shards is part of the state.
 """
 
@@ -35,7 +35,7 @@ THIS_PYTHON = f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PAT
 
 
 def run_stages(recipe: Run, items: Sequence[Item], stages: tuple[Stage, ...], work_dir: Path) -> None:
-    """Run items through stages on the recipe's executor; what is done is not done again.
+    """Run items through stages on the recipe's executor; finished work is not repeated.
 
     Raises:
         InputError: shards are missing at the end, because the executor (Slurm) still works on them.
@@ -57,7 +57,7 @@ def run_stages(recipe: Run, items: Sequence[Item], stages: tuple[Stage, ...], wo
         missing = _missing_shards(work_dir, names, recipe.executor.shards)
     if missing:
         raise InputError(
-            f"{work_dir}: {len(missing)} of {recipe.executor.shards} shards are not done yet. Where the executor has "
+            f"{work_dir}: {len(missing)} of {recipe.executor.shards} shards are not finished yet. If the executor has "
             "only submitted them (Slurm), run the same command again when its jobs have ended."
         )
     for name in names:
@@ -65,12 +65,12 @@ def run_stages(recipe: Run, items: Sequence[Item], stages: tuple[Stage, ...], wo
 
 
 def works_here(recipe: Run) -> bool:
-    """Whether this process is the one worker, so that a teacher that is loaded in it serves all stages."""
+    """Return whether this process is the only worker, so that a teacher loaded in it serves all stages."""
     return recipe.executor.kind == "local" and recipe.executor.workers == 1
 
 
 def make_room(recipe: Run, shards: int) -> None:
-    """Free the memory of this process's teacher where others do the work; refuse more workers than fit."""
+    """Free the memory of this process's teacher if other processes do the work; refuse more workers than fit."""
     here = works_here(recipe)
     if not here:
         unload_teachers()
@@ -88,7 +88,7 @@ def _missing_shards(work_dir: Path, names: Sequence[str], shards: int) -> list[i
 
 
 def _executor(recipe: Run, work_dir: Path, stages: tuple[Stage, ...]) -> Any:
-    """The datatrove executor that the recipe names; the pipeline is the same for all."""
+    """Return the datatrove executor that the recipe names; the pipeline is the same for all of them."""
     executor, work_dir = recipe.executor, work_dir.resolve()
     shared: dict[str, Any] = {
         "pipeline": [Flow(recipe, work_dir, stages)],

@@ -1,9 +1,9 @@
-"""One shard: its items go through all stages, each unit as soon as the row that it reads is there.
+"""Runs one shard: its items go through all stages, each unit as soon as its input row exists.
 
-A story's characters are asked for, then the utterances of each, then the labels of each utterance, and so on. Many
-stories are open at a time, so that the teacher always has something to do, but not all, so that memory does not grow
-with their number. What became of a unit is a line in its stage's journal; a restart reads it there instead of asking
-again. At the end every stage's journal becomes its shard, with the units in the order of the rows that they read.
+The teacher lists a story's characters, then writes the utterances of each, then labels each utterance, and so on. Many
+stories are open at a time to keep the teacher busy, but not all, so that memory does not grow with their number. The
+result of a unit is a line in its stage's journal; a restart reads it there instead of calling the teacher again. At the
+end, every stage's journal becomes its shard, with the units in the order of their input rows.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ logger.disable("datatrove")  # workers import this module: datatrove's lines and
 
 
 class Flow(PipelineStep):  # type: ignore[misc]
-    """The one datatrove step of a run: rank = shard."""
+    """The only datatrove step of a run: rank = shard."""
 
     name = "flow"
     type = "🎓 - TEACHER"
@@ -47,13 +47,15 @@ class Flow(PipelineStep):  # type: ignore[misc]
         self.parent = os.getpid() if recipe.executor.kind == "local" else None
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:
-        """Do one shard; what a former run finished of it is not asked again."""
+        """Run one shard; units that an earlier run finished are not repeated."""
         if self.parent is not None and self.parent != os.getpid():
             exit_with_parent(self.parent)
             # Read when torch is loaded: workers share the cores instead of fighting for them.
             os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // self.recipe.executor.workers)))
         lock = self.work_dir / PROGRESS / f"{rank:05d}.lock"
-        with file_lock(lock, f"{self.work_dir}: another job is at shard {rank}"):  # a cluster's job submitted twice
+        with file_lock(
+            lock, f"{self.work_dir}: another job is working on shard {rank}"
+        ):  # a cluster's job submitted twice
             if not all(shard_path(self.work_dir / stage.name, rank).exists() for stage in self.stages):
                 asyncio.run(_ShardFlow(self.recipe, self.work_dir, rank, self.stages).run())
             for stage in self.stages:  # left by a kill after the last shard was written
@@ -61,7 +63,7 @@ class Flow(PipelineStep):  # type: ignore[misc]
 
 
 def journal_path(work_dir: Path, stage: str, rank: int) -> Path:
-    """Where the finished units of an unfinished shard are."""
+    """Return the path of the finished units of an unfinished shard."""
     return work_dir / stage / JOURNAL / f"{rank:05d}.jsonl"
 
 
@@ -74,7 +76,7 @@ class _ShardFlow:
         self._teachers: dict[int, Teacher] = {}
 
     async def run(self) -> None:
-        """All stories through all stages, once more the units at which the teacher failed, then the shards."""
+        """Run all stories through all stages, retry the units on which the teacher failed, then write the shards."""
         for stage in self._stages:
             shard = shard_path(self._work_dir / stage.name, self._rank)
             journal = journal_path(self._work_dir, stage.name, self._rank)
@@ -107,7 +109,7 @@ class _ShardFlow:
                 self._progress.write()
 
     async def _run_items(self, items: list[dict[str, Any]]) -> None:
-        """Open items in order, as many at a time as keep the teacher busy."""
+        """Open items in order, enough at a time to keep the teacher busy."""
         most_open = max(2, self._recipe.teacher.in_flight // 2)
         pending: set[asyncio.Task[None]] = set()
 
@@ -130,7 +132,7 @@ class _ShardFlow:
             await asyncio.gather(*pending, return_exceptions=True)
 
     async def _run_children(self, after: str, rows: Iterable[dict[str, Any]], item: Item) -> None:
-        """Everything that is made from these rows of the stage `after`."""
+        """Run everything that depends on these rows of the stage `after`."""
         stages = [stage for stage in self._stages if stage.after == after]
         units = [Unit(stage, row, item) for stage in stages for row in _selected(stage, rows, self._recipe)]
         for unit in units:
@@ -138,7 +140,7 @@ class _ShardFlow:
         await asyncio.gather(*(self._run_unit(unit) for unit in units))
 
     async def _run_unit(self, unit: Unit, before: UnitRecord | None = None) -> None:
-        """Ask for a unit, or take the result of a former run, and continue with its rows.
+        """Run a unit, or use its result from an earlier run, and continue with its rows.
 
         `before` is the record of the first round, in which the teacher failed; its cost counts too.
         """
@@ -164,10 +166,10 @@ class _ShardFlow:
         await self._run_children(stage, record["rows"], unit.item)
 
     async def _ask_once_more(self) -> None:
-        """Ask again where the teacher failed, then reject what it refused.
+        """Retry the units on which the teacher failed, then reject those that it refused.
 
         Raises:
-            InputError: a stage's questions were never answered: they are not to blame, and none of them is done.
+            InputError: no unit of a stage was ever answered: the units are not to blame, and none of them is finished.
         """
         again = self._unanswered.for_the_last_round()
         await asyncio.gather(*(self._run_unit(one.unit, one.record) for one in again))
@@ -184,7 +186,7 @@ class _ShardFlow:
         )
 
     async def _ask(self, unit: Unit) -> tuple[UnitRecord, Ask]:
-        """What became of a unit, and the account of its questions."""
+        """Return the result of a unit, and the counts of its calls."""
         stage, row = unit.stage, unit.row
         ask = Ask(self._teacher(unit.item), self._recipe.seed, stage.name, row["id"], self._shared)
         status, rows = "ok", []
@@ -205,7 +207,7 @@ class _ShardFlow:
         return record, ask
 
     def _teacher(self, item: Item) -> Teacher:
-        """The replica that serves all calls on this item, so that its prefix cache holds it."""
+        """Return the replica that serves all calls for this item, so that its prefix cache is used."""
         replicas = len(getattr(self._recipe.teacher, "urls", ("",)))
         number = stable_hash("replica", item.id) % replicas
         if number not in self._teachers:
@@ -215,11 +217,11 @@ class _ShardFlow:
     def _keep(self, stage: str, record: UnitRecord) -> None:
         journal = self._records[stage]
         if not isinstance(journal, Journal):  # its shard was made of rows that were made again since
-            raise InputError(f"{self._work_dir}: {stage}: rows are missing. Make them with --restart-from {stage}.")
+            raise InputError(f"{self._work_dir}: {stage}: rows are missing. Generate them with --restart-from {stage}.")
         journal.append(record.unit, record.model_dump())
 
     def _write_shards(self) -> None:
-        """Every stage's shard from its journal, then the journals away: a kill in between only repeats this."""
+        """Write every stage's shard from its journal, then delete the journals: a kill in between only repeats this."""
         journals = {name: kept for name, kept in self._records.items() if isinstance(kept, Journal)}
         for stage in self._stages:
             if stage.name in journals:

@@ -28,7 +28,7 @@ TIE = 1e-6  # less than any difference between two scores that a teacher gives
 
 @dataclass
 class Asked:
-    """How a teacher did on some texts: tokens, reasons of failures, the last failure, whether it answered at all."""
+    """How a teacher did on some texts: tokens, reasons for failures, the last failure, whether it answered at all."""
 
     usage: Usage = field(default_factory=Usage)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -54,7 +54,7 @@ class Labelled:
 async def ask_about_texts(
     recipe: Run, stage: str, title: str, order: Sequence[int], answer: Callable[[int, Ask], Awaitable[None]]
 ) -> Asked:
-    """Call `answer(number, ask)` for each number in `order`, as many at a time as the teacher takes.
+    """Call `answer(number, ask)` for each number in `order`, as many at a time as the teacher accepts.
 
     A text for which `answer` raises UnitRejected is counted as failed.
 
@@ -81,7 +81,7 @@ async def ask_about_texts(
         failures = failures + 1 if ask.failure and ask.failure.retryable else 0
         if failures >= MAX_CONSECUTIVE_FAILURES and asked.last:
             reason = f"{asked.last.reason} {asked.last.text}"
-            raise InputError(f"the teacher failed at {failures} texts in a row (the last: {reason}).")
+            raise InputError(f"the teacher failed on {failures} texts in a row (the last: {reason}).")
         bar.update()
 
     try:
@@ -119,7 +119,7 @@ def label(texts: Sequence[str], recipe: BuildRecipe, *, any_answer: bool = False
         reasons = ", ".join(f"{count} {reason}" for reason, count in asked.reasons.items())
         raise InputError(
             f"the teacher labelled none of {len(texts)} texts ({reasons}; the last: "
-            f"{asked.last.text or asked.last.reason}). See to it and run the same command again."
+            f"{asked.last.text or asked.last.reason}). Fix this and run the same command again."
         )
     return Labelled(scores, chosen, failed, asked.usage, dict(asked.reasons))
 
@@ -128,7 +128,7 @@ def label_file(path: Path, recipe: BuildRecipe, out: Path) -> Labelled:
     """Label the texts of a file (JSON lines or a table with a column `text`), and write them with their scores.
 
     Raises:
-        InputError: no such file, a line is of another form (named), or no text was labelled; nothing is written.
+        InputError: no such file, a line in another format, or no text was labelled; nothing is written.
     """
     advice = "Write one with `eval.run --texts`."
     texts: list[str] = []

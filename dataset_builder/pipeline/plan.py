@@ -1,7 +1,7 @@
-"""The cost of a recipe before it is built: calls, tokens, storage and, from a pilot, hours.
+"""Estimates the cost of a recipe before it is built: calls, tokens, storage and, with a pilot, hours.
 
-A pilot is a finished build of the same recipe on a few stories; what a unit of each stage took there is multiplied.
-Without a pilot, the paper's numbers (15 characters per story) and typical lengths stand in, and there are no hours.
+A pilot is a finished build of the same recipe on a few stories; its cost per unit of each stage is extrapolated.
+Without a pilot, the estimate uses the paper's numbers (15 characters per story) and typical lengths, and has no hours.
 """
 
 from pathlib import Path
@@ -43,7 +43,7 @@ class BuiltRun(BaseModel):
 
 
 def plan(recipe: BuildRecipe, pilot: Path | None) -> str:
-    """The plan as a table for people.
+    """Return the plan as a table for people.
 
     Raises:
         InputError: the pilot is not finished, or was made by another recipe (narratives and executor may differ).
@@ -77,13 +77,13 @@ def plan(recipe: BuildRecipe, pilot: Path | None) -> str:
 
 
 def _share(stage: Stage, recipe: BuildRecipe) -> float:
-    """The share of the rows before it that a stage takes."""
+    """Return the share of the previous stage's rows that a stage reads."""
     return {"context": recipe.situations.share, "descriptors": recipe.descriptors.share}.get(stage.name, 1.0)
 
 
 def _pilot_rates(recipe: BuildRecipe, pilot: Path) -> dict[str, Rates]:
     if not (pilot / CORPUS / MANIFEST).exists():
-        raise InputError(f"{pilot}: no finished build in it. Build the recipe on a few stories there (--limit 5).")
+        raise InputError(f"{pilot}: contains no finished build. Build the recipe there on a few stories (--limit 5).")
     built = read_model(pilot / RUN, BuiltRun).recipe
     asked = recipe.model_dump(mode="json", exclude={"narratives", "executor"})
     differs = [part for part in asked if part not in ("name", "teacher", "split") and asked[part] != built.get(part)]
@@ -92,7 +92,7 @@ def _pilot_rates(recipe: BuildRecipe, pilot: Path) -> dict[str, Rates]:
             differs.append(f"teacher.{key}")
     if differs:
         raise InputError(
-            f"{pilot}: was built by another recipe (it differs in {', '.join(differs)}). Build a pilot of this one."
+            f"{pilot}: was built with another recipe (they differ in {', '.join(differs)}). Build a new pilot."
         )
     made = {stage.name: read_stage(pilot, stage.name) for stage in STAGES}
     # A stage's units wait for each other and for other stages': its part of the time is its part of the waiting.
@@ -101,7 +101,7 @@ def _pilot_rates(recipe: BuildRecipe, pilot: Path) -> dict[str, Rates]:
     for stage in STAGES:
         sums = made[stage.name]
         if not sums.units and _share(stage, recipe):
-            raise InputError(f"{pilot}: its stage '{stage.name}' had nothing to do. Build a larger pilot.")
+            raise InputError(f"{pilot}: its stage '{stage.name}' had no units. Build a larger pilot.")
         totals = {
             "rows": sums.rows,
             "calls": sums.calls,
@@ -116,7 +116,7 @@ def _pilot_rates(recipe: BuildRecipe, pilot: Path) -> dict[str, Rates]:
 
 
 def _assumed_rates(stage: Stage, recipe: BuildRecipe) -> Rates:
-    """Rates from the recipe and the lengths of its prompts, no retries and no rejects."""
+    """Return rates from the recipe and the lengths of its prompts, without retries and rejects."""
     single = recipe.utterances.mode == "single"
     prompts = {
         "utterances": "utterances_single" if single else "utterances_list",
@@ -155,7 +155,7 @@ def _line(name: str, units: str, takes: Rates) -> str:
 
 
 def _short(value: float) -> str:
-    """A number of tokens or bytes in three digits."""
+    """Return a number of tokens or bytes in three digits."""
     for unit in ("", "K", "M", "G"):
         if abs(value) < 1000:
             return f"{value:.3g}{unit}"

@@ -1,4 +1,4 @@
-"""How far a run is: units done against what is known about each stage, for the bar, for logs and for `status`."""
+"""The progress of a run: finished and expected units of each stage, for the progress bar, logs and `status`."""
 
 import sys
 import time
@@ -23,7 +23,7 @@ LONGEST_SAMPLE = 100  # characters
 
 
 class StageCounts(BaseModel):
-    """Counts of a stage: `units`, `busy_seconds`, `tokens` of all runs; units `done` and `known` in the last one."""
+    """Counts of a stage: `units`, `busy_seconds`, `tokens` of all runs; units `done` and `known` in the last run."""
 
     units: int = 0
     busy_seconds: float = 0.0
@@ -33,7 +33,7 @@ class StageCounts(BaseModel):
 
 
 class StoryCounts(BaseModel):
-    """Stories that the last run opened, that are through all stages, and that there are."""
+    """The number of stories that the last run opened, that have finished all stages, and in total."""
 
     opened: int = 0
     done: int = 0
@@ -50,17 +50,17 @@ class ShardProgress(BaseModel):
 
 
 def read_progress(work_dir: Path) -> list[ShardProgress]:
-    """The progress of all shards that began. Raises InputError where a file of it is damaged."""
+    """Return the progress of all shards that began. Raises InputError if a file of it is damaged."""
     return [read_model(path, ShardProgress) for path in sorted((work_dir / PROGRESS).glob("*.json"))]
 
 
 def elapsed(work_dir: Path) -> float:
-    """Seconds that all runs took with the teacher: those of the shards, by how many of them ran at once."""
+    """Return the seconds that all runs spent with the teacher: the shards' seconds, divided by how many ran at once."""
     return sum(shard.seconds / shard.at_once for shard in read_progress(work_dir))
 
 
 def reset_stages(work_dir: Path, stages: Sequence[str]) -> None:
-    """Take stages that are made again out of the counts, with their part of the seconds."""
+    """Remove restarted stages from the counts, with their share of the seconds."""
     for path in sorted((work_dir / PROGRESS).glob("*.json")):
         shard = read_model(path, ShardProgress)
         before = sum(stage.busy_seconds for stage in shard.stages.values())
@@ -73,7 +73,7 @@ def reset_stages(work_dir: Path, stages: Sequence[str]) -> None:
 def expected_units(
     after: Mapping[str, str], counts: Mapping[str, StageCounts], stories: StoryCounts
 ) -> dict[str, float]:
-    """How many units each stage will have: those that are known, and as many more per unit before it as so far.
+    """Estimate the number of units per stage: the known ones, and more at the current ratio to the previous stage.
 
     Args:
         after: for each stage, in order, the stage whose rows it reads.
@@ -92,9 +92,9 @@ def expected_units(
 
 
 def minutes_left(counts: Mapping[str, StageCounts], expected: Mapping[str, float], spent: float) -> float | None:
-    """Minutes until all units are done, None as long as a stage has none yet.
+    """Return the minutes until all units are finished, None while a stage has no unit yet.
 
-    Units wait for each other and for other stages', so a stage's part of the time is its part of the waiting.
+    Units wait for each other and for other stages, so a stage's share of the time is its share of the waiting.
 
     Args:
         spent: seconds so far.
@@ -131,26 +131,26 @@ class Progress:
         self.write()
 
     def asked(self, stage: str, record: UnitRecord, seconds: float) -> None:
-        """The teacher was asked about a unit, whatever came of it."""
+        """Count a unit for which the teacher was called, whatever the result."""
         self._usage.add(record.usage)
         self.stages[stage].busy_seconds += seconds
         self.stages[stage].tokens += record.usage.prompt_tokens + record.usage.completion_tokens
 
     def done(self, stage: str, rows: Sequence[Mapping[str, Any]], *, new: bool) -> None:
-        """A unit is finished: now (`new`), or by a former run."""
+        """Count a finished unit: finished now (`new`), or by an earlier run."""
         self.stages[stage].done += 1
         if new:
             self.stages[stage].units += 1
             self.sample = next(filter(None, map(sample, rows)), self.sample)
 
     def count(self) -> tuple[int, int]:
-        """Units done, and units expected as far as anything is known about them."""
+        """Return the finished units, and the expected units as far as they are known."""
         expected = expected_units(self._after, self.stages, self.stories)
         done = sum(stage.done for stage in self.stages.values())
         return done, max(done, round(sum(expected.values())))
 
     def rates(self) -> str:
-        """Stories that are through, calls per second and tokens per second of this run."""
+        """Return the finished stories, calls per second and tokens per second of this run."""
         seconds = max(time.monotonic() - self._started, 1e-9)
         tokens = self._usage.prompt_tokens + self._usage.completion_tokens
         stories = f"{self.stories.done} of {self.stories.all} stories"
@@ -174,7 +174,7 @@ class Bar:
         self._bar = tqdm(desc=f"shard {shard}", unit="unit", position=position, disable=not self._live)
 
     def tick(self) -> None:
-        """Show how far it is; to be called about once a second."""
+        """Show the progress; call this about once a second."""
         now = time.monotonic()
         if self._live:
             self._draw()
@@ -186,7 +186,7 @@ class Bar:
             self._write(self._shown)
 
     def close(self) -> None:
-        """Show the end."""
+        """Show the final state."""
         if self._live:
             self._draw()
             self._bar.close()
@@ -208,7 +208,7 @@ class Bar:
 
 
 def sample(row: Mapping[str, Any]) -> str:
-    """A row in one line for people: its text with its strongest labels; empty where it has no text."""
+    """Return a row in one line for people: its text with its strongest labels; empty if it has no text."""
     if not row.get("text"):
         return ""
     labels = [(one["label"], one["score"]) for one in row.get("raw_labels", ())]

@@ -1,7 +1,7 @@
-"""Reads a teacher's reply: lists, one sentence, a paragraph, scored labels. One that cannot be read is a BadReply.
+"""Parses a teacher's reply: lists, one sentence, a paragraph, scored labels. BadReply is raised if that fails.
 
-Lists and labels may also come as JSON, alone or in a code fence: some teachers write it unasked, others are given the
-schema (`SCHEMAS`). JSON is checked like everything else.
+Lists and labels may also be JSON, alone or in a code fence: some teachers write it unasked, others are given the schema
+(`SCHEMAS`). JSON is checked like everything else.
 """
 
 import contextlib
@@ -70,7 +70,7 @@ _TEXT_IS = re.compile(r"^(?:text|context|situation|answer) ?: ?", re.IGNORECASE)
 _JSON_AT_START = re.compile(r"\{\s*[\"}]|\[\s*[\"{\[]")
 _JSON_ON_A_LINE = re.compile(r"^(?:\{\s*\"|\[\s*[\"{])", re.MULTILINE)  # after a line that introduces it
 LONGEST_LABEL, MOST_LABELS = 40, 40  # characters, and labels of one text; longer ones are no labels
-# What an assistant says at the beginning of its reply, but not what a character may say ("I can't help but smile").
+# How an assistant begins a refusal, but not how a character may begin ("I can't help but smile").
 _REFUSAL = re.compile(
     r"^\W*(?:1\W+)?(?:(?:i'm|i am) (?:sorry|afraid)\W+)?(?:but )?(?:as an ai\b|as a language model\b|"
     r"i (?:cannot|can't|can not|am unable to|am not able to|won't) (?:assist|fulfil|comply|generate|rewrite this|"
@@ -88,12 +88,12 @@ def check_refusal_and_echo(text: str, instructions: str) -> None:
 
 
 def is_refusal(text: str) -> bool:
-    """Whether a text begins as an assistant's refusal does."""
+    """Return whether a text begins as an assistant's refusal does."""
     return bool(_REFUSAL.match(text))
 
 
 def shingles(text: str, size: int = 8) -> set[tuple[str, ...]]:
-    """All runs of `size` words."""
+    """Return all runs of `size` words."""
     words = re.findall(r"\w+", text.lower())
     return {tuple(words[i : i + size]) for i in range(len(words) - size + 1)}
 
@@ -118,7 +118,7 @@ def items(text: str, cut: bool) -> list[str]:
 
 
 def names(text: str, cut: bool) -> list[str]:
-    """Names or roles from a list, without duplicates and explanations (after a colon, a dash, a bracket)."""
+    """Return names or roles from a list, without duplicates and explanations (after a colon, a dash, a bracket)."""
     listed = items(text, cut)
     if len(listed) == 1:
         listed = [_HEADING.sub("", listed[0], count=1)]
@@ -229,12 +229,12 @@ def scored_labels(text: str, cut: bool) -> list[RawLabel]:
 
 
 def _parts(text: str, cut: bool) -> list[str]:
-    """Each `label: level` of a list, also where several are on one line."""
+    """Return each `label: level` of a list, also where several are on one line."""
     return [part for item in items(text, cut) for part in re.split(r" ?[,;] (?=[A-Za-z])", item)]
 
 
 def _label_of_text(part: str) -> tuple[str, float | None]:
-    """The label and the level of `label: level`; the level is None where there is none."""
+    """Return the label and the level of `label: level`; the level is None if there is none."""
     level = _LEVEL.search(part)
     before = part[: level.start()] if level else ""
     label = before.strip(_AROUND_LABEL).partition(" (")[0]
@@ -245,7 +245,7 @@ def _label_of_text(part: str) -> tuple[str, float | None]:
 
 
 def _label_of_json(item: Any) -> tuple[str, float | None]:
-    """The same for a pair in JSON, or for an object whose first two values are one."""
+    """Return the same for a pair in JSON, or for an object whose first two values are one."""
     pair = [*item.values()][:2] if isinstance(item, dict) else item
     if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not isinstance(pair[0], str):
         return "", None
@@ -260,7 +260,7 @@ def _label_of_json(item: Any) -> tuple[str, float | None]:
 
 
 def _share(level: re.Match[str]) -> float:
-    """A level from 0 to 1, from a number, a percentage, or so much out of so much."""
+    """Return a level from 0 to 1, from a number, a percentage, or so much out of so much."""
     number = float(level[1].replace(",", "."))
     return number / (100 if level[2] else int(level[3] or 1) or 1)
 
@@ -269,7 +269,7 @@ def _share(level: re.Match[str]) -> float:
 
 
 def _json_list(text: str, cut: bool) -> list[Any] | None:
-    """The list in a reply that is JSON (itself, or the only value of an object); None where the reply is not JSON.
+    """Return the list in a reply that is JSON (itself, or the only value of an object); None if the reply is not JSON.
 
     What is unfinished at the end of a reply that was cut is dropped.
     """
@@ -296,19 +296,19 @@ def _no_number(constant: str) -> float:
 
 
 def _one_line(value: Any) -> str:
-    """A JSON value as text; "" if it is none."""
+    """Return a JSON value as text; "" if it is none."""
     return " ".join(value.split()) if isinstance(value, str) else ""
 
 
 def _item_text(item: Any) -> str:
-    """A JSON item as the line that it would have been: a text, or the first text of an object."""
+    """Return a JSON item as the line that it would have been: a text, or the first text of an object."""
     if isinstance(item, dict):
         item = next((value for value in item.values() if isinstance(value, str)), "")
     return _one_line(item)
 
 
 def _text_of_json(text: str, cut: bool) -> str:
-    """The first text of a reply that is JSON; the reply itself where it is not."""
+    """Return the first text of a reply that is JSON; the reply itself where it is not."""
     if not (listed := _json_list(text, cut)):
         return text
     first = listed[0]

@@ -1,4 +1,4 @@
-"""What a work folder holds, for people: of a finished, a running or a dead run."""
+"""Shows the state of a work folder: of a finished, a running or an interrupted run."""
 
 from pathlib import Path
 
@@ -43,18 +43,18 @@ class CorpusManifest(BaseModel):
 
 
 def read_stage(work_dir: Path, stage: str) -> StageManifest:
-    """The sums of a finished stage. Raises InputError where they are missing or damaged."""
+    """Return the sums of a finished stage. Raises InputError if they are missing or damaged."""
     return read_model(work_dir / stage / MANIFEST, StageManifest)
 
 
 def status(work_dir: Path) -> str:
-    """Rows, rejects, tokens and seconds per stage, rows per split; of an unfinished run what is left of each stage.
+    """Return rows, rejects, tokens and seconds per stage, rows per split; for an unfinished run, what remains.
 
     Raises:
         InputError: no run began in the folder, or a file of it is damaged.
     """
     if not (work_dir / RUN).exists():
-        raise InputError(f"{work_dir}: no run began here. Build one with dataset_builder build.")
+        raise InputError(f"{work_dir}: contains no run. Start one with dataset_builder build.")
     after = _stages(work_dir)
     if not (work_dir / [*after][-1] / MANIFEST).exists():
         return _unfinished(work_dir, after)
@@ -67,7 +67,7 @@ def status(work_dir: Path) -> str:
         )
     lines.append(f"{elapsed(work_dir):.0f} s; busy seconds are those of all units, also while they wait for a batch")
     if not (work_dir / CORPUS / MANIFEST).exists():
-        return "\n".join([*lines, "publish: not finished; the same command continues from there"])
+        return "\n".join([*lines, "publish: not finished; the same command resumes from there"])
     corpus = read_model(work_dir / CORPUS / MANIFEST, CorpusManifest)
     lines.append(f"publish: {sum(corpus.rejected.values())} rejected  {_counted(corpus.rejected)}")
     for config, splits in corpus.rows.items():
@@ -77,14 +77,14 @@ def status(work_dir: Path) -> str:
 
 
 def _stages(work_dir: Path) -> dict[str, str]:
-    """The stages of the run, each with the one whose rows it reads: those of a build, or the one of another run."""
+    """Return the stages of the run, each with the stage whose rows it reads: a build's, or another run's."""
     build = {stage.name: stage.after for stage in STAGES}
     others = [name for shard in read_progress(work_dir) for name in shard.stages if name not in build]
     return dict.fromkeys(others, NARRATIVES) or build
 
 
 def _unfinished(work_dir: Path, after: dict[str, str]) -> str:
-    """Units so far, how many there will be as far as is known, and the time that is left."""
+    """Return the units so far, the expected units as far as known, and the remaining time."""
     shards = read_progress(work_dir)
     begun = work_dir / NARRATIVES / MANIFEST
     stories = StoryCounts(
@@ -97,7 +97,7 @@ def _unfinished(work_dir: Path, after: dict[str, str]) -> str:
     spent = elapsed(work_dir)
     left = minutes_left(counts, expected, spent)
     lines = [
-        f"not finished: {stories.done} of {stories.all} stories are finished; the same command continues from there",
+        f"not finished: {stories.done} of {stories.all} stories are finished; the same command resumes from there",
         f"{'stage':<12}{'units':>9}{'of about':>10}{'units/s':>9}{'tokens/s':>10}",
     ]
     for name, counted in counts.items():

@@ -1,8 +1,8 @@
-"""Units that the teacher did not answer: is the unit to blame, the teacher, or the recipe?
+"""Units that the teacher did not answer: is the unit at fault, the teacher, or the recipe?
 
-A unit is done when its question was answered, however badly, or when the teacher refuses it and answers others of its
-stage. Until then it is held back. When the run ends first, because the teacher fails or refuses whatever it is asked,
-none of these units is done, and the same command asks them again.
+A unit is finished if the teacher answered it, however badly, or if the teacher refuses it but answers other units of
+its stage. Until then it is held back. If the run ends first, because the teacher fails on or refuses every unit, none
+of these units is finished, and the same command repeats them.
 """
 
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from dataset_builder.pipeline.stages import Stage
 from dataset_builder.schema import Item, UnitRecord
 from dataset_builder.teachers.base import NO_CONNECTION, TeacherError
 
-# So many failures in a row, at units of so many stories: the teacher is to blame and not a story.
+# After so many failures in a row, on units of so many stories, the teacher is at fault and not a story.
 MAX_CONSECUTIVE_FAILURES, MIN_FAILING_STORIES = 20, 3
 MAX_FIRST_FAILURES = 5  # the same while the teacher has not answered anything yet
-# So many units of a stage refused, of so many stories, and none answered: no story is to blame.
+# After so many refused units of a stage, of so many stories, and no answer, no story is at fault.
 MAX_REFUSALS, MIN_REFUSED_STORIES = 20, 10
-AGAIN = "run the same command again: what was made is kept, and these units are asked again"
+AGAIN = "run the same command again: finished work is kept, and these units are repeated"
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Unanswered:
     failure: TeacherError
 
     def error(self, what: str) -> InputError:
-        """The error that ends the run: what happened, the failure's server and code, the teacher's own words."""
+        """Return the error that ends the run: what happened, the server, the reason code, the teacher's message."""
         last = ": ".join(filter(None, (self.failure.server, self.failure.reason, self.failure.detail)))
         advice = self.failure.advice.rstrip(".") or "See to it"
         return InputError(f"{self.unit.stage.name}: the teacher {what} (last: {last}). {advice}, then {AGAIN}.")
@@ -58,20 +58,20 @@ class UnansweredUnits:
         self._last_round = False
 
     def answer_came(self, stage: str) -> list[Unanswered]:
-        """The teacher answers this stage's questions; returns the units that it refused before, which are done now."""
+        """Note that the teacher answers this stage; return the units that it refused before, which are now finished."""
         self._answered.add(stage)
         self._in_a_row.clear()
         return self._refused.pop(stage, [])
 
     def hold(self, one: Unanswered, *, answered: bool) -> bool:
-        """Hold back a unit at which the teacher failed; False where it is done, since part of it was answered.
+        """Hold back a unit on which the teacher failed; return False if it is finished because part of it was answered.
 
         Raises:
-            InputError: the teacher failed at so many units that they are not to blame.
+            InputError: the teacher failed on so many units that they are not at fault.
         """
         stage = one.unit.stage.name
         if one.failure.reason == NO_CONNECTION and self._last_round:  # no unit is to blame for that
-            raise InputError(f"{stage}: the teacher does not answer any more. Start it and {AGAIN}.")
+            raise InputError(f"{stage}: the teacher no longer answers. Start it and {AGAIN}.")
         if one.failure.retryable and not self._last_round:
             self._failed.append(one)
             self._stop_if_teacher_failed(one)
@@ -85,7 +85,7 @@ class UnansweredUnits:
         return True
 
     def for_the_last_round(self) -> list[Unanswered]:
-        """The units at which the teacher failed, to be asked once more; twice is enough.
+        """Return the units on which the teacher failed, for one more attempt.
 
         Raises:
             InputError: it has not answered a single unit of a stage.
@@ -95,7 +95,7 @@ class UnansweredUnits:
         return again
 
     def refused_for_good(self) -> list[Unanswered]:
-        """The units that are done although no later one was answered. Raises InputError as above."""
+        """Return the units that are finished although no later unit was answered. Raises InputError as above."""
         refused, self._refused = [one for held in self._refused.values() for one in held], {}
         self._stop_if_never_answered(refused)
         return refused
@@ -105,10 +105,10 @@ class UnansweredUnits:
         failures, stories = len(self._in_a_row), len(set(self._in_a_row))
         enough = MAX_CONSECUTIVE_FAILURES if self._answered else MAX_FIRST_FAILURES
         if failures >= enough and stories >= min(MIN_FAILING_STORIES, self._stories):
-            raise one.error(f"failed at {failures} units in a row")
+            raise one.error(f"failed on {failures} units in a row")
 
     def _stop_if_never_answered(self, units: list[Unanswered]) -> None:
-        """Raise InputError where no unit of a stage was answered, neither here nor in a finished shard."""
+        """Raise InputError if no unit of a stage was answered, neither here nor in a finished shard."""
         for one in units:
             stage = one.unit.stage.name
             if stage not in self._answered and not any((self._work_dir / stage).glob("*.jsonl.gz")):

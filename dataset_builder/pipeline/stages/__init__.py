@@ -1,4 +1,4 @@
-"""The stages that ask the teacher, in order. Each is one async function: a row and its story in, rows out."""
+"""The stages that call the teacher, in order. Each is one async function: a row and its story in, rows out."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass

@@ -42,6 +42,6 @@ def _parse(text: str, cut: bool, story: str) -> list[str]:
 
 
 def _occurs(name: str, story: str) -> bool:
-    """Whether the story has this name or role as whole words; an article before it may differ."""
+    """Return whether the story has this name or role as whole words; an article before it may differ."""
     bare = re.sub(r"^(?:the|an?)\s+", "", name, flags=re.IGNORECASE)
     return re.search(rf"(?<!\w){re.escape(bare)}(?!\w)", story, re.IGNORECASE) is not None

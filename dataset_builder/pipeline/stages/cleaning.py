@@ -15,10 +15,10 @@ LEAST_KEPT = 0.5  # share of the cleaned words that must stand in the original, 
 
 
 async def run(row: SituatedRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[SituatedRow]:
-    """The row with its situation cleaned.
+    """Return the row with its situation cleaned.
 
-    Where the teacher cannot clean, a situation that names none of its emotions stays as it is (there is nothing to
-    clean away); one that does is rejected.
+    If the teacher cannot clean a situation, it is kept unchanged if it names none of its emotions (there is nothing to
+    clean); otherwise it is rejected.
     """
     labels = taxonomy_labels(row, recipe)
     try:

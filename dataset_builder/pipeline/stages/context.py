@@ -13,12 +13,12 @@ from dataset_builder.teachers.reply_text import BadReply
 
 
 def selects(row: LabelledRow, recipe: BuildRecipe) -> bool:
-    """Whether this utterance gets a situation: a draw by hash, of those with a label."""
+    """Return whether this utterance gets a situation: a draw by hash, of those with a label."""
     return is_drawn(recipe.situations.share, recipe.seed, "context", row.id) and bool(taxonomy_labels(row, recipe))
 
 
 async def run(row: LabelledRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[SituatedRow]:
-    """The utterance with its situation. It may still name feelings: the next stage cleans it."""
+    """Return the utterance with its situation. It may still name feelings: the next stage cleans it."""
     situation = await ask.text(
         "context",
         recipe.situations.context,

@@ -21,18 +21,18 @@ VOCABULARY = Path(__file__).parents[2] / "vocabulary" / "emotion_words.tsv"
 
 @cache
 def emotion_words() -> tuple[str, ...]:
-    """The open vocabulary, `neutral` last."""
+    """Return the open vocabulary, `neutral` last."""
     rows = package_table(VOCABULARY)
     return (*(row["word"] for row in rows if row["word"] != "neutral"), "neutral")
 
 
 def selects(row: UtteranceRow, recipe: BuildRecipe) -> bool:
-    """Whether this utterance is described: a draw by hash."""
+    """Return whether this utterance is described: a draw by hash."""
     return is_drawn(recipe.descriptors.share, recipe.seed, "descriptors", row.id)
 
 
 async def run(row: UtteranceRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[DescribedRow]:
-    """The utterance with its descriptors, the strongest first."""
+    """Return the utterance with its descriptors, the strongest first."""
     wanted = recipe.descriptors
     if wanted.describer == "generated":
         found = await ask.text("descriptors_generated", wanted.decoding, descriptors, text=row.text)

@@ -17,13 +17,13 @@ LOWEST_KEPT = 0.05  # raw likelihood scores below this are not stored
 
 
 async def run(row: UtteranceRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[LabelledRow]:
-    """The utterance with its raw labels, the strongest first."""
+    """Return the utterance with its raw labels, the strongest first."""
     raw = await raw_labels(row.text, ask, recipe)
     return [LabelledRow(**row.model_dump(), raw_labels=tuple(raw), labeler=recipe.labels.labeler)]
 
 
 async def raw_labels(text: str, ask: Ask, recipe: BuildRecipe) -> list[RawLabel]:
-    """The labeler's answer for any text, the strongest first."""
+    """Return the labeler's answer for any text, the strongest first."""
     if recipe.labels.labeler == "likelihood":
         scores = await likelihood_scores(text, CHOICES, ask, recipe.labels.temperature)
         scored = zip(LABELS, scores, strict=True)
@@ -36,6 +36,6 @@ async def raw_labels(text: str, ask: Ask, recipe: BuildRecipe) -> list[RawLabel]
 
 
 def taxonomy_labels(row: LabelledRow, recipe: BuildRecipe) -> list[str]:
-    """Names of the classes that the row expresses, for prompts and checks."""
+    """Return names of the classes that the row expresses, for prompts and checks."""
     scores = resolve(row.raw_labels, recipe.resolve)
     return [label for label, score in zip(LABELS, scores, strict=True) if score >= recipe.labels.keep_at]

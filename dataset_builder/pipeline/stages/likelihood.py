@@ -1,10 +1,10 @@
-"""Soft scores of words by their likelihood as the answer: what the labeler and the describer of that name share.
+"""Soft scores of words by their likelihood as the answer, for the labeler and the describer of that name.
 
-One forward pass gives the log-probability of each word after "Emotion:". From it the mean log-probability of the same
-word after content-free texts is taken off (calibration: a teacher prefers some words whatever the text), the rest
-goes through a softmax with a temperature, and every probability is divided by the largest: the strongest word has
-score 1, one half as likely 0.5. Content-free texts are neutral themselves and cannot calibrate that word; it takes
-the mean correction of the others.
+One forward pass computes the log-probability of each word after "Emotion:". The mean log-probability of the same word
+after content-free texts is subtracted (calibration: a teacher prefers some words whatever the text), the result goes
+through a softmax with a temperature, and every probability is divided by the largest: the most likely word has score 1,
+a word half as likely 0.5. Content-free texts are neutral themselves and cannot calibrate `neutral`; it gets the mean
+correction of the other words.
 """
 
 import math
@@ -19,9 +19,9 @@ PROMPT = "labels_likelihood"
 async def likelihood_scores(
     text: str, choices: Sequence[str], ask: Ask, temperature: float, calibration: float = 1.0
 ) -> list[float]:
-    """Scores of the choices in (0, 1], the largest 1; the last choice must be neutral. Shape (choices,).
+    """Return scores of the choices in (0, 1], the largest 1; the last choice must be neutral. Shape (choices,).
 
-    `calibration` is the share of the baseline that is taken off.
+    `calibration` is the share of the baseline that is subtracted.
     """
     baseline = await ask.shared_result(f"baseline of {len(choices)}", lambda: _baseline(choices, ask))
     found = await ask.scores(PROMPT, choices, text=text)
@@ -29,7 +29,7 @@ async def likelihood_scores(
 
 
 async def _baseline(choices: Sequence[str], ask: Ask) -> list[float]:
-    """Mean log-probability of each choice after content-free texts; neutral's is that of the others."""
+    """Return the mean log-probability of each choice after content-free texts; neutral's is that of the others."""
     rows = [await ask.scores(PROMPT, choices, text=text) for text in CONTENT_FREE]
     means = [sum(column) / len(rows) for column in zip(*rows, strict=True)][:-1]
     return [*means, sum(means) / len(means)]

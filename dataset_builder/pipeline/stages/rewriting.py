@@ -12,7 +12,7 @@ from dataset_builder.teachers.reply_text import BadReply
 
 
 async def run(row: SituatedRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[RewrittenRow]:
-    """The row with its rewritten utterance, or with None where no rewriting was good: the original stays usable."""
+    """Return the row with its rewritten utterance, or with None if no rewriting was good: the original stays usable."""
     labels = taxonomy_labels(row, recipe)
     try:
         rewritten: str | None = await ask.text(

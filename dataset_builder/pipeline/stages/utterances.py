@@ -18,7 +18,7 @@ NEUTRAL_ACTS = Path(__file__).parents[2] / "vocabulary" / "neutral_acts.txt"
 
 
 async def run(row: CharacterRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[UtteranceRow]:
-    """The character's utterances; those that fail a check are rejected one by one."""
+    """Return the character's utterances; those that fail a check are rejected one by one."""
     made = await (_one_list if recipe.utterances.mode == "list" else _one_by_one)(row, story, ask, recipe)
     known = {"narrative_id": row.narrative_id, "source": row.source, "character": row.character}
     return [
@@ -28,12 +28,12 @@ async def run(row: CharacterRow, story: Item, ask: Ask, recipe: BuildRecipe) -> 
 
 
 def neutral_acts() -> tuple[str, ...]:
-    """The speech acts of vocabulary/neutral_acts.txt, in their order."""
+    """Return the speech acts of vocabulary/neutral_acts.txt, in their order."""
     return read_list(NEUTRAL_ACTS)
 
 
 def acts_of(row: CharacterRow, recipe: BuildRecipe) -> list[str]:
-    """The speech acts of a character's neutral utterances, "" where the recipe wants none.
+    """Return the speech acts of a character's neutral utterances, "" if the recipe wants none.
 
     Each story starts at another place in the list, and its characters continue from there: within a story, an act
     occurs again only after all others.
