@@ -231,7 +231,7 @@ def test_human_text_measures_as_it_did() -> None:
 
 
 def test_data_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="neither goemotions"):
+    with pytest.raises(InputError, match="contains none of goemotions"):
         measure(tmp_path, {}, None)
     (tmp_path / "goemotions").mkdir()
     (tmp_path / "goemotions/train.tsv").write_text("text\t0\tid\nno tabs\n")

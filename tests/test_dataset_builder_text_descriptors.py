@@ -163,10 +163,10 @@ def test_tables_and_lines_have_their_texts_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("dev.tsv", "a\t1\tx\n", "'dev' in its name says that this split is held out"),
+        ("dev.tsv", "a\t1\tx\n", "'dev' in its name means that this split is held out"),
         ("goemotions_test.jsonl", '{"text": "a"}\n', "'test' in its name"),
         ("validation-2.jsonl", '{"text": "a"}\n', "'validation' in its name"),
-        ("a.txt", "text\n", r"texts come from \.jsonl, "),
+        ("a.txt", "text\n", r"not a \.jsonl, "),
         ("a.jsonl", '{"text": "a"}\n{"te', "line 2: broken JSON"),
         ("a.jsonl", '{"body": "a"}\n', r"line 1: no text in 'text' \(it has body\). Name the field with --column"),
         ("a.jsonl", "[]\n", "line 1: no text in 'text'"),
@@ -412,7 +412,7 @@ def test_a_larger_teacher_may_judge_some_of_the_texts(texts: Path, tmp_path: Pat
     assert len(described(tmp_path / "work/corpus")) == 5, "of the others none"
     with pytest.raises(InputError, match="--judged needs 'describer: cues'"):
         describe(judge, [texts], "text", tmp_path / "other", judged=[tmp_path / "judged"])
-    with pytest.raises(InputError, match="--judged takes a work folder of describe-texts"):
+    with pytest.raises(InputError, match="--judged needs a work folder of describe-texts"):
         describe(cues, [texts], "text", tmp_path / "work", judged=[tmp_path / "work"])
 
 
@@ -443,7 +443,7 @@ def test_of_stories_what_is_said_in_the_first_person(texts: Path, tmp_path: Path
     assert describe(recipe(spoken=1), [texts], "text", tmp_path / "one", stories=stories)
     assert sum(read_json(tmp_path / "one/corpus/manifest.json")["rows"]["descriptors"].values()) == len(TEXTS) + 1
     (tmp_path / "tales.jsonl").write_text('{"text": "The king sat down."}\n')
-    with pytest.raises(InputError, match="no sentence in the first person"):
+    with pytest.raises(InputError, match="contains no first-person sentence"):
         describe(recipe(), [texts], "text", tmp_path / "none", stories=stories)
 
 
@@ -565,7 +565,7 @@ def test_only_words_that_the_first_token_tells_are_asked_for(
     monkeypatch.setattr(Scripted, "continuation_probability", certainty)
     assert run(recipe(), texts, tmp_path / "work")
     assert read_json(tmp_path / "work/run.json")["words"] == ["fear", "joy", "neutral"]
-    with pytest.raises(InputError, match=r"certain_at 0.95: no word is left \(the highest: 0.90\)"):
+    with pytest.raises(InputError, match=r"certain_at 0.95: no word is left \(the highest value is 0.90\)"):
         run(recipe(certain_at=0.95), texts, tmp_path / "none")
     assert run(recipe(words=["joy", "saudade"], certain_at=0.05), texts, tmp_path / "own-words")
     assert read_json(tmp_path / "own-words/run.json")["words"] == ["joy", "saudade"]

@@ -157,7 +157,7 @@ def test_remarks_after_what_happened(tmp_path: Path, scripted_work: Path) -> Non
         assert len(set().union(*of_split)) == sum(map(len, of_split)), "no remark, and nothing that happened, in two"
     theirs = load_dataset(str(scripted_work / "corpus"), "contextual")
     assert len(rows) - len(ours) == sum(map(len, theirs.values()))
-    with pytest.raises(InputError, match="no text in it was written"):
+    with pytest.raises(InputError, match="contains no text that was written"):
         situate(scripted_work / "corpus", tmp_path / "other")
     with pytest.raises(InputError, match="has no config 'contextual'"):
         situate(tmp_path / "written/corpus", tmp_path / "other", [tmp_path / "written/corpus"])

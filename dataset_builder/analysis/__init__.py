@@ -1,1 +1,1 @@
-"""Looks at a finished corpus: validation, duplicates, measures, report."""
+"""Analyses a finished corpus: validation, duplicates, metrics, report."""

@@ -30,10 +30,10 @@ STAGE_COLUMNS = {
 
 
 def measure_build(work_dir: Path) -> dict[str, Any]:
-    """The part of a result file about the build; nothing where the folder is no build's, such as a bare corpus.
+    """Return the part of a result file about the build; nothing if the folder is not a build, such as a bare corpus.
 
     Raises:
-        InputError: no build was finished in the folder, or one by an older version.
+        InputError: the folder contains no finished build, or one by an older version.
     """
     if not (work_dir / RUN).exists():
         return {}

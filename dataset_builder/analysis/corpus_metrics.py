@@ -65,7 +65,7 @@ class CorpusMetrics:
 
 
 def measure_config(found: Survey, encode: Encode | None) -> CorpusMetrics:
-    """All metrics of a config; without an encoder, those that need none."""
+    """Compute all metrics of a config; without an encoder, only those that need none."""
     made = CorpusMetrics()
     _diversity(found, made)
     if found.labelled:
@@ -113,7 +113,7 @@ def _diversity(found: Survey, made: CorpusMetrics) -> None:
 
 
 def _labels(found: Survey, made: CorpusMetrics) -> None:
-    """How many labels, how even, how strong."""
+    """Compute the number of labels per text, their balance and their strength."""
     rows = found.labels_of_a_text.total()
     most = round(math.log2(len(LABELS)), 4)
     made.add("labels_per_text", _mean(found.labels_of_a_text))
@@ -131,7 +131,7 @@ def _labels(found: Survey, made: CorpusMetrics) -> None:
 
 
 def _requested(found: Survey, made: CorpusMetrics) -> None:
-    """How often the labels are the emotion that the teacher was asked for."""
+    """Compute how often the labels match the requested emotion."""
     asked = [(text.requested, text.top, text.labels) for text in found.sample]
     known = [(wish, top, labels) for wish, top, labels in asked if wish is not None and top is not None]
     if known:
@@ -143,7 +143,7 @@ def _requested(found: Survey, made: CorpusMetrics) -> None:
 
 
 def _similarity(found: Survey, encode: Encode, made: CorpusMetrics) -> None:
-    """What needs embeddings, of at most some 3,000 texts."""
+    """Compute the metrics that need embeddings, on at most about 3,000 texts."""
     base = found.sample[:EMBEDDED_TEXTS]
     wanted = list(dict.fromkeys(text.text for text in (*base, *found.speakers, *found.neutrals)))
     with made.timed("embeddings"):

@@ -1,7 +1,7 @@
 """Writes a corpus without duplicates, near-duplicates and texts of the same meaning; the first of a group is kept.
 
-Test rows come first, then validation rows, then train rows, in all configs: of duplicates in two splits, and of a story
-in two splits, the training rows are removed. Removed rows are written with the reason and the row that they duplicate.
+Test rows come first, then validation rows, then train rows, in all configs: if duplicates or a story are in two splits,
+the training rows are removed. Removed rows are written with the reason and the row that they duplicate.
 """
 
 from collections import Counter
@@ -49,10 +49,10 @@ def deduplicate(
     Args:
         near_duplicate_at: Jaccard index of token 3-grams of near-duplicates; None: only texts with equal words count.
         semantic_at: cosine of static embeddings of texts with the same meaning; None: meaning is not compared.
-        benchmarks: as `benchmark_texts` takes them.
+        benchmarks: as for `benchmark_texts`.
 
     Raises:
-        InputError: no corpus there, a target that exists, a config of unknown form, or a bad benchmark file.
+        InputError: no corpus there, a target that exists, an unknown config, or a bad benchmark file.
     """
     corpus = open_corpus(place)
     if target.exists():
@@ -95,7 +95,7 @@ class _Removal:
         self._to_compare: dict[str, list[dict[str, Any]]] = {config: [] for config in corpus.files}  # by meaning
 
     def run(self) -> Removed:
-        """Check all rows but rewritings, then the rewritings, which are removed with their originals.
+        """Check all rows except rewritings, then the rewritings, which are removed with their originals.
 
         Raises:
             InputError: an id occurs twice in a config.
@@ -134,7 +134,7 @@ class _Removal:
         self._removed[config][row["id"]] = line | {"twin": earlier, "text": row["text"]}
 
     def _held_out_first(self, configs: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The rows of configs: splits of other names, then test, validation and train, each in all configs."""
+        """Yield the rows of configs: splits of other names, then test, validation and train, each in all configs."""
         splits = dict.fromkeys(split for files in self._corpus.files.values() for split in files)
         others = [split for split in splits if split not in SPLITS]
         for split in (*others, *reversed(SPLITS)):
@@ -156,7 +156,7 @@ def _static_encoder() -> Any:
 
 
 def _same_meaning(rows: list[dict[str, Any]], threshold: float) -> Iterator[tuple[dict[str, Any], str]]:
-    """Rows with the meaning of an earlier row, each with that row's id."""
+    """Yield rows with the meaning of an earlier row, each with that row's id."""
     vectors = np.asarray(_static_encoder().encode([row["text"] for row in rows]), dtype=np.float32)
     for number, earlier in sorted(semantic_duplicates(vectors, threshold).items()):
         yield rows[number], rows[earlier]["id"]

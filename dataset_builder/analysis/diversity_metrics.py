@@ -1,8 +1,8 @@
 """Diversity of texts: pure functions of texts, tokens and embeddings; nothing is read or sampled here.
 
 The definitions reproduce the values of human text in reference_values.tsv (measure_corpora.py compares them).
-Distinct-n falls and compression rises with the number of tokens, so values compare at equal size only. All measures use
-the tokens of filters/near_duplicates.py.
+Distinct-n falls and compression rises with the number of tokens, so values are comparable only at equal size. All
+metrics use the tokens of filters/near_duplicates.py.
 """
 
 import gzip
@@ -19,7 +19,7 @@ Tokens = Sequence[str]
 
 
 def n_grams(text: Tokens, n: int) -> list[tuple[str, ...]]:
-    """All n-grams of a text, repeated ones too."""
+    """Return all n-grams of a text, repeated ones too."""
     return list(zip(*(text[i:] for i in range(n)), strict=False))
 
 
@@ -44,7 +44,7 @@ def distinct(texts: Iterable[Tokens], n: int) -> float:
 
 
 def first_tokens(texts: Iterable[Tokens], budget: int) -> list[Tokens] | None:
-    """The first texts that together have `budget` tokens, the last one cut; None where there are fewer."""
+    """Return the first texts that together have `budget` tokens, the last one cut; None if there are fewer."""
     taken: list[Tokens] = []
     for text in texts:
         taken.append(text[:budget])
@@ -55,7 +55,7 @@ def first_tokens(texts: Iterable[Tokens], budget: int) -> list[Tokens] | None:
 
 
 def shared_four_grams(texts: Sequence[Tokens]) -> dict[str, float]:
-    """How much of the texts' 4-grams occurs in more than one text, by three measures; NaN without a 4-gram.
+    """Return how much of the texts' 4-grams occurs in more than one text, by three measures; NaN without a 4-gram.
 
     `shared_four_grams`: share of the texts' distinct 4-grams, pooled over texts. `texts_with_shared_four_gram`: share
     of the texts that have a 4-gram. `self_repetition`: mean of log(1 + a text's shared 4-grams) (Salkar et al. 2022).
@@ -111,7 +111,7 @@ def self_bleu(texts: Sequence[Tokens]) -> float:
 
 
 def near_duplicates(texts: Sequence[Tokens], at: float = 0.7) -> float:
-    """The share of texts with an equal or near-duplicate earlier text at this Jaccard index.
+    """Return the share of texts with an equal or near-duplicate earlier text at this Jaccard index.
 
     The definition and the index are those of the filters, so that nothing is found here in what they left.
     """

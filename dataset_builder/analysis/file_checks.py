@@ -1,4 +1,4 @@
-"""What the files and the card of a corpus say about its rows: their number, and the names of the classes."""
+"""Checks the metadata of a corpus's files and card: the number of rows and the names of the classes."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from dataset_builder.inputs import SHOWN, InputError, read_card
 
 
 def count_faults(corpus: Corpus) -> Iterator[tuple[str, str]]:
-    """Configs whose files do not hold the rows that the corpus's manifest counts, each with a sentence."""
+    """Yield configs whose row counts differ from the corpus's manifest, each with a sentence."""
     path = corpus.folder / "manifest.json"
     manifest = json_file(path) if path.exists() else {}
     rows = manifest.get("rows") if isinstance(manifest, dict) else None
@@ -22,13 +22,13 @@ def count_faults(corpus: Corpus) -> Iterator[tuple[str, str]]:
 
 
 def class_names(corpus: Corpus, config: str) -> Iterator[tuple[str, list[str]]]:
-    """The names of a config's classes in each Parquet file and in the card, each with its place."""
+    """Yield the names of a config's classes in each Parquet file and in the card, each with its place."""
     for path in (path for paths in corpus.files[config].values() for path in paths):
         notes = (open_parquet(path).schema_arrow.metadata or {}).get(b"huggingface", b"{}")
         try:
             names = _names(json.loads(notes).get("info", {}).get("features", {}).get("labels"), "feature", "names")
         except (ValueError, RecursionError, AttributeError):
-            raise InputError(f"{path}: its notes for `datasets` are broken. Build or download it again.") from None
+            raise InputError(f"{path}: its `datasets` metadata is invalid. Build or download it again.") from None
         if names:
             yield f"{config}/{path.name}", names
     if in_card := _card_names(corpus.folder / "README.md").get(config):
@@ -36,7 +36,7 @@ def class_names(corpus: Corpus, config: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def _card_names(path: Path) -> dict[str, list[str]]:
-    """The class names of each config in a card's YAML, where it has them in one of the forms of `datasets`."""
+    """Return the class names of each config in a card's YAML, where it has them in one of the forms of `datasets`."""
     infos = read_card(path).get("dataset_info", []) if path.exists() else []
     found = {}
     try:
@@ -46,12 +46,14 @@ def _card_names(path: Path) -> dict[str, list[str]]:
                 if column.get("name") == "labels" and (names := _names(column, kind, "class_label", "names")):
                     found[info.get("config_name", "default")] = names
     except (AttributeError, TypeError, ValueError):
-        raise InputError(f"{path}: its dataset_info is not of the form of `datasets`. Correct or delete it.") from None
+        raise InputError(
+            f"{path}: its dataset_info is not in the format of `datasets`. Correct or delete it."
+        ) from None
     return found
 
 
 def _names(value: Any, *keys: str) -> list[str]:
-    """The names below these keys, a list or a mapping of numbers to names; none where a key is missing."""
+    """Return the names below these keys, a list or a mapping of numbers to names; none where a key is missing."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     names = [value[key] for key in sorted(value, key=int)] if isinstance(value, dict) else value or []

@@ -25,14 +25,14 @@ class Verdict(NamedTuple):
     state: State
 
     def limits(self) -> str:
-        """The limits in words, such as `warn above 2.6, fail above 2.8`."""
+        """Return the limits in words, such as `warn above 2.6, fail above 2.8`."""
         side = "below" if self.measure in LOWER_IS_WORSE else "above"
         levels = (("warn", self.gate.warn), ("fail", self.gate.fail))
         return ", ".join(f"{level} {side} {limit:g}" for level, limit in levels if limit is not None)
 
 
 def judge(config: str, metrics: dict[str, dict[str, float]], gates: Gates) -> list[Verdict]:
-    """The verdict of every gate that has a limit and whose measure was taken."""
+    """Return the verdict of every gate that has a limit and whose measure was taken."""
     verdicts = []
     for measure in type(gates).model_fields:
         gate, metric = getattr(gates, measure), metrics.get(measure)

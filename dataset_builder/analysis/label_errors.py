@@ -1,4 +1,4 @@
-"""How many labels are likely wrong, by confident learning (Northcutt et al. 2021, arXiv 1911.00068).
+"""Estimates how many labels are likely wrong, with confident learning (Northcutt et al. 2021, arXiv 1911.00068).
 
 A logistic regression on embeddings predicts every row from folds without it. A row is suspected when the most probable
 class is not one of its labels and is predicted with at least the confidence that the rows of that class usually get.
@@ -39,7 +39,7 @@ def label_errors(
         groups: an id for each row, such as its story; a group is in one fold.
 
     Returns:
-        None where there is too little to learn from.
+        None if there is too little data.
     """
     if len(embedded) < FEWEST or len(np.unique(top)) < 2:
         return None
@@ -52,7 +52,7 @@ def label_errors(
 
 
 def confident(probabilities: np.ndarray, labels: np.ndarray, top: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows are suspected (rows,), and the most probable class of each (rows,).
+    """Return which rows are suspected (rows,), and the most probable class of each (rows,).
 
     A class's threshold is its mean probability over the rows whose strongest label it is (`top`).
     """

@@ -1,7 +1,7 @@
-"""The metrics of the report for human text and for corpora, beside reference values of human text.
+"""Computes the metrics of the report for human text and for corpora, next to reference values of human text.
 
-A folder of data holds `goemotions/train.tsv` (text, label numbers, id), `emobank/emobank.csv` (id, split, V, A, D,
-text) and `isear/train.tsv` and `dev.tsv` (key, emotion, text); what is not there is left out.
+A data folder contains `goemotions/train.tsv` (text, label numbers, id), `emobank/emobank.csv` (id, split, V, A, D,
+text) and `isear/train.tsv` and `dev.tsv` (key, emotion, text); missing sets are left out.
 """
 
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def read_reference() -> dict[str, dict[str, float]]:
 
 
 def human_rows(data: Path) -> dict[str, list[dict[str, Any]]]:
-    """The rows of the sets that are in a folder, by set.
+    """Return the rows of the sets that are in a folder, by set.
 
     Raises:
         InputError: none is there, or a file is not in its format.
@@ -59,12 +59,12 @@ def human_rows(data: Path) -> dict[str, list[dict[str, Any]]]:
     if files:
         found[ISEAR] = [row for path in files for row in _table(path, "key")]
     if not found:
-        raise InputError(f"{data}: neither goemotions/train.tsv nor emobank/emobank.csv nor isear/train.tsv is there.")
+        raise InputError(f"{data}: contains none of goemotions/train.tsv, emobank/emobank.csv and isear/train.tsv.")
     return found
 
 
 def goemotions(data: Path) -> Iterator[dict[str, Any]]:
-    """The rows of GoEmotions' official train split. Raises InputError where a line is not in its format."""
+    """Yield the rows of GoEmotions' official train split. Raises InputError if a line is not in its format."""
     for found in file_comments(data / "goemotions/train.tsv"):
         yield {"id": found.id, "text": found.text, "labels": found.labels}
 
@@ -72,12 +72,12 @@ def goemotions(data: Path) -> Iterator[dict[str, Any]]:
 def _table(path: Path, key: str) -> Iterator[dict[str, Any]]:
     for place, row in named_columns(path, {key: (key,), "text": ("text",)}):
         if not row[key] or not row["text"]:
-            raise InputError(f"{place}: no '{key}' or no 'text'.")
+            raise InputError(f"{place}: '{key}' or 'text' is missing.")
         yield {"id": row[key], "text": row["text"]}
 
 
 def measure(data: Path | None, corpora: dict[str, str], encode: Encode | None) -> tuple[dict[str, Any], str]:
-    """A result file's content and a page: every set and corpus, beside the reference values.
+    """Return a result file's content and a page: every set and corpus, next to the reference values.
 
     Args:
         data: the folder of human text, or None.

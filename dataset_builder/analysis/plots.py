@@ -17,7 +17,7 @@ SHOWN_LENGTHS = 0.99  # share of the lengths that the plot shows
 
 
 def draw_all(config: str, found: Survey, contexts: Counter[int], human: Counter[int] | None) -> dict[str, bytes]:
-    """Every plot that the rows allow, by file name without ending.
+    """Return every plot that the rows allow, by file name without ending.
 
     Args:
         found: the survey of the config `config`.
@@ -59,7 +59,7 @@ def _labels(config: str, found: Survey) -> bytes:
 
 
 def _percent(counts: np.ndarray, of: np.ndarray) -> np.ndarray:
-    """Rows as percentages of `of` in the order of heat maps, (28, 28); NaN where there is nothing to be a share of."""
+    """Rows as percentages of `of` in the order of heat maps, (28, 28); NaN if there is nothing to be a share of."""
     shares: np.ndarray = 100 * counts / np.where(of > 0, of, np.nan)[:, None]
     return shares[np.ix_(ORDER, ORDER)]
 

@@ -1,4 +1,4 @@
-"""The report of a corpus: a result file, a page, a section for its card, plots, and the verdicts of the gates."""
+"""Writes the report on a corpus: a result file, a page, a section for its card, plots, and the gates' verdicts."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class Report:
 
 
 def name_of(place: str) -> str:
-    """The name of a corpus that is given none: its folder's name, or the Hub data set's."""
+    """Return the default name of a corpus: that of its folder or Hub data set."""
     path = Path(place).resolve() if Path(place).exists() else Path(place)
     return path.parent.name if path.name == CORPUS else path.name
 
@@ -63,7 +63,7 @@ def report(place: str, name: str, gates: Gates, encode: Encode | None, data: Pat
 
     Args:
         place: a work folder, a folder of configs, or a Hub id.
-        encode: gives embeddings of length 1; without it, what needs them is left out.
+        encode: returns embeddings of length 1; without it, metrics that need them are left out.
         data: a folder with `goemotions/train.tsv`, whose text lengths the plot shows.
 
     Raises:
@@ -103,7 +103,7 @@ def report(place: str, name: str, gates: Gates, encode: Encode | None, data: Pat
 
 
 def _measure(found: Survey, encode: Encode | None) -> CorpusMetrics:
-    """The metrics of a config; of descriptors their number alone, since their texts are those of another config."""
+    """Return the metrics of a config; for descriptors only their number, because another config has their texts."""
     if not found.descriptors:
         return measure_config(found, encode)
     made = CorpusMetrics()
@@ -114,7 +114,7 @@ def _measure(found: Survey, encode: Encode | None) -> CorpusMetrics:
 
 
 def _made_by(folder: Path) -> dict[str, Any]:
-    """What the corpus's manifest says of the build, where there is one."""
+    """Return the build information in the corpus's manifest, if there is one."""
     manifest = json_file(folder / MANIFEST) if (folder / MANIFEST).exists() else {}
     if isinstance(manifest, dict):
         manifest = manifest | {"data_revision": manifest.get("revision")}

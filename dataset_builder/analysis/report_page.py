@@ -48,7 +48,7 @@ NOTE = (
 def page(
     content: dict[str, Any], verdicts: Sequence[Verdict], shown: dict[str, list[dict[str, Any]]], plots: Sequence[str]
 ) -> str:
-    """The whole page; `shown` are rows of each config, `plots` the names of the pictures."""
+    """Return the whole page; `shown` are rows of each config, `plots` the names of the pictures."""
     metrics, rows = content["metrics"], content["rows"]
     parts = [f"# {cell(content['name'])}", _origin(content)]
     if verdicts:
@@ -78,7 +78,7 @@ def page(
 
 
 def card_section(content: dict[str, Any], config: str) -> str:
-    """A short section for the data set's card: the main metrics of one config beside GoEmotions."""
+    """Return a short section for the data set's card: the main metrics of one config beside GoEmotions."""
     human = read_reference()["goemotions"]
     found = {name: content["metrics"].get(f"{config}_{name}") for name in FOR_CARD}
     lines = [
@@ -110,7 +110,7 @@ def _origin(content: dict[str, Any]) -> str:
 
 
 def _build(content: dict[str, Any]) -> list[str]:
-    """What became of the units of each stage, and why some were rejected."""
+    """Return the section about the units of each stage, and why some were rejected."""
     lines = [
         (stage, *(round(content["metrics"][f"stage_{stage}_{key}"]["value"]) for key in STAGE_COLUMNS))
         for stage in content["retried"]
@@ -134,7 +134,7 @@ def _counted(reasons: dict[str, int]) -> str:
 
 
 def _measures(content: dict[str, Any]) -> str:
-    """Every metric of every config beside human text."""
+    """Return every metric of every config beside human text."""
     metrics, reference, configs = content["metrics"], read_reference(), list(content["rows"])
     names = dict.fromkeys(
         name.removeprefix(f"{config}_") for config in configs for name in metrics if name.startswith(f"{config}_")
@@ -148,7 +148,7 @@ def _measures(content: dict[str, Any]) -> str:
 
 
 def _value(metric: dict[str, float]) -> str:
-    """A value with its deviation and the size that it depends on."""
+    """Return a value with its deviation and the size that it depends on."""
     text = f"{metric['value']:,.0f}" if metric["value"] >= 1000 else f"{metric['value']:.3g}"
     if "deviation" in metric:
         text += f" ± {metric['deviation']:.2f}"
@@ -177,7 +177,7 @@ def _about(row: dict[str, Any]) -> Iterator[str]:
 
 
 def _descriptor(found: Any) -> str:
-    """A word and its weight; in corpora of other makers perhaps the word alone."""
+    """Return a word and its weight; in corpora of other makers perhaps the word alone."""
     if not isinstance(found, dict):
         return cell(found)
     return cell(found.get("text")) + (f" {found['weight']:.2f}" if found.get("weight") is not None else "")

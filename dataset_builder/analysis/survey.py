@@ -1,4 +1,4 @@
-"""One pass over the rows of a config: counts of all rows, and samples drawn by hash, in memory that hardly grows."""
+"""Reads a config once: counts over all rows, and samples drawn by hash, in nearly constant memory."""
 
 import hashlib
 import heapq
@@ -25,7 +25,7 @@ COLUMNS = [
 
 
 class Text(NamedTuple):
-    """Row `number` of a config, as far as measures need it. `scores` has 28 values; `requested` is a class or None."""
+    """What metrics need of row `number` of a config. `scores` has 28 values; `requested` is a class or None."""
 
     number: int
     key: str
@@ -68,7 +68,7 @@ class HashSample:
             heapq.heapreplace(self._heap, (*place, item))
 
     def items(self) -> list[Any]:
-        """The sample in the order of the hashes."""
+        """Return the sample in the order of the hashes."""
         return [item for *_, item in sorted(self._heap, key=lambda entry: entry[:3], reverse=True)]
 
 
@@ -172,7 +172,7 @@ def survey(rows: Iterable[dict[str, Any]], place: str) -> Survey:
 def _read(row: dict[str, Any], number: int, place: str) -> Text:
     text, labels, scores = row.get("text"), row.get("labels") or (), row.get("scores")
     if not isinstance(text, str):
-        raise InputError(f"{place}: has no 'text'. The report reads configs with a column of that name.")
+        raise InputError(f"{place}: has no 'text'. The report needs a column of that name.")
     if not isinstance(labels, (list, tuple)) or not all(
         isinstance(label, int) and 0 <= label < len(LABELS) for label in labels
     ):
@@ -180,7 +180,7 @@ def _read(row: dict[str, Any], number: int, place: str) -> Text:
     if scores is not None and len(scores) != len(LABELS):
         raise InputError(f"{place}: {len(scores)} scores; there must be {len(LABELS)}.")
     if scores is not None and (None in scores or not math.isfinite(sum(scores))):
-        raise InputError(f"{place}: a score is no number. Validate the corpus first.")
+        raise InputError(f"{place}: a score is not a number. Validate the corpus first.")
     narrative, character = row.get("narrative_id") or "", row.get("character") or ""
     return Text(
         number=number,

@@ -1,6 +1,6 @@
-"""Checks a corpus of our form, built or downloaded: its files, every row, and rows against each other.
+"""Checks a corpus in our format, built or downloaded: its files, every row, and rows against each other.
 
-filters/validate.py has the rules of a single row, which the build applies too. A corpus is valid when no row fails a
+filters/validate.py has the rules for a single row, which the build applies too. A corpus is valid if no row fails a
 check.
 """
 
@@ -28,7 +28,7 @@ from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS
 
 EXAMPLES = 3
 ROUNDING = 1e-3  # scores are float32, raw scores may have been rounded
-# What each check wants. A reason of `check_values` that concerns the situation starts with `context_`.
+# What each check requires. A reason of `check_values` that concerns the situation starts with `context_`.
 CHECKS = {
     "unknown_config": "the config has a name and columns that we know",
     "row_count": "as many rows as the manifest says",
@@ -108,11 +108,11 @@ class Findings:
 
 
 def validate(place: str | Path, quality: Quality | None = None, benchmarks: Iterable[str] = ()) -> Findings:
-    """Look for every fault in a corpus: all configs, all splits, all rows.
+    """Find all faults in a corpus: all configs, all splits, all rows.
 
     Args:
         quality: lengths and near-duplicate bound; by default those of recipes.
-        benchmarks: files whose texts must not be in the corpus, as `benchmark_texts` takes them.
+        benchmarks: files whose texts must not be in the corpus, as for `benchmark_texts`.
 
     Raises:
         InputError: no corpus there, or a file that cannot be read.
@@ -158,7 +158,7 @@ class _Rows:
         self._rewritings: list[tuple[str, str]] = []
 
     def faults(self, corpus: Corpus, config: str) -> Iterator[tuple[str, str]]:
-        """The checks that the rows of a config fail, each with the text that shows it."""
+        """Yield the checks that the rows of a config fail, each with the text that shows it."""
         self._split_of_row, self._rewritings = {}, []
         for row in corpus.rows(config, broken_text=True):
             split = row.pop("split")
@@ -217,7 +217,7 @@ class _Rows:
 
 
 def _of_scores(row: ContextlessRow) -> Iterator[str]:
-    """Whether labels, scores and raw labels agree: classes in another order show here."""
+    """Check that labels, scores and raw labels agree, which reveals classes in another order."""
     labelled = [row.scores[label] for label in row.labels]
     others = [score for label, score in enumerate(row.scores) if label not in row.labels]
     if others and max(others) > min(labelled) + ROUNDING:
@@ -228,7 +228,7 @@ def _of_scores(row: ContextlessRow) -> Iterator[str]:
 
 
 def _shown(row: dict[str, Any], check: str) -> str:
-    """The part of a row that shows its fault."""
+    """Return the part of a row that shows its fault."""
     if check == "null_value":
         return ", ".join(name for name, value in row.items() if value is None)
     if check.startswith("context_"):

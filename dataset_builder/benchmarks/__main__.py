@@ -29,9 +29,9 @@ def main() -> None:
     args = parser.parse_args()
     if args.which in ONCE:
         result = RESULTS / "system" / f"builder-{args.which}.json"
-        raise InputError(f"'{args.which}' was measured once: see {result}; its code is in the commit that it names.")
+        raise InputError(f"'{args.which}' was measured once: see {result}; the code is in the commit named there.")
     if args.keep and args.which != "quality":
-        raise InputError(f"--keep: '{args.which}' always starts from nothing; only 'quality' can use the last run.")
+        raise InputError(f"--keep: '{args.which}' always starts from scratch; only 'quality' can use the last run.")
     measures: dict[str, Callable[[Path], dict[str, Any]]] = {
         "full-size": lambda folder: full_size.measure_builds(folder, tuple(args.stories or (200, 2000))),
         "kills": lambda folder: kills.measure(folder, args.kills),

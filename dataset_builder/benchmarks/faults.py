@@ -90,7 +90,7 @@ def _start_server(port: int, log: Path) -> "subprocess.Popen[bytes]":
 
 
 def read_log(log: Path) -> tuple[Counter[str], int]:
-    """The number of calls by what became of them, and of calls for a question that had been answered before."""
+    """Return the number of calls by what became of them, and of calls for a question that had been answered before."""
     unanswered: Counter[str] = Counter()  # calls without a fault, by question
     kinds: Counter[str] = Counter()
     answered: set[str] = set()
@@ -111,7 +111,7 @@ def read_log(log: Path) -> tuple[Counter[str], int]:
 
 
 def _unaccounted(work: Path, manifests: dict[str, dict[str, Any]]) -> int:
-    """Rows of a stage for which the next stage has no unit."""
+    """Return rows of a stage for which the next stage has no unit."""
     pairs = (("characters", "utterances"), ("utterances", "labels"), ("context", "cleaning"), ("cleaning", "rewriting"))
     missing = sum(abs(manifests[before]["rows"] - manifests[after]["units"]) for before, after in pairs)
     stories = read_manifest(work / NARRATIVES)["rows"]

@@ -98,7 +98,7 @@ def _wait(
 
 
 def _written(work: Path, stage: str) -> int:
-    """Bytes of a stage's journals, or of its lines where its shards are written."""
+    """Return the bytes of a stage's journals, or of its lines where its shards are written."""
     journals = sum(path.stat().st_size for path in (work / stage / "journal").glob("*.jsonl") if path.exists())
     return journals or sum(len(to_line(line)) for line in _lines(work, stage))
 
@@ -109,7 +109,7 @@ def _lines(work: Path, stage: str) -> Iterator[dict[str, Any]]:
 
 
 def _torn(work: Path) -> Counter[str]:
-    """What a kill left unfinished: half-written files, and journals that end within a line."""
+    """Return what a kill left unfinished: half-written files, and journals that end within a line."""
     halves = sum(1 for path in work.rglob("*.part") if path.is_file()) + (work / f"{CORPUS}.part").exists()
     ends = [path.read_bytes()[-1:] for path in work.glob("*/journal/*.jsonl")]
     return Counter(half_written_files=halves, torn_lines=sum(end not in (b"", b"\n") for end in ends))

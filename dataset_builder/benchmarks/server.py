@@ -42,7 +42,7 @@ PROMPTS = {
 
 
 async def completion(asked: dict[str, Any]) -> dict[str, Any]:
-    """The scripted teacher's chat completion for the body of a call."""
+    """Return the scripted teacher's chat completion for the body of a call."""
     user = str(asked["messages"][-1]["content"])
     prompt = next((name for words, name in PROMPTS.items() if words in user), "labels_verbalised")
     request = Request(prompt=prompt, system="", user=user, seed=asked.get("seed", 0))
@@ -61,7 +61,7 @@ async def completion(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def app(log_path: Path) -> Starlette:
-    """The server: POST /v1/chat/completions."""
+    """Return the server: POST /v1/chat/completions."""
     log = open(log_path, "a", encoding="ascii", buffering=1)  # noqa: SIM115 - closed with the process
     draw = random.Random(7 + log.tell())  # after a restart the server fails at other calls
 

@@ -19,7 +19,7 @@ DEEDS = (
 
 
 def names(story: int) -> list[str]:
-    """The characters of a story, all different."""
+    """Return the characters of a story, all different."""
     found: dict[str, None] = {}
     draw = 0
     while len(found) < CHARACTERS:

@@ -1,4 +1,4 @@
-"""Commands that make corpora, describe texts, and check and measure corpora."""
+"""Commands that build corpora, describe texts, and check and measure corpora."""
 
 from argparse import Namespace
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ BENCHMARKS = option("--benchmarks", nargs="+", default=[], metavar="FILE", help=
 TRAIN_TEXTS = "train texts: .jsonl[.gz], .csv, .tsv (text first), folders of <config>/train-*.parquet; no labels"
 
 
-@make(RECIPE, option("--pilot", type=Path, help="a finished build of it on a few stories"), *STORIES)
+@make(RECIPE, option("--pilot", type=Path, help="a finished build of the same recipe on a few stories"), *STORIES)
 def plan(args: Namespace) -> None:
     """Estimate calls, tokens, storage and hours of a recipe before it is built."""
     recipe = with_narratives(args)
@@ -47,7 +47,7 @@ def plan(args: Namespace) -> None:
     RECIPE,
     WORK_DIR,
     *STORIES,
-    option("--restart-from", metavar="STAGE", help="make the rows of this stage and of all later ones again"),
+    option("--restart-from", metavar="STAGE", help="generate the rows of this stage and of all later stages again"),
 )
 def build(args: Namespace) -> None:
     """Make a corpus from stories; the same command resumes an interrupted build."""
@@ -76,20 +76,20 @@ def status(args: Namespace) -> None:
     option("--character-field", help="the field of the character"),
 )
 def adopt(args: Namespace) -> None:
-    """Convert the released Emo Pillars JSONL files to a corpus of this form."""
+    """Convert the released Emo Pillars JSONL files to a corpus in this format."""
     from dataset_builder.import_released import Fields, import_released
     from dataset_builder.parquet import CORPUS
 
     manifest = import_released(args.files, args.work_dir, Fields(args.context_field, args.character_field))
     _print_rows(args.work_dir / CORPUS, manifest["rows"])
-    print(f"rejected: {manifest['rejected']}; labels that no class takes: {manifest['unresolved_labels']}")
+    print(f"rejected: {manifest['rejected']}; labels without a class: {manifest['unresolved_labels']}")
 
 
 @make(
     option("name", help=", ".join(DOMAINS)),
     option("--source", required=True, type=Path, help="the folder of its official files"),
     FOLDER,
-    option("--folds", type=int, default=5, help="isear: number of random folds, with --fold (default: 5)"),
+    option("--folds", type=int, default=5, help="isear: the number of random folds, with --fold (default: 5)"),
     option("--fold", type=int, help="isear: the fold that is the test split, from 1"),
 )
 def domain(args: Namespace) -> None:
@@ -123,14 +123,14 @@ def describe_texts(args: Namespace) -> None:
 
     made = describe(recipe, args.texts, args.column, args.work_dir, args.others, args.limit, args.stories, args.judged)
     manifest = _print_corpus(args.work_dir)
-    print(f"{manifest['descriptors_per_text']} descriptors a text, of {len(manifest['words'])} words; ", end="")
+    print(f"{manifest['descriptors_per_text']} descriptors per text, from {len(manifest['words'])} words; ", end="")
     print(f"rejected: {manifest['rejected'] or 'nothing'}")
     _print_if_unchanged(made, args.work_dir)
 
 
 @describe(RECIPE, WORK_DIR, SEND_KEY)
 def write_texts(args: Namespace) -> None:
-    """Let a teacher write texts for emotion words, to train a bi-encoder on."""
+    """Have a teacher write texts for emotion words, to train a bi-encoder on."""
     from dataset_builder.descriptors.recipe import WritingRecipe
     from dataset_builder.descriptors.writing import write
 
@@ -145,7 +145,7 @@ def write_texts(args: Namespace) -> None:
     WORK_DIR,
 )
 def situate(args: Namespace) -> None:
-    """Pair remarks that are neutral without a context with situations."""
+    """Pair situations with remarks that are neutral without a context."""
     from dataset_builder.descriptors.situate import situate
 
     situate(args.described, args.work_dir, args.others)
@@ -155,8 +155,8 @@ def situate(args: Namespace) -> None:
 @examine(
     CORPUS,
     BENCHMARKS,
-    option("--recipe", help="the recipe whose bounds hold (default: the defaults of recipes)"),
-    option("--json", type=Path, metavar="FILE", help="write the findings to this file, for programs"),
+    option("--recipe", help="the recipe whose limits apply (default: the default limits)"),
+    option("--json", type=Path, metavar="FILE", help="write the findings to this file as JSON"),
 )
 def validate(args: Namespace) -> int:
     """Check a corpus for faults; the exit code is 1 if there are any."""
@@ -177,7 +177,12 @@ def validate(args: Namespace) -> int:
     BENCHMARKS,
     FOLDER,
     option("--near", type=float, default=0.7, help="Jaccard index of word 3-grams of near-duplicates (default: 0.7)"),
-    option("--semantic", type=float, metavar="COSINE", help="also remove texts of the same meaning; 0.95 is careful"),
+    option(
+        "--semantic",
+        type=float,
+        metavar="COSINE",
+        help="also remove texts with the same meaning, at this cosine; 0.95 is conservative",
+    ),
 )
 def deduplicate(args: Namespace) -> None:
     """Write a corpus without duplicates and without texts of benchmarks."""
@@ -196,9 +201,11 @@ def deduplicate(args: Namespace) -> None:
 
 @examine(
     CORPUS,
-    option("--name", type=option_name, help="name of the result files (default: that of the corpus)"),
-    option("--recipe", help="the recipe whose gates are applied (default: the defaults of recipes)"),
-    option("--data", type=Path, help="a folder with goemotions/train.tsv, whose text lengths the plot shows"),
+    option("--name", type=option_name, help="name of the result files (default: the name of the corpus)"),
+    option("--recipe", help="the recipe whose gates apply (default: the default gates)"),
+    option(
+        "--data", type=Path, help="a folder with goemotions/train.tsv, whose text lengths are plotted for comparison"
+    ),
     OUT,
 )
 def report(args: Namespace) -> int:
@@ -223,7 +230,7 @@ def report(args: Namespace) -> int:
     OUT,
 )
 def measure_corpora(args: Namespace) -> None:
-    """Compare corpora with human text by the measures of the report."""
+    """Compare corpora with human text by the metrics of the report."""
     corpora = dict(given.partition("=")[::2] for given in args.corpus)
     if not all(corpora.values()) or not (corpora or args.data):
         raise InputError("give --data FOLDER, --corpus NAME=PLACE, or both.")

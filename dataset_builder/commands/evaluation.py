@@ -1,4 +1,4 @@
-"""Commands that evaluate: people judge a corpus, and teachers are measured."""
+"""Commands for evaluation: of a corpus by people, and of teachers."""
 
 import tempfile
 from argparse import Namespace
@@ -48,12 +48,12 @@ def people_export(args: Namespace) -> None:
     neutral = sum(task.strongest == "neutral" for task in key.tasks)
     print(f"{len(key.tasks)} tasks ({neutral} neutral), {len(key.pairs)} pairs, sample {key.sample}")
     if len(key.tasks) < args.rows or neutral < round(NEUTRAL_SHARE * len(key.tasks)):
-        print(f"'{args.config}' {args.split} has no more: {args.rows} rows were wanted, a tenth of them neutral.")
+        print(f"'{args.config}' {args.split} has no more rows: {args.rows} were requested, a tenth of them neutral.")
 
 
 @people(
     option("key", type=Path, help="the key.json of the sample"),
-    option("answers", nargs="+", type=Path, help="files that the pages saved, or files of that form"),
+    option("answers", nargs="+", type=Path, help="files saved by the pages, or files in that format"),
     option("--name", type=option_name, default="people", help="name of the result files (default: people)"),
     OUT,
     name="people score",
@@ -103,7 +103,7 @@ def check_teacher(args: Namespace) -> int:
     OUT,
 )
 def context_test(args: Namespace) -> None:
-    """Test whether situations matter: label rows with their own situation, without one, and with another."""
+    """Test whether situations matter: label rows with their own situation, with none, and with another row's."""
     recipe = with_teacher(args.recipe, BuildRecipe, args)
 
     from dataset_builder.files.shards import to_line, write_whole
@@ -139,7 +139,13 @@ def label_texts(args: Namespace) -> None:
 @teacher(
     RECIPES,
     DEV,
-    option("--rows", type=int, nargs="+", default=[1000], help="rows to use, for each recipe or for all (1000)"),
+    option(
+        "--rows",
+        type=int,
+        nargs="+",
+        default=[1000],
+        help="rows to use, one number per recipe or one for all (default: 1000)",
+    ),
     SEND_KEY,
     OUT,
 )
@@ -149,25 +155,27 @@ def measure_labelers(args: Namespace) -> None:
 
     recipes = [with_teacher(path, BuildRecipe, args) for path in args.recipe]
     if len(args.rows) not in (1, len(recipes)):
-        raise InputError(f"--rows: {len(args.rows)} numbers for {len(recipes)} recipes. Give one, or one for each.")
+        raise InputError(
+            f"--rows: {len(args.rows)} numbers for {len(recipes)} recipes. Give one number, or one per recipe."
+        )
     _write_metrics(measure(recipes, args.data, args.rows), args.out, "labelers")
 
 
 @teacher(RECIPES, DEV, option("--rows", type=int, default=500, help="rows to use (500)"), SEND_KEY, OUT)
 def measure_descriptors(args: Namespace) -> None:
-    """Compare the descriptors of describe-texts with the labels of GoEmotions dev: a report, not a means to choose."""
+    """Compare the descriptors of describe-texts with the labels of GoEmotions dev; do not tune on the result."""
     from dataset_builder.descriptors.recipe import TextsRecipe
     from dataset_builder.teacher_eval.descriptors import measure
 
     recipes = [with_teacher(path, TextsRecipe, args) for path in args.recipe]
     if len({recipe.name for recipe in recipes}) < len(recipes):
-        raise InputError("--recipe: two recipes have the same name. Give each its own.")
+        raise InputError("--recipe: two recipes have the same name. Give each a different name.")
     _write_metrics(measure(recipes, args.data, args.rows), args.out, "descriptors")
 
 
 @teacher(OUT)
 def measure_resolver(args: Namespace) -> None:
-    """Measure how well words outside the taxonomy find their class."""
+    """Measure how well words outside the taxonomy are mapped to classes."""
     from dataset_builder.teacher_eval.resolver import measure
 
     _write_metrics(measure(), args.out, "out-of-taxonomy")

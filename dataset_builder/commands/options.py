@@ -1,4 +1,4 @@
-"""How a command is declared, the options that several commands share, and the recipe that these change."""
+"""How a command is declared, shared options, and how these change the recipe."""
 
 from argparse import Namespace
 from collections.abc import Callable
@@ -42,12 +42,12 @@ def group(title: str) -> Callable[..., Callable[[Function], Function]]:
 
 
 def option(*names: str, **settings: Any) -> Option:
-    """An option (`--name`) or a positional argument of a command."""
+    """Return an option (`--name`) or a positional argument of a command."""
     return names, settings
 
 
 def count(name: str, least: int = 1, **settings: Any) -> Option:
-    """An option that takes a whole number of at least `least`."""
+    """Return an option that takes a whole number of at least `least`."""
 
     def read(text: str) -> int:
         if (number := int(text)) < least:

@@ -1,1 +1,1 @@
-"""Texts that are given, described by weighted emotion words: what paper B's bi-encoder learns from."""
+"""Describes given texts by weighted emotion words, on which paper B's bi-encoder is trained."""

@@ -1,8 +1,8 @@
-"""From log-probabilities of words to weighted descriptors: pure functions, no teacher and no label.
+"""Turns log-probabilities of words into weighted descriptors: pure functions, no teacher and no label.
 
-A teacher prefers some words whatever the text is, and other words after short texts than after long ones. What remains
-when a word's usual log-probability is subtracted is its advantage: how much more probable this text makes it than other
-texts of its length do (pointwise mutual information under a geometric mean).
+A teacher prefers some words whatever the text is, and different words after short and long texts. A word's advantage is
+its log-probability minus its usual log-probability: how much more probable this text makes it than other texts of the
+same length (pointwise mutual information under a geometric mean).
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ NEUTRAL = "neutral"
 
 
 def advantages(found: np.ndarray, texts: Sequence[str], recipe: Weights) -> np.ndarray:
-    """The advantage of each word after each text, (texts, words): the mean of a text is 0, averaged over the prompts.
+    """Return the advantage of each word after each text, (texts, words), averaged over prompts; a text's mean is 0.
 
     Args:
         found: log-probabilities, (texts, prompts, words).
@@ -30,10 +30,10 @@ def advantages(found: np.ndarray, texts: Sequence[str], recipe: Weights) -> np.n
 
 
 def descriptors(advantage: np.ndarray, words: Sequence[str], recipe: Weights) -> list[Descriptor]:
-    """The descriptors of one text, the strongest first, of equals by the alphabet; none if no word stands out.
+    """Return the descriptors of one text, the strongest first, ties in alphabetical order; none if no word stands out.
 
     Args:
-        advantage: that of each word, (words,).
+        advantage: the advantage of each word, (words,).
     """
     highest = advantage.max()
     if highest < recipe.clear_at:
@@ -45,10 +45,10 @@ def descriptors(advantage: np.ndarray, words: Sequence[str], recipe: Weights) ->
 
 
 def agreement(found: np.ndarray, texts: Sequence[str], recipe: Weights) -> float:
-    """Mean correlation of two prompts' advantages of one text's words: what they have in common is no noise.
+    """Return the mean correlation of two prompts' advantages over one text's words: what they share is not noise.
 
     It needs no label. `found` is (texts, prompts, words), with at least 2 prompts. The whole usual log-probability is
-    subtracted in any case, since agreeing on what a teacher always prefers says nothing about a text.
+    always subtracted, because agreement on the teacher's general preferences tells nothing about a text.
     """
     recipe = recipe.model_copy(update={"calibration": 1.0})
     each = [advantages(found[:, [prompt]], texts, recipe) for prompt in range(found.shape[1])]

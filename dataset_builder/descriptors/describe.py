@@ -1,8 +1,8 @@
-"""Describes given texts: texts in, the teacher's answers by the engine of the builds, the config `descriptors` out.
+"""Describes given texts: texts in, the teacher's answers from the build engine, the config `descriptors` out.
 
-The state on disk is that of a build with one stage: `run.json` says what the rows follow from, `narratives/` holds the
-texts or their phrases, `words/` the teacher's raw answers, `embedded/` what an encoder made of the texts; `corpus/` is
-published. Changes that concern the weights alone ask the teacher nothing again.
+The state on disk is that of a build with one stage: `run.json` records what the rows depend on, `narratives/` has the
+texts or their phrases, `words/` the teacher's raw answers, `embedded/` an encoder's embeddings of the texts; `corpus/`
+is published. Changes that only affect the weights do not call the teacher again.
 """
 
 import asyncio
@@ -45,16 +45,16 @@ def describe(
     stories: Sequence[Path] = (),
     judged: Sequence[Path] = (),
 ) -> bool:
-    """Describe the texts of all places; what a former run of it made is not made again.
+    """Describe the texts of all places, or resume an earlier run.
 
     Args:
-        stories: stories whose sentences in the first person are texts too.
-        others: corpora whose own descriptors are published along: their train and validation rows, as they are.
-        judged: work folders in which a larger teacher scored some of the texts as a whole; for `describer: cues`.
-        limit: at most so many texts, drawn by hash; a smaller draw is a part of a larger one.
+        stories: stories whose first-person sentences are texts too.
+        others: corpora whose own descriptors are published too: their train and validation rows, unchanged.
+        judged: work folders in which a larger teacher scored some of the whole texts; for `describer: cues`.
+        limit: the maximum number of texts, drawn by hash; a smaller draw is a subset of a larger draw.
 
     Returns:
-        False when everything was there already.
+        False if everything was already finished.
 
     Raises:
         InputError: bad texts, no teacher, or a work folder that belongs to another run.
@@ -96,7 +96,7 @@ def describe(
 
 
 def _choose(sources: list[Source], recipe: TextsRecipe, limit: int | None) -> tuple[list[Item], list[Rejected]]:
-    """The texts to describe, and those that are left out: blank ones, those with a fault, every text but once."""
+    """Return the texts to describe, and the rejected ones: blank texts, texts with a fault, duplicates."""
     kept: list[Item] = []
     rejected: list[Rejected] = []
     seen: set[str] = set()
@@ -112,13 +112,13 @@ def _choose(sources: list[Source], recipe: TextsRecipe, limit: int | None) -> tu
             seen.add(line)
             kept.append(text)
     if not kept:
-        raise InputError("all texts are blank or broken. Give others with --texts.")
+        raise InputError("all texts are blank or invalid. Give other texts with --texts.")
     kept.sort(key=lambda text: (stable_hash(recipe.seed, "limit", text.text), text.id))
     return kept[:limit], rejected
 
 
 def _phrases(texts: list[Item], recipe: TextsRecipe) -> list[Item]:
-    """The phrases that the texts share, each an item for the teacher."""
+    """Return the phrases that the texts share, each as an item for the teacher."""
     found = find_phrases([text.text for text in texts], recipe.cues)
     if not found:
         raise InputError(f"{len(texts)} texts share no phrase. Lower cues.in_texts, or give more texts.")
@@ -126,16 +126,16 @@ def _phrases(texts: list[Item], recipe: TextsRecipe) -> list[Item]:
 
 
 def _by_length(items: list[Item], shards: int) -> list[Item]:
-    """Each shard has items of all lengths, in their order: batches of like lengths need little padding.
+    """Give each shard items of all lengths, sorted by length: batches of similar lengths need little padding.
 
-    The longest come first, so that what does not fit into memory fails at once.
+    The longest come first, so that a run that does not fit into memory fails at once.
     """
     ordered = sorted(items, key=lambda item: -len(item.text))
     return [item for shard in range(shards) for item in ordered[shard::shards]]
 
 
 def _open_run(work_dir: Path, recipe: TextsRecipe, texts: list[Item], asked: list[Item]) -> dict[str, Any]:
-    """What this run is, with the words that the teacher is asked about; written, or read and compared.
+    """Return the state of this run, with the words to score; it is written, or read and compared.
 
     Raises:
         InputError: another run began in the folder.
@@ -160,7 +160,7 @@ def _open_run(work_dir: Path, recipe: TextsRecipe, texts: list[Item], asked: lis
 
 
 def _ask_which_words(recipe: TextsRecipe) -> tuple[str, ...]:
-    """Ask the teacher where it may stay: in this process if that does the work, else in one that ends with it."""
+    """Ask the teacher for the certain words: in this process if it does the work, otherwise in a temporary process."""
     if isinstance(recipe.teacher, EmbeddedTeacher):
         make_room(recipe, recipe.executor.shards)
         if not works_here(recipe):
@@ -169,16 +169,16 @@ def _ask_which_words(recipe: TextsRecipe) -> tuple[str, ...]:
 
 
 def certain_words(recipe: TextsRecipe) -> tuple[str, ...]:
-    """The words whose first token is, without content, followed by the rest of the word: one forward pass scores them.
+    """Return the words whose first token, after content-free texts, implies the rest: one forward pass scores them.
 
     Raises:
-        InputError: the teacher fails already here, or no word is left.
+        InputError: the teacher fails here already, or no word is left.
     """
     words = recipe.words or emotion_words()
     certain = asyncio.run(_certainties(words, recipe))
     kept = tuple(word for word, sure in zip(words, certain, strict=True) if sure >= recipe.certain_at)
     if not kept:
-        raise InputError(f"certain_at {recipe.certain_at}: no word is left (the highest: {certain.max():.2f}).")
+        raise InputError(f"certain_at {recipe.certain_at}: no word is left (the highest value is {certain.max():.2f}).")
     return kept
 
 

@@ -1,4 +1,4 @@
-"""Embeddings of many texts, stored text by text: what a former run encoded is not encoded again."""
+"""Embeddings of many texts, cached per text: texts that an earlier run encoded are not encoded again."""
 
 import sqlite3
 from collections.abc import Callable
@@ -13,7 +13,7 @@ DATABASE = "embeddings.sqlite"
 
 
 def embed(texts: list[str], encoder: str, encode: Callable[[list[str]], np.ndarray], folder: Path) -> np.ndarray:
-    """Embeddings (texts, size) as float16; those that `folder` has of this encoder are read from there.
+    """Return embeddings (texts, size) as float16; those that `folder` has from this encoder are read from there.
 
     Args:
         encoder: the name of the weights of `encode`.

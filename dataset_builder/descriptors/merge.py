@@ -1,7 +1,7 @@
-"""Rows of several corpora in one: what other corpora bring along, and how the rows of all are published.
+"""Merges the rows of several corpora into one, and publishes them.
 
-Rows from several sources come with splits of their own. A story, a text or the situation of an open remark that is
-held out in one of them must not be trained on in another.
+Rows from several sources have their own splits. A story, a text or the situation of an open remark that is held out in
+one source must not be trained on in another.
 """
 
 from collections import Counter
@@ -31,14 +31,14 @@ SplitRow = tuple[str, PublishedRow]
 
 
 def check_corpora(places: Sequence[Path], config: str) -> None:
-    """Raise InputError where one of the corpora whose rows are to be published along has not this config."""
+    """Raise InputError if one of the corpora to merge does not have this config."""
     for place in places:
         if config not in open_corpus(place).files:
-            raise InputError(f"{place}: has no config '{config}'. --with takes corpora that have it.")
+            raise InputError(f"{place}: has no config '{config}', which --with requires.")
 
 
 def corpora_rows(places: Sequence[Path], config: str) -> Iterator[SplitRow]:
-    """Rows of other corpora with their splits."""
+    """Yield rows of other corpora with their splits."""
     for place in places:
         for row in open_corpus(place).rows(config):
             split = row.pop("split")
@@ -46,7 +46,7 @@ def corpora_rows(places: Sequence[Path], config: str) -> Iterator[SplitRow]:
 
 
 def is_written(row: PublishedRow) -> TypeGuard[DescriptorsRow]:
-    """Whether a row's text was written for an emotion word (write-texts)."""
+    """Return whether a row's text was written for an emotion word (write-texts)."""
     return isinstance(row, DescriptorsRow) and row.describer == "written"
 
 
@@ -60,11 +60,11 @@ def reference_to(place: Path) -> dict[str, Any]:
 def publish_rows(split: Iterable[SplitRow], work_dir: Path, manifest: dict[str, Any], config: str = CONFIG) -> None:
     """Write `<work>/corpus` from rows with their splits.
 
-    Rows with a fault (`check_texts`) are left out, and rows whose story or text another row holds out. They are written
-    to `rejects/publish.jsonl` and counted in the manifest.
+    Rows with a fault (`check_texts`) are left out, and so are rows whose story or text is held out by another row. They
+    are written to `rejects/publish.jsonl` and counted in the manifest.
 
     Raises:
-        InputError: no row is left, or a corpus of another kind is there.
+        InputError: no row is left, or the folder contains a corpus of another kind.
     """
     finished_corpus(work_dir, manifest["stage"])
     rows = list(split)
@@ -81,7 +81,7 @@ def publish_rows(split: Iterable[SplitRow], work_dir: Path, manifest: dict[str, 
             rejected.append(Rejected.of(row.id, "publish", reason, row.text))
     write_whole(work_dir / REJECTS / "publish.jsonl", (to_line(reject.model_dump()) for reject in rejected))
     if not kept:
-        raise InputError(f"no row is left to publish; {work_dir / REJECTS}/publish.jsonl says why.")
+        raise InputError(f"no row is left to publish; {work_dir / REJECTS}/publish.jsonl lists the reasons.")
     reasons = Counter(manifest.get("rejected", {})) + Counter(reject.reason for reject in rejected)
     if reasons:
         manifest = manifest | {"rejected": dict(sorted(reasons.items()))}
@@ -104,7 +104,7 @@ def _side(split: str) -> int:
 
 
 def _keys(row: PublishedRow) -> tuple[bytes, ...]:
-    """What a row must not share with a row in another split: its story, its text, the situation of an open remark."""
+    """Return what a row must not share with another split: its story, its text, the situation of an open remark."""
     keys = [b"story " + row.narrative_id.encode(errors="replace"), words_digest(row.text)]
     if isinstance(row, ContextualRow) and row.variant == OPEN:
         keys.append(words_digest(row.context))

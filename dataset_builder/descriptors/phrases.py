@@ -1,7 +1,7 @@
-"""Phrases, the word n-grams that texts share, and their scores. Pure functions, no teacher, no label.
+"""Phrases (word n-grams shared by several texts) and their scores. Pure functions, no teacher, no label.
 
-A small teacher judges "thx", "sorry to hear" or "creeps me out" better than a whole comment. It needs to be asked only
-once for each phrase: thousands of calls instead of as many as there are texts. A text scores as its strongest phrase.
+A small teacher scores "thx", "sorry to hear" or "creeps me out" better than a whole comment, and it needs only one call
+per phrase: thousands of calls instead of one per text. A text gets the score of its strongest phrase.
 """
 
 import re
@@ -16,7 +16,7 @@ from dataset_builder.schema import Descriptor
 _TOKEN = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|[?!]+|[\u2600-\u27bf\U0001f300-\U0001faff]")
 _PLACEHOLDER = re.compile(r"\[[A-Z]+\]")  # [NAME], [RELIGION]: what a data set has put in the place of names
 _MEANINGFUL = re.compile(r"[^\W\d_]|\?|[\u2600-\u27bf\U0001f300-\U0001faff]")  # exclamation marks alone say nothing
-# Words of every text: an n-gram of these alone is no phrase.
+# Words that occur in every text: an n-gram of only these is not a phrase.
 _FUNCTION_WORDS = frozenset(
     "a am an and are as at be been but did do for had has have he her his i if in is it my not of on or our she so "
     "that the their they this to was we were with you your".split()
@@ -24,12 +24,12 @@ _FUNCTION_WORDS = frozenset(
 
 
 def one_line(text: str) -> str:
-    """A text as it is compared, whatever its spaces are."""
+    """Return the text with normalised spaces, for comparisons."""
     return " ".join(text.split())
 
 
 def word_ngrams(text: str, longest: int) -> set[str]:
-    """All n-grams of 1 to `longest` tokens, joined by spaces: lower-case words, question marks, emoji."""
+    """Return all n-grams of 1 to `longest` tokens, joined by spaces: lower-case words, question marks, emoji."""
     tokens = _TOKEN.findall(_PLACEHOLDER.sub(" ", text).replace("’", "'").lower())
     return {
         " ".join(tokens[start : start + size])
@@ -39,7 +39,7 @@ def word_ngrams(text: str, longest: int) -> set[str]:
 
 
 def find_phrases(texts: Sequence[str], recipe: Cues) -> list[str]:
-    """The n-grams that occur in as many texts as the recipe asks for their length, sorted."""
+    """Return the n-grams that occur in as many texts as the recipe asks for their length, sorted."""
     counted = Counter(ngram for text in texts for ngram in word_ngrams(text, len(recipe.in_texts)))
     return sorted(
         ngram
@@ -51,16 +51,16 @@ def find_phrases(texts: Sequence[str], recipe: Cues) -> list[str]:
 
 
 def z_scores(values: np.ndarray) -> np.ndarray:
-    """Values (texts, words) as z-scores per word, centred per text: what fits every word says nothing."""
+    """Return z-scores per word, centred per text, (texts, words): a text that fits every word is not informative."""
     scaled = (values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-9)
     return np.asarray(scaled - scaled.mean(axis=1, keepdims=True))
 
 
 def phrase_scores(advantages: np.ndarray, similarities: np.ndarray | None, recipe: Cues) -> np.ndarray:
-    """The score of each phrase for each word, (phrases, words).
+    """Return the score of each phrase for each word, (phrases, words).
 
     Args:
-        advantages: the teacher's (calibration.py), (phrases, words).
+        advantages: the teacher's advantages (calibration.py), (phrases, words).
         similarities: an encoder's cosines of phrases with words, or None.
     """
     teachers = z_scores(advantages)
@@ -72,10 +72,10 @@ def phrase_scores(advantages: np.ndarray, similarities: np.ndarray | None, recip
 def text_scores(
     scores: np.ndarray, phrases: Sequence[str], texts: Sequence[str], similarities: np.ndarray | None, recipe: Cues
 ) -> np.ndarray:
-    """The score of each text for each word, (texts, words): that of its strongest phrase, and the whole text's.
+    """Return the score of each text for each word, (texts, words): its strongest phrase plus the whole text.
 
     Args:
-        scores: those of the phrases, (phrases, words); a text without a phrase has 0.
+        scores: the scores of the phrases, (phrases, words); a text without a phrase has 0.
         similarities: an encoder's cosines of texts with words, (texts, words), or None.
     """
     row = {phrase: index for index, phrase in enumerate(phrases)}
@@ -92,9 +92,9 @@ def text_scores(
 def with_teacher_scores(
     scores: np.ndarray, texts: Sequence[str], whole_scores: Mapping[str, np.ndarray], recipe: Cues
 ) -> np.ndarray:
-    """The same, with `judged` times what a larger teacher scored some of the texts (by their lines) added.
+    """Add `judged` times a larger teacher's scores of some of the texts (by their lines).
 
-    Their sum is scaled to the spread that the scores had: a text is no clearer for having been scored twice.
+    The sum is scaled to the previous spread of the scores: being scored twice does not make a text clearer.
     """
     known = [index for index, text in enumerate(texts) if one_line(text) in whole_scores]
     if known and recipe.judged:
@@ -106,7 +106,7 @@ def with_teacher_scores(
 
 
 def descriptors(scores: np.ndarray, words: Sequence[str], recipe: Cues) -> list[Descriptor]:
-    """A text's descriptors, the strongest first: words from `clear_at` on, of weight 1 from `full_at` on."""
+    """Return a text's descriptors, the strongest first: words scoring at least `clear_at`; from `full_at`, weight 1."""
     weights = np.clip((scores - recipe.clear_at) / (recipe.full_at - recipe.clear_at), 0, 1)
     ordered = sorted((-round(float(weight), 3), word) for weight, word in zip(weights, words, strict=True))
     return [Descriptor(text=word, weight=-weight) for weight, word in ordered[: recipe.most] if weight]

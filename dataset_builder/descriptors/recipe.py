@@ -1,4 +1,4 @@
-"""The recipes of runs that describe given texts or have texts written. Which texts, the command line says."""
+"""The recipes of describe-texts and write-texts. The texts are given on the command line."""
 
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -19,21 +19,21 @@ HeldOut = Annotated[float, Field(ge=0, lt=1)]  # the share of the texts, by hash
 
 
 def teacher_part(recipe: Run) -> dict[str, Any]:
-    """The part of a recipe that the teacher's answers depend on."""
+    """Return the part of a recipe that the teacher's answers depend on."""
     return recipe.model_dump(mode="json", exclude={"teacher": set(RUNTIME_ONLY)} | dict.fromkeys(LATER, True))
 
 
 class Weights(Strict):
-    """From log-probabilities to weights (calibration.py); no call of the teacher depends on it.
+    """From log-probabilities to weights (calibration.py); no call to the teacher depends on these settings.
 
-    `calibration` times a word's usual log-probability is subtracted: its mean over texts of the same length. The rest,
-    averaged over the prompts, goes through a softmax with a `temperature`; the strongest word gets weight 1. At most
-    `most` words are kept, none below `keep_at`. Texts after which no word gains `clear_at` nats are rejected.
+    `calibration` times a word's usual log-probability (its mean over texts of the same length) is subtracted. The
+    result, averaged over the prompts, goes through a softmax with a `temperature`; the strongest word gets weight 1. At
+    most `most` words are kept, none below `keep_at`. Texts after which no word gains `clear_at` nats are rejected.
 
     The defaults come from 96 unlabelled texts, SmolLM2-135M and the three default prompts. Two prompts agree more on
-    words (mean correlation .48) by length than without it (.43); calibrated on content-free texts, as the stage of a
-    build is, `joy` comes first after 72 texts. `temperature` is the standard error of the mean over prompts, .06 to
-    .07. By such noise alone, the highest of 250 words would gain .2.
+    words with calibration by length (mean correlation .48) than without it (.43); with calibration on content-free
+    texts, as in the stage of a build, `joy` comes first after 72 texts. `temperature` is the standard error of the mean
+    over prompts, .06 to .07. With such noise alone, the highest of 250 words would gain .2.
     """
 
     calibrated_on: Literal["length"] = "length"
@@ -102,7 +102,7 @@ class TextsRecipe(Run):
     pass then scores them. `words` are used instead of that file's, as nouns. `cues` asks the same about the phrases
     that the texts share. `generated` lets the teacher write descriptors, all of weight 1.
 
-    Sentences of stories in the first person are texts too, at most `spoken` of each place.
+    First-person sentences of stories are texts too, at most `spoken` from each place.
     """
 
     describer: Literal["likelihood", "cues", "generated"] = "likelihood"

@@ -1,8 +1,8 @@
-"""Neutral remarks in situations: rows that nobody can label without their situation.
+"""Pairs neutral remarks with situations: rows that cannot be labelled without their situation.
 
 "They are here." fits any feeling; after "I was walking home alone at night." it expresses fear. The situations are
 texts that a teacher wrote for emotion words and that were described (describe.py). Their descriptors, mapped to the 28
-labels, become the labels of the remark. No teacher is asked; the result is the config `contextual`.
+labels, become the labels of the remark. No teacher is called; the result is the config `contextual`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ SHARES = {"test": 0.15, "validation": 0.1}  # of the remarks, and of the situati
 
 
 def open_remarks() -> tuple[str, ...]:
-    """The remarks of vocabulary/open_remarks.txt, in their order."""
+    """Return the remarks of vocabulary/open_remarks.txt, in their order."""
     return read_list(REMARKS)
 
 
@@ -49,7 +49,9 @@ def situate(described: Path, work_dir: Path, others: Sequence[Path] = (), seed: 
         written = [row for _, row in corpora_rows([described], CONFIG) if is_written(row)]
         rows: list[SplitRow] = list(remarks_in_situations(written, seed))
         if not rows:
-            raise InputError(f"{described}: no text in it was written for an emotion word and has a class of the 28.")
+            raise InputError(
+                f"{described}: contains no text that was written for an emotion word of one of the 28 classes."
+            )
         rows += corpora_rows(others, "contextual")
         manifest = {
             "stage": "situate",
@@ -62,7 +64,7 @@ def situate(described: Path, work_dir: Path, others: Sequence[Path] = (), seed: 
 
 
 def remarks_in_situations(written: Sequence[DescriptorsRow], seed: int) -> Iterator[tuple[str, ContextualRow]]:
-    """Each written text as the situation of a remark, in the order of a hash; a split has its own remarks."""
+    """Pair each written text, as the situation, with a remark, in hash order; each split has its own remarks."""
     remarks = {split: [one for one in open_remarks() if _split(one, seed) == split] for split in (*SHARES, "train")}
     for row in sorted(written, key=lambda row: (stable_hash(seed, row.text), row.id)):
         scores = class_scores(((one.text, one.weight) for one in row.descriptors), class_by_hand)

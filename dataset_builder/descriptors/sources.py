@@ -1,4 +1,4 @@
-"""Texts without their labels. Of a file or folder only ids and texts are read, and no split that is held out."""
+"""Reads texts without their labels: only ids and texts of a file or folder, and no held-out split."""
 
 import re
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ SHORTEST, LONGEST = 4, 40  # words of a sentence
 
 @dataclass(frozen=True)
 class Source:
-    """Texts of one place: its name, the hashes of its files, and the terms in its manifest."""
+    """Texts from one place: its name, the hashes of its files, and the terms in its manifest."""
 
     name: str
     texts: list[Item]
@@ -31,26 +31,26 @@ class Source:
     manifest: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """Its entry in our manifest."""
+        """Return the entry for our manifest."""
         return {"texts": len(self.texts), "files": self.files, **self.manifest}
 
 
 def read_sources(places: list[Path], column: str) -> list[Source]:
-    """The texts of all places, in their order, blank ones too.
+    """Return the texts of all places, in their order, blank ones too.
 
     Args:
         column: the field of the texts in JSON lines, and the name that a table's first line may have.
 
     Raises:
-        InputError: a place that is not there or of no known form, a split that is held out, a line without its text
-            (file and line are named), or an id that is there twice.
+        InputError: a place that is missing or in an unknown format, a held-out split, a line without its text
+            (the message names file and line), or an id that occurs twice.
     """
     found: list[Source] = []
     seen: dict[str, str] = {}
     for place in places:
         source = _folder(place) if place.is_dir() else _file(place, column)
         if not source.texts:
-            raise InputError(f"{place}: no text in it. Give a file or folder that holds some.")
+            raise InputError(f"{place}: contains no text. Give a file or folder with texts.")
         for text in source.texts:
             if text.id in seen:
                 raise InputError(f"{place}: the id '{text.id}' occurs twice (also in {seen[text.id]}). Rename one.")
@@ -60,7 +60,7 @@ def read_sources(places: list[Path], column: str) -> list[Source]:
 
 
 def first_person_sentences(source: Source, most: int, seed: int) -> Source:
-    """The sentences of stories in the first person, of 4 to 40 words; at most so many, drawn by hash."""
+    """Return the first-person sentences of stories, of 4 to 40 words; at most so many, drawn by hash."""
     found = {
         sentence: Item(id=f"{story.id}/s{number:04d}", text=sentence, fields=story.fields)
         for story in source.texts
@@ -68,19 +68,19 @@ def first_person_sentences(source: Source, most: int, seed: int) -> Source:
         if SHORTEST <= len((sentence := part.strip(QUOTES)).split()) <= LONGEST and _FIRST_PERSON.search(sentence)
     }
     if not found:
-        raise InputError(f"{source.name}: no sentence in the first person in it. --stories takes narratives.")
+        raise InputError(f"{source.name}: contains no first-person sentence. Give narratives to --stories.")
     drawn = sorted(found.values(), key=lambda text: (stable_hash(seed, "spoken", text.text), text.id))[:most]
     return replace(source, texts=sorted(drawn, key=lambda text: text.id))
 
 
 def _folder(place: Path) -> Source:
-    """The train split of a prepared domain set or of a corpus: its texts without situations, where it has both."""
+    """Return the train split of a prepared domain set or corpus: its texts without situations, if it has both."""
     corpus = open_corpus(place)
     config = next((name for name in CONFIGS if name in corpus.files), None)
     if config is None or TRAIN not in corpus.files[config]:
         found = ", ".join(f"{config}/{split}" for config, splits in corpus.files.items() for split in splits)
         raise InputError(
-            f"{place}: no train split of {', '.join(CONFIGS)} in it (found {found}). Other splits are held out and not "
+            f"{place}: contains no train split of {', '.join(CONFIGS)} (found {found}). Held-out splits are not "
             "described."
         )
     manifest = read_manifest(corpus.folder) if (corpus.folder / MANIFEST).exists() else {}
@@ -100,13 +100,11 @@ def _folder(place: Path) -> Source:
 def _file(place: Path, column: str) -> Source:
     ending = next((ending for ending in ENDINGS if place.name.endswith(ending)), None)
     if ending is None:
-        raise InputError(
-            f"{place}: texts come from {', '.join(ENDINGS)} files and from folders with <config>/train-*.parquet."
-        )
+        raise InputError(f"{place}: not a {', '.join(ENDINGS)} file or a folder with <config>/train-*.parquet.")
     stem = place.name.removesuffix(ending)
     if held_out := HELD_OUT_NAMES & path_words(Path(stem)):
         raise InputError(
-            f"{place}: '{held_out.pop()}' in its name says that this split is held out; it is not described. Give "
+            f"{place}: '{held_out.pop()}' in its name means that this split is held out; it is not described. Give "
             "train texts."
         )
     folder = place.absolute().parent.name

@@ -1,4 +1,4 @@
-"""What a larger teacher scored some texts as a whole: a run of `describer: likelihood`, finished or not."""
+"""Reads a larger teacher's scores of whole texts: a run of `describer: likelihood`, finished or not."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,16 +28,16 @@ def read_teacher_scores(place: Path, words: Sequence[str], weights: Weights) -> 
     """The scores in a work folder's finished shards for each of `words`; 0 for words that its teacher was not asked.
 
     Raises:
-        InputError: the place holds no run of `likelihood`, or none of its shards is finished.
+        InputError: the place contains no run of `likelihood`, or none of its shards is finished.
     """
     run = read_json(place / RUN) if (place / RUN).exists() else {}
     recipe = run.get("recipe")
     if not isinstance(recipe, dict) or recipe.get("describer") != "likelihood":
-        raise InputError(f"{place}: --judged takes a work folder of describe-texts with `describer: likelihood`.")
+        raise InputError(f"{place}: --judged needs a work folder of describe-texts with `describer: likelihood`.")
     folder = place / WORDS.name
     rows = list(stage_rows(folder, (shard for shard in range(run["shards"]) if shard_path(folder, shard).exists())))
     if not rows:
-        raise InputError(f"{place}: no shard of it is finished. Let it run on.")
+        raise InputError(f"{place}: no shard is finished yet. Let the run continue.")
     texts = [row["text"] for row in rows]
     found = np.asarray([row["found"] for row in rows], dtype=np.float32)
     scores = z_scores(advantages(found, texts, weights))

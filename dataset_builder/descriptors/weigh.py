@@ -1,6 +1,6 @@
-"""From the teacher's answers to published descriptors; nothing here asks the teacher.
+"""Turns the teacher's answers into published descriptors, without calling the teacher.
 
-`likelihood` and `generated`: the answer for a text gives its descriptors. `cues`: the answers for phrases, an encoder's
+`likelihood` and `generated`: the answer for a text yields its descriptors. `cues`: the scores of phrases, an encoder's
 cosines and a larger teacher's scores of whole texts are added up for each text (phrases.py).
 """
 
@@ -43,11 +43,11 @@ def publish(
     manifest: dict[str, Any],
     rejected: list[Rejected],
 ) -> None:
-    """Write `<work>/corpus`. Rows are in the order of a hash of their texts: the first so many are a sample of all.
+    """Write `<work>/corpus`. Rows are ordered by a hash of their texts, so the first rows are a random sample.
 
     Args:
-        larger: what larger teachers scored some of the texts as a whole.
-        rejected: texts that were left out before; grows by those without descriptors.
+        larger: larger teachers' scores of some of the whole texts.
+        rejected: texts that were rejected before; texts without descriptors are added.
 
     Raises:
         InputError: no text has descriptors.
@@ -64,7 +64,7 @@ def publish(
             rejected.append(Rejected.of(text.id, CONFIG, "unclear", text.text))
     write_whole(work_dir / REJECTS / "texts.jsonl", (to_line(reject.model_dump()) for reject in rejected))
     if not rows:
-        raise InputError(f"no text was described; {work_dir / REJECTS}/*.jsonl say why.")
+        raise InputError(f"no text was described; {work_dir / REJECTS}/*.jsonl lists the reasons.")
     rows.sort(key=lambda row: (stable_hash(recipe.seed, row.text), row.id))
     own = {one_line(row.text) for row in rows}
     split: list[SplitRow] = [
@@ -81,7 +81,7 @@ def publish(
 
 
 def _by_answers(recipe: TextsRecipe, work_dir: Path) -> Described:
-    """The texts that the teacher was asked about with their descriptors; none where no word stands out."""
+    """Yield the texts that the teacher scored, with their descriptors; none if no word stands out."""
     rows = list(_answers(recipe, work_dir))
     if recipe.describer == "generated":
         for item, written, _ in rows:
@@ -98,7 +98,7 @@ def _by_phrases(
 ) -> Described:
     """The texts that a larger teacher scored and a share of the others, with the descriptors that score high enough.
 
-    Some of the texts without any are neutral.
+    Some of the texts without descriptors become neutral.
     """
     share = recipe.cues.share
     taken = [t for t in texts if one_line(t.text) in whole_scores or is_drawn(share, recipe.seed, "unjudged", t.text)]
@@ -110,14 +110,14 @@ def _by_phrases(
 
 
 def _make_scorer(recipe: TextsRecipe, work_dir: Path, whole_scores: Mapping[str, np.ndarray]) -> ScoreTexts:
-    """How texts are scored: by the phrases in them, and as a whole by an encoder and by larger teachers.
+    """Return a function that scores texts: by their phrases, and as a whole by an encoder and by larger teachers.
 
     Raises:
         InputError: the teacher answered for no phrase.
     """
     rows = list(_answers(recipe, work_dir))
     if not rows:
-        raise InputError(f"the teacher answered for no phrase; {work_dir / REJECTS}/{WORDS.name}.jsonl says why.")
+        raise InputError(f"the teacher scored no phrase; {work_dir / REJECTS}/{WORDS.name}.jsonl lists the reasons.")
     known = [item.text for item, _, _ in rows]
     teachers = advantages(np.stack([scores for _, _, scores in rows]), known, recipe.weights)
     similar = _similarities(recipe, work_dir)
@@ -132,7 +132,7 @@ def _make_scorer(recipe: TextsRecipe, work_dir: Path, whole_scores: Mapping[str,
 
 
 def _similarities(recipe: TextsRecipe, work_dir: Path) -> ScoreTexts:
-    """An encoder's cosines of texts with the words; the encoder is loaded when it is first needed."""
+    """Return an encoder's cosines of texts with the words; the encoder is loaded when it is first needed."""
     name, wheel = recipe.cues.encoder, recipe.cues.wheel
 
     @cache
@@ -149,7 +149,7 @@ def _similarities(recipe: TextsRecipe, work_dir: Path) -> ScoreTexts:
 def _rows_of_others(
     others: Sequence[Path], score: ScoreTexts | None, recipe: TextsRecipe, rejected: list[Rejected]
 ) -> list[SplitRow]:
-    """Rows of other corpora, without test splits. Texts that were written for a word are scored as ours are."""
+    """Yield rows of other corpora, without test splits. Texts that were written for a word are scored like ours."""
     rows = [(place, row) for place, row in corpora_rows(others, CONFIG) if place != "test"]
     written = [row.text for _, row in rows if is_written(row)]
     if score is None or not recipe.cues.requested or not written:
@@ -185,7 +185,7 @@ def _row(text: Item, found: list[Descriptor], recipe: TextsRecipe, manifest: dic
 
 
 def _answers(recipe: TextsRecipe, work_dir: Path) -> Iterator[tuple[Item, tuple[str, ...], np.ndarray]]:
-    """The items, with what the teacher wrote or its log-probabilities (prompts, words): 3 KB per item for all."""
+    """Yield the items, with what the teacher wrote or its log-probabilities (prompts, words): 3 KB per item for all."""
     for found in stage_rows(work_dir / WORDS.name, range(recipe.executor.shards)):
         scores = np.asarray(found.pop("found"), dtype=np.float32)
         row = WordsRow.model_validate(found)

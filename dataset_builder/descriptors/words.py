@@ -1,7 +1,7 @@
-"""The stage that asks about given texts: how probable emotion words are after each, or the teacher's own descriptors.
+"""The stage for given texts: the probability of emotion words after each, or the teacher's own descriptors.
 
 Raw answers are stored. Calibration, the mean over prompts and the choice of words come later (calibration.py), so that
-other settings ask the teacher nothing again.
+other settings need no further calls.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ DIGITS = 3
 
 
 async def run(text: Item, story: Item, ask: Ask, recipe: TextsRecipe) -> list[WordsRow]:
-    """One row: the text with what the teacher answered.
+    """Return one row: the text with the teacher's answer.
 
     Raises:
-        UnitRejected: the teacher failed, or wrote nothing that is a list of descriptors.
+        UnitRejected: the teacher failed, or wrote no list of descriptors.
     """
     row = WordsRow(id=text.id, text=text.text, source=text.fields["source"])
     if recipe.describer == "generated":

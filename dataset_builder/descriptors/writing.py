@@ -1,6 +1,6 @@
-"""Texts for emotion words: words in, what the teacher writes for each of them, the config `descriptors` out.
+"""Writes texts for emotion words: words in, the teacher's texts for each word, the config `descriptors` out.
 
-A small teacher writes better than it judges. It only has to continue "I felt a wave of disgust when", and that word
+A small teacher writes better than it scores. It only has to continue "I felt a wave of disgust when", and that word
 becomes the text's descriptor, with weight 1. The state on disk is that of a build with one stage.
 """
 
@@ -51,7 +51,7 @@ WRITING = Stage("writing", after=NARRATIVES, reads=Item, run=run)
 
 
 def first_sentence(reply: str, cut: bool, word: str, recipe: WritingRecipe) -> str:
-    """The first sentence after the begun answer, beginning with a capital.
+    """Return the first sentence after the begun answer, beginning with a capital.
 
     Raises:
         BadReply: there is none, it was cut off, it names the word, or its form is wrong.
@@ -70,10 +70,10 @@ def first_sentence(reply: str, cut: bool, word: str, recipe: WritingRecipe) -> s
 
 
 def write(recipe: WritingRecipe, work_dir: Path) -> bool:
-    """Have texts written for all words; what a former run of it made is not made again.
+    """Have texts written for all words, or resume an earlier run.
 
     Returns:
-        False when everything was there already.
+        False if everything was already finished.
 
     Raises:
         InputError: no teacher, nothing written, or a work folder that belongs to another run.
@@ -99,9 +99,10 @@ def write(recipe: WritingRecipe, work_dir: Path) -> bool:
 
 
 def asked_for(recipe: WritingRecipe) -> list[Item]:
-    """What the teacher is asked: every word, by every prompt, so many times.
+    """Return the requests to the teacher: every word, with every prompt, so many times.
 
-    Turn by turn, so that the first so many are of all words; prompts follow one another, so that batches are of one.
+    The words are interleaved, so that a prefix of the list covers all words; each prompt's requests are consecutive, so
+    that a batch has one prompt.
     """
     return [
         Item(id=f"{prompt}/{word.replace(' ', '-')}/{turn}", text=word)
@@ -118,7 +119,7 @@ def _publish(recipe: WritingRecipe, work_dir: Path, manifest: dict[str, Any]) ->
         distinct.setdefault(row.text.lower(), row)
     rows = sorted(distinct.values(), key=lambda row: (stable_hash(recipe.seed, row.text), row.id))
     if not rows:
-        raise InputError(f"no text was written; {work_dir / REJECTS}/{WRITING.name}.jsonl says why.")
+        raise InputError(f"no text was written; {work_dir / REJECTS}/{WRITING.name}.jsonl lists the reasons.")
     split = (
         ("validation" if is_drawn(recipe.validation, recipe.seed, "validation", row.text) else "train", row)
         for row in rows
