@@ -23,7 +23,7 @@ MODELS = ("emo-pillars-contextless-minilm", "emo-pillars-contextual-minilm")
 
 
 def step(title: str, command: str) -> Step:
-    """A step that runs `python COMMAND`."""
+    """Return a step that runs `python COMMAND`."""
     return Step(title, [sys.executable, *shlex.split(command)])
 
 
@@ -33,7 +33,7 @@ def option(name: str, value: object) -> str:
 
 
 def journey(args: argparse.Namespace) -> list[list[Step]]:
-    """The steps before publishing, in order; the steps of one group run side by side."""
+    """Return the steps before publishing, in order; the steps of one group run side by side."""
     work = shlex.quote(str(args.work_dir))
     stories = option("recipe", args.recipe) + option("narratives", args.narratives) + option("limit", args.limit)
     tests = {"own": option("data", args.work_dir / "corpus")}
@@ -60,7 +60,7 @@ def journey(args: argparse.Namespace) -> list[list[Step]]:
 
 
 def publishing(work_dir: Path) -> list[list[Step]]:
-    """The steps with a Hub: publish everything, then load it back."""
+    """Return the steps with a Hub: publish everything, then load it back."""
     work = shlex.quote(str(work_dir))
     folders = f"--corpus {work}/corpus --models {work}/models --cards {work}/model_cards --results {work}/results"
     return [
@@ -141,4 +141,4 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit("interrupted; finished steps are kept, and the same command continues")
+        sys.exit("interrupted; finished steps are kept, and the same command resumes")

@@ -57,7 +57,7 @@ def push(args: argparse.Namespace) -> None:
     # Check: the files, the address, and the state of the Hub
     problems = [*checks.check(plan, folders), *checks.cards_are_fresh(folders)]
     if uncommitted and server.is_local(constants.ENDPOINT):
-        plan.notes.append(f"allowed, since this Hub is on this machine: {uncommitted[0]}")
+        plan.notes.append(f"allowed, because this Hub is on this machine: {uncommitted[0]}")
     else:
         problems += uncommitted
     refused_address = server.address_problems(constants.ENDPOINT)

@@ -1,1 +1,1 @@
-"""Makes numbers: measures published models as a user would load them. `python -m eval.run --help`."""
+"""Evaluates published models, loaded as a user would load them. See `python -m eval.run --help`."""

@@ -1,7 +1,7 @@
 """python -m eval.ablations --name MODEL --run VARIANT=FOLDER [--run VARIANT=FOLDER …] [--out DIR]
 
-Compares variants of a bi-encoder: <out>/<MODEL>/ablations.json has the headline of every variant on every benchmark.
-FOLDER holds a variant's results of eval.run, `<benchmark>.json` each.
+Compares variants of a bi-encoder: <out>/<MODEL>/ablations.json has the main metric of every variant on every benchmark.
+FOLDER contains a variant's results from eval.run, one `<benchmark>.json` each.
 """
 
 import argparse
@@ -20,16 +20,16 @@ ABOUT = ("trained_on", "recipe_hash", "model_revision", "threshold_source", "dat
 def read_runs(given: list[str]) -> dict[str, dict[str, dict[str, Any]]]:
     """Results as {variant: {benchmark: result}} from `VARIANT=FOLDER`s.
 
-    Raises InputError where a pair is malformed or given twice, or its folder holds no result of a zero-shot benchmark.
+    Raises InputError if a pair is malformed or given twice, or its folder has no result of a zero-shot benchmark.
     """
     runs: dict[str, dict[str, dict[str, Any]]] = {}
     for pair in given:
         variant, equals, place = pair.partition("=")
         if not equals or not variant or variant in runs:
-            raise InputError(f"--run {pair}: give VARIANT=FOLDER, each variant once.")
+            raise InputError(f"--run {pair}: give VARIANT=FOLDER, each variant only once.")
         paths = [path for path in (Path(place) / f"{name}.json" for name in BENCHMARKS) if path.exists()]
         if not paths:
-            raise InputError(f"--run {pair}: no result of eval.run there. Measure the variant first.")
+            raise InputError(f"--run {pair}: contains no result of eval.run. Evaluate the variant first.")
         runs[variant] = {path.stem: read_result(path, ModelResult).model_dump(exclude_unset=True) for path in paths}
     return runs
 
@@ -50,7 +50,7 @@ def together(runs: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:
 def main() -> None:
     """Parse the command line, write, print a table."""
     parser = argparse.ArgumentParser(prog="python -m eval.ablations", description="Compares variants.")
-    parser.add_argument("--name", required=True, help="the published model that the variants are of")
+    parser.add_argument("--name", required=True, help="the published model of the variants")
     parser.add_argument("--run", action="append", required=True, metavar="VARIANT=FOLDER", help="may be repeated")
     parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()

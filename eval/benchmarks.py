@@ -1,9 +1,9 @@
 """The table of benchmarks: where the rows come from, which classes they have, how they are scored.
 
-There are three kinds: `several` (any number of classes a text), `single` (one class a text) and `affect` (ratings of
-valence and arousal). A classifier of the 28 labels is scored on another set's classes through a label map
-(`dataset_builder.label_maps`); a bi-encoder is asked about the classes by their names. Adding a benchmark is adding a
-loader of rows and an entry of the table.
+There are three kinds: `several` (any number of classes per text), `single` (one class per text) and `affect` (ratings
+of valence and arousal). A classifier of the 28 labels is scored on another set's classes with a label map
+(`dataset_builder.label_maps`); a bi-encoder uses the names of the classes as labels. To add a benchmark, add a loader
+of rows and an entry to the table.
 """
 
 from collections.abc import Callable
@@ -23,11 +23,11 @@ Read = Callable[[Any, str], Rows]
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A data set to measure on. `read(place, config)` gives its rows; `files` says what the place has to hold.
+    """A data set for evaluation. `read(place, config)` returns its rows; `files` describes what the place must contain.
 
-    `of` names the data set where its name is another. `emotions` are the classes that `micro_f1_emotions` counts.
-    `by_name`: a bi-encoder can be asked about the classes by their names. `is_test`: a test set, on which classifiers
-    are measured too; the other sets are for bi-encoders, to choose settings or to try labels.
+    `of` is the name of the data set if it differs. `emotions` are the classes that `micro_f1_emotions` counts.
+    `by_name`: a bi-encoder can use the names of the classes as labels. `is_test`: a test set, on which classifiers are
+    evaluated too; the other sets are for bi-encoders, to choose settings or to try labels.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Benchmark:
 
     @property
     def data_set(self) -> str:
-        """The name of its data set; benchmarks of one data set share their texts."""
+        """The name of the data set; benchmarks on one data set share their texts."""
         return self.of or self.name
 
     @property
@@ -55,9 +55,9 @@ class Benchmark:
         return self.hub is None and self.name not in label_sets()
 
     def load(self, place: str | None, config: str = "contextless") -> Rows:
-        """The rows at a place or, without one, from the Hub or this repository. `config` is the model's.
+        """Return the rows at a place or, without one, from the Hub or this repository. `config` is the model's config.
 
-        Raises InputError where a place is needed, or does not hold what it should.
+        Raises InputError if a place is needed, or does not contain the right files.
         """
         if place is None and self.needs_files:
             raise InputError(f"benchmark '{self.name}': give {self.files} with --data.")
@@ -76,7 +76,7 @@ def _in_groups(group: str, **more: Any) -> Benchmark:
 
 
 def _prepared(name: str, title: str, licence: str, **more: Any) -> Benchmark:
-    """A data set with one class a text, in a folder that the builder prepared."""
+    """Return a data set with one class a text, in a folder that the builder prepared."""
     files, read = f"a folder of `dataset_builder domain {name}`", partial(prepared, name)
     return Benchmark(name, title, read, licence, files, "single", label_map=name, **more)
 
@@ -90,7 +90,7 @@ def _own_labels(label_set: LabelSet) -> Benchmark:
 _TABLE = [
     _goemotions("goemotions", "GoEmotions test, 28 labels", goemotions, by_name=True),
     _in_groups("ekman", by_name=True),
-    _in_groups("sentiment"),  # no text expresses "ambiguous", so bi-encoders are not asked about these names
+    _in_groups("sentiment"),  # no text expresses "ambiguous", so bi-encoders do not use these names
     Benchmark("own", "The corpus's own test split", own, "apache-2.0", "the corpus that the model was trained on"),
     _prepared("isear", "ISEAR, 7 classes", "none stated; research", by_name=True),
     _prepared(
@@ -142,7 +142,7 @@ TEST_SETS = {name: benchmark for name, benchmark in BENCHMARKS.items() if benchm
 
 
 def find(name: str) -> Benchmark:
-    """The benchmark of this name. Raises InputError with the names there are."""
+    """Return the benchmark of this name. Raises InputError, which lists the known names, if there is none."""
     if name not in BENCHMARKS:
         raise InputError(f"unknown benchmark '{name}'. Known: {', '.join(sorted(BENCHMARKS))}.")
     return BENCHMARKS[name]

@@ -1,7 +1,7 @@
 """python -m eval.context_use --model DIR_OR_ID --data CORPUS [--needs MARKS.jsonl] [--out DIR]
 
 Does a context-aware model use the situation? Predicts the labels of its corpus's test rows with their own situation,
-with none, and with another story's; writes <out>/<model>/context.json. `--needs` takes the marks of `dataset_builder
+with none, and with another story's; writes <out>/<model>/context.json. `--needs` reads the marks from `dataset_builder
 context-test`: rows whose label depends on the situation.
 """
 
@@ -27,9 +27,11 @@ SEED = 13  # of the draw of other stories' situations
 
 
 def rows_of_other_stories(narratives: list[str]) -> list[int]:
-    """For each row the number of a random row of another story. Raises InputError where all rows are of one story."""
+    """For each row the number of a random row of another story. Raises InputError if all rows are of one story."""
     if len(set(narratives)) < 2:
-        raise InputError("all rows are of one story: there is no other story's situation. Build from more stories.")
+        raise InputError(
+            "all rows are from one story, so there is no other story's situation. Build from more stories."
+        )
     draw, names = np.random.default_rng(SEED), np.array(narratives)
     return [int(draw.choice(np.flatnonzero(names != name))) for name in narratives]
 
@@ -61,7 +63,7 @@ def compare(
 
 
 def _gain(measure: Measure, gold: np.ndarray, pair: np.ndarray, clusters: Clusters) -> dict[str, Any]:
-    """How much more the first of two predictions, (rows, 2, classes), scores than the second on the same rows."""
+    """Return the score of the first of two predictions, (rows, 2, classes), minus that of the second."""
     gain = measure.difference()
     low, high = bootstrap(gain, gold, pair, clusters=clusters)
     return {"value": round(gain(gold, pair), 4), **interval_fields(low, high)}
@@ -104,7 +106,10 @@ def main() -> None:
     check_columns(data, args.split, COLUMNS)
     ids, stories, variants = ([str(value) for value in rows[column]] for column in COLUMNS)
     if marks and not set(ids) & set(marks):
-        print(f"{args.needs}: marks no row of the {args.split} split. Are they of this corpus?", file=sys.stderr)
+        print(
+            f"{args.needs}: marks no row of the {args.split} split. Do the marks belong to this corpus?",
+            file=sys.stderr,
+        )
     model = load_classifier(args.model)
     texts, contexts = list(rows["text"]), list(rows["context"])
     others = [contexts[row] for row in rows_of_other_stories(stories)]

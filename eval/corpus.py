@@ -1,7 +1,7 @@
 """python -m eval.corpus --data DIR_OR_ID [--out DIR]
 
-Describes a published corpus as `load_dataset` gives it and writes <out>/<name>/corpus.json for its card. A corpus with
-labels is the data set `emo-pillars`; one that has only texts with descriptors is `emo-pillars-descriptors`.
+Describes a published corpus as `load_dataset` returns it and writes <out>/<name>/corpus.json for its card. A corpus
+with labels is the data set `emo-pillars`; a corpus with only texts and descriptors is `emo-pillars-descriptors`.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def describe(configs: dict[str, DatasetDict]) -> tuple[dict[str, dict[str, float
 
 
 def read_configs(place: str) -> dict[str, DatasetDict]:
-    """The configs of a corpus. Raises InputError where there is none."""
+    """Return the configs of a corpus. Raises InputError if there is none."""
     try:
         published = get_dataset_config_names(place)
     except (DatasetNotFoundError, FileNotFoundError, ValueError, ConnectionError, HfHubHTTPError) as error:
@@ -52,11 +52,11 @@ def read_configs(place: str) -> dict[str, DatasetDict]:
 
 
 def read_manifest(place: str) -> dict[str, Any]:
-    """The manifest of a corpus, {} on the Hub. Raises InputError where a folder has none."""
+    """Return the manifest of a corpus, {} on the Hub. Raises InputError if a folder has none."""
     path = Path(place) / "manifest.json"
     manifest: dict[str, Any] = json_file(path) if path.exists() else {}
     if Path(place).exists() and (not manifest or not isinstance(manifest, dict)):
-        raise InputError(f"{place}: has no manifest.json, so it was not built to the end. Build it again.")
+        raise InputError(f"{place}: has no manifest.json, so its build did not finish. Build it again.")
     return manifest
 
 

@@ -1,11 +1,11 @@
 """Decides which labels a text has, without labelled texts: pure functions of logits.
 
-A rule takes logits (texts, labels) of the texts in question and of reference texts, which need no labels, and returns
-margins (texts, labels): a text has a label where the margin is 0 or more. All rules but the first assume one thing of
-the label set: a text has one label on average (`labels_per_text`), the fewest that make it worth asking.
+A rule takes logits (texts, labels) of the given texts and of reference texts, which need no labels, and returns margins
+(texts, labels): a text has a label if the margin is 0 or more. All rules except the first make one assumption about the
+label set: a text has one label on average (`labels_per_text`), the fewest that make the label set useful.
 
 - `sigmoid`: the model's own probability is .5 or more.
-- `prior`: the same, after each label's prior (its mean probability over the reference texts) has been replaced by an
+- `prior`: the same, after each label's prior (its mean probability over the reference texts) is replaced by an
   equal prior for all, 1 / number of labels (Saerens et al. 2002, Neural Computation 14: odds are multiplied by the
   ratio of new to old prior odds). A label that the model gives to every text no longer wins.
 - `z_score`: logits standardised per label over the reference texts; a label is given above the normal quantile that a
@@ -31,19 +31,19 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 
 
 def log_odds(probabilities: np.ndarray) -> np.ndarray:
-    """Logits of probabilities; 0 and 1 get large finite ones."""
+    """Return logits of probabilities; 0 and 1 get large finite ones."""
     clipped = np.clip(probabilities, TINY, 1 - TINY)
     found: np.ndarray = np.log(clipped) - np.log1p(-clipped)
     return found
 
 
 def labels_per_text(labels: int) -> float:
-    """How many of so many labels a text is assumed to have: one. A single label is assumed for every other text."""
+    """Return the assumed number of labels per text: one. A single label is assumed for every other text."""
     return min(1.0, labels / 2)
 
 
 def shift_to(logits: np.ndarray, each: float) -> float:
-    """What must be added to logits (texts, labels) for probabilities that sum to `each` per text, on average."""
+    """Return the shift of logits (texts, labels) with which probabilities sum to `each` per text, on average."""
     # Bisection: between these ends all probabilities are nearly 0, or nearly 1.
     low, high = -100.0 - float(logits.max()), 100.0 - float(logits.min())
     for _ in range(100):
@@ -81,7 +81,7 @@ def by_expected_f1(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def best_thresholds(probabilities: np.ndarray) -> np.ndarray:
-    """The thresholds (labels,) with the largest expected F1, from probabilities (texts, labels)."""
+    """Return the thresholds (labels,) with the largest expected F1, from probabilities (texts, labels)."""
     ordered = -np.sort(-probabilities, axis=0)
     chosen = np.arange(1, len(ordered) + 1)[:, None]
     expected = 2 * np.cumsum(ordered, axis=0) / (chosen + probabilities.sum(axis=0))
@@ -102,8 +102,9 @@ def apply_rule(rule: str, logits: np.ndarray, reference: np.ndarray, at_least_on
     """Labels as 0 and 1, (texts, labels).
 
     Args:
-        at_least_one: a text without a label is given the label of the largest margin. This suits label sets in which a
-            text always has a label, as it does where `neutral` is one of them.
+        at_least_one: a text without a label gets the label with the largest margin. This suits label sets in which
+        every
+            text has a label, such as those with `neutral`.
     """
     margins = RULES[rule](logits, reference)
     given = margins >= 0

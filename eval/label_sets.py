@@ -1,4 +1,4 @@
-"""Label sets of our own: 6, 11 and 32 labels with definitions and example sentences, in eval/label_sets/*.yaml.
+"""Our own label sets: 6, 11 and 32 labels with definitions and example sentences, in eval/label_sets/*.yaml.
 
 No model is trained on them, and they belong to no published data set. The sentences are ours too, each written with one
 label in mind: a score on them only shows that a label set works.
@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parent / "label_sets"
 
 
 def sound(text: str) -> str:
-    """A text that can be embedded. Raises ValueError where it is blank or damaged."""
+    """Return a text that can be embedded. Raises ValueError if it is blank or damaged."""
     if not text.strip():
         raise ValueError("is blank")
     if damage := damage_of(text):
@@ -46,7 +46,7 @@ class LabelSet(Strict):
     def _differ(self) -> Self:
         names = [label.name for label in self.labels]
         if len(names) < 2 or len(set(names)) < len(names):
-            raise ValueError("'labels' must be two or more, each with a name of its own")
+            raise ValueError("'labels' must be two or more, each with a different name")
         return self
 
 
@@ -58,7 +58,7 @@ def label_sets() -> dict[str, LabelSet]:
 
 
 def find_set(name: str) -> LabelSet:
-    """A set of ours by name, or one of the same form from a YAML file. Raises InputError where there is neither."""
+    """Return a set of ours by name, or one of the same form from a YAML file. Raises InputError if there is neither."""
     if name in label_sets():
         return label_sets()[name]
     if not Path(name).suffix:
@@ -67,14 +67,14 @@ def find_set(name: str) -> LabelSet:
 
 
 def own_sentences() -> list[str]:
-    """All sentences of our sets: reference texts for models that bring none."""
+    """Return all sentences of our sets: reference texts for models that bring none."""
     return [text for label_set in label_sets().values() for label in label_set.labels for text in label.examples]
 
 
 def read_definitions(path: str) -> dict[str, str]:
     """Definitions of labels from a YAML file of `label: definition`.
 
-    Raises InputError where the file is missing or of another form, or a definition is blank or damaged.
+    Raises InputError if the file is missing or of another form, or a definition is blank or damaged.
     """
     content = read_yaml(path)
     if not isinstance(content, dict) or not all(isinstance(part, str) for pair in content.items() for part in pair):

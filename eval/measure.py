@@ -1,4 +1,4 @@
-"""From a model's scores to a benchmark's numbers: decisions, metrics, F1 of each class, reliability."""
+"""Turns a model's scores into a benchmark's numbers: decisions, metrics, F1 of each class, reliability."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -42,7 +42,7 @@ SIGNS = np.array([VALENCE[label] for label in LABELS], dtype=float)
 ARGMAX = "argmax over the set's own classes"
 ONE_CLASS = {"macro_f1": macro_f1, "accuracy": accuracy, "weighted_f1": weighted_f1}
 ANY_NUMBER = {"macro_f1": macro_f1, "micro_f1": micro_f1, "jaccard": jaccard}
-# `check_order` needs this many rows, and compares labels with this many of them: in fewer, columns correlate by chance.
+# `check_order` needs this many rows, and this many rows of a label: with fewer, columns correlate by chance.
 MIN_ROWS, MIN_GOLD = 500, 5
 # A larger gain in mean correlation by another order is an error. With 500 rows at GoEmotions' frequencies the
 # best order of random scores gains up to .09.
@@ -61,7 +61,7 @@ def classifier_numbers(
     Metrics are {name: {value, low, high, seeds}}, of the seeds' mean; an interval that is not defined is left out, and
     `seeds` has each seed's value where there are several.
 
-    Raises InputError where the scores' columns are in another order than the labels.
+    Raises InputError if the scores' columns are in another order than the labels.
     """
     if benchmark.kind == "affect":
         valence = np.stack([valence_of(of_seed) for of_seed in scores], axis=1)
@@ -73,7 +73,7 @@ def classifier_numbers(
         for of_seed in scores:
             check_order(rows.gold, of_seed)
     decided = np.stack([decide(benchmark, of, own) for of, own in zip(scores, thresholds, strict=True)], axis=1)
-    # A class of several labels has several thresholds, and with one class a text there are none.
+    # A class of several labels has several thresholds, and with one class per text there are none.
     own = thresholds[0] if benchmark.kind == "several" and benchmark.label_map is None else None
     found: dict[str, Any] = {"metrics": {}, "per_label": by_class(rows.classes, rows.gold, decided, own, rows.clusters)}
     if benchmark.kind == "single":
@@ -104,14 +104,14 @@ def _any_number(benchmark: Benchmark, rows: Rows, scores: Sequence[np.ndarray], 
 
 
 def own_scores(benchmark: Benchmark, scores: np.ndarray) -> np.ndarray:
-    """Scores (rows, the benchmark's classes) from scores (rows, 28): each class gets its best label's."""
+    """Return scores (rows, the benchmark's classes) from scores (rows, 28): each class gets its best label's."""
     return scores if benchmark.label_map is None else class_scores(benchmark.label_map, scores)
 
 
 def decide(benchmark: Benchmark, scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """Predictions (rows, the benchmark's classes) from scores (rows, 28).
+    """Return predictions (rows, the benchmark's classes) from scores (rows, 28).
 
-    Any number of classes: those with a label over its threshold (28,). One class: the one of the largest score.
+    With any number of classes: those with a label above its threshold (28,). With one class: the largest score.
     """
     if benchmark.kind == "single":
         return largest(own_scores(benchmark, scores))
@@ -127,7 +127,7 @@ def valence_of(scores: np.ndarray) -> np.ndarray:
 def bi_encoder_numbers(
     benchmark: Benchmark, rows: Rows, models: Sequence[BiEncoder], defined: bool = False
 ) -> dict[str, Any]:
-    """The same for the seeds of a bi-encoder that is asked about the classes by name.
+    """Do the same for the seeds of a bi-encoder that uses the class names as labels.
 
     Args:
         defined: labels are embedded with their definitions.
@@ -196,7 +196,7 @@ def _with_intervals(measures: Mapping[str, Measure], rows: Rows, decided: np.nda
 
 
 def _without_thresholds(gold: np.ndarray, probabilities: Sequence[np.ndarray], decided: np.ndarray) -> Metrics:
-    """Ranking and calibration of each seed's probabilities (rows, classes), and how many labels a text is given."""
+    """Return ranking and calibration metrics of each seed's probabilities (rows, classes), and labels per text."""
     functions: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
         "average_precision": average_precision,
         "roc_auc": roc_auc,
@@ -211,8 +211,8 @@ def _without_thresholds(gold: np.ndarray, probabilities: Sequence[np.ndarray], d
 def check_order(gold: np.ndarray, scores: np.ndarray) -> None:
     """Check that the columns of scores (rows, 28) are in the labels' order.
 
-    Raises InputError where the columns would fit `gold` much better in another order, as when outputs were saved sorted
-    by name or shifted by one.
+    Raises InputError if the columns would fit `gold` much better in another order, for example because outputs were
+    sorted by name or shifted by one.
     """
     present = [label for label in range(gold.shape[1]) if MIN_GOLD <= gold[:, label].sum() < len(gold)]
     if len(gold) < MIN_ROWS or len(present) < 2:

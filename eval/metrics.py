@@ -1,6 +1,6 @@
-"""Measures of predictions, means over seeds, and F1 of each class, on top of `dataset_builder.statistics`.
+"""Metrics of predictions, means over seeds, and F1 of each class, based on `dataset_builder.statistics`.
 
-Measures are functions of (rows, classes) arrays of 0 and 1, with one 1 a row or with any number.
+Metrics are functions of (rows, classes) arrays of 0 and 1, with exactly one 1 per row or any number.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ TINY = 1e-12  # smaller variances are rounding errors
 
 
 def _mean_of_rows(values: np.ndarray) -> np.ndarray:
-    """Rows whose sums are the values' sum and how many there are."""
+    """Return rows whose sums are the sum of the values and their number."""
     return np.stack([values, np.ones(len(values))], axis=1)
 
 
@@ -43,7 +43,7 @@ def _overlaps(gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 
 def _moments(gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """How many, and first and second moments, of two (rows,); one value is taken off both, for precision."""
+    """Return the number and the first and second moments of two (rows,); a value is subtracted first, for precision."""
     one, two = np.asarray(gold, dtype=float) - np.mean(gold), np.asarray(predicted, dtype=float) - np.mean(gold)
     return np.stack([np.ones(len(one)), one, two, one * one, two * two, one * two], axis=1)
 
@@ -69,11 +69,11 @@ def _concordance(sums: np.ndarray) -> np.ndarray:
 
 # Share of rows with all their classes right and no other.
 accuracy = Measure(_exact_matches, ratio_of_sums)
-# Mean over the rows of shared classes by classes of either; 1 where both have none (SemEval-2018's accuracy).
+# Mean over rows of shared classes divided by classes of either; 1 if both have none (SemEval-2018's accuracy).
 jaccard = Measure(_overlaps, ratio_of_sums)
-# Correlation of two (rows,) arrays; 0 where one of them is constant.
+# Correlation of two (rows,) arrays; 0 if one of them is constant.
 pearson = Measure(_moments, _correlation, least=-1.0)
-# Lin's concordance of two (rows,) arrays of one scale: correlation less what mean and spread differ by.
+# Lin's concordance of two (rows,) arrays on the same scale: correlation, penalised for other means and spreads.
 concordance = Measure(_moments, _concordance, least=-1.0)
 
 
@@ -84,7 +84,7 @@ def largest(scores: np.ndarray) -> np.ndarray:
 
 
 def per_class(gold: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
-    """Each class's `f1`, `precision` and `recall`, all (classes,); 0 where it is not defined, as without a gold row."""
+    """Each class's `f1`, `precision` and `recall`, all (classes,); 0 if it is not defined, as without a gold row."""
     hits, true, found = np.split(label_counts(gold, predicted).sum(axis=0), 3)
     of = {"precision": (hits, found), "recall": (hits, true), "f1": (2 * hits, true + found)}
     return {name: np.asarray(above / np.maximum(below, 1), dtype=float) for name, (above, below) in of.items()}
@@ -101,13 +101,13 @@ def reliability(gold: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -
 
 
 def of_seeds(values: list[float]) -> dict[str, Any]:
-    """A value for each seed as a metric: their mean and, where there are several, each of them."""
+    """Return a value for each seed as a metric: their mean and, where there are several, each of them."""
     mean = {"value": round(float(np.mean(values)), 4)}
     return mean | {"seeds": [round(value, 4) for value in values]} if len(values) > 1 else mean
 
 
 def over_seeds(measure: Measure, gold: np.ndarray, predicted: np.ndarray, clusters: Clusters = None) -> dict[str, Any]:
-    """A measure's mean over the seeds of (rows, seeds, classes) or (rows, seeds), with its interval."""
+    """Return a measure's mean over the seeds of (rows, seeds, classes) or (rows, seeds), with its interval."""
     seeds = predicted.shape[1]
     values = of_seeds([measure(gold, predicted[:, seed]) for seed in range(seeds)])
     low, high = bootstrap(measure.mean_over_seeds(seeds), gold, predicted, clusters=clusters)
@@ -123,8 +123,8 @@ def by_class(
 ) -> dict[str, dict[str, float]]:
     """F1, precision and recall of each class, the mean of the seeds of (rows, seeds, classes), and its gold rows.
 
-    F1 has its interval, `low` and `high`, where five rows or more have the class, and as many clusters. `thresholds`
-    (classes,) are added where each class has one.
+    F1 has an interval, `low` and `high`, if five or more rows have the class, and as many clusters. `thresholds`
+    (classes,) are added if each class has one.
     """
     seeds = range(predicted.shape[1])
     found = [per_class(gold, predicted[:, seed]) for seed in seeds]
@@ -150,6 +150,6 @@ def shown(metric: Mapping[str, Any], digits: int = 4) -> str:
 
 
 def about_intervals(rows: int, clusters: Clusters = None, units: str = "rows") -> str:
-    """How a result file describes its intervals: how many resamples, and of what."""
+    """Return how a result file describes its intervals: how many resamples, and of what."""
     drawn = rows if clusters is None else len(set(clusters))
     return f"95 % bootstrap intervals, {RESAMPLES:,} resamples of {drawn:,} {units}"

@@ -1,4 +1,4 @@
-"""Where a model is, a folder or a Hub repository at one commit, and the files that our models bring."""
+"""Locates a model, a folder or a Hub repository at one commit, and the files that come with our models."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,11 +29,11 @@ class ModelFiles:
 
     @property
     def source(self) -> str:
-        """What `from_pretrained` takes."""
+        """The argument for `from_pretrained`."""
         return self.place if self.folder is None else str(self.folder)
 
     def file(self, name: str) -> Path | None:
-        """A file of the model on this machine, downloaded if need be; None where the model has no such file."""
+        """Return a file of the model on this machine, downloaded if need be; None if the model has no such file."""
         if self.folder is not None:
             return self.folder / name if (self.folder / name).exists() else None
         if name not in self.on_hub:
@@ -44,31 +44,31 @@ class ModelFiles:
             raise unreachable(self.place, error) from None
 
     def revision(self, record: dict[str, Any]) -> str:
-        """The Hub's commit, or the hash of a folder's weights; `unknown` where its record has none.
+        """Return the Hub's commit, or the hash of a folder's weights; `unknown` where its record has none.
 
-        Raises InputError where the weights are not those that the record is of.
+        Raises InputError if the record belongs to other weights.
         """
         if self.folder is None:
             return str(self.commit)
         recorded = str(record.get("weights_sha256", "unknown"))
         if recorded != "unknown" and weights_digest(self.folder) != recorded:
             raise InputError(
-                f"model folder '{self.place}': its weights are not those that training.json is of: half a copy, or "
+                f"model folder '{self.place}': its weights do not match training.json: an incomplete copy, or "
                 "another model's. Copy the whole folder again, or train the model again."
             )
         return recorded[:16]
 
     def training_record(self) -> dict[str, Any]:
-        """The content of training.json; {} where the model has none."""
+        """Return the content of training.json; {} where the model has none."""
         path = self.file("training.json")
         record = json_file(path) if path else {}
         recipe = record.get("recipe", {}) if isinstance(record, dict) else None
         if not isinstance(recipe, dict) or not isinstance(recipe.get("seed", 0), int):
-            raise InputError(f"{path}: is no training record. Train the model again.")
+            raise InputError(f"{path}: is not a training record. Train the model again.")
         return record
 
     def reference(self) -> np.ndarray | None:
-        """Embeddings (texts, size) of a bi-encoder's reference texts; None where it brings none."""
+        """Return embeddings (texts, size) of a bi-encoder's reference texts; None if it comes with none."""
         path = self.file(REFERENCE)
         try:
             return None if path is None else np.asarray(load_file(path)["embeddings"], dtype=np.float32)
@@ -77,9 +77,9 @@ class ModelFiles:
 
 
 def find_model(place: str) -> ModelFiles:
-    """A model folder, the folder of an installed package (`package/folder`), or a Hub id.
+    """Return a model folder, the folder of an installed package (`package/folder`), or a Hub id.
 
-    Raises InputError where there is no such model, or the Hub does not answer.
+    Raises InputError if there is no such model, or if the Hub does not answer.
     """
     installed = wheel_path(place)
     folder = installed or Path(place)
@@ -94,7 +94,7 @@ def find_model(place: str) -> ModelFiles:
     except RepositoryNotFoundError:
         raise InputError(
             f"model '{place}': no such folder, and no such model on the Hub, or a private one. Check --model; "
-            "`hf auth login` opens your private models."
+            "`hf auth login` gives access to your private models."
         ) from None
     except Exception as error:  # of the network: the library promises no kinds
         raise unreachable(place, error) from None
@@ -103,7 +103,7 @@ def find_model(place: str) -> ModelFiles:
 
 
 def unreachable(place: str, error: Exception) -> InputError:
-    """The error for a Hub that does not answer."""
+    """Return the error for a Hub that does not answer."""
     return InputError(
         f"model '{place}': the Hub does not answer ({first_line(error)}). Check the network and HF_ENDPOINT."
     )

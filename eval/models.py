@@ -1,6 +1,6 @@
 """Published models, loaded as a user loads them: classifiers by `pipeline`, bi-encoders by `SentenceTransformer`.
 
-Our bi-encoders come with a temperature, a bias and the embeddings of reference texts. Any other encoder, measured for
+Our bi-encoders come with a temperature, a bias and the embeddings of reference texts. Any other encoder, evaluated for
 comparison, gets a temperature of .05, the bias at which a text has one label on average, and other reference texts.
 """
 
@@ -21,14 +21,14 @@ from eval.label_sets import own_sentences
 from eval.model_files import find_model
 
 BATCH = 64
-FALLBACK_TEMPERATURE = 0.05  # usual for contrastive encoders; ours bring the temperature that they learned
+FALLBACK_TEMPERATURE = 0.05  # usual for contrastive encoders; ours come with a learned temperature
 # A label's mean and spread over fewer texts than these are too uncertain for a decision rule.
 ENOUGH = 50
 
 
 @dataclass(frozen=True)
 class Model:
-    """What both kinds have. `record` is the training record, {} for a model that has none."""
+    """Base of both kinds. `record` is the training record, {} for a model without one."""
 
     name: str
     revision: str
@@ -43,7 +43,7 @@ class Classifier(Model):
     thresholds: np.ndarray
 
     def predict(self, texts: Sequence[str], contexts: Sequence[str] | None = None) -> np.ndarray:
-        """Probabilities (texts, 28) in label order. Raises InputError where one is not finite."""
+        """Probabilities (texts, 28) in label order. Raises InputError if one is not finite."""
         inputs: list[Any] = list(texts)
         if contexts is not None:
             inputs = [{"text": text, "text_pair": context} for text, context in zip(texts, contexts, strict=True)]
@@ -76,9 +76,9 @@ class Scores:
 
 @dataclass(frozen=True)
 class BiEncoder(Model):
-    """A bi-encoder. `bias` is None where none was learned.
+    """A bi-encoder. `bias` is None if none was learned.
 
-    `reference` has the embeddings (texts, size) of unlabelled texts; it is None where the model brings none.
+    `reference` has the embeddings (texts, size) of unlabelled texts; it is None if the model comes with none.
     """
 
     encoder: Any
@@ -87,12 +87,12 @@ class BiEncoder(Model):
     reference: np.ndarray | None
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Embeddings (texts, size) of length 1, with the model's prompt for texts."""
+        """Return embeddings (texts, size) of length 1, with the model's prompt for texts."""
         is_long = len(texts) > 10 * BATCH
         return _unit(self.encoder.encode_query(list(texts), batch_size=BATCH, show_progress_bar=is_long))
 
     def embed_labels(self, labels: Sequence[str], definitions: Mapping[str, str] | None = None) -> np.ndarray:
-        """Embeddings (labels, size) of length 1, with the model's prompt for labels.
+        """Return embeddings (labels, size) of length 1, with the model's prompt for labels.
 
         A label with a definition gets the mean of its name's embedding and its definition's.
         """
@@ -112,8 +112,8 @@ class BiEncoder(Model):
     ) -> Scores:
         """Score texts against any labels.
 
-        Reference texts are those that the model brings. For a model without any they are the texts themselves, or the
-        sentences of our label sets where there are fewer than 50 texts.
+        Reference texts are those that come with the model. For a model without any they are the given texts, or the
+        sentences of our label sets if there are fewer than 50 texts.
         """
         embedded, columns = self.embed_texts(texts), self.embed_labels(labels, definitions)
         if self.reference is not None:
@@ -146,7 +146,8 @@ def load(place: str) -> Classifier | BiEncoder:
 def load_classifier(place: str) -> Classifier:
     """Load a classifier of the 28 labels.
 
-    Raises InputError where there is none, or it has other labels, another order of them, or no thresholds from 0 to 1.
+    Raises InputError if there is none, or if its labels or their order differ, or if thresholds from 0 to 1 are
+    missing.
     """
     files = find_model(place)
     if files.file("config.json") is None:
@@ -157,7 +158,7 @@ def load_classifier(place: str) -> Classifier:
     except Exception as error:  # torn files, the Hub, unknown architectures: the library promises no kinds
         raise InputError(f"model '{place}': does not load ({first_line(error)}).") from None
     if len(loaded.tokenizer) <= len(loaded.tokenizer.all_special_ids):
-        raise InputError(f"model '{place}': has no tokenizer. Give the whole folder that the training wrote.")
+        raise InputError(f"model '{place}': has no tokenizer. Give the complete folder that the training wrote.")
     config = loaded.model.config
     if tuple(map(config.id2label.get, range(len(config.id2label)))) != LABELS:
         raise InputError(f"model '{place}': its outputs are not the 28 emotions in GoEmotions order.")
@@ -168,7 +169,7 @@ def load_classifier(place: str) -> Classifier:
 
 
 def _thresholds(config: Any, place: str) -> np.ndarray:
-    """The thresholds (28,) of a model's configuration. Raises InputError where they are not 28 numbers from 0 to 1."""
+    """The thresholds (28,) of a model's configuration. Raises InputError if they are not 28 numbers from 0 to 1."""
     given = getattr(config, "thresholds", None)
     if not given:
         raise InputError(f"model '{place}': config.json has no 'thresholds'. Train it with train.classifier.")
@@ -185,11 +186,11 @@ def _thresholds(config: Any, place: str) -> np.ndarray:
 def load_bi_encoder(place: str) -> BiEncoder:
     """Load a bi-encoder.
 
-    Raises InputError where there is none, it is not of sentence-transformers, or its training did not end.
+    Raises InputError if there is none, if it is not a sentence-transformers model, or if its training did not finish.
     """
     files = find_model(place)
     if files.folder is not None and files.file("modules.json") is None:
-        raise InputError(f"model folder '{place}': has no modules.json. Give one that train.bi_encoder made.")
+        raise InputError(f"model folder '{place}': has no modules.json. Give a folder written by train.bi_encoder.")
     try:
         loaded = SentenceTransformer(files.source, revision=files.commit, trust_remote_code=False)
     except Exception as error:  # torn files, the Hub, unknown architectures: the library promises no kinds
@@ -202,15 +203,15 @@ def load_bi_encoder(place: str) -> BiEncoder:
 
 
 def _unfinished(place: str) -> InputError:
-    return InputError(f"model folder '{place}': has no training.json, so its training did not end. Train it again.")
+    return InputError(f"model folder '{place}': has no training.json, so its training did not finish. Train it again.")
 
 
 def load_seeds(places: Sequence[str]) -> list[Classifier] | list[BiEncoder]:
-    """The models of one recipe. Raises InputError where they are of several recipes, or two have the same seed."""
+    """Load the models of one recipe. Raises InputError if they have different recipes, or two have the same seed."""
     models = [load(place) for place in places]
     recipes = [(type(model), model.record.get("recipe", {})) for model in models]
     if len({(kind, json.dumps(recipe | {"seed": None}, sort_keys=True)) for kind, recipe in recipes}) > 1:
-        raise InputError(f"--model {' '.join(places)}: not of one recipe. Measure them one by one.")
+        raise InputError(f"--model {' '.join(places)}: not from one recipe. Evaluate them one by one.")
     if len(models) > 1 and len({recipe.get("seed") for _, recipe in recipes}) < len(models):
         raise InputError(f"--model {' '.join(places)}: two have the same seed. Give each once.")
     classifiers = [model for model in models if isinstance(model, Classifier)]
@@ -218,7 +219,7 @@ def load_seeds(places: Sequence[str]) -> list[Classifier] | list[BiEncoder]:
 
 
 def about_weights(models: Sequence[Model]) -> dict[str, Any]:
-    """The weights behind a result file; revision and recipe are those of the first seed, which is published."""
+    """Return the weights behind a result file; revision and recipe are those of the first seed, which is published."""
     return {
         "seeds": [model.record["recipe"]["seed"] for model in models if "seed" in model.record.get("recipe", {})],
         "model_revision": models[0].revision,
@@ -227,7 +228,7 @@ def about_weights(models: Sequence[Model]) -> dict[str, Any]:
 
 
 def about_training(models: Sequence[Model]) -> dict[str, Any]:
-    """The training of the first seed, for a result file."""
+    """Return the training of the first seed, for a result file."""
     record = models[0].record
     trained_on = {key: record.get(key) for key in ("dataset", "dataset_revision", "train_rows", "steps")}
     return {"trained_on": trained_on, "recipe": record.get("recipe")}

@@ -1,4 +1,4 @@
-"""Test sets in the files that their makers distribute. Errors name the line that is malformed."""
+"""Reads test sets from the files that their authors distribute. Errors name the malformed line."""
 
 import re
 from pathlib import Path
@@ -24,9 +24,9 @@ TRUTH = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 
 
 def emobank(place: str, config: str) -> Rows:
-    """EmoBank (Buechel and Hahn 2017): valence and arousal (rows, 2) from 1 to 5. A headline is a document of its own.
+    """EmoBank (Buechel and Hahn 2017): valence and arousal (rows, 2) from 1 to 5. Each headline is a separate document.
 
-    Raises InputError where the file is missing or malformed, a text is empty, or an id occurs twice.
+    Raises InputError if the file is missing or malformed, a text is empty, or an id occurs twice.
     """
     path = _find(Path(place), EMOBANK_FILE, f"Give the folder of {EMOBANK_FILE}.")
     longer = {"V": "valence", "A": "arousal", "D": "dominance"}
@@ -56,7 +56,7 @@ def emobank(place: str, config: str) -> Rows:
 def semeval2018(place: str, config: str) -> Rows:
     """SemEval-2018 Task 1 E-c (Mohammad et al. 2018), English test with gold: labels (rows, 11), 0 or 1.
 
-    Raises InputError where the file is missing or malformed, a text is empty, or an id occurs twice.
+    Raises InputError if the file is missing or malformed, a text is empty, or an id occurs twice.
     """
     what = "Give the folder of the task's files, E-c, English, with the gold labels."
     path = _find(Path(place), SEMEVAL_TEST, what, SEMEVAL_FOLDERS)
@@ -79,7 +79,7 @@ def semeval2018(place: str, config: str) -> Rows:
 
 
 def _find(folder: Path, name: str, what: str, below: tuple[str, ...] = ("",)) -> Path:
-    """A file in one of some folders. Raises InputError, which ends with `what` to give, where there is none."""
+    """Return a file in one of some folders. Raises InputError, which ends with `what` to give, if there is none."""
     path = next(filter(None, (find_file(folder / place, [name]) for place in below)), None)
     if path is None:
         raise missing_file(folder / name, what)

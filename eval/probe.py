@@ -1,6 +1,6 @@
 """python -m eval.probe --model M [--beside MODEL] [--out DIR]
 
-Probes what a bi-encoder's space holds of emotion words, though it was trained without valence, arousal or groups.
+Probes how a bi-encoder's space arranges emotion words, although it was trained without valence, arousal or groups.
 Writes <out>/<model>/probe.json and probe.png.
 
 - Axes: correlation of Russell's valence and arousal of 28 words with each word's projection on the axis that the other
@@ -33,7 +33,7 @@ FEELINGS = tuple(emotion for emotion in EMOTIONS if emotion.name != "neutral")
 # Words whose neighbours are listed: five labels of the taxonomy, and five words that are none.
 ASKED = ("joy", "anger", "fear", "sadness", "love", "nostalgia", "quiet pride", "dread", "bored", "serene")
 NEAREST = 5
-# Okabe and Ito's colours, which people with any colour vision can distinguish; each group has a marker of its own.
+# Okabe and Ito's colours, which people with any colour vision can distinguish; each group also has its own marker.
 MARKS = {
     "anger": ("#D55E00", "s"), "disgust": ("#009E73", "P"), "fear": ("#000000", "^"), "joy": ("#E69F00", "o"),
     "sadness": ("#0072B2", "v"), "surprise": ("#CC79A7", "D"),
@@ -58,7 +58,7 @@ def same_group(embeddings: np.ndarray, groups: np.ndarray) -> float:
 
 
 def by_chance(groups: np.ndarray) -> float:
-    """The expected value of `same_group` for random neighbours."""
+    """Return the expected value of `same_group` for random neighbours."""
     sizes = np.unique(groups, return_counts=True)[1]
     return float((sizes * (sizes - 1)).sum() / (len(groups) * (len(groups) - 1)))
 

@@ -26,7 +26,7 @@ from dataset_builder.taxonomy import EMOTIONS, LABELS
 from eval.label_sets import find_set
 
 DEFINITIONS = {emotion.name: emotion.definition for emotion in EMOTIONS}
-# A descriptor of the teacher counts as gold from this weight on, as a label does in the published corpus.
+# A descriptor of the teacher counts as gold from this weight, like a label in the published corpus.
 GOLD_WEIGHT = 0.3
 
 
@@ -44,12 +44,12 @@ GOEMOTIONS = HubData("google-research-datasets/go_emotions", "simplified", "add4
 
 @dataclass(frozen=True)
 class Rows:
-    """What a model is measured on. `gold` is (rows, classes), 0 or 1; for `affect` ratings (rows, 2).
+    """The rows for an evaluation. `gold` is (rows, classes), 0 or 1; for `affect` ratings (rows, 2).
 
-    `contexts` is None where there are no situations, or the model reads none. Texts without gold have (rows, 0).
-    `protocol` says which rows of the set these are. `clusters` has an id for each row, equal for rows that depend on
-    each other (one story, person, dialogue); None where all rows are independent. `units` names what the bootstrap
-    draws. `definitions` are of some of the classes.
+    `contexts` is None if there are no situations, or if the model reads none. Texts without gold have (rows, 0).
+    `protocol` describes which rows of the set these are. `clusters` has an id per row, equal for rows that depend on
+    each other (one story, person, dialogue); None if all rows are independent. `units` names what the bootstrap draws.
+    `definitions` has the definitions of some of the classes.
     """
 
     texts: list[str]
@@ -89,7 +89,7 @@ def grouped(label_map: str, place: str | None, config: str) -> Rows:
     )
 
 
-# Rows of these sets depend on each other: which units they are of, and what a row's id has beyond the unit's.
+# Rows of these sets depend on each other: the units they belong to, and the part of a row's id after the unit's id.
 # ISEAR's last digit is the emotion, the rest is the person; IEMOCAP numbers the turns within a dialogue.
 UNITS = {
     "isear": ("persons", re.compile(r"\d$")),
@@ -132,7 +132,7 @@ def prepared(domain: str, place: str, config: str) -> Rows:
 
 
 def own(place: str, config: str) -> Rows:
-    """The test split of the corpus that a model was trained on, in the model's own config."""
+    """Return the test split of the corpus that a model was trained on, in the model's own config."""
     data = read_data_set(place, config)
     rows = checked_rows(data, "test", contextual=config == "contextual")
     check_label_numbers(data, "test")
@@ -143,9 +143,9 @@ def own(place: str, config: str) -> Rows:
 
 
 def descriptors(place: str, config: str) -> Rows:
-    """The validation split of a corpus: the teacher's descriptors that are among the 28 labels.
+    """Return the validation split of a corpus: the teacher's descriptors that are among the 28 labels.
 
-    No human label has a part in it, so prompts, rules and recipes may be chosen by it.
+    It contains no human label, so prompts, rules and recipes may be chosen on it.
     """
     data = read_data_set(place, "descriptors")
     rows = checked_rows(data, "validation", contextual=False, labels="descriptors")
@@ -180,7 +180,7 @@ def _name(descriptor: dict[str, Any]) -> str:
 
 
 def own_labels(name: str, place: str | None, config: str) -> Rows:
-    """A label set of ours on its own sentences or, with `place`, on any texts: a file with one a line."""
+    """Return one of our label sets on its own sentences or, with `place`, on a file with one text per line."""
     labels = find_set(name).labels
     definitions = {label.name: label.definition for label in labels}
     if place is None:

@@ -1,15 +1,15 @@
 """python -m eval.run --model DIR_OR_ID [DIR_OR_ID …] --benchmark goemotions [--data DIR] [--out DIR]
 
-Measures a published model, a classifier or a bi-encoder, on benchmarks and writes <out>/<model>/<benchmark>.json.
-Several models are one recipe trained with several seeds: the result is their mean, and each seed's value is kept.
+Evaluates a published model, a classifier or a bi-encoder, on benchmarks and writes <out>/<model>/<benchmark>.json.
+Several models are seeds of one recipe: the result is their mean, and each seed's value is kept.
 
-A classifier's thresholds are its own, chosen on its development split; where a text has one class, the largest score
-decides. A bi-encoder is asked about the classes by their names and decides by a rule that needs no labelled texts
-(eval/decision_rules.py); `--beside` measures another encoder, such as the untrained one, in the same way.
+A classifier uses its own thresholds, chosen on its development split; with one class per text, the largest score
+decides. A bi-encoder uses the names of the classes as labels and decides by a rule that needs no labelled texts
+(eval/decision_rules.py); `--beside` evaluates another encoder, such as the untrained one, in the same way.
 
     python -m eval.run --all [--data isear=DIR emobank=DIR …]                all models on all data that is here
     python -m eval.run --texts FILE --benchmark goemotions                   write its texts, for any other system
-    python -m eval.run --scores FILE --name NAME --benchmark goemotions      measure the scores of that system
+    python -m eval.run --scores FILE --name NAME --benchmark goemotions      evaluate the scores of that system
 """
 
 import argparse
@@ -35,7 +35,7 @@ from eval.scores_file import read_scores
 MODELS = Path("work/models")
 DOMAINS = Path("work/domains")
 PUBLISHED = "emo-pillars-"  # how the names of published models begin; ablations have other names
-# A headline of a recipe that is run again may differ by this much between machines and library versions.
+# The main metric of a recipe that is run again may differ by this much between machines and library versions.
 TOLERANCE = 0.01
 
 
@@ -47,11 +47,11 @@ def measure_models(
     beside: BiEncoder | None = None,
     defined: bool = False,
 ) -> None:
-    """Measure the seeds of a model and write a file for each benchmark.
+    """Evaluate the seeds of a model and write a file for each benchmark.
 
     Args:
-        places: where the files of each data set are, by `Benchmark.data_set`; from the Hub where it is None.
-        beside: another bi-encoder, measured in the same way.
+        places: where the files of each data set are, by `Benchmark.data_set`; None for the Hub.
+        beside: another bi-encoder, evaluated in the same way.
         defined: a bi-encoder's labels are embedded with their definitions.
     """
     classifiers = [model for model in models if isinstance(model, Classifier)]
@@ -72,7 +72,7 @@ def measure_models(
 def classifier_result(
     benchmark: Benchmark, rows: Rows, models: Sequence[Classifier], scores: Sequence[np.ndarray]
 ) -> dict[str, Any]:
-    """The content of a classifier's result file: metrics and where they come from."""
+    """Return the content of a classifier's result file: metrics and their provenance."""
     chosen = models[0].record.get("threshold_source", "the model's config")
     numbers = classifier_numbers(benchmark, rows, scores, [model.thresholds for model in models], chosen)
     content = _result(models[0].name, benchmark, rows, numbers)
@@ -82,7 +82,7 @@ def classifier_result(
 def scores_result(
     name: str, benchmark: Benchmark, rows: Rows, scores: np.ndarray, threshold: float, revision: str
 ) -> dict[str, Any]:
-    """The same for scores (rows, 28) of another system, with one threshold for all labels."""
+    """Return the same for another system's scores (rows, 28), with one threshold for all labels."""
     thresholds, chosen = np.full(len(LABELS), threshold), f"{threshold} for all labels, as given"
     numbers = classifier_numbers(benchmark, rows, [scores], [thresholds], chosen)
     about = {"seeds": [], "model_revision": revision, "trained_on": {}, "recipe_hash": "none"}
@@ -92,7 +92,7 @@ def scores_result(
 def bi_encoder_result(
     benchmark: Benchmark, rows: Rows, models: Sequence[BiEncoder], beside: BiEncoder | None, defined: bool
 ) -> dict[str, Any]:
-    """The same for a bi-encoder that is asked about the classes by name."""
+    """Return the same for a bi-encoder that uses the class names as labels."""
     model = models[0]
     content = _result(model.name, benchmark, rows, bi_encoder_numbers(benchmark, rows, models, defined))
     content |= about_weights(models) | about_training(models) | provenance()
@@ -124,7 +124,7 @@ def _result(name: str, benchmark: Benchmark, rows: Rows, numbers: dict[str, Any]
 
 
 def report(benchmark: Benchmark, content: dict[str, Any], out: Path) -> None:
-    """Write a result file; print its headline and how far it is from the result in git."""
+    """Write a result file; print its main metric and the difference from the result in git."""
     published = RESULTS / content["name"] / f"{benchmark.name}.json"
     try:
         before = float(json_file(published)["metrics"][benchmark.headline]["value"])
@@ -134,7 +134,7 @@ def report(benchmark: Benchmark, content: dict[str, Any], out: Path) -> None:
     for measured in (content, content.get("beside")):
         if measured:
             headline = measured["metrics"].get(benchmark.headline)
-            says = f"{benchmark.headline} {shown(headline)}" if headline else "shares of the labels only, without gold"
+            says = f"{benchmark.headline} {shown(headline)}" if headline else "only shares of the labels, without gold"
             print(f"  {measured['name']}: {says}, {content['support']} rows")
     if before is not None and benchmark.headline in content["metrics"]:
         difference = content["metrics"][benchmark.headline]["value"] - before
@@ -143,7 +143,7 @@ def report(benchmark: Benchmark, content: dict[str, Any], out: Path) -> None:
 
 
 def fits(benchmark: Benchmark, model: Model) -> bool:
-    """Can this kind of model be measured on a benchmark?"""
+    """Return whether this kind of model can be evaluated on a benchmark."""
     return benchmark.by_name if isinstance(model, BiEncoder) else benchmark.is_test
 
 
@@ -152,11 +152,11 @@ def check_fits(benchmarks: Sequence[Benchmark], model: Model) -> None:
     if wrong := next((benchmark.name for benchmark in benchmarks if not fits(benchmark, model)), None):
         kind = "bi-encoder" if isinstance(model, BiEncoder) else "classifier"
         known = ", ".join(sorted(name for name, benchmark in BENCHMARKS.items() if fits(benchmark, model)))
-        raise InputError(f"benchmark '{wrong}': '{model.name}' is a {kind}, which is measured on {known}.")
+        raise InputError(f"benchmark '{wrong}': '{model.name}' is a {kind}, which can be evaluated on {known}.")
 
 
 def measure_all(folder: Path, data: Mapping[str, str], out: Path) -> None:
-    """Measure every published model on all data that is here; at the end name the data that is missing."""
+    """Evaluate every published model on all data that is here; at the end, list the missing data."""
     missing: dict[str, Benchmark] = {}
     for name, seeds in published_models(folder).items():
         print(f"=== {name}: {len(seeds)} seed{'s' if len(seeds) > 1 else ''}", flush=True)
@@ -168,7 +168,7 @@ def measure_all(folder: Path, data: Mapping[str, str], out: Path) -> None:
         measure_models(models, here, places, out)
     for name, benchmark in sorted(missing.items()):
         terms = f"Terms: {benchmark.licence}. Give --data {name}=PLACE with {benchmark.files}."
-        print(f"not measured: {name}, no data here. {terms}")
+        print(f"not evaluated: {name}, no data here. {terms}")
 
 
 def _is_here(benchmark: Benchmark, place: str | None) -> bool:
@@ -176,7 +176,7 @@ def _is_here(benchmark: Benchmark, place: str | None) -> bool:
 
 
 def _training_data(record: dict[str, Any], given: str) -> str:
-    """The corpus that a model was trained on: the place in its record or, where that is not here, own=PLACE."""
+    """Return the corpus that a model was trained on: the place in its record or, where that is not here, own=PLACE."""
     recorded = str(record.get("dataset"))
     return given if not Path(recorded).exists() and Path(given).name == Path(recorded).name else recorded
 
@@ -194,27 +194,27 @@ def data_places(given: Sequence[str]) -> dict[str, str]:
 
 
 def published_models(folder: Path) -> dict[str, list[str]]:
-    """The model folders by published name, several for seeds of one recipe. Raises InputError where there is none."""
+    """The model folders by published name, several for seeds of one recipe. Raises InputError if there is none."""
     found: dict[str, list[tuple[int, str]]] = {}
     for path in sorted(folder.glob("*/training.json")):
         record = json_file(path)
         try:
             name, seed = str(record["name"]), int(record["recipe"]["seed"])
         except (KeyError, TypeError, ValueError):
-            raise InputError(f"{path}: is no training record. Train the model again, or move its folder.") from None
+            raise InputError(f"{path}: is not a training record. Train the model again, or move its folder.") from None
         if name.startswith(PUBLISHED):
             found.setdefault(name, []).append((seed, str(path.parent)))
     if not found:
-        raise InputError(f"{folder}: no model folder in it. Train a model, or give a folder of models after --all.")
+        raise InputError(f"{folder}: contains no model folder. Train a model, or give a folder of models after --all.")
     return {name: [place for _, place in sorted(seeds)] for name, seeds in found.items()}
 
 
 def main() -> None:
     """Parse the command line, measure, write."""
-    parser = argparse.ArgumentParser(prog="python -m eval.run", description="Measures a model on benchmarks.")
+    parser = argparse.ArgumentParser(prog="python -m eval.run", description="Evaluates a model on benchmarks.")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--model", nargs="+", help="a model folder or Hub id, or one for each seed")
-    what.add_argument("--scores", type=Path, help="a file with another system's scores, a line for each row")
+    what.add_argument("--model", nargs="+", help="a model folder or Hub id, or several seeds of one model")
+    what.add_argument("--scores", type=Path, help="a file with another system's scores, one line per row")
     what.add_argument("--texts", type=Path, help="write the benchmark's texts there, for `dataset_builder label-texts`")
     what.add_argument("--all", type=Path, nargs="?", const=MODELS, help=f"a folder of models; default: {MODELS}")
     parser.add_argument("--benchmark", nargs="+", help=", ".join(sorted(BENCHMARKS)))
@@ -227,13 +227,15 @@ def main() -> None:
     )
     parser.add_argument("--beside", metavar="MODEL", help="another encoder to compare with a bi-encoder")
     parser.add_argument("--definitions", action="store_true", help="embed a bi-encoder's labels with their definitions")
-    parser.add_argument("--name", type=option_name, help="the name of the system that gave --scores")
-    parser.add_argument("--threshold", type=float, default=0.5, help="of --scores, for all labels; default: 0.5")
+    parser.add_argument("--name", type=option_name, help="the name of the system that produced --scores")
+    parser.add_argument(
+        "--threshold", type=float, default=0.5, help="the threshold for --scores, for all labels; default: 0.5"
+    )
     parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
     if args.all:
         if args.benchmark:
-            raise InputError("--all measures on every benchmark that is at hand. Leave --benchmark out.")
+            raise InputError("--all uses every benchmark whose data is present. Remove --benchmark.")
         measure_all(args.all, data_places(args.data), args.out)
     elif not args.benchmark or len(args.data) > 1:
         raise InputError("give --benchmark, and at most one --data.")
@@ -245,7 +247,7 @@ def measure_given(args: argparse.Namespace, benchmarks: list[Benchmark], place: 
     """Measure the models or scores of a command line, or write the texts."""
     if args.texts:
         if len(benchmarks) > 1:
-            raise InputError("--texts writes those of one --benchmark.")
+            raise InputError("--texts writes the texts of only one --benchmark.")
         texts = benchmarks[0].load(place).texts
         args.texts.parent.mkdir(parents=True, exist_ok=True)
         lines = [json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts]
@@ -253,12 +255,12 @@ def measure_given(args: argparse.Namespace, benchmarks: list[Benchmark], place: 
         print(f"{args.texts}: {len(lines)} texts")
     elif args.scores:
         if not args.name:
-            raise InputError("--scores needs the --name of the system that gave them.")
+            raise InputError("--scores needs the --name of the system that produced them.")
         if not 0 <= args.threshold <= 1:  # NaN is neither
-            raise InputError(f"--threshold {args.threshold:g}: give one from 0 to 1, as the scores are.")
+            raise InputError(f"--threshold {args.threshold:g}: give a threshold from 0 to 1, like the scores.")
         for benchmark in benchmarks:
             if not benchmark.is_test:
-                raise InputError(f"benchmark '{benchmark.name}': is for bi-encoders. --scores are of the 28 labels.")
+                raise InputError(f"benchmark '{benchmark.name}': is for bi-encoders. --scores are for the 28 labels.")
             rows = benchmark.load(place)
             scores, revision = read_scores(args.scores, rows.texts)
             report(benchmark, scores_result(args.name, benchmark, rows, scores, args.threshold, revision), args.out)

@@ -12,10 +12,10 @@ from dataset_builder.taxonomy import LABELS
 
 
 def read_scores(path: Path, texts: Sequence[str]) -> tuple[np.ndarray, str]:
-    """Scores (texts, 28) from a file, and its revision: for each text, in order, a JSON line
+    """Return scores (texts, 28) from a file, and its revision: for each text, in order, a JSON line
     {"text": …, "scores": {label: score}}; labels that are not named have 0.
 
-    Raises InputError where a line is malformed or has another text, names a label that is none of the 28, or has a
+    Raises InputError if a line is malformed or has another text, names a label that is none of the 28, or has a
     score that is not from 0 to 1.
     """
     form = 'not {"text": …, "scores": {label: score}}'
@@ -32,11 +32,11 @@ def read_scores(path: Path, texts: Sequence[str]) -> tuple[np.ndarray, str]:
         if given != text:
             raise InputError(f"{place}: has another text than the benchmark's row, {text[:60]!r}.")
         if unknown := sorted(named.keys() - set(LABELS)):
-            raise InputError(f"{place}: '{unknown[0][:80]}' is none of the 28 labels.")
+            raise InputError(f"{place}: '{unknown[0][:80]}' is not one of the 28 labels.")
         if wrong := [label for label, score in named.items() if not 0 <= score <= 1]:  # NaN is neither
             raise InputError(
-                f"{place}: the score of '{wrong[0]}' is {named[wrong[0]]:g} and not from 0 to 1. Give probabilities: "
-                "divide percentages by 100, put logits through a sigmoid."
+                f"{place}: the score of '{wrong[0]}' is {named[wrong[0]]:g}, which is not from 0 to 1. Give "
+                "probabilities: divide percentages by 100, put logits through a sigmoid."
             )
         scores[row] = [named.get(label, 0.0) for label in LABELS]
     return scores, f"sha256 {digest_of(path)[:16]}"

@@ -1,6 +1,6 @@
 """python -m eval.zero_shot --model M --labels joy,"quiet pride",dread "text" ["text2" …]
 
-Scores texts against any labels, without training. By default a text may have any number of them; `--single` gives
+Scores texts against any labels, without training. By default a text may have any number of them; `--single` assigns
 each text the nearest label. eval/decision_rules.py decides without labelled texts, eval/valence.py computes valence.
 """
 
@@ -20,7 +20,7 @@ from eval.valence import values_by_anchors
 
 @dataclass(frozen=True)
 class Answer:
-    """What a text expresses: probabilities of all labels, and the labels that it is given."""
+    """The result for a text: probabilities of all labels, and the labels that it gets."""
 
     text: str
     probabilities: dict[str, float]
@@ -35,12 +35,12 @@ def classify(
     rule: str = DEFAULT,
     single: bool = False,
 ) -> tuple[list[Answer], str]:
-    """Answers for some texts, and how they were decided.
+    """Return answers for some texts, and how they were decided.
 
     Args:
-        definitions: of some of the labels, or none.
+        definitions: definitions of some of the labels, or none.
         rule: one of `eval.decision_rules.RULES`.
-        single: one label a text, the one of the largest cosine, instead of any number by the rule.
+        single: one label per text, the one with the largest cosine, instead of any number by the rule.
     """
     found = model.predict(texts, labels, definitions)
     if single:
@@ -56,9 +56,9 @@ def classify(
 
 
 def read_labels(given: str) -> list[str]:
-    """Labels with commas or line breaks between them; quotes hold a comma inside a label.
+    """Read labels separated by commas or line breaks; a label with a comma needs quotes.
 
-    Raises InputError where there is no label, or one is empty, occurs twice or is no text.
+    Raises InputError if there is no label, or if one is empty, occurs twice or is not text.
     """
     lines = [line.strip() for line in given.splitlines() if line.strip()]
     if len(lines) > 1:  # a list that was pasted: a comma at the end of a line is no label
@@ -70,17 +70,19 @@ def read_labels(given: str) -> list[str]:
     labels = [" ".join(field.split()) for field in fields]
     if not labels or "" in labels or len(set(labels)) < len(labels):
         shown = given[:80].encode("utf-8", "replace").decode()
-        raise InputError(f"--labels '{shown}': give one or more labels, comma-separated, none empty and none twice.")
+        raise InputError(
+            f"--labels '{shown}': give one or more labels, separated by commas, none empty and none twice."
+        )
     for number, label in enumerate(labels, start=1):
         _refuse_damage(label, f"label {number}")
     return labels
 
 
 def read_texts(given: Sequence[str]) -> list[str]:
-    """The texts of a command line. Raises InputError where one is blank, or not in UTF-8."""
+    """Return the texts of a command line. Raises InputError if one is blank, or not in UTF-8."""
     for number, text in enumerate(given, start=1):
         if not text.strip():
-            raise InputError(f"text {number} is empty. Give texts to be scored, each in quotes.")
+            raise InputError(f"text {number} is empty. Give the texts to score, each in quotes.")
         _refuse_damage(text, f"text {number}")
     return list(given)
 
@@ -96,9 +98,9 @@ def main() -> None:
     parser.add_argument("texts", nargs="+", help="texts to be scored")
     parser.add_argument("--model", required=True, help="a bi-encoder: a folder or Hub id")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--labels", help="with commas or line breaks between them")
-    what.add_argument("--label-set", help="labels-6, labels-11, labels-32, or a YAML file of that form")
-    parser.add_argument("--definitions", help="a YAML file of `label: definition`, for some of the labels or all")
+    what.add_argument("--labels", help="separated by commas or line breaks")
+    what.add_argument("--label-set", help="labels-6, labels-11, labels-32, or a YAML file in that format")
+    parser.add_argument("--definitions", help="a YAML file of `label: definition`, for some or all labels")
     parser.add_argument("--single", action="store_true", help="one label a text")
     parser.add_argument("--rule", choices=RULES, default=DEFAULT, help=f"default: {DEFAULT}")
     parser.add_argument("--valence", action="store_true", help="print each text's valence too, from -1 to 1")

@@ -47,7 +47,7 @@ TRUSTED = {
 
 
 def files_of(folder: Path, paths: Iterable[Path], kind: str, problems: list[str]) -> dict[str, Path]:
-    """The files of a folder by their names in a repository of that kind; any other file is added to `problems`.
+    """Return the files of a folder by their names in a repository of that kind; any other file is added to `problems`.
 
     A link out of the folder is left out: its target is never read.
     """
@@ -87,7 +87,7 @@ def module_folders(folder: Path, problems: list[str]) -> list[str]:
 
 
 def code_in(name: str, file: Content) -> Iterator[str]:
-    """Every key in a model's JSON file that makes a library run code that is not its own."""
+    """Yield every key in a model's JSON file that makes a library run code that is not its own."""
     try:
         content = json.loads(text_of(file))
     except (OSError, ValueError, RecursionError):

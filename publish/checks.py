@@ -25,7 +25,7 @@ STATUS = ("status", "--porcelain", "--untracked-files=all", "--ignore-submodules
 
 
 def source_tree(root: Path) -> tuple[str, list[str]]:
-    """The commit of the source tree ('' if there is none), and how the tree differs from it."""
+    """Return the commit of the source tree ('' if there is none), and how the tree differs from it."""
     try:
         top = Path(_git(root, "rev-parse", "--show-toplevel").strip()).resolve()
         commit = _git(root, "rev-parse", "--verify", "HEAD").strip()
@@ -49,7 +49,7 @@ def source_tree(root: Path) -> tuple[str, list[str]]:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """The output of a git command. Raises OSError, with git's own message, if git is missing or fails."""
+    """Return the output of a git command. Raises OSError, with git's own message, if git is missing or fails."""
     done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False)
     if done.returncode:
         message = done.stderr.decode("utf-8", "replace").splitlines()
@@ -58,7 +58,7 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def cards_are_fresh(folders: Folders) -> list[str]:
-    """Whether the cards show the numbers of the results; README too if these are the repository's own cards."""
+    """Return whether the cards show the numbers of the results; README too if these are the repository's own cards."""
     command = [sys.executable, "-m", "eval.cards", "--check"]
     if (folders.cards.resolve(), folders.results.resolve()) != (ROOT / "model_cards", ROOT / "eval/results"):
         command += ["--results", os.path.relpath(folders.results, ROOT), "--out", os.path.relpath(folders.cards, ROOT)]
@@ -122,7 +122,7 @@ def _model(repository: Repository, folders: Folders) -> list[str]:
 
 
 def _recipe(path: Path, trained_by: dict[str, Any], record: Path) -> Iterator[str]:
-    """Whether the recipe is the one of the training; both have their defaults filled in."""
+    """Yield whether the recipe is the one of the training; both have their defaults filled in."""
     if not path.exists():
         yield f"{path}: no recipe of this name. Every published model needs one; add it, or give --recipes."
         return
@@ -162,7 +162,7 @@ def _differences(wanted: dict[str, Any], found: dict[str, Any], parent: str = ""
 
 
 def _weights(repository: Repository, trained: str | None) -> Iterator[str]:
-    """Whether the folder holds the weights that were trained, and the ONNX files were exported from them."""
+    """Yield whether the folder holds the weights that were trained, and the ONNX files were exported from them."""
     folder, files = repository.folder, repository.files
     weights = sorted(name for name in files if name.endswith(WEIGHTS))
     if not weights:
@@ -182,7 +182,7 @@ def _weights(repository: Repository, trained: str | None) -> Iterator[str]:
 
 
 def _results(results: Path, model: Path, record: dict[str, Any]) -> list[str]:
-    """Whether there are results, all of them measured on this model."""
+    """Return whether there are results, all of them measured on this model."""
     problems: list[str] = []
     paths = sorted(results.glob("*.json"))
     if not paths:
@@ -201,7 +201,7 @@ def _results(results: Path, model: Path, record: dict[str, Any]) -> list[str]:
 
 
 def _dataset(repository: Repository, folders: Folders) -> list[str]:
-    """Whether the files of a data set are those of its manifest, and the numbers of its card describe them.
+    """Return whether the files of a data set are those of its manifest, and the numbers of its card describe them.
 
     The name of a Parquet file ends with the first 16 digits of its SHA-256; the revision is that of all the names.
     """

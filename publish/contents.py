@@ -38,7 +38,7 @@ def is_unsafe(content: Content) -> bool:
 
 
 def _is_old_pickle(content: bytes) -> bool:
-    """Whether the content is a pickle of protocol 0 or 1 that makes more than plain values."""
+    """Return whether the content is a pickle of protocol 0 or 1 that makes more than plain values."""
     if not content.rstrip().endswith(b"."):
         return False
     try:
@@ -48,7 +48,7 @@ def _is_old_pickle(content: bytes) -> bool:
 
 
 def secrets(name: str, content: Content) -> list[str]:
-    """The kinds of secrets in a file: in its bytes or, for Parquet, in its strings, column names and metadata.
+    """Return the kinds of secrets in a file: in its bytes or, for Parquet, in its strings, column names and metadata.
 
     Raises:
         ValueError: the Parquet file cannot be read.
@@ -74,7 +74,7 @@ def _parquet_chunks(content: Content) -> Iterator[bytes]:
 
 
 def _names_and_metadata(fields: Any) -> Iterator[bytes]:
-    """Names and metadata of a schema or a nested type, at every level."""
+    """Yield names and metadata of a schema or a nested type, at every level."""
     for pair in (getattr(fields, "metadata", None) or {}).items():
         yield from pair
     for field in fields:
@@ -86,7 +86,7 @@ def _names_and_metadata(fields: Any) -> Iterator[bytes]:
 
 
 def _values(array: Any) -> Iterator[bytes]:
-    """All strings and bytes in an array at every level, joined with line ends; 8-bit numbers count as bytes."""
+    """Yield all strings and bytes in an array at every level, joined with line ends; 8-bit numbers count as bytes."""
     if isinstance(array.type, pa.BaseExtensionType):
         array = array.storage
     kind = array.type

@@ -13,17 +13,17 @@ NAMESPACE = re.compile(r"\bNAMESPACE\b")  # in recipes, cards and the Space: the
 
 
 def open_content(content: Content) -> io.BytesIO | io.BufferedReader:
-    """The content as an open binary file."""
+    """Return the content as an open binary file."""
     return io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
 
 
 def size_of(content: Content) -> int:
-    """Bytes."""
+    """Return the bytes."""
     return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 
 def sha256(*contents: Content) -> str:
-    """The SHA-256 of a file, or of several files one after the other, in hexadecimal."""
+    """Return the SHA-256 of a file, or of several files one after the other, in hexadecimal."""
     digest = hashlib.sha256()
     for content in contents:
         with open_content(content) as file:
@@ -32,12 +32,12 @@ def sha256(*contents: Content) -> str:
 
 
 def bytes_of(content: Content) -> bytes:
-    """The whole content."""
+    """Return the whole content."""
     return content if isinstance(content, bytes) else content.read_bytes()
 
 
 def text_of(content: Content) -> str:
-    """The text of a UTF-8 file, without a byte order mark."""
+    """Return the text of a UTF-8 file, without a byte order mark."""
     return bytes_of(content).decode("utf-8-sig")
 
 
@@ -51,7 +51,7 @@ def with_namespace(content: Content, namespace: str) -> Content:
 
 
 def read_json(path: Path, problems: list[str], kind: type = dict) -> Any:
-    """The mapping (or the list) in a JSON file; an empty one, with a line in `problems`, if there is none."""
+    """Return the mapping (or the list) in a JSON file; an empty one, with a line in `problems`, if there is none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -66,6 +66,6 @@ def read_json(path: Path, problems: list[str], kind: type = dict) -> Any:
 
 
 def first(names: Sequence[str], shown: int = 5) -> str:
-    """The first names, and how many more there are."""
+    """Return the first names, and how many more there are."""
     more = len(names) - shown
     return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")

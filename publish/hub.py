@@ -54,7 +54,7 @@ class Release:
     private: bool
 
     def repo_id(self, repository: Repository) -> str:
-        """The repository's name on the Hub."""
+        """Return the repository's name on the Hub."""
         return f"{self.namespace}/{repository.name}"
 
 
@@ -106,7 +106,7 @@ def check_token(api: HfApi, namespace: str) -> None:
 
 
 def look(api: HfApi, repo_id: str, kind: str, revision: str | None = None) -> RemoteState | None:
-    """The state of a repository at a revision or at its head; None if there is none that this token may see.
+    """Return the state of a repository at a revision or at its head; None if there is none that this token may see.
 
     Raises:
         Refused: the Hub redirects to a repository of another name.
@@ -127,7 +127,7 @@ def look(api: HfApi, repo_id: str, kind: str, revision: str | None = None) -> Re
 
 
 def file_states(repository: Repository, remote: RemoteState | None) -> dict[str, str]:
-    """What a push does to each file: new, changed, unchanged, to be deleted."""
+    """Return what a push does to each file: new, changed, unchanged, to be deleted."""
     known = remote.files if remote else {}
     found = dict.fromkeys(repository.files, NEW)
     for name in found.keys() & known.keys():
@@ -145,7 +145,7 @@ def _is_same(repository: Repository, name: str, known: RepoFile) -> bool:
 
 
 def _addition(repository: Repository, name: str) -> CommitOperationAdd:
-    """A file for a commit. Raises FileChanged if it is not the one that was checked."""
+    """Return a file for a commit. Raises FileChanged if it is not the one that was checked."""
     content = repository.files[name]
     if size_of(content) <= READ_HERE:  # read once, so that it cannot change while it is sent
         content = bytes_of(content)
@@ -157,7 +157,7 @@ def _addition(repository: Repository, name: str) -> CommitOperationAdd:
 
 
 def compare(api: HfApi, repository: Repository, release: Release) -> tuple[dict[str, str], list[str]]:
-    """What a push would do to each file, and the reasons in the Hub's state not to push."""
+    """Return what a push would do to each file, and the reasons in the Hub's state not to push."""
     repo_id, kind = release.repo_id(repository), repository.kind
     validate_repo_id(repo_id)
     problems = []
@@ -186,7 +186,7 @@ def compare(api: HfApi, repository: Repository, release: Release) -> tuple[dict[
 
 
 def _differs_from_tag(api: HfApi, repository: Repository, release: Release) -> str:
-    """The files that are not those of the release's tag; empty if all are."""
+    """Return the files that are not those of the release's tag; empty if all are."""
     tagged = look(api, release.repo_id(repository), repository.kind, release.tag)
     return first([name for name, state in file_states(repository, tagged).items() if state != UNCHANGED], 1)
 

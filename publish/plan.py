@@ -176,7 +176,7 @@ def _files_below(folder: Path, pattern: str = "**/*") -> list[Path]:
 
 
 def _without_local_paths(content: Content) -> Content:
-    """A JSON file with each local path shortened to its last part."""
+    """Return a JSON file with each local path shortened to its last part."""
     try:
         return LOCAL_PATH.sub(lambda found: f'"…/{found["last"]}"', text_of(content)).encode()
     except UnicodeDecodeError:
@@ -193,7 +193,7 @@ def _card(plan: Plan, path: Path, namespace: str) -> dict[str, Content]:
 
 
 def _is_card(content: Content, path: Path, problems: list[str]) -> bool:
-    """Whether a README is text that begins with readable YAML; if not, a line is added to `problems`."""
+    """Return whether a README is text that begins with readable YAML; if not, a line is added to `problems`."""
     try:
         RepoCard(text_of(content))
     except (ValueError, TypeError, AttributeError, yaml.YAMLError, RecursionError) as error:

@@ -25,7 +25,7 @@ PLACEHOLDER = re.compile(rb"EXAMPLE|example|your|YOUR|placeholder|xxxx|XXXX|\*\*
 # The shares below were chosen on the keys and the harmless lines of tests/test_publish_contents.py and on 371 files of
 # tokenizers, data, cards and results: every key is found, and nothing in the others.
 def is_random(rest: bytes) -> bool:
-    """Whether letters and digits look random: in words, upper case, lower case and digits seldom alternate."""
+    """Return whether letters and digits look random: in words, upper case, lower case and digits seldom alternate."""
     if not is_varied(rest):
         return False
     runs = LETTERS.findall(rest)
@@ -45,12 +45,12 @@ def _alternation(run: bytes) -> float:
 
 
 def is_varied(rest: bytes) -> bool:
-    """Whether it is more than a placeholder, for keys whose form alone identifies them."""
+    """Return whether it is more than a placeholder, for keys whose form alone identifies them."""
     return len(set(rest)) >= 8 and not PLACEHOLDER.search(rest)
 
 
 def is_password(rest: bytes) -> bool:
-    """Whether it is none of the words that documentation puts in the place of a password."""
+    """Return whether it is none of the words that documentation puts in the place of a password."""
     words = {b"pass", b"passwd", b"password", b"pwd", b"secret", b"token", b"user", b"pw", b"key"}
     return rest.lower() not in words and not PLACEHOLDER.search(rest) and len(set(rest)) > 2
 
@@ -135,7 +135,7 @@ PRINTABLE_RUNS = re.compile(rb"[\t\n\r\x1b\x20-\x7e]{8,}")
 
 
 def kinds_in(chunk: bytes, depth: int = 0) -> set[str]:
-    """The kinds of secrets in a part of a file."""
+    """Return the kinds of secrets in a part of a file."""
     text = _readable(chunk)
     found = {kind.name for kind in KINDS if _contains(text, kind)}
     if HINT.search(text) and any(_is_key(value) for value in NAMED.findall(text)):
@@ -147,7 +147,7 @@ def kinds_in(chunk: bytes, depth: int = 0) -> set[str]:
 
 
 def _readable(chunk: bytes) -> bytes:
-    """The text in a chunk: one byte for each character of UTF-16, and the printable runs of binary data."""
+    """Return the text in a chunk: one byte for each character of UTF-16, and the printable runs of binary data."""
     if chunk.count(0) > len(chunk) // 4:
         chunk = chunk.replace(b"\0", b"")
     if len(chunk.translate(None, PRINTABLE)) > len(chunk) // 16:
@@ -167,7 +167,7 @@ def _contains(text: bytes, kind: Kind) -> bool:
 
 
 def _begins(text: bytes, at: int, start: bytes) -> bool:
-    """Whether a key may begin here, rather than go on a word."""
+    """Return whether a key may begin here, rather than go on a word."""
     if not start[:1].isalnum() or not text[max(0, at - 1) : at].isalnum():
         return True
     before = text[max(0, at - LOOK_BACK) : at]
@@ -175,12 +175,12 @@ def _begins(text: bytes, at: int, start: bytes) -> bool:
 
 
 def _is_key(value: bytes) -> bool:
-    """Whether a named value is random: paths and names of programs are not."""
+    """Return whether a named value is random: paths and names of programs are not."""
     return is_random(value) and re.search(rb"\d", value) is not None and value.count(b"/") < 4 and b"__" not in value
 
 
 def _decoded(text: bytes) -> Iterator[bytes]:
-    """The base64 in a text, decoded, if that is readable."""
+    """Yield the base64 in a text, decoded, if that is readable."""
     for found in BASE64.finditer(text):
         plain = found[0].rstrip(b"=").replace(b"-", b"+").replace(b"_", b"/")
         for start in range(4):  # the letter of an escape may come first
@@ -193,7 +193,7 @@ def _decoded(text: bytes) -> Iterator[bytes]:
 
 
 def _png_texts(chunk: bytes) -> Iterator[bytes]:
-    """The packed texts of a PNG."""
+    """Yield the packed texts of a PNG."""
     for text in re.finditer(rb"[zi]TXt", chunk if chunk.startswith(b"\x89PNG") else b""):
         # zlib data begins with an x, after a keyword and a language; no other x can be unpacked.
         for begin in re.finditer(b"x", chunk[text.end() : text.end() + 300]):

@@ -40,7 +40,7 @@ def printable(text: str, endpoint: str) -> str:
 
 
 def _host(endpoint: str) -> str:
-    """The host of an address; empty if it is not an address."""
+    """Return the host of an address; empty if it is not an address."""
     try:
         return urlsplit(endpoint).hostname or ""
     except ValueError:
@@ -48,7 +48,7 @@ def _host(endpoint: str) -> str:
 
 
 def is_local(endpoint: str) -> bool:
-    """Whether an address belongs to this machine alone."""
+    """Return whether an address belongs to this machine alone."""
     host = _host(endpoint)
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -70,14 +70,14 @@ def address_problems(endpoint: str) -> list[str]:
 
 
 def address_notes(endpoint: str) -> list[str]:
-    """A note if the Hub is not the usual one, so that nobody sends a token to another server by mistake."""
+    """Return a note if the Hub is not the usual one, so that nobody sends a token to another server by mistake."""
     host = _host(endpoint)
     is_known = not host or host == HUB or host.endswith(f".{HUB}") or is_local(endpoint)
     return [] if is_known else [f"the token goes to {host}, which is not {HUB}"]
 
 
 def explain(error: BaseException, endpoint: str, namespace: str) -> str | None:
-    """What an error means and what to do about it, in one line; None for a defect of this program."""
+    """Return what an error means and what to do about it, in one line; None for a defect of this program."""
     again = f"{KEPT}; run the same command again."
     match error:
         case Refused():
@@ -104,13 +104,13 @@ def explain(error: BaseException, endpoint: str, namespace: str) -> str | None:
 
 
 def was_raised_by_client(error: BaseException) -> bool:
-    """Whether the Hub's client raised the error: over an answer that no Hub gives, since it checks none."""
+    """Return whether the Hub's client raised the error: over an answer that no Hub gives, since it checks none."""
     frames = list(traceback.walk_tb(error.__traceback__))
     return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith("huggingface_hub.")
 
 
 def explain_refusal(error: HfHubHTTPError, endpoint: str, namespace: str) -> str:
-    """The Hub's own reason for a refusal, and what to do about it."""
+    """Return the Hub's own reason for a refusal, and what to do about it."""
     status = error.response.status_code
     if status == 401:
         return f"{endpoint} refuses the token (401). Set HF_TOKEN to a valid one; `hf auth whoami` tests it."
@@ -123,5 +123,5 @@ def explain_refusal(error: HfHubHTTPError, endpoint: str, namespace: str) -> str
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an exception's message."""
+    """Return the first line of an exception's message."""
     return next(iter(str(error).splitlines()), "no reason given")

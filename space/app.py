@@ -43,12 +43,12 @@ LABELLED = {
 
 
 def show_emotions(text: str | None, situation: str | None) -> str:
-    """The answer of the first tab."""
+    """Return the answer of the first tab."""
     return _shown(lambda: emotions(text, situation))
 
 
 def show_own_labels(text: str | None, labels: str | None) -> str:
-    """The answer of the second tab."""
+    """Return the answer of the second tab."""
     return _shown(lambda: own_labels(text, read_labels(labels)))
 
 
@@ -104,7 +104,7 @@ def tab(
 
 
 def interface() -> gr.Blocks:
-    """The page."""
+    """Return the page."""
     situation = {
         "label": "Situation (optional)",
         "info": "What happened before. With it, a context-aware model answers.",

@@ -11,7 +11,7 @@ HEAD = f"<tr>{''.join(f'<th scope=col>{name}</th>' for name in COLUMNS)}</tr>"
 
 
 def page(answer: Answer) -> str:
-    """An answer: notes, sentence, bars, model. Labels that the text has come first, then the others by score."""
+    """Return an answer: notes, sentence, bars, model. Labels that the text has come first, then the others by score."""
     ordered = sorted(answer.scores, key=lambda score: (not score.given, -score.value))
     largest = max(max(score.value, score.threshold) for score in ordered)
     end = 1.0 if largest > 0.5 else largest  # scores of many own labels are all small, and so would their bars be
@@ -34,7 +34,7 @@ def message(text: str) -> str:
 
 
 def waiting(text: str) -> str:
-    """What is shown before the first answer."""
+    """Return what is shown before the first answer."""
     return f'<div class="emo"><p class="emo-waiting">{escape(text)}</p></div>'
 
 
@@ -56,7 +56,7 @@ def _table(rows: Sequence[str]) -> str:
 
 
 def _row(score: Score, end: float) -> str:
-    """A label, its bar with a mark at the threshold on a scale from 0 to `end`, and both numbers."""
+    """Return a label, its bar with a mark at the threshold on a scale from 0 to `end`, and both numbers."""
     bar, mark = (100 * min(1.0, value / end) for value in (score.value, score.threshold))
     return (
         f'<tr{" class=emo-given" if score.given else ""}><th scope="row">{escape(score.label)}</th>'

@@ -116,7 +116,7 @@ def own_labels(text: str | None, labels: Sequence[str]) -> Answer:
 
 
 def thresholds_of(logits: np.ndarray) -> np.ndarray:
-    """The threshold of each label, as a probability, from logits (texts, labels) of unlabelled texts.
+    """Return the threshold of each label, as a probability, from logits (texts, labels) of unlabelled texts.
 
     It is the threshold with the largest expected F1 if a text has one of the labels on average (a single label: if
     every second text has it). In the project, this is the rule `expected_f1` of eval/decision_rules.py.
@@ -135,7 +135,7 @@ def thresholds_of(logits: np.ndarray) -> np.ndarray:
 
 
 def read_labels(given: str | None) -> list[str]:
-    """Read labels with commas or line breaks between them; a label with a comma stands in quotes.
+    """Read labels separated by commas or line breaks; a label with a comma stands in quotes.
 
     Raises:
         CannotAnswer: there is none, there are too many, or one is too long.
@@ -158,7 +158,7 @@ def read_labels(given: str | None) -> list[str]:
 
 
 def read(given: str | None) -> str:
-    """What was typed, stripped; empty if a program sent null.
+    """Return what was typed, stripped; empty if a program sent null.
 
     Raises:
         CannotAnswer: it is too long, holds half a character, which no model reads, or is a program's list.
@@ -174,7 +174,7 @@ def read(given: str | None) -> str:
 
 
 def _is_list(text: str) -> bool:
-    """Whether a program sent a list or an object, which Gradio turns into its Python form."""
+    """Return whether a program sent a list or an object, which Gradio turns into its Python form."""
     try:
         return isinstance(ast.literal_eval(text), (list, dict))
     except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -182,7 +182,7 @@ def _is_list(text: str) -> bool:
 
 
 def checked(given: str | None) -> str:
-    """A text as `read` returns it. Raises CannotAnswer as `read` does, and if nothing is left."""
+    """Return a text as `read` returns it. Raises CannotAnswer as `read` does, and if nothing is left."""
     text = read(given)
     if not text:
         raise CannotAnswer("Write a text first: a sentence or two that somebody said or wrote.")
@@ -190,14 +190,14 @@ def checked(given: str | None) -> str:
 
 
 def spans(tokenizer: Any, text: str) -> list[tuple[int, int]]:
-    """The start and end of each token of a text."""
+    """Return the start and end of each token of a text."""
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False, truncation=False)
     found: list[tuple[int, int]] = encoded["offset_mapping"]
     return found
 
 
 def truncation_note(name: str, tokenizer: Any, text: str, room: int) -> tuple[str, ...]:
-    """A note that quotes what does not fit into `room` tokens and is cut; none if everything fits."""
+    """Return a note that quotes what does not fit into `room` tokens and is cut; none if everything fits."""
     tokens = spans(tokenizer, text)
     if len(tokens) <= room:
         return ()
@@ -209,13 +209,13 @@ def truncation_note(name: str, tokenizer: Any, text: str, room: int) -> tuple[st
 
 
 def shortened(text: str, words: int = 8) -> str:
-    """The first and last words of a text, with an ellipsis between them."""
+    """Return the first and last words of a text, with an ellipsis between them."""
     found = text.split()
     return " ".join(found if len(found) <= 2 * words else [*found[:words], "…", *found[-words:]])
 
 
 def model_location(name: str) -> str:
-    """The Hub id of a model, or a folder of that name if the environment says so."""
+    """Return the Hub id of a model, or a folder of that name if the environment says so."""
     own = name.rpartition("/")[2]
     if folder := os.environ.get(FOLDER):
         return str(Path(folder) / own)
@@ -224,7 +224,7 @@ def model_location(name: str) -> str:
 
 @cache
 def classifier(place: str) -> Any:
-    """A text-classification pipeline, loaded once. Raises CannotAnswer if it does not load."""
+    """Return a text-classification pipeline, loaded once. Raises CannotAnswer if it does not load."""
     try:
         found = pipeline("text-classification", model=place, top_k=None)
         if missing := set(found.model.config.id2label.values()) - found.model.config.thresholds.keys():
@@ -246,7 +246,7 @@ def bi_encoder(place: str) -> tuple[Any, np.ndarray | None]:
 
 
 def _reference(place: str) -> np.ndarray | None:
-    """Embeddings (texts, size) of unlabelled texts in a model's folder; None if there are none."""
+    """Return embeddings (texts, size) of unlabelled texts in a model's folder; None if there are none."""
     try:
         path = Path(place) / REFERENCE if Path(place).is_dir() else Path(hf_hub_download(place, REFERENCE))
     except RemoteEntryNotFoundError:  # a network error must not count as "none", since all thresholds would then be 0.5

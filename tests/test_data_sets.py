@@ -190,7 +190,7 @@ def test_other_forms_are_told_what_is_wanted(tmp_path: Path) -> None:
     folder = write(tmp_path / "renamed", both(rows()))
     card = (folder / "README.md").read_text()
     (folder / "README.md").write_text(card.replace("'3': annoyance", "'3': anger2"))
-    with pytest.raises(InputError, match="not the 28 in their order"):
+    with pytest.raises(InputError, match="not the 28 labels in their order"):
         read_corpus(recipe(folder), None)
     with pytest.raises(InputError, match="config 'contextual': does not load"):
         read_corpus(recipe(folder, config="contextual"), None)

@@ -177,7 +177,7 @@ def test_what_cannot_be_drawn(corpus: Path, tmp_path: Path, key: Key, command: C
             draw(open_corpus(folder), "contextual", "test", rows=2)
     export(key, tmp_path)
     export(key, tmp_path)
-    with pytest.raises(InputError, match="holds another sample"):
+    with pytest.raises(InputError, match="contains another sample"):
         export(draw(open_corpus(corpus), "contextual", "test", rows=200, seed=14), tmp_path)
     done = command("-m", "dataset_builder", "people", "export", corpus, "--rows", 0, "--out", tmp_path / "none")
     assert done.returncode == 2

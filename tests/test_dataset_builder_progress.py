@@ -205,7 +205,7 @@ def test_a_run_that_was_stopped_goes_on_counting(
 @pytest.mark.parametrize(
     ("file", "content", "says"),
     [
-        ("corpus/manifest.json", "[]", "holds list and no object"),
+        ("corpus/manifest.json", "[]", "contains list instead of an object"),
         ("corpus/manifest.json", '{"rows": {"contextless": 3}}', "key 'rows.contextless'"),
         ("labels/manifest.json", "{}", "key 'units' is missing"),
         ("labels/manifest.json", '{"units": ', "broken JSON"),

@@ -266,7 +266,7 @@ def test_seeds_are_of_one_recipe(tiny_models: Path, tmp_path: Path) -> None:
     place = tiny_models / "emo-pillars-contextless-minilm"
     with pytest.raises(InputError, match="two have the same seed"):
         load_seeds([str(place), str(place)])
-    with pytest.raises(InputError, match="not of one recipe"):
+    with pytest.raises(InputError, match="not from one recipe"):
         load_seeds([str(place), str(tiny_models / "emo-pillars-contextual-minilm")])
     other = tmp_path / "other"
     shutil.copytree(place, other)

@@ -198,7 +198,7 @@ def test_every_model_on_all_that_is_at_hand(
     assert {"goemotions", "goemotions-ekman", "goemotions-sentiment", "isear", "emobank", "own"} == set(found)
     assert found["goemotions"]["seeds"] == [13, 14]
     assert found["goemotions"]["hub_dataset"]["config"] == "simplified"
-    assert "not measured: emocontext, no data here. Terms: participants of SemEval-2019" in done.stdout
+    assert "not evaluated: emocontext, no data here. Terms: participants of SemEval-2019" in done.stdout
     assert "iemocap-4" in done.stdout
     wrong = command(*ask, "isear")
     assert wrong.returncode == 2

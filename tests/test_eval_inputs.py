@@ -40,7 +40,7 @@ def test_a_damaged_result_of_a_variant_is_named(tmp_path: Path) -> None:
 def test_cards_are_not_emptied_by_a_wrong_folder(tmp_path: Path, command: Command) -> None:
     done = command("-m", "eval.cards", "--results", tmp_path / "none", "--out", tmp_path / "out")
     assert done.returncode == 2
-    assert "holds no result. Cards would lose their numbers" in done.stderr
+    assert "contains no result. Cards would lose their numbers" in done.stderr
     assert not (tmp_path / "out").exists()
 
 
@@ -48,7 +48,7 @@ def test_options_that_would_give_a_wrong_figure(command: Command, tmp_path: Path
     ask = ("-m", "eval.run", "--scores", tmp_path / "x", "--name", "x", "--benchmark", "goemotions")
     for threshold in ("nan", "50", "-1"):
         done = command(*ask, f"--threshold={threshold}")
-        assert "give one from 0 to 1" in done.stderr
+        assert "give a threshold from 0 to 1" in done.stderr
         assert done.returncode == 2
     done = command("-m", "eval.run", "--texts", tmp_path / "x", "--benchmark", "goemotions", "emobank")
     assert "one --benchmark" in done.stderr
@@ -56,7 +56,7 @@ def test_options_that_would_give_a_wrong_figure(command: Command, tmp_path: Path
     done = command("-m", "eval.run", "--model", "x", "--benchmark", "goemotions", "--out", tmp_path / "file")
     assert "file: is not a writable folder" in done.stderr
     done = command("-m", "eval.run", "--all", tmp_path, "--benchmark", "goemotions")
-    assert "Leave --benchmark out" in done.stderr
+    assert "Remove --benchmark" in done.stderr
 
 
 def test_benchmarks_for_the_other_kind_of_model_are_refused(
@@ -89,7 +89,7 @@ def test_a_result_is_compared_with_the_one_in_git(
 def test_folders_of_models_with_another_s_record(tmp_path: Path) -> None:
     for record in ([], {"name": "emo-pillars-x"}, {"name": "emo-pillars-x", "recipe": {"seed": None}}):
         put(tmp_path / "m/training.json", record)
-        with pytest.raises(InputError, match=r"m/training.json: is no training record"):
+        with pytest.raises(InputError, match=r"m/training.json: is not a training record"):
             published_models(tmp_path)
 
 
@@ -170,7 +170,7 @@ def test_models_that_are_damaged(tiny_models: Path, bi_encoder: Path, tmp_path: 
     weights = load_file(folder / "model.safetensors")
     save_file({name: value * math.nan for name, value in weights.items()}, folder / "model.safetensors",
               metadata={"format": "pt"})  # fmt: skip
-    with pytest.raises(InputError, match=r"its weights are not those that training.json is of"):
+    with pytest.raises(InputError, match=r"its weights do not match training.json"):
         load_classifier(str(folder))
     record = json.loads((folder / "training.json").read_text())
     put(folder / "training.json", record | {"weights_sha256": weights_digest(folder)})
@@ -178,7 +178,7 @@ def test_models_that_are_damaged(tiny_models: Path, bi_encoder: Path, tmp_path: 
         load_classifier(str(folder)).predict(["river"])
     for broken in ({"recipe": None}, {"recipe": {"seed": "13"}}, []):
         put(folder / "training.json", broken)
-        with pytest.raises(InputError, match=r"training.json: is no training record"):
+        with pytest.raises(InputError, match=r"training.json: is not a training record"):
             load_classifier(str(folder))
     for path in folder.glob("*token*"):
         path.unlink()

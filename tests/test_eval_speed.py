@@ -183,7 +183,7 @@ def test_what_cannot_be_measured(exported: Path, goemotions: Path, tmp_path: Pat
         assert "Traceback" not in done.stderr
     both = command(*arguments, exported, twin)
     assert both.returncode == 2
-    assert "exports measures one model" in both.stderr
+    assert "exports needs exactly one model" in both.stderr
     assert not (tmp_path / "system").exists()
 
 

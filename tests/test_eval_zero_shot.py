@@ -299,7 +299,7 @@ def test_models_that_do_not_fit(bi_encoder: Path, tiny_encoder: Path, tmp_path: 
             (half / path.name).write_bytes(path.read_bytes())
     (half / "1_Pooling").mkdir()
     (half / "1_Pooling/config.json").write_bytes((bi_encoder / "1_Pooling/config.json").read_bytes())
-    with pytest.raises(InputError, match="its training did not end"):
+    with pytest.raises(InputError, match="its training did not finish"):
         load_bi_encoder(str(half))
 
 

@@ -293,7 +293,7 @@ def test_all_that_is_wrong_is_said_at_once(
     for said in (
         "none/manifest.json",
         "half: has no training.json, so its training did not finish",
-        "stale numbers in",
+        "out-of-date numbers in",
         "no result of emo-pillars-contextless-minilm",
         "pytorch_model.bin: not a file of a model repository",
         "notes.txt: contains a Hub token",

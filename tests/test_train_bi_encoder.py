@@ -363,7 +363,7 @@ def test_training_raises_the_right_descriptors(
 def test_wrong_recipes_and_corpora_are_refused(tiny_encoder: Path, scripted_work: Path, tmp_path: Path) -> None:
     corpus = scripted_work / "corpus"
     for changes, words in (
-        ({"positive_weight": 2.0}, "key 'positive_weight' was retired, remove it"),
+        ({"positive_weight": 2.0}, "key 'positive_weight' was retired; remove it"),
         ({"temperature": 0.0}, "temperature"),
         ({"negatives": -1}, "negatives"),
         ({"colour": "red"}, "colour"),

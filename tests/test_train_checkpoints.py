@@ -110,11 +110,11 @@ def test_a_torn_checkpoint_is_said_in_a_line(cut: tuple[Any, Path, Path]) -> Non
         content = path.read_bytes()
         for torn in (content[:100] if len(content) > 200 else content[:20], b""):
             path.write_bytes(torn)
-            with pytest.raises(InputError, match=r"checkpoint: does not load \(.*Delete it to start anew") as raised:
+            with pytest.raises(InputError, match=r"checkpoint: does not load \(.*Delete it to start again") as raised:
                 train(chosen, None, out, resume=True)
             assert "\n" not in str(raised.value)
         path.unlink()
-        with pytest.raises(InputError, match="Delete it to start anew"):
+        with pytest.raises(InputError, match="Delete it to start again"):
             train(chosen, None, out, resume=True)
         path.write_bytes(content)
     assert train(chosen, None, out, resume=True)["steps"] == 12
@@ -131,7 +131,7 @@ def test_no_file_of_a_checkpoint_runs_code(cut: tuple[Any, Path, Path], tmp_path
         path = out / CHECKPOINT / name
         content = path.read_bytes() if path.exists() else None
         path.write_bytes(pickle.dumps(Evil()))
-        with pytest.raises(InputError, match="Delete it to start anew"):
+        with pytest.raises(InputError, match="Delete it to start again"):
             train(chosen, None, out, resume=True)
         assert not (tmp_path / "ran").exists(), name
         path.unlink()
@@ -142,7 +142,7 @@ def test_no_file_of_a_checkpoint_runs_code(cut: tuple[Any, Path, Path], tmp_path
 def test_a_checkpoint_is_of_its_data(cut: tuple[Any, Path, Path]) -> None:
     chosen, corpus, out = cut
     write(corpus, {"train": rows(64, 5), "validation": rows(8, 5)})
-    with pytest.raises(InputError, match="or of other data"):
+    with pytest.raises(InputError, match="or to other data"):
         train(chosen, None, out, resume=True)
     write(corpus, {"train": rows(64), "validation": rows(8)})
     assert train(chosen, None, out, resume=True)["steps"] == 12

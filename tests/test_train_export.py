@@ -191,7 +191,7 @@ def test_a_lean_graph_that_is_wrong_is_not_taken(
 def test_what_is_not_a_model(stand_in: Callable[[str], Path], tiny_encoder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has no config\.json"):
         export(tmp_path / "none")
-    with pytest.raises(InputError, match="no trained classifier"):
+    with pytest.raises(InputError, match="not a trained classifier"):
         export(tiny_encoder, tmp_path)
     broken = tmp_path / "broken"
     shutil.copytree(stand_in("bert"), broken, ignore=shutil.ignore_patterns("onnx"))

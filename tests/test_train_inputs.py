@@ -130,7 +130,7 @@ def test_one_row_is_enough_to_fit_a_head(tiny_encoder: Path, tmp_path: Path) -> 
 
 
 def test_a_folder_is_one_training_s(tmp_path: Path) -> None:
-    twice = pytest.raises(InputError, match="another training writes there")
+    twice = pytest.raises(InputError, match="another training is writing to it")
     with locked_folder(tmp_path / "m/x"), twice, locked_folder(tmp_path / "m/x"):
         pass
     assert not (tmp_path / "m/x").exists(), "nothing was written"
@@ -174,7 +174,7 @@ def test_a_full_disk_at_the_end(
         raise SafetensorError("I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr(transformers.PreTrainedModel, "save_pretrained", full)
-    with pytest.raises(InputError, match=r"out: cannot be written \(I/O error: No space left .* Make room"):
+    with pytest.raises(InputError, match=r"out: cannot be written \(I/O error: No space left .* Free some space"):
         train(recipe(tiny_encoder, scripted_work / "corpus"), None, tmp_path / "out", max_steps=1)
     assert not (tmp_path / "out" / RECORD).exists()
 

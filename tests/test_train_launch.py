@@ -107,7 +107,7 @@ def test_a_length_that_the_base_does_not_hold_is_refused(stand_ins: dict[str, Pa
         with pytest.raises(InputError, match=r"'max_length' 514 is more .* its 514 positions hold 512 tokens"):
             load_model(recipe(stand_ins[name], max_length=514))
     assert load_model(recipe(stand_ins["modernbert"], max_length=4096)), "rotary positions have no end"
-    with pytest.raises(InputError, match="'max_length' 2 holds the 2 special tokens alone"):
+    with pytest.raises(InputError, match="'max_length' 2 only leaves room for the 2 special tokens"):
         load_model(recipe(stand_ins["minilm"], max_length=2))
 
 
@@ -189,7 +189,7 @@ def test_the_record_says_what_was_read_and_names_no_place(
     ("changes", "says"),
     [
         ({"loss": "asymmetric"}, "'targets: hard'"),
-        ({"compile": True}, "key 'compile' was retired, remove it"),
+        ({"compile": True}, "key 'compile' was retired; remove it"),
         ({"seed": -1}, "seed"),
         ({"seed": 2**32}, "seed"),
         ({"learning_rate": math.inf}, "learning_rate"),
@@ -210,7 +210,7 @@ def test_a_retired_key_at_its_default_is_passed_over() -> None:
     made = recipe(Path("none"), **older)
     assert made == recipe(Path("none"), lora={"rank": 4})
     assert not {"best_by", "compile"} & set(made.recorded_values())
-    with pytest.raises(ValueError, match="key 'best_by' was retired, remove it"):
+    with pytest.raises(ValueError, match="key 'best_by' was retired; remove it"):
         recipe(Path("none"), best_by="loss")
 
 

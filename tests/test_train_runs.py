@@ -96,7 +96,7 @@ def test_a_resumed_run_gives_the_weights_of_an_undisturbed_one(
 def test_a_checkpoint_of_another_recipe_is_refused(tiny_encoder: Path, scripted_work: Path, tmp_path: Path) -> None:
     (tmp_path / CHECKPOINT).mkdir()
     (tmp_path / CHECKPOINT / "recipe_hash").write_text("other")
-    with pytest.raises(InputError, match="of another recipe"):
+    with pytest.raises(InputError, match="belongs to another recipe"):
         train(recipe(tiny_encoder, scripted_work / "corpus"), None, tmp_path, resume=True)
 
 
@@ -248,8 +248,8 @@ def test_a_frozen_encoder_is_left_as_it_is(tiny_encoder: Path, scripted_work: Pa
 def test_wrong_recipes_are_refused(tiny_encoder: Path, scripted_work: Path, tmp_path: Path) -> None:
     for changes, words in (
         ({"loss": "focal"}, "loss"),
-        ({"gamma_positive": 1.0}, "key 'gamma_positive' was retired, remove it"),
-        ({"lora": {"publish": "adapter"}}, "key 'publish' was retired, remove it"),
+        ({"gamma_positive": 1.0}, "key 'gamma_positive' was retired; remove it"),
+        ({"lora": {"publish": "adapter"}}, "key 'publish' was retired; remove it"),
         ({"train_encoder": False}, "fit_head"),
         ({"ema_decay": 1.5}, "ema_decay"),
         ({"clip": 1.0}, "clip"),

@@ -48,7 +48,7 @@ def load_base(
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         raise InputError(f"{named}: its tokenizer has no vocabulary. Give a folder with the tokenizer's files.")
     if tokenizer.pad_token_id is None:
-        raise InputError(f"{named}: its tokenizer has no padding token. Take an encoder, like BERT or RoBERTa.")
+        raise InputError(f"{named}: its tokenizer has no padding token. Use an encoder, like BERT or RoBERTa.")
     if config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
     embeddings = model.get_input_embeddings()
@@ -72,7 +72,7 @@ def base_model_source(recipe: TrainingRecipe, place: str | None = None) -> dict[
     if recipe.base_model.startswith(OURS):
         name = recipe.base_model.removeprefix(OURS)
         raise InputError(
-            f"{recipe.name}: starts from our '{name}'. Give where it is with --base-model: the folder that it was "
+            f"{recipe.name}: starts from our '{name}'. Give its location with --base-model: the folder that it was "
             f"trained into (work/models/{name}), or its Hub id."
         )
     return {
@@ -83,9 +83,11 @@ def base_model_source(recipe: TrainingRecipe, place: str | None = None) -> dict[
 
 
 def _check_length(recipe: TrainingRecipe, model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Raises InputError where `max_length` holds no text, or is more than the model's table of positions holds."""
+    """Raises InputError if `max_length` holds no text, or is more than the model's table of positions holds."""
     if recipe.max_length <= (special := tokenizer.num_special_tokens_to_add()):
-        raise InputError(f"{recipe.name}: 'max_length' {recipe.max_length} holds the {special} special tokens alone.")
+        raise InputError(
+            f"{recipe.name}: 'max_length' {recipe.max_length} only leaves room for the {special} special tokens."
+        )
     if recipe.max_length > (room := positions(model) or recipe.max_length):
         table = getattr(model.config, "max_position_embeddings", room)
         raise InputError(

@@ -50,7 +50,7 @@ class Progress:
     since: float = 0.0  # the `time.monotonic()` up to which seconds are counted
 
     def numbers(self) -> dict[str, Any]:
-        """What a checkpoint keeps as JSON: all but weights, losses and the clock."""
+        """Return what a checkpoint keeps as JSON: all but weights, losses and the clock."""
         return {name: value for name, value in vars(self).items() if name not in ("weights", "losses", "since")}
 
     def add_batch(self, loss: torch.Tensor, samples: int) -> None:
@@ -115,20 +115,20 @@ class Progress:
 
 
 def finite(value: float, what: str) -> float:
-    """The value. Raises InputError where it is not finite: the training diverges and cannot recover."""
+    """Return the value. Raises InputError if it is not finite: the training diverges and cannot recover."""
     if not math.isfinite(value):
         raise InputError(f"{what} is not finite. {DIVERGED}")
     return value
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The model without the wrappers that distribute or compile it, which rename its weights."""
+    """Return the model without the wrappers that distribute or compile it, which rename its weights."""
     inside: nn.Module = extract_model_from_parallel(model, keep_torch_compile=False)
     return inside
 
 
 def moving_average(model: nn.Module, decay: float | None) -> AveragedModel | None:
-    """A copy whose weights follow the model's: w ← d·w + (1 - d)·new; None without a decay.
+    """Return a copy whose weights follow the model's: w ← d·w + (1 - d)·new; None without a decay.
 
     d rises to `decay` as (1 + n) / (10 + n) with the update n, so that the first weights, which are the worst, are
     forgotten soon.
@@ -205,7 +205,8 @@ class Checkpoints:
         assert place is not None
         if (place / IDENTITY).read_text(encoding="utf-8") != self.identity:
             raise InputError(
-                f"{place}: of another recipe, or of other data. Delete it to start anew, or give another --output-dir."
+                f"{place}: belongs to another recipe or to other data. Delete it to start again, or "
+                "give another --output-dir."
             )
         try:
             _check_sizes(place)
@@ -213,7 +214,7 @@ class Checkpoints:
             self._read(place)
         except Exception as error:  # torn files: safetensors, pickle and zip each have errors of their own
             raise InputError(
-                f"{place}: does not load ({first_line(error)}). Delete it to start anew, or give another --output-dir."
+                f"{place}: does not load ({first_line(error)}). Delete it to start again, or give another --output-dir."
             ) from None
 
     def _write(self, place: Path) -> None:
@@ -247,12 +248,13 @@ def weights_written_to(folder: Path) -> Iterator[None]:
         yield
     except (SafetensorError, RuntimeError) as error:
         raise InputError(
-            f"{folder}: cannot be written ({first_line(error)}). Make room; --resume goes on from the last checkpoint."
+            f"{folder}: cannot be written ({first_line(error)}). Free some space; --resume continues "
+            "from the last checkpoint."
         ) from None
 
 
 def _check_sizes(place: Path) -> None:
-    """Raises InputError where a file is not as it was written: accelerate passes over torn random states silently."""
+    """Raises InputError if a file is not as it was written: accelerate passes over torn random states silently."""
     for name, size in json_file(place / SIZES).items():
         found = (place / name).stat().st_size if (place / name).exists() else 0
         if found != size:
@@ -271,7 +273,7 @@ def should_resume(output_dir: Path, *, resume: bool, shown: bool) -> bool:
     if resume and not there and shown:
         print(f"{output_dir}: has no checkpoint to resume from; the training starts at step 0.", file=sys.stderr)
     if there and not resume and shown:
-        what = "Stop now and add --resume to go on from it; this training starts at step 0 and replaces it"
+        what = "To resume from it, stop now and add --resume; this training starts at step 0 and replaces it"
         print(f"{output_dir}: has a checkpoint. {what}.", file=sys.stderr)
     return resume and there
 

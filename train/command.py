@@ -25,13 +25,15 @@ def train_from_command_line(
     parser.add_argument("--data", help="the corpus: a folder or Hub id, instead of the recipe's")
     parser.add_argument("--base-model", help="a folder or Hub id, instead of the recipe's")
     parser.add_argument("--output-dir", type=Path, help="default: work/models/<name of the recipe>")
-    parser.add_argument("--seed", type=int, help="another seed than the recipe's, for a repetition")
+    parser.add_argument("--seed", type=int, help="a seed other than the recipe's, for a repetition")
     parser.add_argument("--max-steps", type=int, help="stop after this many optimiser steps (smoke runs)")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
+    parser.add_argument("--resume", action="store_true", help="resume from the checkpoint in the output folder")
     parser.add_argument(
-        "--keep-every", type=int, metavar="STEPS", help="write a checkpoint this often, not only after each epoch"
+        "--keep-every", type=int, metavar="STEPS", help="steps between checkpoints, in addition to one after each epoch"
     )
-    parser.add_argument("--tracker", choices=TRACKERS, help="log losses and rates there; both write local files")
+    parser.add_argument(
+        "--tracker", choices=TRACKERS, help="log losses and learning rates with this tracker; both write local files"
+    )
     args = parser.parse_args()
     recipe = read_recipe(args.recipe, model)
     for name in ("max_steps", "keep_every"):
@@ -39,14 +41,14 @@ def train_from_command_line(
             raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}: give 1 or more.")
     for name in ("data", "base_model"):
         if getattr(args, name) == "":  # of a shell variable that is not set
-            raise InputError(f"--{name.replace('_', '-')}: is empty. Give a folder or Hub id, or leave it out.")
+            raise InputError(f"--{name.replace('_', '-')}: is empty. Give a folder or Hub id, or remove the option.")
     if args.seed is not None:
         if not 0 <= args.seed < 2**32:
             raise InputError(f"--seed {args.seed}: give one from 0 to {2**32 - 1}.")
         recipe = recipe.model_copy(update={"seed": args.seed})
     output_dir = args.output_dir or Path("work/models") / recipe.name
     if output_dir.resolve() == Path.cwd():
-        raise InputError("--output-dir: is empty, or the repository itself. Give the model a folder of its own.")
+        raise InputError("--output-dir: is empty, or the repository itself. Give the model its own folder.")
     options = {name: getattr(args, name) for name in ("resume", "keep_every", "tracker", "base_model")}
     with locked_folder(output_dir):
         return output_dir, train(recipe, args.data, output_dir, args.max_steps, **options)
@@ -80,7 +82,7 @@ def _lock(handle: int, folder: Path) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise InputError(
-            f"{folder}: another training writes there. Wait for it, or give another --output-dir."
+            f"{folder}: another training is writing to it. Wait for it, or give another --output-dir."
         ) from None
     except OSError:  # a file system without locks
         return

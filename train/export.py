@@ -69,7 +69,7 @@ class _Plain(nn.Module):  # type: ignore[misc]
         self.names = names
 
     def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
-        """Logits (batch, labels)."""
+        """Return logits (batch, labels)."""
         logits: torch.Tensor = self.model(**dict(zip(self.names, tensors, strict=True))).logits
         return logits
 
@@ -125,16 +125,19 @@ def load(folder: Path) -> tuple[Any, Any]:
     except Exception as error:  # torn files, unknown architectures: the library promises no kinds
         raise InputError(f"model folder '{folder}': does not load ({first_line(error)}). Train it again.") from None
     if len(tokenizer) <= len(tokenizer.all_special_ids):
-        raise InputError(f"model folder '{folder}': has no tokenizer. Give the whole folder that the training wrote.")
+        raise InputError(
+            f"model folder '{folder}': has no tokenizer. Give the complete folder that the training wrote."
+        )
     if missing := sorted(found["missing_keys"]):
         raise InputError(
-            f"model folder '{folder}': its weights lack {missing[0]}, so it is no trained classifier. Train it first."
+            f"model folder '{folder}': its weights lack {missing[0]}, so it is not a trained classifier. "
+            "Train it first."
         )
     return model.eval(), tokenizer
 
 
 def _write(model: Any, tokenizer: Any, part: Path) -> dict[str, Any]:
-    """Both files in `part`, checked, and their part of the record."""
+    """Return both files in `part`, checked, and their part of the record."""
     longest = min(tokenizer.model_max_length, LONGEST, positions(model) or LONGEST)
     batches = [
         tokenizer(texts, pairs, padding=True, truncation=True, max_length=longest, return_tensors="pt")
@@ -176,7 +179,7 @@ def _write(model: Any, tokenizer: Any, part: Path) -> dict[str, Any]:
 
 
 def _why_plain(model: Any, tokenizer: Any) -> str | None:
-    """Why a model has no lean graph; None where it has one."""
+    """Why a model has no lean graph; None if it has one."""
     if model.config.model_type not in ARCHITECTURES:
         return f"no lean graph for {model.config.model_type}, only for {', '.join(ARCHITECTURES)}"
     return None if tokenizer.padding_side == "right" else "the tokenizer pads on the left"
@@ -238,8 +241,8 @@ def _compare(path: Path, batches: list[Any], expected: list[np.ndarray]) -> tupl
 def _check(name: str, what: str, difference: float, tolerance: float) -> None:
     if not difference <= tolerance:
         raise InputError(
-            f"{name}: {what} is {difference:.3g} off PyTorch's, allowed are {tolerance:.3g}. Nothing was kept; this "
-            "model can only be published without ONNX files, or its export must be mended in train/export.py."
+            f"{name}: {what} is {difference:.3g} off PyTorch's; at most {tolerance:.3g} is allowed. Nothing was kept; "
+            "this model can only be published without ONNX files, or its export must be fixed in train/export.py."
         )
 
 
@@ -260,7 +263,7 @@ def main() -> None:
     """Parse the command line and export."""
     parser = argparse.ArgumentParser(prog="python -m train.export", description="Exports a classifier to ONNX.")
     parser.add_argument("--model", type=Path, required=True, help="a model folder")
-    parser.add_argument("--out", type=Path, help="where the folder 'onnx' goes; default: into the model's folder")
+    parser.add_argument("--out", type=Path, help="the folder in which to create 'onnx'; default: the model's folder")
     args = parser.parse_args()
     for name, found in export(args.model, args.out)["files"].items():
         print(

@@ -23,7 +23,7 @@ LAUNCHER_MODULES = ("accelerate.commands.", "torch.distributed.")
 def start_process(
     recipe: TrainingRecipe, tracker: str | None, output_dir: Path, *, split_batches: bool = False, accumulate: int = 1
 ) -> tuple[Accelerator, int]:
-    """The accelerator of a recipe, seeded, and the number of threads of this process.
+    """Return the accelerator of a recipe, seeded, and the number of threads of this process.
 
     Args:
         split_batches: loaders give each process its share of a batch, not the whole of it.
@@ -43,10 +43,13 @@ def start_process(
     except (ValueError, ImportError) as error:
         raise InputError(f"{recipe.name}: cannot be trained on this machine ({first_line(error)}).") from None
     if tracker and not accelerator.log_with:  # accelerate leaves a missing package out silently
-        raise InputError(f"--tracker {tracker}: the package {tracker} is not installed. Install it, or leave it out.")
+        raise InputError(
+            f"--tracker {tracker}: the package {tracker} is not installed. Install it, or remove the option."
+        )
     if split_batches and recipe.batch_size % accelerator.num_processes:
         raise InputError(
-            f"{recipe.name}: 'batch_size' {recipe.batch_size} does not divide by {accelerator.num_processes} processes."
+            f"{recipe.name}: 'batch_size' {recipe.batch_size} is not divisible by {accelerator.num_processes} "
+            "processes."
         )
     set_seed(recipe.seed)
     return accelerator, use_cores()
@@ -55,7 +58,7 @@ def start_process(
 def use_cores() -> int:
     """Give PyTorch this process's share of the machine's cores; returns its number of threads.
 
-    `accelerate launch` and `torchrun` set OMP_NUM_THREADS=1 where the user did not set it, so that a training on a CPU
+    `accelerate launch` and `torchrun` set OMP_NUM_THREADS=1 if the user did not set it, so that a training on a CPU
     would have one core. A limit that the user exported, or gave to the launcher, stands.
     """
     if not _limited_by_user():
@@ -65,7 +68,7 @@ def use_cores() -> int:
 
 
 def _limited_by_user() -> bool:
-    """Whether a limit in the environment is the user's and not the launcher's."""
+    """Return whether a limit in the environment is the user's and not the launcher's."""
     limits = [name for name in LIMITS if name in os.environ]
     launcher = next((parent for parent in psutil.Process().parents() if _is_launcher(parent)), None)
     if not limits or launcher is None:

@@ -33,7 +33,7 @@ class _Layer:
 
     @classmethod
     def of(cls, layer: Any, kind: str) -> "_Layer":
-        """The parts of a stock layer."""
+        """Return the parts of a stock layer."""
         attention = layer.attention
         if kind == "mpnet":
             own = attention.attn
@@ -44,7 +44,7 @@ class _Layer:
         return cls(*projections, layer.intermediate, layer.output.dense, layer.output.LayerNorm)
 
     def after_attention(self, hidden: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
-        """The layer's output for packed rows."""
+        """Return the layer's output for packed rows."""
         hidden = self.attention_norm(self.output(attended) + hidden)
         found: torch.Tensor = self.norm(self.down(self.intermediate(hidden)) + hidden)
         return found
@@ -70,7 +70,7 @@ class LeanClassifier(nn.Module):  # type: ignore[misc]
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Logits (batch, labels) of ids, mask and token types (batch, length)."""
+        """Return logits (batch, labels) of ids, mask and token types (batch, length)."""
         batch, length = input_ids.shape
         flat = attention_mask.flatten()
         tokens = flat.nonzero()[:, 0]  # where the packed tokens are in the padded batch

@@ -33,7 +33,7 @@ class Section(Strict):
             return values
         for key, default in cls.RETIRED.items():
             if key in values and values[key] != default:
-                raise ValueError(f"key '{key}' was retired, remove it (found {values[key]!r})")
+                raise ValueError(f"key '{key}' was retired; remove it (found {values[key]!r})")
         return {key: value for key, value in values.items() if key not in cls.RETIRED}
 
 
@@ -71,7 +71,7 @@ class TrainingRecipe(Section):
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
 
     def recorded_values(self) -> dict[str, Any]:
-        """All values, defaults included, as the training record has them: without folders of this machine."""
+        """Return all values, defaults included, as the training record has them: without folders of this machine."""
         values = self.model_dump(mode="json")
         values |= {name: shareable(values[name]) for name in ("base_model", "dataset")}
         if "averaged_with" in values:

@@ -34,7 +34,7 @@ PLAIN = {"ema_decay": None, "fit_head": False, "loss": "bce", "pooling_layer": F
 
 
 def measure(turns: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, float]]:
-    """The medians of each loop's turns, and ours as multiples of the library's."""
+    """Return the medians of each loop's turns, and ours as multiples of the library's."""
     values = {
         f"{loop}_{what}": statistics.median(turn[what] for turn in found)
         for loop, found in turns.items()
@@ -89,18 +89,20 @@ def _run_trainer(recipe: ClassifierRecipe, data: str, folder: str, steps: int, s
 
 
 def main() -> None:
-    """Parse the command line; run the turns, each in a process of its own, whose peak of memory is the loop's."""
+    """Parse the command line; run the turns, each in its own process, whose peak of memory is the loop's."""
     parser = argparse.ArgumentParser(prog="python -m train.speed", description="Our loop and transformers.Trainer.")
     parser.add_argument("--recipe", default=RECIPE, help=f"default: {RECIPE}")
     parser.add_argument("--data", required=True, help="a prepared data set, folder or Hub id")
-    parser.add_argument("--steps", type=int, default=60, help="updates in a turn (default: 60)")
-    parser.add_argument("--threads", type=int, default=cores(), help="of both loops; default: all cores")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each loop (default: 3)")
+    parser.add_argument("--steps", type=int, default=60, help="updates per turn (default: 60)")
+    parser.add_argument("--threads", type=int, default=cores(), help="threads for both loops; default: all cores")
+    parser.add_argument("--rounds", type=int, default=3, help="turns per loop (default: 3)")
     parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
     parser.add_argument("--turn", choices=LOOPS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.steps <= WARM_UP:
-        raise InputError(f"--steps {args.steps}: give more than {WARM_UP}; the library's loop warms up in as many.")
+        raise InputError(
+            f"--steps {args.steps}: give more than {WARM_UP}; the library's loop needs as many to warm up."
+        )
     if args.threads < 1 or args.rounds < 1:
         raise InputError(f"--threads {args.threads} --rounds {args.rounds}: give 1 or more of each.")
     recipe = read_recipe(args.recipe, ClassifierRecipe).model_copy(update=PLAIN)
@@ -130,7 +132,7 @@ def main() -> None:
     }
     path = write_result(content, args.out, "system", "trainer-speed")
     ratio, memory = (content["metrics"][name]["value"] for name in ("ratio", "memory_ratio"))
-    print(f"{path}: {ratio} times transformers.Trainer's samples a second, in {memory} of its memory")
+    print(f"{path}: {ratio} times transformers.Trainer's samples per second, in {memory} of its memory")
 
 
 if __name__ == "__main__":

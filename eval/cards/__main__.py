@@ -1,9 +1,9 @@
 """python -m eval.cards [--results DIR] [--out DIR] [--check]
 
-Writes the numbers of eval/results between the markers of every card in model_cards/ and of README.md, with each
-model's recipe and what the Hub reads (front matter). Writes docs/measurements.md, and the plots into the folders of the
-results. Other prose is written by hand. `--check` changes nothing and fails when a card, page or plot is stale, there
-or in `--out`.
+Writes the numbers in eval/results between the markers of every card in model_cards/ and of README.md, with each model's
+recipe and the front matter for the Hub. Writes docs/measurements.md, and the plots into the results folders. Other
+prose is written by hand. `--check` changes nothing and fails if a card, page or plot is out of date, here or in
+`--out`.
 """
 
 import argparse
@@ -21,11 +21,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m eval.cards", description="Renders cards from results.")
     parser.add_argument("--results", type=Path, default=RESULTS, help=f"default: {RESULTS}")
     parser.add_argument("--out", type=Path, help="write the cards here, and change nothing in the repository")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when something is stale")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if something is out of date")
     args = parser.parse_args()
     results = read_results(args.results)
     if not results and not args.check:
-        raise InputError(f"{args.results}: holds no result. Cards would lose their numbers: check --results.")
+        raise InputError(f"{args.results}: contains no result. Cards would lose their numbers: check --results.")
     rendered = render(results, args.results)
     stale_plots = {path: found for path, found in plots(results, args.results).items() if not is_fresh(path, found)}
     if args.out:
@@ -35,8 +35,8 @@ def main() -> None:
         if stale or stale_plots:
             named = ", ".join(map(str, [*stale, *stale_plots]))
             options = f" --results {args.results} --out {args.out}`" if args.out else "` and commit"
-            raise InputError(f"stale numbers in {named}. Run `python -m eval.cards{options}.")
-        print(f"the numbers in {len(rendered)} files are those of the results")
+            raise InputError(f"out-of-date numbers in {named}. Run `python -m eval.cards{options}.")
+        print(f"the numbers in {len(rendered)} files match the results")
         return
     for path, found in stale_plots.items():
         path.write_bytes(draw(path.name, found))

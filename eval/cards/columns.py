@@ -1,8 +1,8 @@
-"""How metrics are called, in tables and on the Hub, and which of them a card shows."""
+"""The names of metrics in tables and on the Hub, and which metrics a card shows."""
 
 from typing import Any
 
-# A metric's name for people, and the Hub's name of its kind with the arguments that tell two apart.
+# A metric's display name, and the Hub's name for its kind with the arguments that distinguish variants.
 METRICS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "macro_f1": ("macro-F1", "f1", {"average": "macro"}),
     "micro_f1": ("micro-F1", "f1", {"average": "micro"}),
@@ -19,7 +19,7 @@ METRICS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "concordance_valence": ("concordance", "", {}),
 }
 TITLES = {name: title for name, (title, _, _) in METRICS.items()}
-# What is shown of a benchmark, by its kind; where a bi-encoder was asked about the classes by name, only a part of it.
+# The metrics shown for a benchmark, by kind; fewer for a bi-encoder that used the class names as labels.
 COLUMNS = {
     "several": ("macro_f1", "micro_f1", "macro_f1_at_05", "average_precision", "classwise_ece", "ece", "brier_skill"),
     "single": ("macro_f1", "accuracy", "weighted_f1", "micro_f1_emotions"),

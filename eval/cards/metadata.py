@@ -1,4 +1,4 @@
-"""What the Hub reads of a model's results: `model-index`, as YAML between two comments of a card's front matter."""
+"""A model's results for the Hub: `model-index`, as YAML between two comments in a card's front matter."""
 
 import yaml
 from huggingface_hub import EvalResult
@@ -10,7 +10,7 @@ from eval.cards.results import ModelResult, Results, of_models
 
 
 def model_index(name: str, results: Results) -> str:
-    """`model-index:` of a card as YAML text; empty where nothing is measured."""
+    """`model-index:` of a card as YAML text; empty if nothing is measured."""
     entries = [
         _entry(found, metric)
         for benchmark, found in of_models(results).items()

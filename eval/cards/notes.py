@@ -1,4 +1,4 @@
-"""What cards add to the figures in their tables: how they came about, which have no interval, which are older."""
+"""Notes below the tables of cards: how the figures were computed, which have no interval, which are older."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from eval.cards.results import ModelResult, Result
 
 
 def older(results: Sequence[Result]) -> list[str]:
-    """A footnote where some results lack what is measured today."""
+    """Return a footnote if some results lack metrics that are computed today."""
     lacking = dict.fromkeys(found.measured_before for found in results if found.measured_before)
     return [
         f"Rows without brackets were measured before this project computed {what}. They get intervals and calibration "
@@ -18,7 +18,7 @@ def older(results: Sequence[Result]) -> list[str]:
 
 
 def how_measured(measured: Sequence[ModelResult]) -> list[str]:
-    """How a class is decided, what the calibration figures mean, how valence is computed."""
+    """Return notes on how a class is decided, what the calibration figures mean, how valence is computed."""
     kinds = {found.benchmark: TEST_SETS[found.benchmark].kind for found in measured}
     protocols = [f"{TEST_SETS[r.benchmark].title}: {r.protocol}" for r in measured if kinds[r.benchmark] == "single"]
     notes = []
@@ -38,7 +38,7 @@ def how_measured(measured: Sequence[ModelResult]) -> list[str]:
 
 
 def about_labels(result: ModelResult) -> list[str]:
-    """Which labels have no interval, and which are left out of macro-F1."""
+    """Return notes on labels without an interval, and on labels left out of macro-F1."""
     support = {label: row.support for label, row in result.per_label.items()}
     notes = []
     if rare := [f"{label} ({rows})" for label, rows in support.items() if rows < MIN_GOLD_ROWS]:
@@ -55,14 +55,14 @@ def about_labels(result: ModelResult) -> list[str]:
 
 
 def how_certain(result: ModelResult) -> str:
-    """What the brackets are, where there are any, and the seeds."""
+    """Return a description of the brackets, if there are any, and the seeds."""
     seeds = ", ".join(map(str, result.seeds))
     of_seeds = f"mean of {len(result.seeds)} seeds ({seeds})" if len(result.seeds) > 1 else f"seed {seeds or 'unknown'}"
     return f"Brackets are {result.intervals}; {of_seeds}" if result.intervals else of_seeds.capitalize()
 
 
 def where_from(result: ModelResult, rows: str = "rows") -> str:
-    """Training data, weights, recipe, commit and hardware."""
+    """Return a sentence on training data, weights, recipe, commit and hardware."""
     trained = result.trained_on
     training = (
         f"Trained for {trained['steps']} steps on {trained.get('train_rows')} {rows} of corpus revision "

@@ -16,7 +16,7 @@ SYSTEM = Path(__file__).with_name("system_measures.yaml")
 
 
 def readme_section(results: dict[str, Results]) -> str:
-    """README's table: the main metric of every measured model on every test set."""
+    """Return README's table: the main metric of every evaluated model on every test set."""
     names = sorted(path.stem for path in RECIPES.glob("*.yaml"))
     measured = {name: found for name in names if (found := of_models(results.get(name, {})))}
     columns = [b for b in TEST_SETS.values() if any(b.name in found for found in measured.values())]
@@ -38,7 +38,7 @@ def readme_section(results: dict[str, Results]) -> str:
 
 
 def measurements_page(results: dict[str, Results], folder: Path) -> str:
-    """docs/measurements.md: what was measured of the system, and the benchmarks that have code and no result."""
+    """Return docs/measurements.md: system measurements, and the benchmarks without a result."""
     described = {folder / "system" / f"{name}.json": about for name, about in read_yaml(SYSTEM).items()}
     rows = [_system_row(path, about) for path, about in described.items() if path.exists()]
     measured = {benchmark for found in results.values() for benchmark in found}

@@ -13,7 +13,7 @@ FEW = 30  # gold rows, below which a class's F1 is drawn pale: it is mostly chan
 
 
 def names(result: ModelResult) -> dict[str, str]:
-    """The plots that a result file has numbers for: what each shows, by file name."""
+    """Return the plots that a result file has numbers for: what each shows, by file name."""
     shown = {}
     if len(result.per_label) > 2 and "macro_f1" in result.metrics:
         shown[f"{result.benchmark}-per-label.png"] = "F1 of each label"
@@ -28,14 +28,14 @@ def draw(file: str, result: ModelResult) -> bytes:
 
 
 def drawn_from(result: ModelResult) -> str:
-    """A hash of the plotted numbers. It is written into the file, so that a stale plot is known."""
+    """Return a hash of the plotted numbers. It is written into the file, so that a stale plot is known."""
     numbers = result.model_dump(include={"per_label", "reliability", "support"}, exclude_unset=True)
     numbers.setdefault("reliability", None)
     return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def is_fresh(path: Path, result: ModelResult) -> bool:
-    """Whether a plot is there, and drawn from these numbers."""
+    """Return whether a plot is there, and drawn from these numbers."""
     return path.exists() and drawn_from(result).encode() in path.read_bytes()[:2000]
 
 

@@ -1,4 +1,4 @@
-"""The part of a model's card that comes from its recipe: other ways to run it, how it was made, whom to cite."""
+"""The part of a model's card that comes from its recipe: other ways to run it, its training, citations."""
 
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ LOSSES = {
 
 
 def recorded_recipe(results: Results) -> dict[str, Any] | None:
-    """The recipe in the training record of the measured model; None where no result has one."""
+    """Return the recipe in the training record of the measured model; None if no result has one."""
     return next((found.recipe for found in of_models(results).values() if found.recipe), None)
 
 
 def recipe_section(name: str, recipe: dict[str, Any]) -> str:
-    """All of it, for a published model. Raises InputError where the recipe is not whole."""
+    """Return that part for a published model. Raises InputError if the recipe is incomplete."""
     if missing := [key for key in NEEDED if key not in recipe]:
         raise InputError(f"{name}: the recipe in its results lacks '{missing[0]}'. Measure the model again.")
     files = ["citation.md"]
@@ -35,7 +35,7 @@ def recipe_section(name: str, recipe: dict[str, Any]) -> str:
 
 
 def how_made(recipe: dict[str, Any]) -> str:
-    """The recipe's values that matter most, in a table; all of them are in `training.json`."""
+    """Return the recipe's values that matter most, in a table; all of them are in `training.json`."""
     classifier, epochs = "config" in recipe, recipe["epochs"]
     start = [
         "an extra layer that starts as mean pooling" if recipe.get("pooling_layer") else "",
@@ -62,6 +62,7 @@ def how_made(recipe: dict[str, Any]) -> str:
     trainer = "train.classifier" if classifier else "train.bi_encoder"
     return (
         f"{table(['', ''], [[key, value] for key, value in rows.items() if value])}\n\n"
-        f"`accelerate launch -m {trainer} --recipe train/recipes/{recipe['name']}.yaml` in the project's repository "
-        "trains it again. `training.json` in this repository has every value, and what was measured during training."
+        "To train this model again, run "
+        f"`accelerate launch -m {trainer} --recipe train/recipes/{recipe['name']}.yaml` in the project's repository. "
+        "`training.json` in this repository records all settings, and the measurements made during training."
     )

@@ -20,7 +20,7 @@ FRONT = ("# results:begin", "# results:end")
 
 
 def read_text(path: Path) -> str:
-    """A card's text. Raises InputError where it is not UTF-8."""
+    """Return a card's text. Raises InputError if it is not UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -28,11 +28,11 @@ def read_text(path: Path) -> str:
 
 
 def fill(text: str, section: str, path: Path, markers: tuple[str, str] = RESULTS) -> str:
-    """Put a section between the markers. Raises InputError where a card has no markers."""
+    """Put a section between the markers. Raises InputError if a card has no markers."""
     begin, end = markers
     pattern = re.compile(f"^{re.escape(begin)}$.*?^{re.escape(end)}$", re.DOTALL | re.MULTILINE)
     if not pattern.search(text):
-        raise InputError(f"{path}: has no '{begin}' … '{end}'. Put the two markers where the numbers go.")
+        raise InputError(f"{path}: has no '{begin}' … '{end}'. Add both markers where the numbers belong.")
     return pattern.sub(lambda _: "\n".join(filter(None, (begin, section, end))), text)
 
 
@@ -55,6 +55,6 @@ def render(results: dict[str, Results], folder: Path) -> dict[Path, str]:
 
 
 def plots(results: dict[str, Results], folder: Path) -> dict[Path, ModelResult]:
-    """Where the plots of every model's main result belong, and what each is drawn from."""
+    """Return the path of each plot of the models' main results, and the result that it shows."""
     found = {name: main_result(name, of_model) for name, of_model in results.items() if name not in CORPORA}
     return {folder / name / file: result for name, result in found.items() if result for file in plot_names(result)}

@@ -1,4 +1,4 @@
-"""Result files as typed objects: whatever a card needs is checked, by file and key, when the file is read."""
+"""Result files as typed objects: everything that a card needs is checked, by file and key, when the file is read."""
 
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +11,7 @@ from eval.benchmarks import TEST_SETS
 
 
 class _Part(BaseModel):
-    """What a result file holds. Keys that no card needs are allowed, since files also serve other readers."""
+    """Base of the content of result files. Other keys are allowed, because files also serve other readers."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="allow", protected_namespaces=())
 
@@ -29,7 +29,7 @@ class Metric(_Part):
 
 
 class Result(_Part):
-    """What all result files have. `measured_before` names what an older file lacks."""
+    """The content of all result files. `measured_before` names what an older file lacks."""
 
     name: str
     metrics: dict[str, Metric]
@@ -58,9 +58,9 @@ class LabelRow(_Part):
 
 
 class ModelResult(Result):
-    """What a model scores on a benchmark.
+    """A model's scores on a benchmark.
 
-    `recipe` is that of its training record, with every default; `beside` is another encoder, measured in the same way.
+    `recipe` comes from its training record, with all defaults; `beside` is another encoder, evaluated in the same way.
     """
 
     benchmark: str
@@ -100,7 +100,7 @@ class VariantResult(Result):
 
 
 class CorpusResult(Result):
-    """A corpus: its configs, the rows of each label, and who made it."""
+    """A corpus: its configs, the rows of each label, and how it was built."""
 
     configs: list[str]
     per_label: dict[str, dict[str, int]]
@@ -118,7 +118,7 @@ class CorpusResult(Result):
 
 ResultT = TypeVar("ResultT", bound=Result)
 Results = dict[str, Result]  # of one published name, by benchmark
-# Files that are of no benchmark, by name.
+# Files that are not results on a benchmark, by name.
 KINDS: dict[str, type[Result]] = {
     "context": ContextResult,
     "ablations": VariantResult,
@@ -128,7 +128,7 @@ KINDS: dict[str, type[Result]] = {
 
 
 def read_result(path: Path, kind: type[ResultT]) -> ResultT:
-    """A result file of a kind. Raises InputError where it is broken or lacks something."""
+    """Return a result file of a kind. Raises InputError if it is broken or lacks something."""
     content = json_file(path, "Measure again.")
     try:
         found = kind.model_validate(content)
@@ -145,7 +145,7 @@ def read_result(path: Path, kind: type[ResultT]) -> ResultT:
 
 
 def read_results(folder: Path) -> dict[str, Results]:
-    """All result files by published name and benchmark; `system/` is not a published name."""
+    """Return all result files by published name and benchmark; `system/` is not a published name."""
     results: dict[str, Results] = {}
     for path in sorted(folder.glob("*/*.json")):
         if path.parent.name != "system":
@@ -155,10 +155,10 @@ def read_results(folder: Path) -> dict[str, Results]:
 
 
 def read_ablations(folder: Path, name: str) -> list[ModelResult]:
-    """The results of a published model's ablations: `<folder>/<name>/ablations/<recipe>/<benchmark>.json`."""
+    """Return the results of a published model's ablations: `<folder>/<name>/ablations/<recipe>/<benchmark>.json`."""
     return [read_result(path, ModelResult) for path in sorted((folder / name).glob("ablations/*/*.json"))]
 
 
 def of_models(results: Results) -> dict[str, ModelResult]:
-    """The results on benchmarks."""
+    """Return the results on benchmarks."""
     return {benchmark: found for benchmark, found in results.items() if isinstance(found, ModelResult)}

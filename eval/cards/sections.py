@@ -1,4 +1,4 @@
-"""The parts of a card that come from results: tables, plots, and where the numbers are from."""
+"""The parts of a card that come from results: tables, plots, and the provenance of the numbers."""
 
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
@@ -22,7 +22,7 @@ from eval.cards.results import (
 
 CORPORA = ("emo-pillars", "emo-pillars-descriptors")  # data sets with a card: the corpus, texts with descriptors
 PUBLISHED_SCORES = Path(__file__).with_name("published_scores.yaml")
-# The groups of rows in a measure of context use, as a card calls them.
+# The groups of rows in the measurement of context use, and their names in a card.
 GROUPS = {
     "all": "all",
     "open": "remarks that are ambiguous out of context",
@@ -34,7 +34,7 @@ GROUPS = {
 
 
 def folded(title: str, content: str) -> str:
-    """What is shown on a click."""
+    """Return content that a click unfolds."""
     return f"<details><summary>{title}</summary>\n\n{content}\n\n</details>"
 
 
@@ -44,14 +44,14 @@ def shown(metrics: dict[str, Metric], names: Iterable[str]) -> list[str]:
 
 
 def main_result(name: str, results: Results) -> ModelResult | None:
-    """The result that a model is made for: of the domain in its name, of its corpus's own test, of GoEmotions, any."""
+    """Return a model's main result: on the domain in its name, on its corpus's test split, on GoEmotions, or any."""
     measured = {benchmark: found for benchmark, found in of_models(results).items() if benchmark in TEST_SETS}
     made_for = [benchmark for benchmark in measured if name.endswith(f"-{benchmark}")]
     return next((measured[of] for of in (*made_for, "own", "goemotions", *measured) if of in measured), None)
 
 
 def model_section(name: str, results: Results, ablations: Sequence[ModelResult] = ()) -> str:
-    """The results part of a model's card."""
+    """Return the results part of a model's card."""
     if any(found.zero_shot for found in of_models(results).values()):
         return zero_shot_section(results)
     main = main_result(name, results)
@@ -84,19 +84,19 @@ def _kind(result: ModelResult) -> str:
 
 
 def _columns(measured: Sequence[ModelResult]) -> list[str]:
-    """What is shown of results of one kind: the metrics that one of them has."""
+    """Return the columns for results of one kind: the metrics that at least one of them has."""
     return [name for name in COLUMNS[_kind(measured[0])] if any(name in found.metrics for found in measured)]
 
 
 def _scores(measured: Sequence[ModelResult]) -> str:
-    """A row for each benchmark, all of one kind."""
+    """Return a row for each benchmark, all of one kind."""
     columns = _columns(measured)
     rows = [[TEST_SETS[r.benchmark].title, str(r.support), *shown(r.metrics, columns)] for r in measured]
     return table(["benchmark", "rows", *(TITLES[name] for name in columns)], rows)
 
 
 def _ablations(published: ModelResult, ablations: Sequence[ModelResult]) -> str:
-    """What other recipes score on the same benchmark, best first."""
+    """Return the scores of other recipes on the same benchmark, best first."""
     benchmark, columns = TEST_SETS[published.benchmark], _columns([published])
     best_first = sorted(ablations, key=lambda found: -found.metrics[benchmark.headline].value)
     named = [("**this model**", published), *((f"`{found.name}`", found) for found in best_first)]
@@ -108,7 +108,7 @@ def _ablations(published: ModelResult, ablations: Sequence[ModelResult]) -> str:
 
 
 def _context(found: ContextResult) -> str:
-    """Whether situations are used: micro-F1 with the own one, with none, with another story's, by groups of rows."""
+    """Return the table on context use: micro-F1 with a row's own situation, none, or another story's, by group."""
     columns = ("own", "none", "other", "gain_over_none")
     rows = [
         [title, str(found.groups[name]), *shown(found.metrics, [f"micro_f1_{column}_{name}" for column in columns])]
@@ -135,7 +135,7 @@ def _by_label(result: ModelResult) -> str:
 
 
 def zero_shot_section(results: Results) -> str:
-    """The results part of a zero-shot model's card, with another encoder's scores where they were measured."""
+    """Return the results part of a zero-shot model's card, with another encoder's scores where they were measured."""
     measured = [found for name in BENCHMARKS if isinstance(found := results.get(name), ModelResult)]
     other = next((found.beside.name for found in measured if found.beside), "")
     rows: list[list[str]] = []
@@ -157,19 +157,19 @@ def zero_shot_section(results: Results) -> str:
     if isinstance(variants, VariantResult):
         parts.append(
             "Variants on the same rows. The recipe of each, in `train/recipes/ablations/` or in the history of that "
-            f"folder, names the one thing that it changes:\n\n{variants_table(variants)}"
+            f"folder, names the one setting that it changes:\n\n{variants_table(variants)}"
         )
     return "\n\n".join([*parts, *older([*measured, *([variants] if variants else [])])])
 
 
 def by_name(benchmark: str) -> list[str]:
-    """What is shown of a benchmark whose classes were given by name: first its main metric."""
+    """Return the metrics for a benchmark whose class names were used as labels, the main metric first."""
     found = BENCHMARKS[benchmark]
     return list(dict.fromkeys((found.headline, *BY_NAME[found.kind])))
 
 
 def variants_table(found: VariantResult) -> str:
-    """The main metric of every variant on every test set that one of them was measured on."""
+    """Return the main metric of every variant on every test set that one of them was measured on."""
     columns = {
         f"{name} {benchmark.headline}": f"{benchmark.title}: {TITLES[benchmark.headline]}"
         for name, benchmark in TEST_SETS.items()
@@ -180,7 +180,7 @@ def variants_table(found: VariantResult) -> str:
 
 
 def corpus_section(results: Results) -> str:
-    """The results part of a data set's card."""
+    """Return the results part of a data set's card."""
     found = results.get("corpus")
     if not isinstance(found, CorpusResult):
         return "Not built yet."

@@ -50,12 +50,12 @@ PROTOCOL = (
 
 
 def token_sets(tokenizer: Any, texts: Sequence[str]) -> dict[str, list[Batch]]:
-    """What a classifier of 28 labels reads: batches, and some of their texts alone."""
+    """Return what a classifier of 28 labels reads: batches, and some of their texts alone."""
     return {"batch1": batches(tokenizer, texts[::ALONE], 1), "batch32": batches(tokenizer, texts, BATCH)}
 
 
 def nli_token_sets(tokenizer: Any, texts: Sequence[str]) -> dict[str, list[Batch]]:
-    """The same for an NLI classifier: each text with each label's hypothesis; alone, a text is a batch of 28."""
+    """Return the same for an NLI classifier: each text with each label's hypothesis; alone, a text is a batch of 28."""
     repeated = [text for text in texts for _ in LABELS]
     hypotheses = [HYPOTHESIS.format(label) for label in LABELS] * len(texts)
     sizes = {"batch1": len(LABELS), "batch32": BATCH}
@@ -63,20 +63,20 @@ def nli_token_sets(tokenizer: Any, texts: Sequence[str]) -> dict[str, list[Batch
 
 
 def our_models(places: Sequence[str]) -> dict[Path, Classifier]:
-    """Our classifiers by folder. Raises InputError where one is no finished model, or two have the same name."""
+    """Our classifiers by folder. Raises InputError if one is no finished model, or two have the same name."""
     found: dict[Path, Classifier] = {}
     for place in map(Path, places):
         if not place.is_dir():
             raise InputError(f"model folder '{place}': no such folder. Train a model first.")
         model = load_classifier(str(place))
         if model.name in (other.name for other in found.values()):
-            raise InputError(f"--model: '{model.name}' is the name of two folders. Give one of them.")
+            raise InputError(f"--model: '{model.name}' is the name of two folders. Give only one of them.")
         found[place] = model
     return found
 
 
 def check_exports(folder: Path, model: Classifier) -> None:
-    """Raises InputError where an ONNX file of a model folder is missing, or of other weights than the model's."""
+    """Raises InputError if an ONNX file of a model folder is missing, or of other weights than the model's."""
     again = f"Run: python -m train.export --model {folder}"
     for file in (*FILES.values(), RECORD):
         if not (folder / file).exists():
@@ -84,11 +84,11 @@ def check_exports(folder: Path, model: Classifier) -> None:
     record = json_file(folder / RECORD, again)
     exported = record.get("weights_sha256") if isinstance(record, dict) else None
     if exported is None or exported != model.record.get("weights_sha256"):
-        raise InputError(f"{folder / RECORD}: names other weights than training.json does. {again}")
+        raise InputError(f"{folder / RECORD}: names other weights than training.json. {again}")
 
 
 def write_stand_in(name: str, tokenizer: Any, folder: Path) -> Path:
-    """A stand-in with its tokenizer in a folder, so that it is loaded as trained models are."""
+    """Return a stand-in with its tokenizer in a folder, so that it is loaded as trained models are."""
     build(name, tokenizer).save_pretrained(folder / name)
     tokenizer.save_pretrained(folder / name)
     return folder / name
@@ -181,7 +181,7 @@ def int8_quality(folder: Path, model: Classifier, rows: Rows, threads: int) -> d
 
 
 def zero_shot(args: argparse.Namespace, rows: Rows, temporary: Path) -> dict[str, Any]:
-    """Texts a second of a bi-encoder and of an NLI classifier, for the 28 labels."""
+    """Return texts a second of a bi-encoder and of an NLI classifier, for the 28 labels."""
     (place,), texts = args.model, rows.texts[: args.limit]
     few = texts[:: max(1, len(texts) // args.nli_texts)][: args.nli_texts]  # from all over the file
     encoder = load_bi_encoder(place)
@@ -212,14 +212,14 @@ def main() -> None:
     """Parse the command line, measure, write."""
     parser = argparse.ArgumentParser(prog="python -m eval.speed", description="Measures speed, memory and size.")
     parser.add_argument("what", nargs="?", choices=DEFAULTS, default="encoders", help="default: encoders")
-    parser.add_argument("--model", required=True, nargs="+", help="model folders; one for exports and zero-shot")
-    parser.add_argument("--stand-ins", nargs="+", choices=STAND_INS, help="ratios are to the first one")
+    parser.add_argument("--model", required=True, nargs="+", help="model folders; only one for exports and zero-shot")
+    parser.add_argument("--stand-ins", nargs="+", choices=STAND_INS, help="stand-ins; ratios are to the first one")
     parser.add_argument("--data", help="GoEmotions' own files, or a prepared folder; default: from the Hub")
-    parser.add_argument("--limit", "--texts", type=int, help="how many texts; F1 is always of all")
-    parser.add_argument("--nli-texts", type=int, help="how many an NLI classifier reads, 28 times each")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each; default: 5")
+    parser.add_argument("--limit", "--texts", type=int, help="number of texts; F1 always uses all")
+    parser.add_argument("--nli-texts", type=int, help="number of texts that an NLI classifier reads, 28 times each")
+    parser.add_argument("--rounds", type=int, default=5, help="turns per contender; default: 5")
     parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
-    parser.add_argument("--threads", type=int, default=cores(), help="of every model; default: all cores")
+    parser.add_argument("--threads", type=int, default=cores(), help="threads per model; default: all cores")
     args = parser.parse_args()
     stand_ins, limit, nli_texts = DEFAULTS[args.what]
     args.stand_ins = args.stand_ins or stand_ins
@@ -229,9 +229,9 @@ def main() -> None:
         if getattr(args, name) < 1:
             raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}: give 1 or more.")
     if args.what != "encoders" and len(args.model) > 1:
-        raise InputError(f"--model: {args.what} measures one model. Give one.")
+        raise InputError(f"--model: {args.what} needs exactly one model.")
     if args.what == "zero-shot" and not is_nli(args.stand_ins[0]):
-        raise InputError(f"--stand-ins {args.stand_ins[0]}: is no NLI classifier. Give roberta-base-mnli.")
+        raise InputError(f"--stand-ins {args.stand_ins[0]}: is not an NLI classifier. Give roberta-base-mnli.")
     rows = find("goemotions").load(args.data, "contextless")
     with tempfile.TemporaryDirectory(prefix="speed-") as temporary:
         measure = {"encoders": encoders, "exports": exports, "zero-shot": zero_shot}[args.what]

@@ -1,4 +1,4 @@
-"""The engines that are timed. Each contender runs in a process of its own, so that its peak memory is its own.
+"""The engines that are timed. Each contender runs in its own process, so that its peak memory is its own.
 
 A process loads nothing that a user of its engine would not load: libraries are imported where they are used.
 """
@@ -22,7 +22,7 @@ Run = Callable[[Any], Any]
 
 
 def load(engine: str, place: str, threads: int) -> Run:
-    """What scores a batch for the 28 labels: token ids and masks as arrays; for the last two engines, texts.
+    """Return what scores a batch for the 28 labels: token ids and masks as arrays; for the last two engines, texts.
 
     Args:
         engine: `pytorch`, `onnx`, `int8`, `bi-encoder` or `nli-pipeline`.
@@ -106,7 +106,7 @@ def _end_with_parent() -> None:
 
 
 def time_set(name: str) -> list[float]:
-    """The seconds that each batch of a set takes."""
+    """Return the seconds that each batch of a set takes."""
     for batch in _sets[name][:2]:  # brings caches and threads back, which another contender had in between
         _run(batch)
     seconds = []
@@ -118,7 +118,7 @@ def time_set(name: str) -> list[float]:
 
 
 def peak_memory() -> int:
-    """The most bytes that this process ever held."""
+    """Return the most bytes that this process ever held."""
     path = Path("/proc/self/status")
     if path.exists():  # on Linux `ru_maxrss` also counts what the parent held when it started this process
         lines = dict(line.partition(":")[::2] for line in path.read_text(encoding="ascii").splitlines())

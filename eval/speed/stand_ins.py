@@ -31,7 +31,7 @@ def is_nli(name: str) -> bool:
 
 
 def build(name: str, tokenizer: Any) -> Any:
-    """The model, for texts of this tokenizer, in evaluation mode."""
+    """Return the model, for texts of this tokenizer, in evaluation mode."""
     architecture, sizes = STAND_INS[name]
     outputs = dict(enumerate(("contradiction", "neutral", "entailment") if is_nli(name) else LABELS))
     # BART classifies by the state at the last end token.

@@ -44,7 +44,7 @@ class Contender:
         return sum(file.stat().st_size for file in weights)
 
     def texts(self, name: str) -> int:
-        """How many texts a set has."""
+        """Return how many texts a set has."""
         rows = sum(len(batch["input_ids"] if isinstance(batch, dict) else batch) for batch in self.sets[name])
         return rows // self.passes
 
@@ -70,7 +70,7 @@ def batches(tokenizer: Any, texts: Sequence[str], size: int, pairs: Sequence[str
 
 
 def padding_share(data: Sequence[Batch]) -> float:
-    """The share of padding among the tokens of some batches."""
+    """Return the share of padding among the tokens of some batches."""
     real = sum(int(batch["attention_mask"].sum()) for batch in data)
     return round(1 - real / sum(batch["attention_mask"].size for batch in data), 3)
 
@@ -107,7 +107,7 @@ def take_turns(contenders: dict[str, Contender], rounds: int, threads: int) -> T
 
 
 def speeds(turns: Turns, contenders: dict[str, Contender], base: str) -> Metrics:
-    """Texts a second (the median of the turns) and their ratio to a base's; of single texts, latencies too."""
+    """Return texts a second (the median of the turns) and their ratio to a base's; of single texts, latencies too."""
     rates = {
         (name, which): [contenders[name].texts(which) / sum(seconds) for seconds in of_turns]
         for (name, which), of_turns in turns.seconds.items()
@@ -125,7 +125,7 @@ def speeds(turns: Turns, contenders: dict[str, Contender], base: str) -> Metrics
 
 
 def ratio(ours: Sequence[float], base: Sequence[float]) -> dict[str, float]:
-    """The median of the turns' ratios, with their range."""
+    """Return the median of the turns' ratios, with their range."""
     ratios = [one / other for one, other in zip(ours, base, strict=True)]
     found = {"value": statistics.median(ratios), "low": min(ratios), "high": max(ratios)}
     return {name: round(value, 4) for name, value in found.items()}
@@ -140,13 +140,13 @@ def cpu_seconds() -> tuple[float, float]:
 
 
 def share_of_others(before: tuple[float, float], after: tuple[float, float]) -> float | None:
-    """The share of other processes in the CPU time between two calls of `cpu_seconds`; None where nothing passed."""
+    """The share of other processes in the CPU time between two calls of `cpu_seconds`; None if nothing passed."""
     ours, machine = (last - first for last, first in zip(after, before, strict=True))
     return round(max(0.0, 1 - ours / machine), 3) if machine else None
 
 
 def about(*libraries: str) -> dict[str, Any]:
-    """The provenance of a measure of speed: with these libraries too, and the processor where Linux names it."""
+    """Return the provenance of a measure of speed: with these libraries too, and the processor where Linux names it."""
     found = provenance(*libraries)
     path = Path("/proc/cpuinfo")
     if path.exists():

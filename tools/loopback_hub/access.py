@@ -28,7 +28,7 @@ class User:
     organisations: tuple[str, ...] = ()
 
     def owns(self, repo_id: str) -> bool:
-        """Whether the repository is in the user's own or an organisation's namespace."""
+        """Return whether the repository is in the user's own or an organisation's namespace."""
         return repo_id.split("/")[0] in (self.name, *self.organisations)
 
 
@@ -56,7 +56,7 @@ class Call:
         return json.loads(self.body or b"{}")
 
     def may_see(self, name: str, private: bool) -> bool:
-        """Whether the caller may see something under a name; private things are visible to their owners."""
+        """Return whether the caller may see something under a name; private things are visible to their owners."""
         return not private or bool(self.user and self.user.owns(name))
 
     def require_write(self, name: str, refusal: str) -> None:

@@ -69,11 +69,11 @@ class Collections:
 
 
 def shown(collection: dict[str, Json]) -> Json:
-    """A collection with its items' positions."""
+    """Return a collection with its items' positions."""
     return {**collection, "items": [{**item, "position": index} for index, item in enumerate(collection["items"])]}
 
 
 def listed(collection: dict[str, Json]) -> Json:
-    """A collection as a listing has it: without its own position, with its first four items."""
+    """Return a collection as a listing has it: without its own position, with its first four items."""
     about = {key: value for key, value in shown(collection).items() if key != "position"}
     return about | {"items": about["items"][:4]}

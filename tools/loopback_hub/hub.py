@@ -265,7 +265,7 @@ class LoopbackHub:
     # ------------------------------------------------------------------ what the answers share
 
     def _find(self, call: Call, kind: str, repo_id: str, writes: bool = False) -> Repository:
-        """The repository; a private one cannot be told from a missing one."""
+        """Return the repository; a private one cannot be told from a missing one."""
         repository = self.repositories.get((kind, repo_id))
         if repository is None or not call.may_see(repository.id, repository.private):
             raise HubError(404 if call.user else 401, "Repository not found", "RepoNotFound")

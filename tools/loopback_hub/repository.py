@@ -51,7 +51,7 @@ class Repository:
     pull_requests: dict[str, str] = field(default_factory=dict)
 
     def sha(self, revision: str) -> str:
-        """The commit that a branch, tag, pull request or sha names."""
+        """Return the commit that a branch, tag, pull request or sha names."""
         for refs in (self.branches, self.tags, self.pull_requests):
             if revision in refs:
                 return refs[revision]
@@ -68,7 +68,7 @@ class Repository:
 
 
 def now() -> str:
-    """The time as the Hub writes it."""
+    """Return the time as the Hub writes it."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
@@ -83,13 +83,13 @@ def identifier(*parts: str) -> str:
 
 
 def front_matter(text: str) -> dict[str, Json]:
-    """A card's metadata."""
+    """Return a card's metadata."""
     has_any = text.startswith("---") and text.count("---") > 1
     return (yaml.safe_load(text.split("---")[1]) if has_any else None) or {}
 
 
 def card_faults(text: str, kind: str) -> list[str]:
-    """The few of the Hub's rules for card metadata that this double knows."""
+    """Return the few of the Hub's rules for card metadata that this double knows."""
     try:
         card = front_matter(text)
     except yaml.YAMLError as error:
@@ -112,7 +112,7 @@ def card_faults(text: str, kind: str) -> list[str]:
 
 
 def eval_results(path: str, text: bytes) -> list[dict[str, Json]]:
-    """The results in a file of `.eval_results/`, or one entry that says the file is not valid."""
+    """Return the results in a file of `.eval_results/`, or one entry that says the file is not valid."""
     try:
         results = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -125,7 +125,7 @@ def eval_results(path: str, text: bytes) -> list[dict[str, Json]]:
 
 
 def entry(path: str, file: File) -> dict[str, Json]:
-    """A file in a listing."""
+    """Return a file in a listing."""
     about: dict[str, Json] = {"type": "file", "oid": file.oid, "blobId": file.oid, "size": file.size, "path": path}
     if file.lfs:
         about["lfs"] = {"oid": file.lfs, "sha256": file.lfs, "size": file.size, "pointerSize": 134}
@@ -133,12 +133,12 @@ def entry(path: str, file: File) -> dict[str, Json]:
 
 
 def folder(path: str) -> dict[str, Json]:
-    """A folder in a listing."""
+    """Return a folder in a listing."""
     return {"type": "directory", "oid": hashlib.sha1(path.encode()).hexdigest(), "size": 0, "path": path}
 
 
 def tree(files: dict[str, File], below: str, recursive: bool) -> list[dict[str, Json]]:
-    """The listing of a folder; EntryNotFound where there is none (pipelines need exactly this)."""
+    """Return the listing of a folder; EntryNotFound if there is none (pipelines need exactly this)."""
     below = below.strip("/")
     prefix = f"{below}/" if below else ""
     folders: dict[str, dict[str, Json]] = {}
@@ -156,7 +156,7 @@ def tree(files: dict[str, File], below: str, recursive: bool) -> list[dict[str, 
 
 
 def refs(repository: Repository) -> Json:
-    """All refs."""
+    """Return all refs."""
 
     def listed(names: dict[str, str], prefix: str) -> Json:
         return [{"name": name, "ref": prefix + name, "targetCommit": sha} for name, sha in names.items()]
@@ -170,7 +170,7 @@ def refs(repository: Repository) -> Json:
 
 
 def history(repository: Repository, revision: str) -> Json:
-    """The commits behind a revision, the newest first."""
+    """Return the commits behind a revision, the newest first."""
     found, sha = [], repository.sha(revision) if revision else None
     while sha:
         commit = repository.commits[sha]

@@ -81,7 +81,7 @@ def serve(hub: LoopbackHub | None = None, port: int = 0) -> Iterator[tuple[Loopb
 
 
 def client_environment(url: str, home: Path, token: str | None = "hf_writer") -> dict[str, str]:
-    """The environment of a client process: this Hub, a cache of its own, a token or none."""
+    """Return the environment of a client process: this Hub, a cache of its own, a token or none."""
     ours = {"HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     ours |= {"HF_HUB_DISABLE_UPDATE_CHECK": "1", **({"HF_TOKEN": token} if token else {})}
     local = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"]))

@@ -59,7 +59,7 @@ class LethalHub(LoopbackHub):
             self.client = None
 
     def state(self) -> Any:
-        """All that a user can see: files, commits, tags and collections."""
+        """Return all that a user can see: files, commits, tags and collections."""
         found: dict[str, Any] = {}
         for (kind, name), repository in sorted(self.repositories.items()):
             heads = {"main": repository.branches["main"], **repository.tags}

@@ -43,7 +43,7 @@ def scripted_work(recipe: Path, work: Path) -> Path:
 
 
 def tiny_encoder(folder: Path) -> Path:
-    """A two-layer BERT with random weights and a word-piece vocabulary of its own."""
+    """Return a two-layer BERT with random weights and a word-piece vocabulary of its own."""
     from transformers import BertConfig, BertModel, BertTokenizerFast, set_seed
 
     from dataset_builder.teachers.scripted import WORDS
@@ -106,7 +106,7 @@ def evidence(models: Path, folder: Path) -> Path:
 
 
 def _result(about: dict[str, Any]) -> dict[str, Any]:
-    """A result for the model of a training record; its numbers are made up, and all differ."""
+    """Return a result for the model of a training record; its numbers are made up, and all differ."""
     draw = random.Random(about["name"])
     metrics = {name: {"value": round(draw.random(), 4)} for name in ("macro_f1", "micro_f1", "macro_f1_at_05", "ece")}
     return {
@@ -129,7 +129,7 @@ def _result(about: dict[str, Any]) -> dict[str, Any]:
 
 
 def arguments(work: Path, models: Path, folder: Path) -> list[str]:
-    """The folders of a release as arguments of push.py."""
+    """Return the folders of a release as arguments of push.py."""
     folders = {"corpus": work / "corpus", "descriptors": folder / "texts", "models": models}
     folders |= {part: folder / part for part in ("recipes", "results", "cards", "space")}
     return [str(word) for part, place in folders.items() for word in (f"--{part}", place)]

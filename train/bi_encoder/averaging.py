@@ -16,7 +16,7 @@ Weights = dict[str, torch.Tensor]
 
 
 def other_weights(untrained: nn.Module, recipe: BiEncoderRecipe) -> tuple[list[tuple[Weights, float]], dict[str, str]]:
-    """The weights to average the trained ones with, each with its share; the hashes of other models' weights.
+    """Return the weights to average the trained ones with, each with its share; the hashes of other models' weights.
 
     Raises:
         InputError: a model of the recipe's `averaged_with` is not there, or is of another base model.
@@ -33,7 +33,7 @@ def other_weights(untrained: nn.Module, recipe: BiEncoderRecipe) -> tuple[list[t
         except (OSError, SafetensorError, InputError, KeyError, TypeError) as error:
             raise InputError(f"{where} has no trained weights ({first_line(error)}). Train it first.") from None
         if any(name not in weights or weights[name].shape != value.shape for name, value in own.items()):
-            raise InputError(f"{where} is of another base model. Give one of the same.")
+            raise InputError(f"{where} has another base model. Give a model with the same base.")
         found.append((weights, share))
     return found, hashes
 

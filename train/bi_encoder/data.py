@@ -45,7 +45,7 @@ class Corpus:
     data: DataSet
 
     def counts(self) -> dict[str, Any]:
-        """Numbers of texts and descriptors, for the record."""
+        """Return numbers of texts and descriptors, for the record."""
         weights = [weight for _, found in self.train for weight in found.values()]
         return {
             "train_rows": len(self.train),
@@ -57,12 +57,12 @@ class Corpus:
         }
 
     def vocabulary(self) -> list[str]:
-        """All descriptors of both splits, sorted."""
+        """Return all descriptors of both splits, sorted."""
         return sorted({name for _, weights in (*self.train, *self.validation) for name in weights})
 
 
 def read_corpus(recipe: BiEncoderRecipe, place: str | None) -> Corpus:
-    """The texts that a recipe trains on and is measured on.
+    """Return the texts that a recipe trains on and is measured on.
 
     Args:
         place: a folder or Hub id instead of the recipe's.
@@ -80,7 +80,9 @@ def read_corpus(recipe: BiEncoderRecipe, place: str | None) -> Corpus:
         described = zip(rows["text"], map(merged, rows["descriptors"]), strict=True)
         found[split] = [(text, weights) for text, weights in described if weights]
         if not found[split]:
-            raise InputError(f"{data}: no {split} text has a descriptor with a weight above 0. Describe the texts.")
+            raise InputError(
+                f"{data}: no {split} text has a descriptor with a weight above 0. Describe the texts first."
+            )
     return Corpus(
         _draw(found["train"], recipe.rows, recipe.seed),
         _draw(found["validation"], recipe.validation_rows, recipe.seed),
@@ -114,7 +116,7 @@ def tokenise(texts: Sequence[str], prompt: str, tokenizer: PreTrainedTokenizerBa
 
 
 def as_pairs(rows: Sequence[tuple[str, Weights]], ids: Sequence[Ids], vocabulary: Sequence[str]) -> list[Pair]:
-    """Rows with their token ids, and descriptors as numbers of the vocabulary."""
+    """Return rows with their token ids, and descriptors as numbers of the vocabulary."""
     number = {word: index for index, word in enumerate(vocabulary)}
     return [
         Pair(own, {number[name]: weight for name, weight in weights.items()})
@@ -123,7 +125,7 @@ def as_pairs(rows: Sequence[tuple[str, Weights]], ids: Sequence[Ids], vocabulary
 
 
 def target_matrix(pairs: Sequence[Pair], columns: Sequence[int]) -> torch.Tensor:
-    """Weights as (pairs, columns), 0 where a text does not have a descriptor."""
+    """Weights as (pairs, columns), 0 if a text does not have a descriptor."""
     place = {column: index for index, column in enumerate(columns)}
     targets = torch.zeros(len(pairs), len(columns))
     for row, pair in enumerate(pairs):
@@ -144,7 +146,7 @@ class CollatePairs:
         self._seed = seed
 
     def __call__(self, rows: list[tuple[int, Pair]]) -> Batch:
-        """A batch of numbered rows."""
+        """Return a batch of numbered rows."""
         pairs = [pair for _, pair in rows]
         columns = sorted({column for pair in pairs for column in pair.weights})
         left = np.setdiff1d(np.arange(len(self._label_ids)), columns)
@@ -155,9 +157,9 @@ class CollatePairs:
 
 
 def ndcg(scores: Any, targets: Any) -> float:
-    """Mean normalised discounted cumulative gain of texts' rankings of all columns, both (texts, columns).
+    """Return the mean normalised discounted cumulative gain of texts' rankings of all columns, both (texts, columns).
 
-    1 where every text has its descriptors first, the heaviest before the others (Järvelin and Kekäläinen 2002).
+    1 if every text has its descriptors first, the heaviest before the others (Järvelin and Kekäläinen 2002).
     """
     scores, targets = np.asarray(scores), np.asarray(targets)
     discounts = 1 / np.log2(np.arange(scores.shape[1]) + 2)

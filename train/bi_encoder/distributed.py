@@ -19,7 +19,7 @@ EVALUATED_ROWS = 128  # embedded at a time where there are no gradients
 
 
 def backward(model: BiEncoder, batch: Batch, loss: Loss, accelerator: Accelerator) -> torch.Tensor:
-    """The loss of all processes' batch, detached; its gradients are added to those of all parameters.
+    """Return the loss of all processes' batch, detached; its gradients are added to those of all parameters.
 
     Args:
         model: as `accelerator.prepare_model` gives it.
@@ -46,12 +46,12 @@ def backward(model: BiEncoder, batch: Batch, loss: Loss, accelerator: Accelerato
 
 
 def _embed(model: BiEncoder, rows: Sequence[Ids]) -> torch.Tensor:
-    """Embeddings (rows, size); there may be no rows, where a batch has fewer than there are processes."""
+    """Return embeddings (rows, size); there may be no rows, where a batch has fewer than there are processes."""
     return embed(model, rows) if rows else torch.zeros((0, model.size), device=model.bias.device)
 
 
 def gather_rows(mine: torch.Tensor, rows: int, accelerator: Accelerator) -> torch.Tensor:
-    """Embeddings (rows, size) in order, from those of every process, which has every n-th row."""
+    """Return embeddings (rows, size) in order, from those of every process, which has every n-th row."""
     number = accelerator.num_processes
     if number == 1:
         return mine
@@ -63,7 +63,7 @@ def gather_rows(mine: torch.Tensor, rows: int, accelerator: Accelerator) -> torc
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def embed_all(model: BiEncoder, rows: Sequence[Ids], accelerator: Accelerator) -> torch.Tensor:
-    """Embeddings (rows, size) on the CPU, without dropout; each process embeds its part of the rows."""
+    """Return embeddings (rows, size) on the CPU, without dropout; each process embeds its part of the rows."""
     model.eval()
     mine = rows[accelerator.process_index :: accelerator.num_processes]
     order = sorted(range(len(mine)), key=lambda row: -len(mine[row]))  # similar lengths together: little padding

@@ -179,7 +179,7 @@ def as_probability(
     recipe: BiEncoderRecipe,
     projection: torch.Tensor | None,
 ) -> dict[str, Any]:
-    """How a cosine becomes a probability: by the learned temperature and bias, or by fitted ones.
+    """Return how a cosine becomes a probability: by the learned temperature and bias, or by fitted ones.
 
     They are fitted to validation descriptors where the loss learns no bias, or where they were learned with other
     weights than the published ones.

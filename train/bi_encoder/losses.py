@@ -1,6 +1,6 @@
 """Losses that align texts with descriptors: pure functions of logits and targets, both (texts, descriptors).
 
-A logit is cosine / temperature + bias. A target in [0, 1] is the weight of a descriptor for a text, 0 where the text
+A logit is cosine / temperature + bias. A target in [0, 1] is the weight of a descriptor for a text, 0 if the text
 does not have it. Columns are distinct descriptors, so that a descriptor of several texts is positive for each of them.
 """
 
@@ -35,7 +35,7 @@ def distribution(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def info_nce(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """The mean of `distribution` over both directions: descriptors for each text, texts for each descriptor.
+    """Return the mean of `distribution` over both directions: descriptors for each text, texts for each descriptor.
 
     Radford et al. 2021 (CLIP), arXiv 2103.00020, with several soft positives.
     """

@@ -45,18 +45,18 @@ class BiEncoder(nn.Module):  # type: ignore[misc]
         return self.log_scale.exp().clamp(max=MOST_SCALE)
 
     def temperature_and_bias(self) -> tuple[float, float]:
-        """The learned values as they are now."""
+        """Return the learned values as they are now."""
         return 1 / float(self.scale.detach()), float(self.bias.detach())
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Embeddings (rows, size) of length 1 from ids and mask (rows, length)."""
+        """Return embeddings (rows, size) of length 1 from ids and mask (rows, length)."""
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state.float()
         mask = attention_mask[..., None].float()
         return normalize((states * mask).sum(dim=1) / mask.sum(dim=1), dim=-1)
 
 
 def embed(model: BiEncoder, rows: Sequence[Ids]) -> torch.Tensor:
-    """Embeddings (rows, size) of rows of token ids, padded to the longest of them."""
+    """Return embeddings (rows, size) of rows of token ids, padded to the longest of them."""
     device, longest = model.bias.device, max(map(len, rows))
     ids = torch.tensor([row + [model.padding] * (longest - len(row)) for row in rows], device=device)
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
@@ -86,7 +86,9 @@ def _freeze(encoder: nn.Module, recipe: BiEncoderRecipe) -> None:
     except AttributeError:
         raise InputError(f"{recipe.name}: 'frozen_layers' is for encoders like BERT's, RoBERTa's or MPNet's.") from None
     if recipe.frozen_layers >= len(layers):
-        raise InputError(f"{recipe.name}: 'frozen_layers' leaves none of the base model's {len(layers)} layers.")
+        raise InputError(
+            f"{recipe.name}: 'frozen_layers' leaves none of the base model's {len(layers)} layers to train."
+        )
     encoder.requires_grad_(False)
     for layer in list(layers)[recipe.frozen_layers :]:
         layer.requires_grad_(True)
@@ -138,7 +140,7 @@ def save_model(
 
 
 def _layout(model: BiEncoder, recipe: BiEncoderRecipe, projection: torch.Tensor | None) -> dict[str, Any]:
-    """The JSON files from which `SentenceTransformer` knows modules, prompts and similarity."""
+    """Return the JSON files from which `SentenceTransformer` knows modules, prompts and similarity."""
     last = {NORMALIZE: "Normalize"} if projection is None else {ROUTER: "Router"}
     kinds = {"": "Transformer", "1_Pooling": "Pooling"} | last
     modules = [
@@ -167,7 +169,7 @@ def _layout(model: BiEncoder, recipe: BiEncoderRecipe, projection: torch.Tensor 
 
 
 def _router(projection: torch.Tensor) -> dict[str, Any]:
-    """The files of a router that sends labels through the projection, and texts past it."""
+    """Return the files of a router that sends labels through the projection, and texts past it."""
     routes = {"query": ["query_0_Normalize"], "document": [PROJECTED, "document_1_Normalize"]}
     types = {name: f"{MODULES}.{name.split('_')[-1]}" for names in routes.values() for name in names}
     dense = {

@@ -17,7 +17,7 @@ from train.bi_encoder.recipe import BiEncoderRecipe
 
 
 def project(labels: torch.Tensor, projection: torch.Tensor | None) -> torch.Tensor:
-    """Embeddings of labels (labels, size) after the map (size, size), of length 1; unchanged without one."""
+    """Return embeddings of labels (labels, size) after the map (size, size), of length 1; unchanged without one."""
     return labels if projection is None else normalize(labels @ projection.T, dim=-1)
 
 

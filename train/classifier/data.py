@@ -33,7 +33,7 @@ Example = dict[str, list[Any]]
 
 
 def read_corpus(recipe: ClassifierRecipe, place: str | None) -> DataSet:
-    """The corpus of a recipe, with all train and validation rows checked.
+    """Return the corpus of a recipe, with all train and validation rows checked.
 
     Args:
         place: a folder or Hub id instead of the recipe's.
@@ -59,17 +59,17 @@ def read_corpus(recipe: ClassifierRecipe, place: str | None) -> DataSet:
 
 
 def _check_label_names(data: DataSet) -> None:
-    """Raises InputError where a corpus has its labels in another order than ours, or does not name them."""
+    """Raises InputError if a corpus has its labels in another order than ours, or does not name them."""
     names = getattr(getattr(data.rows("train").features.get("labels"), "feature", None), "names", None)
     if names is None or tuple(names) != LABELS:
-        why = "have no names" if names is None else "are not the 28 in their order"
+        why = "have no names" if names is None else "are not the 28 labels in their order"
         raise InputError(
-            f"{data}: its labels {why}. Name those of dataset_builder/taxonomy.py in the README's dataset_info."
+            f"{data}: its labels {why}. List the labels of dataset_builder/taxonomy.py in the README's dataset_info."
         )
 
 
 def _check_positives(data: DataSet, recipe: ClassifierRecipe) -> None:
-    """Raises InputError where no validation row has a label, or no train row has one and targets are hard."""
+    """Raises InputError if no validation row has a label, or no train row has one and targets are hard."""
     for split in SPLITS if recipe.targets == "hard" else SPLITS[1:]:
         if not (np.asarray(data.rows(split)["scores"], dtype=np.float32) >= recipe.hard_at).any():
             raise InputError(
@@ -79,7 +79,7 @@ def _check_positives(data: DataSet, recipe: ClassifierRecipe) -> None:
 
 
 def _check_agreement(data: DataSet, split: str, hard_at: float) -> None:
-    """Raises InputError where most rows have their largest score at none of their labels: scores in another order."""
+    """Raises InputError if most rows have their largest score at none of their labels: scores in another order."""
     rows = data.rows(split)
     scores = np.asarray(rows["scores"], dtype=np.float32)
     best = scores.max(axis=1)
@@ -100,12 +100,13 @@ def warn_of_shared_texts(data: DataSet) -> None:
     learned, held = (set(zip(*(data.rows(split)[name] for name in columns), strict=True)) for split in SPLITS)
     if shared := len(learned & held):
         print(
-            f"{data}: {shared} of {len(held)} validation texts are train texts too. Split them anew.", file=sys.stderr
+            f"{data}: {shared} of {len(held)} validation texts are train texts too. Split the data again.",
+            file=sys.stderr,
         )
 
 
 def tokenise(rows: Any, tokenizer: PreTrainedTokenizerBase, recipe: ClassifierRecipe) -> list[Example]:
-    """Token ids and targets of every row, unpadded.
+    """Return the token ids and targets of every row, unpadded.
 
     The utterance is `text`. A situation, where the config has one, is `text_pair`; truncation takes from its start
     alone (strategy `only_second`, `truncation_side` left).

@@ -164,7 +164,7 @@ def train(
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]
 def predict(model: Any, loader: Any, accelerator: Accelerator) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and targets, both (rows, 28), of a split in row order."""
+    """Return logits and targets, both (rows, 28), of a split in row order."""
     model.eval()
     logits, targets = [], []
     for batch in loader:
@@ -176,7 +176,7 @@ def predict(model: Any, loader: Any, accelerator: Accelerator) -> tuple[np.ndarr
 
 
 def evaluate(model: Any, loader: Any, accelerator: Accelerator, recipe: ClassifierRecipe) -> float:
-    """Macro-F1 on the validation split at its best single threshold; -inf where a logit is not finite."""
+    """Return the Macro-F1 on the validation split at its best single threshold; -inf where a logit is not finite."""
     logits, targets = predict(model, loader, accelerator)
     if not np.isfinite(logits).all():
         return -float("inf")

@@ -32,7 +32,7 @@ def asymmetric(logits: torch.Tensor, targets: torch.Tensor, gamma_negative: floa
 
 
 def loss_of(recipe: ClassifierRecipe) -> Loss:
-    """The loss that a recipe names, with the recipe's values."""
+    """Return the loss that a recipe names, with the recipe's values."""
     if recipe.loss == "asymmetric":
         return partial(asymmetric, gamma_negative=recipe.gamma_negative, clip=recipe.clip)
     return binary_cross_entropy_with_logits

@@ -65,7 +65,7 @@ def load_model(recipe: ClassifierRecipe, place: str | None = None) -> tuple[PreT
         raise InputError(f"{recipe.name}: the base model has no 'gradient_checkpointing'. Set it to false.")
     if last_linear(model).bias is None:  # the calibration will be added to it
         raise InputError(
-            f"base model '{place or recipe.base_model}': the head of '{model.config.model_type}' has no bias. Take an "
+            f"base model '{place or recipe.base_model}': the head of '{model.config.model_type}' has no bias. Use an "
             "encoder, like BERT or RoBERTa."
         )
     if recipe.pooling_layer:
@@ -76,7 +76,7 @@ def load_model(recipe: ClassifierRecipe, place: str | None = None) -> tuple[PreT
 
 
 def with_pooling_layer(model: nn.Module, recipe: ClassifierRecipe) -> nn.Module:
-    """The same BERT with one more layer, which starts as mean pooling.
+    """Return the same BERT with one more layer, which starts as mean pooling.
 
     Encoders of sentence-transformers are trained for the mean of their token states, but BERT's stock head reads the
     first token's state alone, which that training left nearly without information. In the new layer attention starts
@@ -107,7 +107,7 @@ def with_pooling_layer(model: nn.Module, recipe: ClassifierRecipe) -> nn.Module:
 
 
 def last_linear(model: nn.Module) -> nn.Linear:
-    """The head's last layer, (28, features)."""
+    """Return the head's last layer, (28, features)."""
     return [part for part in model.modules() if isinstance(part, nn.Linear) and part.out_features == len(LABELS)][-1]
 
 
@@ -149,7 +149,7 @@ def fit_head(model: nn.Module, loader: Any, loss: Loss) -> None:
 
 
 def with_lora(model: nn.Module, lora: Lora | None) -> nn.Module:
-    """The model with low-rank adapters in all its linear layers; only they and the head are then trained."""
+    """Return the model with low-rank adapters in all its linear layers; only they and the head are then trained."""
     if lora is None:
         return model
     from peft import LoraConfig, TaskType, get_peft_model
@@ -165,7 +165,7 @@ def with_lora(model: nn.Module, lora: Lora | None) -> nn.Module:
         adapted: nn.Module = get_peft_model(model, config)
     except ValueError as error:
         raise InputError(
-            f"'lora' does not fit the base model ({first_line(error)}). Take another, or no 'lora'."
+            f"'lora' does not fit the base model ({first_line(error)}). Use another base model, or remove 'lora'."
         ) from None
     return adapted
 

@@ -35,7 +35,7 @@ class ClassifierRecipe(TrainingRecipe):
     train_encoder: bool = True  # false: the fitted head is all that is trained
     lora: Lora | None = None
 
-    # The targets: a corpus's scores, or 1 where a score is at least `hard_at`. .3 is paper A's threshold.
+    # The targets: a corpus's scores, or 1 if a score is at least `hard_at`. .3 is paper A's threshold.
     targets: Literal["soft", "hard"] = "soft"
     hard_at: Annotated[float, Field(gt=0, le=1)] = 0.3
     # The loss. `asymmetric` discounts easy negatives, which most decisions over 28 labels are: by p^gamma_negative, and
@@ -53,7 +53,7 @@ class ClassifierRecipe(TrainingRecipe):
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
         if self.loss != "bce" and self.targets == "soft":
-            raise ValueError(f"loss '{self.loss}' needs 'targets: hard': it is not proper for soft ones")
+            raise ValueError(f"loss '{self.loss}' needs 'targets: hard': it is not proper for soft targets")
         if not self.train_encoder and (not self.fit_head or self.lora):
-            raise ValueError("'train_encoder: false' goes with 'fit_head: true' and without 'lora'")
+            raise ValueError("'train_encoder: false' needs 'fit_head: true', and no 'lora'")
         return self

@@ -63,7 +63,7 @@ def calibrate(logits: np.ndarray, gold: np.ndarray) -> Calibration:
 
 
 def global_threshold(probabilities: np.ndarray, gold: np.ndarray) -> tuple[float, float]:
-    """The one threshold with the best macro-F1, and that macro-F1 (paper A, evaluation).
+    """Return the one threshold with the best macro-F1, and that macro-F1 (paper A, evaluation).
 
     Args:
         probabilities: (rows, labels), of the validation split.
