@@ -1,1 +1,1 @@
-"""Makes weights: from a published corpus to published models. `accelerate launch -m train.classifier --help`."""
+"""Trains models on a published corpus. See `accelerate launch -m train.classifier --help`."""

@@ -1,4 +1,4 @@
-"""Loads the base model of a recipe, and refuses one that the training could not use before the training starts."""
+"""Loads the base model of a recipe, and refuses an unusable model before the training starts."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ DROPOUTS = (
     "mlp_dropout",
 )
 POSITIONS = {"position_embeddings", "wpe", "embed_positions"}
-OURS = "NAMESPACE/"  # stands for whoever publishes the models
+OURS = "NAMESPACE/"  # a placeholder for the publisher of the models
 
 
 def load_base(
@@ -83,7 +83,7 @@ def base_model_source(recipe: TrainingRecipe, place: str | None = None) -> dict[
 
 
 def _check_length(recipe: TrainingRecipe, model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Raises InputError if `max_length` holds no text, or is more than the model's table of positions holds."""
+    """Raise InputError if `max_length` leaves no room for text, or exceeds the model's table of positions."""
     if recipe.max_length <= (special := tokenizer.num_special_tokens_to_add()):
         raise InputError(
             f"{recipe.name}: 'max_length' {recipe.max_length} only leaves room for the {special} special tokens."
@@ -99,7 +99,7 @@ def _check_length(recipe: TrainingRecipe, model: nn.Module, tokenizer: PreTraine
 def positions(model: nn.Module) -> int | None:
     """How many tokens a model's table of positions holds; None with relative or rotary positions, which have no limit.
 
-    RoBERTa and its kin count positions from after the padding token's, BART from 2.
+    RoBERTa and related models count positions from after that of the padding token, BART from 2.
     """
     for name, part in model.named_modules():
         if name.rpartition(".")[2] in POSITIONS and isinstance(part, nn.Embedding):

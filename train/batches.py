@@ -1,4 +1,4 @@
-"""Batches of texts of similar length, for both trainings."""
+"""Batches of texts of similar length, for both training programs."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,8 +15,8 @@ class LengthGroupedBatches(BatchSampler):  # type: ignore[misc]
     """Shuffled batches of rows of similar length: rows are sorted by length within pools of 50 batches.
 
     `set_epoch` gives each epoch its own order, from the seed alone. All batches are full, so that each splits evenly
-    over processes. The rows left over, fewer than a batch and other ones in every epoch, are not used in that epoch.
-    Fewer rows than a batch are one batch.
+    over processes. The remaining rows, fewer than a batch and different in every epoch, are not used in that epoch. If
+    there are fewer rows than a batch, they are one batch.
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
@@ -27,7 +27,7 @@ class LengthGroupedBatches(BatchSampler):  # type: ignore[misc]
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order comes next."""
+        """Set the epoch, which determines the order."""
         self.epoch = epoch
 
     def __len__(self) -> int:

@@ -35,7 +35,7 @@ DIVERGED = "The training diverges: lower the learning rates, or raise 'warmup_sh
 
 @dataclass
 class Progress:
-    """How far a run is, and the best weights so far; saved with every checkpoint."""
+    """The progress of a run, and the best weights so far; saved with every checkpoint."""
 
     epoch: int = 0  # epochs done
     batch: int = 0  # batches done in the current epoch
@@ -50,7 +50,7 @@ class Progress:
     since: float = 0.0  # the `time.monotonic()` up to which seconds are counted
 
     def numbers(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps as JSON: all but weights, losses and the clock."""
+        """Return what a checkpoint stores as JSON: everything except weights, losses and the clock."""
         return {name: value for name, value in vars(self).items() if name not in ("weights", "losses", "since")}
 
     def add_batch(self, loss: torch.Tensor, samples: int) -> None:
@@ -90,7 +90,7 @@ class Progress:
         accelerator.log({f"validation {measure}": score}, step=self.updates)
 
     def start_clock(self) -> None:
-        """Count seconds from now on: those of evaluations and checkpoints are left out."""
+        """Count seconds from now on: evaluations and checkpoints are excluded."""
         self.since = time.monotonic()
 
     def update_best(self, score: float, model: nn.Module) -> None:
@@ -130,8 +130,8 @@ def unwrap(model: nn.Module) -> nn.Module:
 def moving_average(model: nn.Module, decay: float | None) -> AveragedModel | None:
     """Return a copy whose weights follow the model's: w ← d·w + (1 - d)·new; None without a decay.
 
-    d rises to `decay` as (1 + n) / (10 + n) with the update n, so that the first weights, which are the worst, are
-    forgotten soon.
+    d rises to `decay` as (1 + n) / (10 + n) with the update n, so that the first weights, which are the worst, soon
+    stop counting.
     """
     if decay is None:
         return None
@@ -164,10 +164,10 @@ class Checkpoints:
     average: AveragedModel | None
 
     def save(self) -> None:
-        """Write a new checkpoint, then replace the former one: whenever a run is killed, one of them is whole on disk.
+        """Write a new checkpoint, then replace the previous one: after a kill at any time, one of them is complete.
 
         Raises:
-            InputError: it cannot be written. The former one is kept.
+            InputError: it cannot be written. The previous checkpoint is kept.
         """
         part, target, old = (self.folder / name for name in (PART, CHECKPOINT, OLD))
         if self.accelerator.is_main_process:

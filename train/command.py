@@ -1,4 +1,4 @@
-"""The command line of both trainings: a recipe, places, and options that do not change the result."""
+"""The command line of both training programs: a recipe, paths, and options that do not change the result."""
 
 import argparse
 import fcntl

@@ -2,8 +2,8 @@
 
 Writes `onnx/model.onnx` (fp32) and `onnx/model_quantized.onnx` (int8 weights; activations are quantised on the fly)
 where transformers.js and optimum look for them, and `onnx/export.json`, last. `model.onnx` is the model as PyTorch runs
-it, in standard operators, for any runtime. The int8 file is made from the lean graph where the architecture has one
-(train/lean_graph.py), else from `model.onnx`; `export.json` says which, and why.
+it, in standard operators, for any runtime. The int8 file is built from the lean graph if the architecture has one
+(train/lean_graph.py), otherwise from `model.onnx`; `export.json` records which, and why.
 """
 
 import argparse
@@ -38,11 +38,11 @@ OPSET = 17  # the first with layer normalisation as one operator
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")  # in the order of the graphs' inputs
 LONGEST = 512  # tokens of the longest checked text
 FP32_TOLERANCE = 1e-4  # of a logit, relative to the largest where that is over 1
-# Of a probability: the largest and the mean difference. Where a trained model is in doubt, a small difference of a
-# logit is a large one of a probability. What int8 costs in F1 is measured by eval.speed.
+# Of a probability: the largest and the mean difference. If a trained model is uncertain, a small difference in a logit
+# is a large difference in the probability. eval.speed measures the F1 cost of int8.
 INT8_TOLERANCE, INT8_MEAN_TOLERANCE = 0.25, 0.02
-# Full-range int8 weights may overflow the 16-bit sums of CPUs without VNNI and of WebAssembly; with 7 bits none can. A
-# scale for each output column gives back more than the bit took.
+# Full-range int8 weights may overflow the 16-bit sums of CPUs without VNNI and of WebAssembly; with 7 bits, no sum can.
+# One scale per output column regains more precision than the lost bit costs.
 QUANTISATION = {"weight_type": "QInt8", "per_channel": True, "reduce_range": True}
 RUNTIME_ERRORS = tuple(getattr(faults, name) for name in ("Fail", "InvalidArgument", "InvalidGraph", "NotImplemented"))
 
@@ -75,9 +75,9 @@ class _Plain(nn.Module):  # type: ignore[misc]
 
 
 def export(folder: Path, out: Path | None = None) -> dict[str, Any]:
-    """Write the ONNX files of a model folder into `<out>/onnx`, each whole and only after all checks.
+    """Write the ONNX files of a model folder to `<out>/onnx`, each complete and only after all checks.
 
-    Files of an earlier export are deleted first: they may be of other weights.
+    Files of an earlier export are deleted first: they may belong to other weights.
 
     Returns:
         The record that is saved with them (`export.json`).
@@ -218,7 +218,7 @@ def _trace(module: nn.Module, batch: Any, names: list[str], path: Path) -> None:
 
 
 def _compare(path: Path, batches: list[Any], expected: list[np.ndarray]) -> tuple[dict[str, Any], float]:
-    """Size of a file and largest differences from PyTorch over all checked texts; that of logits relative to theirs."""
+    """Return a file's size and its largest differences from PyTorch over all checked texts, relative for logits."""
     try:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         found = [session.run(None, {name: batch[name].numpy() for name in batch})[0] for batch in batches]
@@ -248,7 +248,7 @@ def _check(name: str, what: str, difference: float, tolerance: float) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the advice of exporter and quantiser, which is for developers."""
+    """Hide the advice of exporter and quantiser, which is for developers."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

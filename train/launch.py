@@ -1,4 +1,4 @@
-"""How a training process starts: its accelerator, its seed, and its share of the cores."""
+"""Starts a training process: its accelerator, its seed, and its share of the cores."""
 
 import os
 from pathlib import Path
@@ -59,7 +59,7 @@ def use_cores() -> int:
     """Give PyTorch this process's share of the machine's cores; returns its number of threads.
 
     `accelerate launch` and `torchrun` set OMP_NUM_THREADS=1 if the user did not set it, so that a training on a CPU
-    would have one core. A limit that the user exported, or gave to the launcher, stands.
+    would use one core. A limit that the user exported, or gave to the launcher, is kept.
     """
     if not _limited_by_user():
         processes = next((int(os.environ[name]) for name in LOCAL_PROCESSES if name in os.environ), 1)

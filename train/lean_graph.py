@@ -1,12 +1,11 @@
-"""A classifier's forward pass with less work and the same logits, made to be exported.
+"""A classifier's forward pass with less work and the same logits, for export.
 
-It leaves out what no logit needs: padding (tokens are packed before the encoder; only attention sees the padded shape),
-in the last layer all but the first token's query, projection and feed-forward, and copies (heads are read from the
-packed rows by index and written back, instead of split and transposed). Standard operators only.
+It omits what no logit needs: padding (tokens are packed before the encoder; only attention sees the padded shape); in
+the last layer, the query, projection and feed-forward of all tokens except the first; and copies (heads are read from
+the packed rows by index and written back, instead of split and transposed). It uses only standard operators.
 
-What it gains over the plain graph in int8 (MiniLM, GoEmotions test, one thread, multiples of PyTorch's speed): 4.96
-instead of 2.55 in batches of 32, 6.93 instead of 6.26 for single texts; macro-F1 is .5384 instead of .5300 (PyTorch:
-.5395).
+Its gain over the plain graph in int8 (MiniLM, GoEmotions test, one thread, multiples of PyTorch's speed): 4.96 instead
+of 2.55 in batches of 32, 6.93 instead of 6.26 for single texts; macro-F1 is .5384 instead of .5300 (PyTorch: .5395).
 """
 
 from dataclasses import dataclass

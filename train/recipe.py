@@ -1,4 +1,4 @@
-"""What the recipes of both trainings share: number types, the common keys, and the keys that were retired."""
+"""What the recipes of both training programs share: number types, common keys, and retired keys."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
@@ -20,8 +20,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 class Section(Strict):
     """A recipe, or a part of one.
 
-    `RETIRED` maps keys that older versions had to their former defaults. A recipe that gives such a key its default
-    still works, as the recipe in an older `training.json` does; any other value is refused.
+    `RETIRED` maps keys of older versions to their former defaults. A recipe that sets such a key to its default still
+    works, like the recipe in an older `training.json`; any other value is refused.
     """
 
     RETIRED: ClassVar[Mapping[str, Any]] = {}
@@ -38,7 +38,7 @@ class Section(Strict):
 
 
 class TrainingRecipe(Section):
-    """The keys that both kinds of recipes share. Every key changes the weights; places are given on the command line.
+    """The keys that both kinds of recipes share. Every key affects the weights; paths are given on the command line.
 
     `name` is the Hub repository's. `base_model` is a folder or Hub id of an encoder, or of a model of ours to continue
     from. `base_model_wheel` is a folder with the same weights in an installed Python package; it is used where the
@@ -51,7 +51,7 @@ class TrainingRecipe(Section):
     base_model_wheel: str | None = None
     dataset: str
     dataset_revision: str | None = None
-    max_length: Positive = 128  # tokens; what is longer is cut
+    max_length: Positive = 128  # tokens; longer texts are truncated
     seed: Seed = 13
     dropout: Share | None = None  # None: the base model's own
 

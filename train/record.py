@@ -1,4 +1,4 @@
-"""The training record, `training.json`: what a training read, how it ran, what it reached. It is written last."""
+"""The training record, `training.json`: the data, the run and the results of a training. It is written last."""
 
 import importlib.metadata
 import time
@@ -54,6 +54,6 @@ def describe_run(progress: Progress, accelerator: Accelerator, threads: int, sta
 
 
 def write_record(record: dict[str, Any], folder: Path) -> None:
-    """Write the training record beside its weights; a folder that has it is complete."""
+    """Write the training record next to its weights; a folder that has it is complete."""
     about = record | {"weights_sha256": weights_digest(folder)}
     write_result(about, folder.parent, folder.name, Path(RECORD).stem)

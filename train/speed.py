@@ -1,7 +1,7 @@
 """python -m train.speed --data work/domains/goemotions
 
-Samples a second of our loop and of `transformers.Trainer` with the same model, rows, batches and precision, in turns in
-one run on one machine; writes eval/results/system/trainer-speed.json.
+Measures samples per second of our loop and of `transformers.Trainer` with the same model, rows, batches and precision,
+interleaved in one run on one machine; writes eval/results/system/trainer-speed.json.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from train.classifier.recipe import ClassifierRecipe
 RECIPE = "train/recipes/emo-pillars-contextless-minilm-goemotions.yaml"
 LOOPS = ("ours", "trainer", "trainer-grouped")  # the last groups rows by length as the library does
 WARM_UP = 5  # steps of the library's loop before its clock starts; ours measures its steps alone
-# The loops are compared by their steps: no ingredient of ours that costs or saves any.
+# Only the steps of the loops are compared: none of our additions that cost or save time is used.
 PLAIN = {"ema_decay": None, "fit_head": False, "loss": "bce", "pooling_layer": False}
 
 

@@ -16,10 +16,10 @@ Weights = dict[str, torch.Tensor]
 
 
 def other_weights(untrained: nn.Module, recipe: BiEncoderRecipe) -> tuple[list[tuple[Weights, float]], dict[str, str]]:
-    """Return the weights to average the trained ones with, each with its share; the hashes of other models' weights.
+    """Return the weights to average with the trained ones, with their shares, and the other models' hashes.
 
     Raises:
-        InputError: a model of the recipe's `averaged_with` is not there, or is of another base model.
+        InputError: a model of the recipe's `averaged_with` is missing, or has another base model.
     """
     own = dict(untrained.named_parameters())
     untouched = {name: value.detach().clone() for name, value in own.items()} if recipe.base_share else {}
@@ -40,7 +40,7 @@ def other_weights(untrained: nn.Module, recipe: BiEncoderRecipe) -> tuple[list[t
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def average_with(encoder: nn.Module, others: list[tuple[Weights, float]]) -> None:
-    """Replace an encoder's weights by the average: the others by their shares, its own by the rest."""
+    """Replace an encoder's weights by the weighted average: the others by their shares, its own by the rest."""
     rest = 1 - sum(share for _, share in others)
     for name, value in encoder.named_parameters():
         mixed = value * rest

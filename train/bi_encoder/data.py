@@ -1,4 +1,4 @@
-"""From texts with weighted descriptors to batches: distinct descriptors as columns, weights as soft targets."""
+"""Turns texts with weighted descriptors into batches: distinct descriptors as columns, weights as soft targets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Texts of both splits that have descriptors, how many train texts have none, and the data set itself."""
+    """Texts of both splits with descriptors, the number of train texts without any, and the data set itself."""
 
     train: list[tuple[str, Weights]]
     validation: list[tuple[str, Weights]]
@@ -62,7 +62,7 @@ class Corpus:
 
 
 def read_corpus(recipe: BiEncoderRecipe, place: str | None) -> Corpus:
-    """Return the texts that a recipe trains on and is measured on.
+    """Read the texts that a recipe uses for training and evaluation.
 
     Args:
         place: a folder or Hub id instead of the recipe's.
@@ -102,7 +102,7 @@ def merged(descriptors: Sequence[dict[str, Any]]) -> Weights:
 
 
 def _draw(pairs: list[tuple[str, Weights]], most: int | None, seed: int) -> list[tuple[str, Weights]]:
-    """At most so many pairs, in their order; a smaller draw is part of a larger one."""
+    """Draw at most so many pairs, keeping their order; a smaller draw is a subset of a larger one."""
     if most is None or most >= len(pairs):
         return pairs
     return [pairs[row] for row in sorted(np.random.default_rng(seed).permutation(len(pairs))[:most])]
@@ -135,9 +135,9 @@ def target_matrix(pairs: Sequence[Pair], columns: Sequence[int]) -> torch.Tensor
 
 
 class CollatePairs:
-    """Makes a batch of rows: the columns are their distinct descriptors and `negatives` other words.
+    """Builds a batch of rows: the columns are their distinct descriptors and `negatives` other words.
 
-    The others are drawn by the rows' numbers, so that a batch is the same in every process and in a resumed run.
+    The other words are drawn by the rows' numbers, so that a batch is the same in every process and in a resumed run.
     """
 
     def __init__(self, label_ids: Sequence[Ids], negatives: int, seed: int) -> None:
@@ -159,7 +159,7 @@ class CollatePairs:
 def ndcg(scores: Any, targets: Any) -> float:
     """Return the mean normalised discounted cumulative gain of texts' rankings of all columns, both (texts, columns).
 
-    1 if every text has its descriptors first, the heaviest before the others (Järvelin and Kekäläinen 2002).
+    It is 1 if every text ranks its descriptors first, in the order of their weights (Järvelin and Kekäläinen 2002).
     """
     scores, targets = np.asarray(scores), np.asarray(targets)
     discounts = 1 / np.log2(np.arange(scores.shape[1]) + 2)

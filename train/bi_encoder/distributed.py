@@ -1,6 +1,6 @@
-"""A contrastive loss over all processes together.
+"""A contrastive loss over all processes.
 
-The loss compares every text of a batch with every descriptor, so it cannot be split as a classifier's can. Each
+The loss compares every text of a batch with every descriptor, so unlike a classifier's loss it cannot be split. Each
 process embeds every n-th row, the embeddings are gathered, and every process computes the loss of the whole batch. The
 gradients of the weights are then summed here: DistributedDataParallel would average them over the processes.
 """
@@ -22,12 +22,12 @@ def backward(model: BiEncoder, batch: Batch, loss: Loss, accelerator: Accelerato
     """Return the loss of all processes' batch, detached; its gradients are added to those of all parameters.
 
     Args:
-        model: as `accelerator.prepare_model` gives it.
+        model: as returned by `accelerator.prepare_model`.
     """
     number, rank = accelerator.num_processes, accelerator.process_index
     embedded = [_embed(model, rows[rank::number]) for rows in (batch.texts, batch.labels)]
-    # The loss stops at detached copies of all rows' embeddings. What reaches the copies are the gradients of all rows;
-    # each process passes those of its own rows on to the encoder.
+    # Backpropagation stops at detached copies of all rows' embeddings. The copies receive the gradients of all rows;
+    # each process passes the gradients of its own rows on to the encoder.
     texts, labels = (
         gather_rows(own.detach(), len(rows), accelerator).requires_grad_()
         for own, rows in zip(embedded, (batch.texts, batch.labels), strict=True)

@@ -1,7 +1,7 @@
-"""The training of a bi-encoder: from a recipe to a folder that `SentenceTransformer` loads.
+"""Trains a bi-encoder: from a recipe to a folder that `SentenceTransformer` loads.
 
-Paper B: texts and free descriptors of their emotions in one space, M = T Lᵀ / τ + b. The descriptors are a teacher's,
-and so are those of the validation split that chooses the weights: no human label takes part.
+Paper B: texts and free descriptors of their emotions in the same space, M = T Lᵀ / τ + b. A teacher assigned the
+descriptors, also those of the validation split on which the weights are chosen: no human label is used.
 
 Top to bottom: seed, data, model, batches, optimiser, prepare, steps, evaluate, average and project, save.
 """
@@ -31,8 +31,8 @@ from train.checkpoint import Checkpoints, Progress, delete_checkpoint, moving_av
 from train.launch import start_process
 from train.record import describe_inputs, describe_run
 
-# Training texts whose embeddings are published with the model: thresholds for a new label set are found on them,
-# without labels. 1024 texts give a label's share to within about one percentage point.
+# The number of training texts whose embeddings are published with the model: thresholds for a new label set are set on
+# them, without labels. 1024 texts give a label's share to within about one percentage point.
 REFERENCE_ROWS = 1024
 
 
@@ -59,7 +59,7 @@ def train(
     # --- model
     tokenizer, model = load_model(recipe, base_model)
     inputs, owner = describe_inputs(recipe, base_model, corpus.data)
-    others, averaged = other_weights(model.encoder, recipe)  # read now: a missing one ends the training too
+    others, averaged = other_weights(model.encoder, recipe)  # read now: a missing model ends the training early too
 
     # --- batches
     vocabulary = corpus.vocabulary()
@@ -90,7 +90,7 @@ def train(
     updates = recipe.epochs * len(train_loader)
     updates = min(updates, max_steps or updates)
     schedule = get_scheduler(recipe.schedule, optimiser, round(recipe.warmup_share * updates), updates)
-    # The moving average is what is published, so it is also what is measured after each epoch.
+    # The moving average is published, so it is also evaluated after each epoch.
     average = moving_average(model, recipe.ema_decay)
     measured: Any = average.module if average else model
     progress = Progress()
@@ -179,10 +179,10 @@ def as_probability(
     recipe: BiEncoderRecipe,
     projection: torch.Tensor | None,
 ) -> dict[str, Any]:
-    """Return how a cosine becomes a probability: by the learned temperature and bias, or by fitted ones.
+    """Return the temperature and bias that turn a cosine into a probability: learned or fitted.
 
-    They are fitted to validation descriptors where the loss learns no bias, or where they were learned with other
-    weights than the published ones.
+    They are fitted to validation descriptors if the loss learns no bias, or if they were learned with weights other
+    than the published ones.
     """
     temperature, bias = model.temperature_and_bias()
     if recipe.loss != "sigmoid" or recipe.base_share or recipe.averaged_with or recipe.projection:

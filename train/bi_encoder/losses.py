@@ -13,10 +13,10 @@ Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def sigmoid(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """-t log σ(x) - (1 - t) log σ(-x): every pair is a decision of its own.
+    """-t log σ(x) - (1 - t) log σ(-x): every pair is a separate decision.
 
     Paper B, with SigLIP's loss (Zhai et al. 2023, arXiv 2303.15343); a target t counts as t of a positive. The sum over
-    descriptors is divided by the texts alone, so that more negatives do not make the positives count less.
+    descriptors is divided by the number of texts only, so that more negatives do not make the positives count less.
     """
     return -(targets * logsigmoid(logits) + (1 - targets) * logsigmoid(-logits)).sum() / len(logits)
 
@@ -24,9 +24,9 @@ def sigmoid(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 def distribution(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Cross-entropy between each text's softmax over descriptors and its weights, scaled to a sum of 1.
 
-    With a teacher's weights for all words, the light ones too, this is distillation of a distribution (Hinton et al.
-    2015, arXiv 1503.02531): the student learns which word came second, and which were out of the question. Texts
-    without any weight are left out.
+    With a teacher's weights for all words, including small ones, this distils a distribution (Hinton et al. 2015, arXiv
+    1503.02531): the student learns the ranking of the words, and which of them do not apply. Texts without any weight
+    are left out.
     """
     total = targets.sum(dim=1)
     there = total > 0

@@ -29,7 +29,7 @@ PROJECTION = f"{ROUTER}/{PROJECTED}/model.safetensors"
 
 
 class BiEncoder(nn.Module):  # type: ignore[misc]
-    """`forward` gives embeddings; `scale` (1 / temperature) and `bias` make logits of their cosines."""
+    """`forward` returns embeddings; `scale` (1 / temperature) and `bias` turn their cosines into logits."""
 
     def __init__(self, encoder: nn.Module, recipe: BiEncoderRecipe, padding: int) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class BiEncoder(nn.Module):  # type: ignore[misc]
         return self.log_scale.exp().clamp(max=MOST_SCALE)
 
     def temperature_and_bias(self) -> tuple[float, float]:
-        """Return the learned values as they are now."""
+        """Return the current learned values."""
         return 1 / float(self.scale.detach()), float(self.bias.detach())
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
@@ -80,7 +80,7 @@ def load_model(recipe: BiEncoderRecipe, place: str | None = None) -> tuple[PreTr
 
 
 def _freeze(encoder: nn.Module, recipe: BiEncoderRecipe) -> None:
-    """Train the encoder's upper layers alone: the embeddings and the layers below need no backward pass."""
+    """Train only the encoder's upper layers: the embeddings and the layers below need no backward pass."""
     try:
         layers = encoder.get_submodule("encoder.layer")
     except AttributeError:
@@ -114,7 +114,7 @@ def save_model(
     projection: torch.Tensor | None,
     output_dir: Path,
 ) -> None:
-    """Write a folder that `SentenceTransformer` loads, in the layout that its versions before 6 load too.
+    """Write a folder that `SentenceTransformer` loads, in a layout that versions before 6 also load.
 
     Args:
         record: the training record, which is written last; how a cosine becomes a probability is in `config.json` too.

@@ -1,8 +1,8 @@
-"""A linear map of labels' embeddings, fitted when the encoder is final.
+"""A linear projection of label embeddings, fitted after the encoder is trained.
 
-One encoder embeds texts and labels, so any label has a place among texts; but a single word's best place is not quite
-where the encoder puts it. Texts and labels are embedded once, so a step needs no pass of the encoder, and the encoder
-forgets nothing. Labels that the training did not have go through the same map.
+One encoder embeds texts and labels, so any label has a position among texts; but the best position of a single word
+differs slightly from its embedding. Texts and labels are embedded once, so a step needs no pass of the encoder, and the
+encoder is not changed. Labels that did not occur in training are projected too.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The recipe of a published bi-encoder: everything that changes its weights."""
+"""The recipe of a published bi-encoder: all settings that affect its weights."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -34,25 +34,25 @@ class BiEncoderRecipe(TrainingRecipe):
     }
 
     # The data.
-    rows: Positive | None = None  # None: all; else a draw by the seed, a smaller one part of a larger one
-    validation_rows: Positive = 4000  # at most: each epoch ends with a ranking of all words for each of them
+    rows: Positive | None = None  # None: all; otherwise drawn by the seed, smaller draws being subsets of larger ones
+    validation_rows: Positive = 4000  # at most: each epoch ends by ranking all words for each of them
 
     # The model before the first step.
-    text_prompt: str = ""  # put before every text, and before every descriptor or label; published with the model
+    text_prompt: str = ""  # prepended to every text, and to every descriptor or label; published with the model
     label_prompt: str = ""
     frozen_layers: Annotated[int, Field(ge=0)] = 0  # the embeddings and this many lower layers are not trained
 
     # The loss. `distribution` distils the teacher's weights of all words; `sigmoid` is paper B's, `info_nce` CLIP's.
     loss: Literal["sigmoid", "distribution", "info_nce"] = "sigmoid"
-    negatives: Annotated[int, Field(ge=0)] = 0  # words of no text of the batch, drawn from the whole vocabulary
-    # Where the learned temperature and bias start; SigLIP's values (Zhai et al. 2023, arXiv 2303.15343), with which
+    negatives: Annotated[int, Field(ge=0)] = 0  # words that no text of the batch has, drawn from the whole vocabulary
+    # Initial values of the learned temperature and bias, from SigLIP (Zhai et al. 2023, arXiv 2303.15343), with which
     # a pair starts as almost surely negative, as most pairs are.
     temperature: Rate = 0.1
     bias: float = -10.0
 
     # The steps.
-    batch_size: Positive = 256  # each text's negatives are the others' descriptors: large batches have more of them
-    scale_learning_rate: Rate = 1e-2  # of temperature and bias: two numbers, which may move faster than weights
+    batch_size: Positive = 256  # a text's negatives are the other texts' descriptors: large batches have more of them
+    scale_learning_rate: Rate = 1e-2  # of temperature and bias: two numbers, which may change faster than weights
     mixed_precision: Literal["no", "bf16"] = "no"
 
     # After the steps. The share of the untrained encoder in the published weights: it keeps what few texts cannot teach
@@ -61,7 +61,7 @@ class BiEncoderRecipe(TrainingRecipe):
     # The shares of other models of the same base, by their folders: an average of such models is often better than each
     # of them (model soups, Wortsman et al. 2022, arXiv 2203.05482).
     averaged_with: dict[str, BetweenZeroAndOne] = Field(default={})
-    projection: Projection | None = None  # None: labels are embedded as texts are
+    projection: Projection | None = None  # None: labels are embedded like texts
 
     @model_validator(mode="after")
     def _leaves_a_share(self) -> Self:

@@ -1,4 +1,4 @@
-"""From a published corpus to rows of token ids with targets, all of them checked before the training starts."""
+"""Turns a published corpus into rows of token ids with targets, all checked before the training starts."""
 
 import sys
 from typing import Any
@@ -95,7 +95,7 @@ def _check_agreement(data: DataSet, split: str, hard_at: float) -> None:
 
 
 def warn_of_shared_texts(data: DataSet) -> None:
-    """Warn where validation rows are train rows too: weights and thresholds would be chosen on what was learned."""
+    """Warn if validation rows are also train rows: weights and thresholds would be chosen on training data."""
     columns = [name for name in ("context", "text") if name in data.rows("train").column_names]
     learned, held = (set(zip(*(data.rows(split)[name] for name in columns), strict=True)) for split in SPLITS)
     if shared := len(learned & held):
@@ -108,8 +108,8 @@ def warn_of_shared_texts(data: DataSet) -> None:
 def tokenise(rows: Any, tokenizer: PreTrainedTokenizerBase, recipe: ClassifierRecipe) -> list[Example]:
     """Return the token ids and targets of every row, unpadded.
 
-    The utterance is `text`. A situation, where the config has one, is `text_pair`; truncation takes from its start
-    alone (strategy `only_second`, `truncation_side` left).
+    The utterance is `text`. A situation, if the config has one, is `text_pair`; only its start is truncated (strategy
+    `only_second`, `truncation_side` left).
 
     Raises:
         InputError: an utterance leaves no room for a situation.

@@ -1,4 +1,4 @@
-"""The training of a classifier: from a recipe to a folder that `pipeline("text-classification")` loads.
+"""Trains a classifier: from a recipe to a folder that `pipeline("text-classification")` loads.
 
 Top to bottom: seed, data, model, batches, optimiser, prepare, steps, evaluate, save.
 """
@@ -95,7 +95,7 @@ def train(
     updates = min(updates, max_steps or updates)
     # The schedule is not prepared: accelerate would step it once for each process.
     schedule = get_scheduler(recipe.schedule, optimiser, round(recipe.warmup_share * updates), updates)
-    # The moving average is what is published, so it is also what is measured after each epoch.
+    # The moving average is published, so it is also evaluated after each epoch.
     average = moving_average(model, recipe.ema_decay)
     measured = average.module if average else model
     progress = Progress()
@@ -103,7 +103,7 @@ def train(
     accelerator.init_trackers(recipe.name, config={"recipe_hash": inputs["recipe_hash"]})
     if resumes:
         checkpoints.load()
-    elif recipe.fit_head:  # an epoch has to beat the fitted head
+    elif recipe.fit_head:  # an epoch must beat the fitted head
         progress.update_best(evaluate(measured, dev_loader, accelerator, recipe), measured)
 
     # --- steps
@@ -184,7 +184,7 @@ def evaluate(model: Any, loader: Any, accelerator: Accelerator, recipe: Classifi
 
 
 def decide(logits: np.ndarray, targets: np.ndarray, recipe: ClassifierRecipe) -> tuple[Calibration, dict[str, Any]]:
-    """Calibration and thresholds from the validation split, and their part of the record."""
+    """Fit calibration and thresholds on the validation split; return them with their part of the record."""
     gold = targets >= recipe.hard_at
     calibration = calibrate(logits, gold)
     before, after = sigmoid(logits), sigmoid(calibration(logits))

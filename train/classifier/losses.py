@@ -1,8 +1,8 @@
 """Losses over sigmoid outputs: pure functions of logits and targets, both (batch, labels), targets in [0, 1].
 
-Each is a mean over all decisions, a scalar. A soft target t counts as t of a positive and 1 - t of a negative. Only
-cross-entropy is proper for soft targets: the asymmetric loss is least at a probability other than t, and recipes
-refuse it.
+Each is a scalar, the mean over all decisions. A soft target t counts as t of a positive and 1 - t of a negative. Only
+cross-entropy is proper for soft targets: the minimum of the asymmetric loss is not at probability t, so recipes refuse
+it.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from train.classifier.recipe import ClassifierRecipe
 
-SMALLEST_BASE = 1e-6  # of a power: with an exponent below 1 the gradient at 0 is not finite
+SMALLEST_BASE = 1e-6  # the smallest base of a power: with an exponent below 1 the gradient at 0 is not finite
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -23,7 +23,7 @@ def asymmetric(logits: torch.Tensor, targets: torch.Tensor, gamma_negative: floa
 
     Ridnik et al. 2021, arXiv 2009.14119, without a discount for positives.
     """
-    # log(1 - p) is taken from the logits where nothing is clipped: it stays finite for any logit.
+    # Where nothing is clipped, log(1 - p) is computed from the logits: it stays finite for any logit.
     clipped = (torch.sigmoid(logits) - clip).clamp(min=0, max=1 - SMALLEST_BASE)
     log_negative = torch.log1p(-clipped) if clip else logsigmoid(-logits)
     of_positives = targets * logsigmoid(logits)

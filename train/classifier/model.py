@@ -1,4 +1,4 @@
-"""The classifier: a stock model, how it starts, what is trained of it, and how it is saved."""
+"""The classifier: a stock model, its initialisation, its trainable parts, and how it is saved."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ from train.classifier.thresholds import Calibration
 from train.record import RECORD, write_record
 
 ADAPTER = "adapter"
-# The modules between the encoder's states and the outputs, as the architectures name them.
+# Names of the modules between the encoder's states and the outputs, by architecture.
 HEAD = {
     "classifier",
     "pooler",
@@ -31,27 +31,27 @@ HEAD = {
     "sequence_summary",
     "logits_proj",
 }
-# The weight of the mean of all tokens against the first token's own state, where the pooling layer starts: high enough
-# that the state is nearly the mean. At any value training can undo it.
+# The initial weight of the mean of all tokens, relative to the first token's own state, in the pooling layer: high
+# enough that the state is nearly the mean. Training can change it, whatever its value.
 MEAN_WEIGHT = 4.0
 # tanh of a quarter of a state of unit variance is nearly linear, so that BERT's pooler starts as nearly the identity.
 LINEAR_PART = 0.25
-# Of the fitted head. So little that it only keeps weights of features without information finite.
+# For the fitted head: just enough to keep the weights of uninformative features finite.
 RIDGE = 1e-4
 
 
 def load_model(recipe: ClassifierRecipe, place: str | None = None) -> tuple[PreTrainedTokenizerBase, nn.Module]:
     """Tokenizer and classifier of a recipe, before training.
 
-    A pair is `text` and `text_pair`. Where the encoder has two token types (BERT), they mark the two; where it has one
-    (RoBERTa, MPNet, ModernBERT), the separators between them do, as in its own training on pairs. A second token type
-    would be lost in a stock `pipeline`, whose tokenizer does not give it.
+    A pair is `text` and `text_pair`. If the encoder has two token types (BERT), they mark the two texts. If it has one
+    (RoBERTa, MPNet, ModernBERT), separators divide the texts, as in its own training on pairs. A second token type
+    would be lost in a stock `pipeline`, whose tokenizer does not return it.
 
     Args:
         place: the base model, a folder or Hub id, instead of the recipe's.
 
     Raises:
-        InputError: the base model does not load, or cannot take what the recipe asks for.
+        InputError: the base model does not load, or does not support the recipe's settings.
     """
     outputs = {
         "num_labels": len(LABELS),
@@ -59,7 +59,7 @@ def load_model(recipe: ClassifierRecipe, place: str | None = None) -> tuple[PreT
         "label2id": LABEL_TO_INDEX,
         "problem_type": "multi_label_classification",
     }
-    # A situation that is too long loses its start: what happened last explains most of an utterance.
+    # A situation that is too long loses its start: the latest events explain most of an utterance.
     tokenizer, model = load_base(recipe, AutoModelForSequenceClassification, outputs, place, truncation_side="left")
     if recipe.gradient_checkpointing and not getattr(model, "supports_gradient_checkpointing", False):
         raise InputError(f"{recipe.name}: the base model has no 'gradient_checkpointing'. Set it to false.")
@@ -76,12 +76,12 @@ def load_model(recipe: ClassifierRecipe, place: str | None = None) -> tuple[PreT
 
 
 def with_pooling_layer(model: nn.Module, recipe: ClassifierRecipe) -> nn.Module:
-    """Return the same BERT with one more layer, which starts as mean pooling.
+    """Return the same BERT with one more layer, initialised as mean pooling.
 
-    Encoders of sentence-transformers are trained for the mean of their token states, but BERT's stock head reads the
-    first token's state alone, which that training left nearly without information. In the new layer attention starts
-    almost uniform and passes states on unchanged, so that the first token's state is the mean of all. Then everything
-    is trained.
+    Encoders of sentence-transformers are trained with mean pooling of their token states, but BERT's stock head reads
+    only the first token's state, which that training left nearly without information. In the new layer, attention is
+    initialised as almost uniform and passes states on unchanged, so that the first token's state is the mean of all
+    states. Then everything is trained.
 
     Raises:
         InputError: the model is not a BERT.
@@ -114,7 +114,7 @@ def last_linear(model: nn.Module) -> nn.Linear:
 def fit_head(model: nn.Module, loader: Any, loss: Loss) -> None:
     """Fit the head's last layer to the features of the untrained encoder: one pass over the rows, then L-BFGS.
 
-    Features are standardised for the fit; the layer's weights then take the standardisation in.
+    Features are standardised for the fit; the standardisation is then folded into the layer's weights.
     """
     head = last_linear(model)
     device = head.weight.device
@@ -188,7 +188,7 @@ def parameter_groups(model: nn.Module, recipe: ClassifierRecipe) -> list[dict[st
 
 
 def fold_calibration_into_head(model: nn.Module, calibration: Calibration) -> None:
-    """Make the head's last layer give calibrated logits, so that a stock pipeline's scores are calibrated."""
+    """Make the head's last layer return calibrated logits, so that a stock pipeline's scores are calibrated."""
     head = last_linear(model)
     scale = torch.tensor(1 / calibration.temperature, dtype=head.weight.dtype, device=head.weight.device)
     shift = torch.tensor(calibration.shift, dtype=head.weight.dtype, device=head.weight.device)

@@ -1,4 +1,4 @@
-"""The recipe of a published classifier: everything that changes its weights."""
+"""The recipe of a published classifier: all settings that affect its weights."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -32,14 +32,14 @@ class ClassifierRecipe(TrainingRecipe):
     # the moving average together raise macro-F1 from .438 (recipes/ablations/goemotions-plain-bce.yaml) to .539.
     pooling_layer: bool = False  # one more layer that starts as mean pooling (train/classifier/model.py)
     fit_head: bool = False  # the head is fitted on the untrained encoder's features first
-    train_encoder: bool = True  # false: the fitted head is all that is trained
+    train_encoder: bool = True  # false: only the head is fitted
     lora: Lora | None = None
 
     # The targets: a corpus's scores, or 1 if a score is at least `hard_at`. .3 is paper A's threshold.
     targets: Literal["soft", "hard"] = "soft"
     hard_at: Annotated[float, Field(gt=0, le=1)] = 0.3
     # The loss. `asymmetric` discounts easy negatives, which most decisions over 28 labels are: by p^gamma_negative, and
-    # wholly where p is below `clip` (train/classifier/losses.py). The defaults are the paper's; recipes take 2.
+    # completely if p is below `clip` (train/classifier/losses.py). The defaults are the paper's; recipes use 2.
     loss: Literal["bce", "asymmetric"] = "bce"
     gamma_negative: NotNegative = 4.0
     clip: BelowOne = 0.05

@@ -1,4 +1,4 @@
-"""Calibration and decision thresholds, fitted on the validation split and nowhere else."""
+"""Calibration and decision thresholds, fitted only on the validation split."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,12 @@ import torch
 from dataset_builder.statistics import f1_from_counts, macro_f1
 
 GRID = np.round(np.arange(0.05, 0.951, 0.01), 2)  # paper A's sweep
-# A label with so many validation positives gets the mean of its own best threshold and the global one; a rarer label
-# leans towards the global one, because its own optimum is an accident of a few rows.
+# A label with so many validation positives gets the mean of its own best threshold and the global threshold; a rarer
+# label is shrunk towards the global threshold, because its own optimum depends on a few rows.
 SHRINK = 30
 FOLDS = 5
-# The weight of a label's agreement with the mean of all labels in its calibration, in nats: a label without positives
-# takes the mean's, one with hundreds of them its own.
+# How strongly a label's calibration is shrunk to the mean of all labels, in nats: a label without positives gets the
+# mean's calibration, a label with hundreds of positives its own.
 PRIOR = 10.0
 
 
@@ -53,7 +53,7 @@ def calibrate(logits: np.ndarray, gold: np.ndarray) -> Calibration:
         scaled = inputs * log_scale.exp() + shift
         loss = torch.nn.functional.binary_cross_entropy_with_logits(scaled, targets, reduction="sum")
         loss = loss + PRIOR * ((log_scale - log_scale.mean()) ** 2 + (shift - shift.mean()) ** 2).sum()
-        # Without this, the best scale of a model that knows nothing is 0, and its scores would no longer rank at all.
+        # Without this, the best scale of an uninformative model is 0, and its scores would no longer rank anything.
         loss = loss + log_scale.mean() ** 2
         loss.backward()
         return loss
@@ -87,8 +87,8 @@ def label_thresholds(probabilities: np.ndarray, gold: np.ndarray) -> np.ndarray:
 def choose_thresholds(probabilities: np.ndarray, gold: np.ndarray, seed: int) -> tuple[np.ndarray, str]:
     """Thresholds (labels,) and how they were chosen.
 
-    Label thresholds fit noise where positives are few. So both kinds are compared by cross-validation within the
-    validation split, each on rows that it was not fitted to, and label thresholds are taken only where they win.
+    Label thresholds fit noise if there are few positives. So both kinds are compared by cross-validation within the
+    validation split, each on rows that it was not fitted to, and label thresholds are used only if they win.
     """
     fold = np.random.default_rng(seed).permutation(len(gold)) % FOLDS
     found = {"one for all labels": np.zeros_like(gold, dtype=bool), "one for each label": np.zeros_like(gold, bool)}
