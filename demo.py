@@ -1,7 +1,7 @@
-"""The whole journey in one command, small but real: `make demo`.
+"""Runs the whole project once at a small scale: `make demo`.
 
 Stories -> corpus -> models -> results -> cards -> a Hub on loopback -> loaded back as a user would. Every step is a
-command of its own; this file runs them in order, and prints a summary of what they wrote.
+separate command; this file runs them in order and prints a summary of what they wrote.
 """
 
 import argparse
@@ -114,7 +114,7 @@ def summarise(work: Path, seconds: dict[str, float], total: float) -> None:
 
 
 def main() -> None:
-    """Run the journey, or load its repositories back."""
+    """Run all steps, or load the repositories back."""
     parser = argparse.ArgumentParser(prog="python demo.py", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--recipe", default="dataset_builder/recipes/demo.yaml", help="recipe of the corpus")
     parser.add_argument("--work-dir", type=Path, default=Path("work/demo"))

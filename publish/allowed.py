@@ -1,4 +1,4 @@
-"""What a repository may hold: files by name and by where they really are, and no code of its own."""
+"""What a repository may contain: files by name and real location, and no code of its own."""
 
 import json
 import os
@@ -49,7 +49,7 @@ TRUSTED = {
 def files_of(folder: Path, paths: Iterable[Path], kind: str, problems: list[str]) -> dict[str, Path]:
     """Return the files of a folder by their names in a repository of that kind; any other file is added to `problems`.
 
-    A link out of the folder is left out: its target is never read.
+    A link to a target outside the folder is left out: the target is never read.
     """
     found = {}
     for path in paths:

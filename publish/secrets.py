@@ -1,4 +1,4 @@
-"""What secrets look like in bytes, also where these are escaped or encoded. Packed files are refused as a whole.
+"""What secrets look like in bytes, even if escaped or encoded. Packed files are refused as a whole.
 
 The table is our own: of the 33 kinds of keys in the tests, detect-secrets 1.5 finds 14 and kingfisher 2.14 six, and
 neither finds a key that is escaped, base64 or packed. Each kind begins with fixed letters, which are searched for

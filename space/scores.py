@@ -37,12 +37,12 @@ _LOCK = threading.Lock()
 
 
 class CannotAnswer(Exception):
-    """Why there is no answer, in words for the visitor."""
+    """The reason why there is no answer, worded for the visitor."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """A label's score and the threshold from which on the text has the label, both from 0 to 1."""
+    """A label's score and threshold, both from 0 to 1; the text has the label if its score reaches the threshold."""
 
     label: str
     value: float

@@ -1,1 +1,1 @@
-"""What the demo and the tests need besides the product."""
+"""Tools for the demo and the tests."""

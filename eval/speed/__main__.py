@@ -1,13 +1,15 @@
 """python -m eval.speed [encoders | exports | zero-shot] --model FOLDER [FOLDER …] --data GOEMOTIONS_FOLDER
 
-- `encoders`: our classifiers, in PyTorch and, where they were exported, in ONNX (fp32, int8), against models of the
-  sizes that users would take instead: speed, peak memory, disk. Writes <out>/system/encoder-speed.json. All are in
-  memory at once: 6 GiB, and 4 GiB for the stand-ins' weights where TMPDIR points.
-- `exports`: a classifier's ONNX files against its PyTorch weights, and what int8 costs in F1. export-speed.json.
-- `zero-shot`: a bi-encoder, which reads a text once, against a zero-shot NLI classifier, which reads it once for each
-  of the 28 labels; tokenising is timed too. zero-shot-speed.json.
+- `encoders`: our classifiers, in PyTorch and, if they were exported, in ONNX (fp32, int8), compared with models of the
+  sizes that users would use instead: speed, peak memory, disk. Writes <out>/system/encoder-speed.json. All are in
+  memory
+  at once: 6 GiB, and 4 GiB in TMPDIR for the weights of the stand-ins.
+- `exports`: a classifier's ONNX files compared with its PyTorch weights, and the F1 cost of int8. Writes
+  export-speed.json.
+- `zero-shot`: a bi-encoder, which reads a text once, compared with a zero-shot NLI classifier, which reads it once for
+  each of the 28 labels; tokenising is timed too. Writes zero-shot-speed.json.
 
-All contenders read texts of GoEmotions' test split, in the file's order.
+All contenders read texts from GoEmotions' test split, in the order of the file.
 """
 
 import argparse
@@ -33,8 +35,8 @@ from eval.speed.stand_ins import STAND_INS, build, is_nli
 from eval.speed.turns import ALONE, BATCH, Batch, Contender, about, batches, padding_share, speeds, take_turns
 
 RECORD = "onnx/export.json"
-TOO_BUSY = 0.05  # share of CPU time of other processes from which on a measure is not to be trusted
-# What is measured: the stand-ins, how many texts, and how many of them an NLI classifier reads (28 times each).
+TOO_BUSY = 0.05  # share of CPU time used by other processes above which a measurement is unreliable
+# What is measured: the stand-ins, the number of texts, and how many of them an NLI classifier reads (28 times each).
 DEFAULTS: dict[str, tuple[tuple[str, ...], int, int]] = {
     "encoders": (("roberta-base", "roberta-large", "bart-large-mnli"), 256, 4),
     "exports": ((), 1024, 1),
@@ -139,7 +141,7 @@ def exports(args: argparse.Namespace, rows: Rows, _: Path) -> dict[str, Any]:
     texts, tokenizer = rows.texts[: args.limit], model.pipeline.tokenizer
     lengths = [len(ids) for ids in tokenizer(texts, truncation=True)["input_ids"]]
     by_length = [texts[row] for row in np.argsort(lengths, kind="stable")]
-    # sorted texts need little padding: a batch of them shows what an engine wins where it has none to skip
+    # sorted texts need little padding: such a batch shows an engine's gain without padding to skip
     sets = token_sets(tokenizer, texts) | {"batch32_sorted": batches(tokenizer, by_length, BATCH)}
     contenders = {engine: Contender(engine, str(folder), sets) for engine in ("pytorch", *FILES)}
     turns = take_turns(contenders, args.rounds, args.threads)

@@ -91,10 +91,10 @@ _sets: Mapping[str, Sequence[Any]]
 
 
 def start(engine: str, place: str, threads: int, sets: Mapping[str, Sequence[Any]]) -> None:
-    """Load a contender and its sets of batches into this process, which ends when the process that started it does."""
+    """Load a contender and its sets of batches into this process, which exits with the process that started it."""
     global _run, _sets
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.dup2(2, 1)  # what libraries print is no result
+    os.dup2(2, 1)  # output of libraries is not a result
     _run, _sets = load(engine, place, threads), sets
 
 
@@ -107,7 +107,7 @@ def _end_with_parent() -> None:
 
 def time_set(name: str) -> list[float]:
     """Return the seconds that each batch of a set takes."""
-    for batch in _sets[name][:2]:  # brings caches and threads back, which another contender had in between
+    for batch in _sets[name][:2]:  # warms up caches and threads, which another contender used in between
         _run(batch)
     seconds = []
     for batch in _sets[name]:

@@ -1,7 +1,7 @@
-"""Models of published sizes with random weights: as fast and as large as trained ones, and nothing to download.
+"""Models of published sizes with random weights: as fast and as large as trained models, without a download.
 
-The vocabulary has its published size, because memory and disk depend on it. Texts are tokenised by the tokenizer of a
-model of ours, because speed depends on the number of tokens alone.
+The vocabulary has its published size, because memory and disk depend on it. Texts are tokenised with the tokenizer of
+one of our models, because speed depends only on the number of tokens.
 """
 
 from typing import Any

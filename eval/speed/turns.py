@@ -1,4 +1,4 @@
-"""One loop of turns for every measure of speed: contenders alternate, so that other load affects all of them."""
+"""The loop of all speed measurements: contenders alternate, so that other load affects all of them equally."""
 
 import statistics
 from collections.abc import Sequence
@@ -90,7 +90,9 @@ def take_turns(contenders: dict[str, Contender], rounds: int, threads: int) -> T
                 workers[name].submit(start, one.engine, one.place, threads, one.sets).result()
             before = cpu_seconds()
             for turn in tqdm(range(rounds), unit="round"):
-                first = turn % len(names)  # another order in every turn, so that nobody always follows the same one
+                first = turn % len(
+                    names
+                )  # a different order in every turn, so that no contender always follows the same one
                 for which in dict.fromkeys(which for one in contenders.values() for which in one.sets):
                     for name in [*names[first:], *names[:first]]:
                         seconds = workers[name].submit(time_set, which).result()

@@ -1,4 +1,4 @@
-"""Who calls the Hub on loopback, and what they may see and write."""
+"""Users of the loopback Hub, and what they may see and write."""
 
 import json
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the Hub on loopback answers: the HTTP API of the Hugging Face Hub, in memory."""
+"""The answers of the loopback Hub: the HTTP API of the Hugging Face Hub, in memory."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""What the Hub on loopback keeps: repositories, commits, files, and how it lists them."""
+"""The state of the loopback Hub: repositories, commits, files, and how they are listed."""
 
 import hashlib
 import json

@@ -1,9 +1,9 @@
 """python -m tools.push_kills [--kills 10] [--out DIR]: does the next push finish what a killed one began?
 
-Kills push.py (SIGKILL) while it sends a small corpus, two tiny models and a Space to a Hub on loopback, each time at
-another moment; runs it again, and compares everything on that Hub with the result of an undisturbed push. Moments are
-counted in calls that write (repositories, uploads, commits, tags, the collection): the kill comes when a call arrives,
-or when it was carried out and not yet answered. Writes <out>/system/push-kills.json.
+Kills push.py (SIGKILL) while it sends a small corpus, two tiny models and a Space to a Hub on loopback, each time at a
+different moment; runs it again, and compares everything on that Hub with the result of an undisturbed push. Moments are
+counted in calls that write (repositories, uploads, commits, tags, the collection): the kill happens when a call
+arrives, or after the call is carried out but not yet answered. Writes <out>/system/push-kills.json.
 """
 
 import argparse
