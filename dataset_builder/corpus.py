@@ -27,7 +27,7 @@ class Corpus:
     ) -> Iterator[dict[str, Any]]:
         """Yield the rows of a config (or of one split), in the order of the files, each with its `split`.
 
-        With `broken_text`, bytes that are no UTF-8 become lone surrogates; without, they are an InputError.
+        With `broken_text`, bytes that are not UTF-8 become lone surrogates; otherwise they raise an InputError.
         """
         for name, paths in self.files[config].items():
             if split in (None, name):
@@ -103,7 +103,7 @@ def _rows_of(path: Path, columns: list[str] | None, *, broken_text: bool) -> Ite
 
 
 def _with_surrogates(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    """Return the rows of a batch, every byte that is no UTF-8 as a lone surrogate."""
+    """Return the rows of a batch, with every byte that is not UTF-8 as a lone surrogate."""
 
     def as_bytes(kind: pa.DataType) -> pa.DataType:
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):

@@ -49,7 +49,7 @@ def read_gold_set(part: Literal["scored", "few_shot"]) -> tuple[GoldRow, ...]:
 def few_shot_examples(prompt: str, user: jinja2.Template) -> tuple[tuple[str, str], ...]:
     """Examples for a prompt file, made from gold utterances: (user message, answer) each.
 
-    There are none for the labelers' prompts, which have examples of their own; for `context`, where an example would
+    There are none for the labelers' prompts, which have their own examples; for `context`, where an example would
     only show how to copy; and for `utterances_list`, whose form a base model does not follow.
     """
     rows = read_gold_set("few_shot")

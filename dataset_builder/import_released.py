@@ -41,13 +41,13 @@ class Fields:
 
 
 def import_released(files: Sequence[Path], work_dir: Path, fields: Fields) -> dict[str, Any]:
-    """Write `<work>/corpus` from released files; each file's name tells its split. Returns the manifest.
+    """Write `<work>/corpus` from released files; the name of each file contains its split. Returns the manifest.
 
     Rows without a label from 0.3 on are rejected with a reason, as in the paper.
 
     Raises:
-        InputError: a file whose name tells no split, a row that is not of the released form (file and line are
-            named), or a work folder that holds a corpus.
+        InputError: a file whose name contains no split, a row in another format (the message names file and line), or
+            a work folder that contains a corpus.
     """
     target = work_dir / CORPUS
     if target.exists():

@@ -74,7 +74,7 @@ class Executor(Strict):
 
 
 class Decoding(Strict):
-    """How a stage asks. `attempts` counts the first one; each attempt has a seed of its own."""
+    """How a stage calls the teacher. `attempts` counts the first attempt; each attempt has its own seed."""
 
     max_new_tokens: Positive
     temperature: Annotated[float, Field(ge=0)] = 0.0
@@ -95,7 +95,7 @@ class Utterances(Strict):
 
     `list` asks for all utterances of a character in one call (the paper: 8 emotional, 2 neutral); `single` asks for one
     utterance per call, its emotion drawn by hash, which a small teacher can follow. `neutral_acts` asks for neutral
-    utterances as speech acts from a rotating list (vocabulary/neutral_acts.txt); without, the prompt says no more than
+    utterances as speech acts from a rotating list (vocabulary/neutral_acts.txt); without it, the prompt only says
     "no emotion at all", as in the paper.
     """
 

@@ -112,7 +112,7 @@ class WrittenRow(Row):
 
 
 class SituatedRow(LabelledRow):
-    """An utterance with the situation it was made in; `context_original` is the situation before cleaning."""
+    """An utterance with its situation; `context_original` is the situation before cleaning."""
 
     context: str
     context_original: str

@@ -56,7 +56,7 @@ def classifier_numbers(
 
     Args:
         scores: (rows, 28), of each seed.
-        thresholds: (28,), of each seed; `chosen` says where they are from.
+        thresholds: (28,), of each seed; `chosen` describes their source.
 
     Metrics are {name: {value, low, high, seeds}}, of the seeds' mean; an interval that is not defined is left out, and
     `seeds` has each seed's value where there are several.

@@ -144,7 +144,7 @@ def by_class(
 
 
 def shown(metric: Mapping[str, Any], digits: int = 4) -> str:
-    """`0.1230 [0.1100, 0.1350]`, without the brackets where there is no interval."""
+    """`0.1230 [0.1100, 0.1350]`, without the brackets if there is no interval."""
     value = f"{metric['value']:.{digits}f}"
     return f"{value} [{metric['low']:.{digits}f}, {metric['high']:.{digits}f}]" if "low" in metric else value
 

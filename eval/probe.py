@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FEELINGS = tuple(emotion for emotion in EMOTIONS if emotion.name != "neutral")
-# Words whose neighbours are listed: five labels of the taxonomy, and five words that are none.
+# Words whose neighbours are listed: five labels of the taxonomy, and five other words.
 ASKED = ("joy", "anger", "fear", "sadness", "love", "nostalgia", "quiet pride", "dread", "bored", "serene")
 NEAREST = 5
 # Okabe and Ito's colours, which people with any colour vision can distinguish; each group also has its own marker.

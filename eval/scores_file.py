@@ -15,7 +15,7 @@ def read_scores(path: Path, texts: Sequence[str]) -> tuple[np.ndarray, str]:
     """Return scores (texts, 28) from a file, and its revision: for each text, in order, a JSON line
     {"text": …, "scores": {label: score}}; labels that are not named have 0.
 
-    Raises InputError if a line is malformed or has another text, names a label that is none of the 28, or has a
+    Raises InputError if a line is malformed or has another text, names a label that is not one of the 28, or has a
     score that is not from 0 to 1.
     """
     form = 'not {"text": …, "scores": {label: score}}'

@@ -61,7 +61,7 @@ def read_labels(given: str) -> list[str]:
     Raises InputError if there is no label, or if one is empty, occurs twice or is not text.
     """
     lines = [line.strip() for line in given.splitlines() if line.strip()]
-    if len(lines) > 1:  # a list that was pasted: a comma at the end of a line is no label
+    if len(lines) > 1:  # a pasted list: a comma at the end of a line is not a label
         lines = [line.strip(",") for line in lines]
     try:
         fields = [field for line in lines for field in next(csv.reader([line], skipinitialspace=True), [])]

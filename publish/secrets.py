@@ -167,7 +167,7 @@ def _contains(text: bytes, kind: Kind) -> bool:
 
 
 def _begins(text: bytes, at: int, start: bytes) -> bool:
-    """Return whether a key may begin here, rather than go on a word."""
+    """Return whether a key may begin here, rather than continue a word."""
     if not start[:1].isalnum() or not text[max(0, at - 1) : at].isalnum():
         return True
     before = text[max(0, at - LOOK_BACK) : at]

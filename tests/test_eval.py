@@ -294,7 +294,7 @@ def test_other_situations_are_of_other_stories() -> None:
     stories = ["a"] * 5 + ["b"] * 3
     found = rows_of_other_stories(stories)
     assert all(stories[row] != stories[other] for row, other in enumerate(found))
-    with pytest.raises(InputError, match="of one story"):
+    with pytest.raises(InputError, match="from one story"):
         rows_of_other_stories(["a", "a"])
 
 
@@ -307,7 +307,7 @@ def test_context_use_by_the_command(
     place = tiny_models / "emo-pillars-contextual-minilm"
     ask = ["-m", "eval.context_use", "--model", place, "--data", scripted_work / "corpus", "--out", tmp_path]
     monkeypatch.setattr("sys.argv", [*map(str, ask[1:]), "--needs", str(marks)])
-    with pytest.raises(InputError, match="of one story"):  # the scripted corpus has no test split of several
+    with pytest.raises(InputError, match="from one story"):  # the scripted corpus has no test split of several
         context_use.main()
     ask += ["--split", "train"]
     monkeypatch.setattr("sys.argv", [*map(str, ask[1:]), "--needs", str(marks)])

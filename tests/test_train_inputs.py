@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("fresh_accelerator")
 
 def test_a_missing_split_is_told_with_what_there_is(tmp_path: Path) -> None:
     folder = write(tmp_path / "own", {"train": rows()})
-    with pytest.raises(InputError, match=r"has no validation rows, but train\. .* a file, such as validation.jsonl"):
+    with pytest.raises(InputError, match=r"has no validation rows; it has train\. .* a file, such as validation.jsonl"):
         data.read_corpus(recipe(Path("none"), folder), None)
     folder = write(tmp_path / "data [2]", {"train": rows()})
     with pytest.raises(InputError, match=r"data \[2\]', config 'contextless': its path has a '\[', which .* Rename it"):

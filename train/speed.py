@@ -47,7 +47,7 @@ def measure(turns: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, flo
 
 
 def run_turn(loop: str, recipe: ClassifierRecipe, data: str, steps: int) -> dict[str, float]:
-    """Train for so many steps by one loop; its speed and the process's peak memory."""
+    """Train for so many steps with one loop; return its speed and the process's peak memory."""
     with tempfile.TemporaryDirectory() as folder:
         if loop == "ours":
             speed = float(train(recipe, data, Path(folder), steps)["samples_per_second"])

@@ -36,7 +36,7 @@ def class_names(corpus: Corpus, config: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def _card_names(path: Path) -> dict[str, list[str]]:
-    """Return the class names of each config in a card's YAML, where it has them in one of the forms of `datasets`."""
+    """Return the class names of each config in a card's YAML, if it lists them in one of the formats of `datasets`."""
     infos = read_card(path).get("dataset_info", []) if path.exists() else []
     found = {}
     try:

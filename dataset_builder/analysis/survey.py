@@ -39,7 +39,7 @@ class Text(NamedTuple):
 
     @property
     def top(self) -> int | None:
-        """The strongest label, the first one where there are no scores; None without labels."""
+        """The strongest label, or the first label without scores; None without labels."""
         if not self.labels or self.scores is None:
             return self.labels[0] if self.labels else None
         return self.labels[int(self.scores[list(self.labels)].argmax())]
@@ -51,7 +51,7 @@ class Text(NamedTuple):
 
 
 class HashSample:
-    """The `size` items whose keys have the smallest hashes, in whatever order they are added."""
+    """The `size` items whose keys have the smallest hashes, regardless of the order in which they are added."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -150,7 +150,7 @@ def survey(rows: Iterable[dict[str, Any]], place: str) -> Survey:
     """Read a config once.
 
     Raises:
-        InputError: a row (named by its number) has no text, or labels that are no classes of the taxonomy.
+        InputError: a row (named by its number) has no text, or labels that are not classes of the taxonomy.
     """
     found, shown = Survey(), HashSample(SHOWN)
     originals, rewritings = _Samples(), _Samples()

@@ -1,4 +1,4 @@
-"""A build with a server that fails in every way, and is dead for half a minute: every row is made or rejected."""
+"""A build with a server that fails in every way and is down for half a minute: every row is generated or rejected."""
 
 import contextlib
 import socket

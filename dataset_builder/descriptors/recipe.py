@@ -11,7 +11,7 @@ from dataset_builder.recipe import AboveZero, Decoding, Positive, Run, Share, Sh
 from dataset_builder.run_state import RUNTIME_ONLY
 
 WORD_PROMPTS, WRITING_PROMPTS = "words", "written"  # folders of dataset_builder/prompts/
-LATER = ("name", "executor", "weights", "cues", "validation")  # keys that no answer of the teacher depends on
+LATER = ("name", "executor", "weights", "cues", "validation")  # keys that do not affect the teacher's answers
 _Prompts = Annotated[tuple[str, ...], Field(min_length=1)]
 WordPrompts = Annotated[_Prompts, AfterValidator(partial(checked_prompts, folder=WORD_PROMPTS))]
 WritingPrompts = Annotated[_Prompts, AfterValidator(partial(checked_prompts, folder=WRITING_PROMPTS))]
@@ -47,16 +47,17 @@ class Weights(Strict):
 class Cues(Strict):
     """From the teacher's answers about phrases to descriptors of texts (phrases.py).
 
-    An n-gram of 1, 2, 3 … words is a phrase where it occurs in as many of the texts as `in_texts` says for its length.
-    The teacher's advantages and, by `encoder_share`, a sentence encoder's similarities with each word in the place of
-    `{word}` in `label` are added up as z-scores. A text scores as its strongest phrase, plus `whole` times the
-    encoder's score of the whole text: phrases show in remarks, the encoder knows situations. A text gets the words that
-    score `clear_at` or more, at most `most`; `full_at` gives weight 1. Of the texts without any, `neutral_share` (by
-    hash) become `neutral` and the others are rejected: an encoder that learns to put every unclear text in one place
-    forgets what it knew about them. Texts of other corpora that were written for a word are scored too; that word gets
-    `requested` more, so that it is kept unless the text fits it badly. Where a larger teacher has scored some of the
-    texts as a whole (`--judged`), its score counts `judged` times. Phrases are found in all texts, but of those that no
-    larger teacher scored only a `share` (by hash) is described and embedded.
+    An n-gram of 1, 2, 3 … words is a phrase if it occurs in at least as many texts as `in_texts` requires for its
+    length. The teacher's advantages and, weighted by `encoder_share`, a sentence encoder's similarities with each word
+    (in the place of `{word}` in `label`) are added up as z-scores. A text gets the score of its strongest phrase, plus
+    `whole` times the encoder's score of the whole text: phrases work for remarks, the encoder for situations. A text
+    gets the words that score at least `clear_at`, at most `most` of them; a score of `full_at` has weight 1. Of the
+    texts without any word, `neutral_share` (by hash) become `neutral` and the others are rejected: an encoder that
+    learns to put every unclear text in one place forgets what it knew about them. Texts of other corpora that were
+    written for a word are scored too; that word gets `requested` more, so that it is kept unless it fits the text
+    badly. If a larger teacher has scored some of the whole texts (`--judged`), its score counts `judged` times. Phrases
+    are collected from all texts, but of the texts that no larger teacher scored, only a `share` (by hash) is described
+    and embedded.
 
     The values were compared on the first 1,000 rows of GoEmotions' validation split and on a tenth of ISEAR's train
     split (macro-F1 of the descriptors as labels, by a threshold of the same rows and by argmax): `whole` of 0, 0.5, 1,

@@ -2,8 +2,8 @@
 
 In `IEMOCAP_full_release`, Session1..5/dialog/EmoEvaluation holds a file of labels for each dialogue, and
 Session1..5/dialog/transcriptions a file of its turns. Session 5, which has two actors of its own, is the test split; a
-tenth of the other dialogues is validation. Turns with another emotion or without a majority (`xxx`) give no rows but
-stand in contexts: a turn's context is the ten turns that began before it.
+tenth of the other dialogues is validation. Turns with another emotion or without a majority (`xxx`) yield no rows but
+appear in contexts: a turn's context is the ten turns that began before it.
 """
 
 import re

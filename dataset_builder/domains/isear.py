@@ -1,7 +1,7 @@
 """ISEAR (Scherer and Wallbott): people's reports of their own emotions, seven from each; key, emotion, text.
 
 The key's last digit is the emotion's, the others are the person's. By default a person's reports stay together:
-`train.tsv` gives train and validation, `dev.tsv` is the test split. Folds follow the protocol of paper A (A6): random
+`train.tsv` becomes train and validation, `dev.tsv` is the test split. Folds follow the protocol of paper A (A6): random
 folds over all rows, 80/20 for five. A person's reports are then on both sides, and scores are higher.
 """
 

@@ -232,7 +232,7 @@ def _holds_integers(values: pa.ChunkedArray) -> bool:
 
 
 def _wrong_label(values: pa.ChunkedArray) -> tuple[int, str] | None:
-    """Return the first row with a label that is none of the 28, and what is wrong; None without one."""
+    """Return the first row with a label that is not one of the 28, and what is wrong; None without one."""
     flat = pc.fill_null(pc.list_flatten(values), -1).to_numpy()
     wrong = np.flatnonzero((flat < 0) | (flat >= len(LABELS)))
     if not len(wrong):

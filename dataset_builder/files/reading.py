@@ -76,7 +76,7 @@ def json_lines(path: Path, what: str = "", fault: str = "broken JSON") -> Iterat
 
 
 def json_file(path: Path, what: str = "", fault: str = "broken JSON") -> Any:
-    """Return the value of a JSON file. Raises InputError if it cannot be read or is no JSON, called a `fault`."""
+    """Return the value of a JSON file. Raises InputError if it cannot be read or is not JSON, called a `fault`."""
     content, size = [], 0
     for _, line in _raw(path, what, LARGEST_FILE):
         content.append(line)
@@ -236,7 +236,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _raw(path: Path, what: str, longest: int = LONGEST_LINE) -> Iterator[tuple[int, str]]:
-    """Numbered lines with their ends, decoded; what is no text of UTF-8 is refused."""
+    """Numbered lines with their ends, decoded; lines that are not UTF-8 are refused."""
     try:
         with _opened(path) as file:
             number, blank = 0, 0
@@ -256,7 +256,7 @@ def _raw(path: Path, what: str, longest: int = LONGEST_LINE) -> Iterator[tuple[i
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """The bytes of a file, unpacked where it is gzip, whatever its name says."""
+    """The bytes of a file, unpacked if it is gzip, whatever its name is."""
     with open(path, "rb") as raw:
         is_gzip = raw.peek(2)[:2] == _GZIP
         if path.suffix == ".gz" and not is_gzip:

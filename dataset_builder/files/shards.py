@@ -106,7 +106,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_model(path: Path, model: type[ModelT]) -> ModelT:
-    """Read a JSON object as a pydantic model. Raises InputError as `read_json`, and where it has another form."""
+    """Read a JSON object as a pydantic model. Raises InputError like `read_json`, and if its format differs."""
     try:
         return model.model_validate(read_json(path))
     except ValidationError as error:
@@ -177,7 +177,7 @@ class Journal:
         write_whole(shard, (self._read(unit) for unit in order))
 
     def discard(self) -> None:
-        """Delete the journal: its shard is there."""
+        """Delete the journal after its shard is written."""
         self._file.close()
         self._path.unlink()
 
@@ -194,7 +194,7 @@ class Shard:
         self._ahead: dict[str, dict[str, Any]] = {}
 
     def get(self, unit: str) -> dict[str, Any] | None:
-        """A unit's record; those passed on the way are kept until they are asked for. None if there is no such unit."""
+        """Return a unit's record, or None; records passed on the way are kept until they are requested."""
         while unit not in self._ahead:
             record = next(self._lines, None)
             if record is None:

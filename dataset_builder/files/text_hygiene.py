@@ -63,7 +63,7 @@ _CHAT_TOKEN = re.compile(
     r"|</?s>|<(?:bos|eos|pad|unk|mask)>|</?(?:start|end)_of_(?:turn|text|utterance|sentence)>"
     r"|</?(?:tool|function)_(?:calls?|responses?)>|<(?:unused|extra_id_)\d+>|<0x[0-9A-F]{2}>"
 )
-# Most texts have nothing of all this: one search says so.
+# Most texts have none of these; one search confirms it.
 _SUSPECT = re.compile(r"[^\x20-\x7e]|[<\[]|&lt;|assistant|analysis")
 
 
@@ -136,7 +136,7 @@ def without_surrogates(text: str) -> str:
 
 
 def _texts(value: Any) -> list[str]:
-    """Return all texts in a value. A list of numbers, such as scores, is told by its first item."""
+    """Return all texts in a value. A list of numbers, such as scores, is recognised by its first item."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, dict):

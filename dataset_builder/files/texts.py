@@ -51,7 +51,7 @@ def texts_of(path: Path, column: str, what: str) -> Iterator[tuple[str, str, str
     A table's first line may be a header, with `column` in it in any case; without one, a `.tsv` has its texts first.
 
     Raises:
-        InputError: as `json_lines` and `table_rows`; there is no such column, or it holds no texts.
+        InputError: as `json_lines` and `table_rows`; there is no such column, or it contains no texts.
     """
     kind = path.name.removesuffix(".gz").rpartition(".")[2]
     if kind in ("jsonl", "parquet"):
@@ -131,7 +131,7 @@ def _of_objects(path: Path, kind: str, column: str, what: str) -> Iterator[tuple
         text = row.get(column) if isinstance(row, dict) else None
         if not isinstance(text, str):
             has = f"has {_listed(row)}" if isinstance(row, dict) else f"is {type(row).__name__}"
-            raise InputError(f"{place}: '{column}' contains no texts (it {has}). {what}")
+            raise InputError(f"{place}: no text in '{column}' (it {has}). {what}")
         yield place, str(row.get("id") or ""), text
 
 

@@ -80,8 +80,9 @@ class Key(Strict):
 def draw(corpus: Corpus, config: str, split: str, rows: int, annotators: int = 3, seed: int = 13) -> Key:
     """Draw rows by their strongest label, so that rare labels occur; a tenth of the rows are neutral, as in the paper.
 
-    All other labels get equal shares. A label with fewer rows gives all of them, and the others share the rest. An
-    utterance is drawn in one form at most, original or rewritten. A corpus that is too small gives a smaller sample.
+    All other labels get equal shares. If a label has fewer rows, all of them are drawn, and the others share the rest.
+    An utterance is drawn in one form at most, original or rewritten. A corpus that is too small yields a smaller
+    sample.
 
     Raises:
         InputError: there is no such config or split, or its rows have no scores.

@@ -120,7 +120,7 @@ def shares(key: Key, people: People) -> dict[str, tuple[Array, Array]]:
 def share(above: Array, below: Array) -> Estimate | None:
     """One sum over the other with its interval, and the latter as `support`; None if that is 0.
 
-    There is no interval for fewer than five tasks: resampling three tasks says nothing about others.
+    There is no interval for fewer than five tasks: resampling three tasks is not informative about others.
     """
     if not below.sum():
         return None

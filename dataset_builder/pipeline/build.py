@@ -94,7 +94,7 @@ def delete_from_stage(work_dir: Path, stage: str) -> None:
 def _is_made_again(difference: str, redone: list[str], not_begun: list[str]) -> bool:
     """Return whether all that depends on a difference is restarted or not begun; a stage may change its teacher."""
     path = difference.partition(" ")[0] + "."
-    if path.startswith("teachers.") and path != "teachers.":  # says who made what is there
+    if path.startswith("teachers.") and path != "teachers.":  # records which teacher produced the existing rows
         return True
     if path.startswith("recipe.teacher."):
         return bool(redone)

@@ -109,7 +109,7 @@ def _executor(recipe: Run, work_dir: Path, stages: tuple[Stage, ...]) -> Any:
         time=executor.time,
         partition=executor.partition,
         cpus_per_task=executor.cpus_per_task,
-        # A job starts by a command of datatrove's, in no folder of ours: it must find this package.
+        # datatrove starts a job outside our folders, so the job must be able to find this package.
         env_command=f"cd {shlex.quote(str(ROOT))} && export PYTHONPATH=$PWD\n{executor.env_command or THIS_PYTHON}",
         job_name=f"emo-pillars-{recipe.name}",
         **shared,

@@ -32,7 +32,7 @@ BYTES_PER_ROW = {
     "characters": 60, "utterances": 120, "labels": 300, "descriptors": 250, "context": 500, "cleaning": 500,
     "rewriting": 550,
 }  # fmt: skip
-Rates = dict[str, float]  # what one unit of a stage takes, and the `rows` that it gives
+Rates = dict[str, float]  # the cost of one unit of a stage, and the `rows` that it yields
 COLUMNS = ("calls", "read", "cached", "written", "bytes", "seconds")
 
 

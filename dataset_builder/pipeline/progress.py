@@ -111,7 +111,7 @@ def minutes_left(counts: Mapping[str, StageCounts], expected: Mapping[str, float
 class Progress:
     """Counts the units of one shard, in a file that every run adds to.
 
-    `stories` is the number of the shard's stories. The stages in `empty` have no unit yet, whatever the file says.
+    `stories` is the number of the shard's stories. The stages in `empty` have no unit yet, regardless of the file.
     """
 
     def __init__(self, path: Path, stages: Sequence[Stage], recipe: Run, stories: int, empty: Sequence[str]) -> None:

@@ -69,7 +69,7 @@ _EMOTIONS_ARE = re.compile(r"^(?:\w+[!,.] )?(?:(?:here are )?the )?(?:emotions?|
 _TEXT_IS = re.compile(r"^(?:text|context|situation|answer) ?: ?", re.IGNORECASE)
 _JSON_AT_START = re.compile(r"\{\s*[\"}]|\[\s*[\"{\[]")
 _JSON_ON_A_LINE = re.compile(r"^(?:\{\s*\"|\[\s*[\"{])", re.MULTILINE)  # after a line that introduces it
-LONGEST_LABEL, MOST_LABELS = 40, 40  # characters, and labels of one text; longer ones are no labels
+LONGEST_LABEL, MOST_LABELS = 40, 40  # characters of a label, and labels of one text; longer strings are not labels
 # How an assistant begins a refusal, but not how a character may begin ("I can't help but smile").
 _REFUSAL = re.compile(
     r"^\W*(?:1\W+)?(?:(?:i'm|i am) (?:sorry|afraid)\W+)?(?:but )?(?:as an ai\b|as a language model\b|"
@@ -308,7 +308,7 @@ def _item_text(item: Any) -> str:
 
 
 def _text_of_json(text: str, cut: bool) -> str:
-    """Return the first text of a reply that is JSON; the reply itself where it is not."""
+    """Return the first text of a reply that is JSON; the reply itself if it is not JSON."""
     if not (listed := _json_list(text, cut)):
         return text
     first = listed[0]

@@ -189,7 +189,7 @@ class Client:
                 wait = min(2 * wait, LONGEST_WAIT)
 
     async def _attempt(self, call: Callable[[], Awaitable[T]], prompt: str, story: str) -> T:
-        """One call; whatever goes wrong is a TeacherError with a reason, or an InputError that ends the run."""
+        """Make one call; every failure is a TeacherError with a reason, or an InputError that ends the run."""
         try:
             result = await call()
         except TeacherError as error:

@@ -19,7 +19,7 @@ from dataset_builder.teachers.client import Client
 from dataset_builder.teachers.reply_text import strip_reasoning
 from dataset_builder.teachers.responses import Answer
 
-MOST_CHOSEN_TOKENS = 128  # token ids whose log-probabilities vLLM gives in one call
+MOST_CHOSEN_TOKENS = 128  # token ids whose log-probabilities vLLM returns in one call
 VERBALISE = "Set 'labels.labeler: verbalised' and 'descriptors.describer: generated' in the recipe"
 
 
@@ -71,7 +71,7 @@ class Endpoint:
         return (1.0,) * len(choices)
 
     async def score(self, request: Request, choices: Sequence[str]) -> Scores:
-        """Return log-probabilities of exactly the choices' tokens, which vLLM gives and other servers do not.
+        """Return log-probabilities of exactly the choices' tokens, which only vLLM returns.
 
         Choices with a common first token need further calls.
 

@@ -24,7 +24,7 @@ from dataset_builder.recipe import EndpointTeacher
 NO_KEY = "none"  # what servers without keys are sent
 OPENAI_HOST, OPENAI_VARIABLE = "api.openai.com", "OPENAI_API_KEY"
 HIDDEN = "***"
-SHORTEST_SECRET = 6  # characters; a shorter key is no secret, and hiding it would spoil words
+SHORTEST_SECRET = 6  # characters; a shorter key is not a secret, and hiding it would damage words
 # Variables that hold keys of other services than a teacher.
 _FOREIGN = re.compile(
     r"(?:AWS|AZURE(?!_OPENAI|_API|_AI)|GCP|GCLOUD|GOOGLE_APPLICATION|GH|GITHUB|GITLAB|BITBUCKET|CI|NPM|NODE|PYPI|TWINE|"

@@ -18,7 +18,7 @@ from dataset_builder.teachers.reply_text import BadReply, strip_reasoning
 
 LONGEST_WORDS = 300  # characters of a server's own words in a message
 LONGEST_REASONING = 80  # characters of the model's reasoning in a message
-MOST_TOKENS = 2**53  # a larger count is no count
+MOST_TOKENS = 2**53  # larger counts are invalid
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")  # names that servers use
 STATUS_KEYS = ("code", "status", "status_code")
 WEB_PAGE = (
@@ -155,7 +155,7 @@ def _answer_in(body: Any, *, chat: bool) -> Answer:
     if text.strip():
         return Answer(text, cut, usage, choice)
 
-    # There is no text. The first sign of a reason is given as the reason.
+    # There is no text. The first reason found is reported.
     if refused := _text_of(message.get("refusal")):
         raise NoAnswer("refusal", one_line(refused), usage=usage)
     if choice.get("finish_reason") == "content_filter":

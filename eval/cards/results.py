@@ -17,14 +17,14 @@ class _Part(BaseModel):
 
 
 class Metric(_Part):
-    """A value with its interval, where it has one."""
+    """A value with its interval, if it has one."""
 
     value: FiniteFloat
     low: FiniteFloat | None = None
     high: FiniteFloat | None = None
 
     def __str__(self) -> str:
-        """`0.123 [0.110, 0.135]`, without brackets where there is no interval."""
+        """`0.123 [0.110, 0.135]`, without brackets if there is no interval."""
         return f"{self.value:.3f}" + ("" if self.low is None else f" [{self.low:.3f}, {self.high:.3f}]")
 
 

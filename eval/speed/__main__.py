@@ -65,7 +65,7 @@ def nli_token_sets(tokenizer: Any, texts: Sequence[str]) -> dict[str, list[Batch
 
 
 def our_models(places: Sequence[str]) -> dict[Path, Classifier]:
-    """Our classifiers by folder. Raises InputError if one is no finished model, or two have the same name."""
+    """Our classifiers by folder. Raises InputError if one is not a finished model, or two have the same name."""
     found: dict[Path, Classifier] = {}
     for place in map(Path, places):
         if not place.is_dir():
@@ -183,7 +183,7 @@ def int8_quality(folder: Path, model: Classifier, rows: Rows, threads: int) -> d
 
 
 def zero_shot(args: argparse.Namespace, rows: Rows, temporary: Path) -> dict[str, Any]:
-    """Return texts a second of a bi-encoder and of an NLI classifier, for the 28 labels."""
+    """Return texts per second of a bi-encoder and of an NLI classifier, for the 28 labels."""
     (place,), texts = args.model, rows.texts[: args.limit]
     few = texts[:: max(1, len(texts) // args.nli_texts)][: args.nli_texts]  # from all over the file
     encoder = load_bi_encoder(place)

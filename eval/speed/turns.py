@@ -29,7 +29,7 @@ Metrics = dict[str, dict[str, float]]
 class Contender:
     """A model in an engine, and the sets of batches that it reads.
 
-    `passes` are the rows of a batch that one text takes: 28 where each label is a pass of its own.
+    `passes` is the number of rows of a batch that one text needs: 28 if each label needs a separate pass.
     """
 
     engine: str
@@ -109,7 +109,7 @@ def take_turns(contenders: dict[str, Contender], rounds: int, threads: int) -> T
 
 
 def speeds(turns: Turns, contenders: dict[str, Contender], base: str) -> Metrics:
-    """Return texts a second (the median of the turns) and their ratio to a base's; of single texts, latencies too."""
+    """Return texts per second (the median of the turns) and their ratio to a base's; of single texts, latencies too."""
     rates = {
         (name, which): [contenders[name].texts(which) / sum(seconds) for seconds in of_turns]
         for (name, which), of_turns in turns.seconds.items()

@@ -31,7 +31,7 @@ class Stage:
     depends_on: tuple[str, ...] = ()
 
 
-# The checks of texts by `quality` are made as soon as a text is there; its other keys concern the corpus alone.
+# `quality`'s checks of texts run as soon as a text is generated; its other keys only affect the corpus.
 _TEXT_CHECKS = tuple(f"recipe.quality.{key}" for key in ("min_words", "max_words", "max_context_words", "label_words"))
 # fmt: off
 STAGES = (

@@ -1,4 +1,4 @@
-"""Stage 4: the situation in which an utterance is made (paper A, Table 15), for a share of the utterances."""
+"""Stage 4: the situation of an utterance (paper A, Table 15), for a share of the utterances."""
 
 from functools import partial
 
