@@ -167,7 +167,9 @@ def read_recipe(path: str | Path, model: type[RecipeT]) -> RecipeT:
         raise InputError(f"{path}: no such recipe. Recipes are in {path.parent}/*.yaml.")
     content = read_yaml(path)
     if not isinstance(content, dict):
-        raise InputError(f"{path}: a recipe is a mapping of keys to values; this file holds {type(content).__name__}.")
+        raise InputError(
+            f"{path}: a recipe is a mapping of keys to values; this file contains {type(content).__name__}."
+        )
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -183,7 +185,7 @@ def validation_message(error: ValidationError) -> str:
             faults.append(f"unknown key '{key[:SHOWN]}': remove it or correct its spelling")
         elif fault["type"] == "missing":
             faults.append(f"key '{key}' is missing: add it")
-        elif fault["type"] == "value_error":  # our own checks: they say what was found where it helps
+        elif fault["type"] == "value_error":  # our own checks: they report the value if it helps
             says = str(fault["ctx"]["error"])[: 3 * SHOWN]
             faults.append(f"key '{key}': {says}" if fault["loc"] else says)
         else:

@@ -41,7 +41,7 @@ def read_narratives(source: Narratives) -> list[Item]:
             words = lengths if source.min_words or source.max_words else ""
             raise InputError(f"{name}: no story{words} in it. Give at least one with the fields {', '.join(FIELDS)}.")
         if kind := not_texts([story.text for story in stories[:SNIFFED_ROWS]]):
-            raise InputError(f"{name}: the field 'text' holds {kind} ({stories[0].text[:40]}, …) and no stories.")
+            raise InputError(f"{name}: the field 'text' holds {kind} ({stories[0].text[:40]}, …) instead of stories.")
         for story in stories:
             if len(story.text) > MOST_CHARACTERS:
                 raise InputError(

@@ -22,7 +22,7 @@ GENERATED = (RESULTS.as_posix(), "model_cards", "README.md", "docs/measurements.
 def provenance(*libraries: str) -> dict[str, Any]:
     """Commit, command, library versions and hardware of this run.
 
-    `dirty` is true where tracked files differ from the commit, apart from those that measuring writes.
+    `dirty` is true if tracked files differ from the commit, apart from those that an evaluation writes.
 
     Args:
         libraries: those to name besides datasets, torch and transformers.

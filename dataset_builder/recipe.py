@@ -213,7 +213,7 @@ class Split(Strict):
 
 
 class Gate(Strict):
-    """Where a measure of a corpus gets a warning, and where it fails the report; null for never."""
+    """The limits of a corpus metric for a warning and for a failed report; null for never."""
 
     warn: float | None = None
     fail: float | None = None
@@ -240,7 +240,7 @@ class Run(Strict):
     executor: Executor = Executor()
 
     def sending_its_key_anyway(self) -> Self:
-        """Return the same run, allowed to send the teacher's key where that is refused otherwise (teachers/keys.py)."""
+        """Return the same run, allowed to send the teacher's key where that would be refused (teachers/keys.py)."""
         if not isinstance(self.teacher, EndpointTeacher):
             return self
         return self.model_copy(update={"teacher": self.teacher.model_copy(update={"send_key_anyway": True})})

@@ -84,7 +84,7 @@ class EndpointTeacher(Strict):
 
     With several `urls` (replicas), all calls about one story go to the same replica, so that its prefix cache is used.
     `server: vllm` uses what vLLM adds: begun answers, repetition penalty, log-probabilities of chosen tokens.
-    `structured` asks for JSON by a schema where a stage has one. `chat: false` is for base models, which continue a
+    `structured` asks for JSON by a schema if a stage has one. `chat: false` is for base models, which continue a
     text. A failed call is repeated up to `retries` times; a server that went away is waited for, `patience` seconds.
 
     The key comes from the environment variable that `api_key_env` names, never from a file. Without a name,

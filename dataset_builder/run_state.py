@@ -86,7 +86,7 @@ def nothing_made(work_dir: Path, stage: str = "*") -> bool:
 
 
 def _differences(before: Any, now: Any, at: str) -> list[str]:
-    """Return paths at which two nested values differ, with both values where they are short."""
+    """Return paths at which two nested values differ, with both values if they are short."""
     if isinstance(before, dict) and isinstance(now, dict):
         keys = [*before, *(key for key in now if key not in before)]
         return [found for key in keys for found in _differences(before.get(key), now.get(key), f"{at}.{key}")]

@@ -175,7 +175,7 @@ class UnitRecord(BaseModel):
 
 
 class PublishedRow(Row):
-    """What a row of every published config has: its text, and where it comes from."""
+    """The common fields of rows in all published configs: the text and its origin."""
 
     text: str
     character: str = ""

@@ -132,7 +132,7 @@ def intervals(
     """95 % bootstrap intervals of `of(sums of rows)`: (2, …), low and high.
 
     Rows, or whole clusters of rows, are drawn with replacement. The bootstrap's deviations from its mean are put around
-    the estimate, stretched to the jackknife's standard error where that is larger, and by Student's t for few clusters.
+    the estimate, stretched to the jackknife's standard error if that is larger, and by Student's t for few clusters.
     Plain percentiles of macro-F1 are too narrow and too low: a class with a row or two hardly varies in resamples, and
     F1, which is concave, is biased down twice.
 
@@ -261,7 +261,7 @@ def classwise_calibration_error(gold: np.ndarray, probabilities: np.ndarray, bin
 def brier_skill(gold: np.ndarray, probabilities: np.ndarray) -> float:
     """1 minus the squared error over that of each class's share of the rows, from two (rows, classes).
 
-    1 is perfect, 0 no better than the shares; 0 also where no class varies.
+    1 is perfect, 0 no better than the shares; 0 also if no class varies.
     """
     truth = np.asarray(gold, dtype=float)
     of_shares = ((truth - truth.mean(axis=0)) ** 2).sum()

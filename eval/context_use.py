@@ -80,7 +80,7 @@ def read_marks(path: Path) -> dict[str, bool]:
 
 
 def groups_of(variants: list[str], ids: list[str], marks: dict[str, bool]) -> dict[str, np.ndarray]:
-    """Masks (rows,) of all rows, of each variant and, where there are marks, of the rows that need their situation."""
+    """Masks (rows,) of all rows, of each variant and, if there are marks, of the rows that need their situation."""
     groups = {"all": np.ones(len(ids), dtype=bool)}
     groups |= {variant: np.array(variants) == variant for variant in sorted(set(variants))}
     if marks:

@@ -59,7 +59,7 @@ def classifier_numbers(
         thresholds: (28,), of each seed; `chosen` describes their source.
 
     Metrics are {name: {value, low, high, seeds}}, of the seeds' mean; an interval that is not defined is left out, and
-    `seeds` has each seed's value where there are several.
+    `seeds` has each seed's value if there are several.
 
     Raises InputError if the scores' columns are in another order than the labels.
     """
@@ -91,7 +91,7 @@ def classifier_numbers(
 
 
 def _any_number(benchmark: Benchmark, rows: Rows, scores: Sequence[np.ndarray], decided: np.ndarray) -> dict[str, Any]:
-    """Metrics and reliability where a text has any number of classes."""
+    """Return metrics and reliability for any number of classes per text."""
     own = [own_scores(benchmark, of_seed) for of_seed in scores]
     at_half = np.stack([(of_seed >= 0.5).astype(np.int8) for of_seed in own], axis=1)
     metrics = _with_intervals(ANY_NUMBER | {"weighted_f1": weighted_f1, "subset_accuracy": accuracy}, rows, decided)

@@ -101,7 +101,7 @@ def reliability(gold: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -
 
 
 def of_seeds(values: list[float]) -> dict[str, Any]:
-    """Return a value for each seed as a metric: their mean and, where there are several, each of them."""
+    """Return a value for each seed as a metric: their mean and, if there are several, each of them."""
     mean = {"value": round(float(np.mean(values)), 4)}
     return mean | {"seeds": [round(value, 4) for value in values]} if len(values) > 1 else mean
 

@@ -19,7 +19,7 @@ REFERENCE = "reference.safetensors"
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model folder or, where `folder` is None, a Hub repository at one commit. `place` is what the user gave."""
+    """A model folder or, if `folder` is None, a Hub repository at one commit. `place` is what the user gave."""
 
     place: str
     name: str
@@ -44,7 +44,7 @@ class ModelFiles:
             raise unreachable(self.place, error) from None
 
     def revision(self, record: dict[str, Any]) -> str:
-        """Return the Hub's commit, or the hash of a folder's weights; `unknown` where its record has none.
+        """Return the Hub's commit, or the hash of a folder's weights; `unknown` if its record has none.
 
         Raises InputError if the record belongs to other weights.
         """
@@ -59,7 +59,7 @@ class ModelFiles:
         return recorded[:16]
 
     def training_record(self) -> dict[str, Any]:
-        """Return the content of training.json; {} where the model has none."""
+        """Return the content of training.json; {} if the model has none."""
         path = self.file("training.json")
         record = json_file(path) if path else {}
         recipe = record.get("recipe", {}) if isinstance(record, dict) else None

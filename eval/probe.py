@@ -108,7 +108,7 @@ def picture(encoder: BiEncoder) -> bytes:
 
 
 def _write_names(axes: "Axes", places: np.ndarray) -> None:
-    """Write each word beside its mark, on the first of four sides where it overlaps no other word."""
+    """Write each word beside its mark, on the first of four sides on which it overlaps no other word."""
     taken: list[Any] = []
     for emotion, place in zip(FEELINGS, places, strict=True):
         for x, y in ((5, 4), (-5, 4), (5, -12), (-5, -12)):

@@ -106,11 +106,13 @@ def prepared(domain: str, place: str, config: str) -> Rows:
     path = Path(place) / "manifest.json"
     manifest = json_file(path) if path.exists() else {}
     if not isinstance(manifest, dict):
-        raise InputError(f"{path}: holds {type(manifest).__name__} and no object. Make the folder again: `{command}`.")
+        raise InputError(
+            f"{path}: contains {type(manifest).__name__} instead of an object. Create the folder again: `{command}`."
+        )
     if manifest.get("domain") != domain:
-        raise InputError(f"{place}: holds {manifest.get('domain', 'no domain set')}. Give a folder of `{command}`.")
+        raise InputError(f"{place}: contains {manifest.get('domain', 'no domain set')}. Give a folder of `{command}`.")
     if not isinstance(manifest.get("rows"), dict) or not manifest["rows"] or "protocol" not in manifest:
-        raise InputError(f"{path}: has no 'rows' or no 'protocol'. Make the folder again: `{command}`.")
+        raise InputError(f"{path}: has no 'rows' or no 'protocol'. Create the folder again: `{command}`.")
     own_config = next(iter(manifest["rows"]))
     data = read_data_set(place, own_config)
     contextual = own_config == config == "contextual"

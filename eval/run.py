@@ -176,7 +176,7 @@ def _is_here(benchmark: Benchmark, place: str | None) -> bool:
 
 
 def _training_data(record: dict[str, Any], given: str) -> str:
-    """Return the corpus that a model was trained on: the place in its record or, where that is not here, own=PLACE."""
+    """Return the corpus that a model was trained on: the place in its record or, if that is not here, own=PLACE."""
     recorded = str(record.get("dataset"))
     return given if not Path(recorded).exists() and Path(given).name == Path(recorded).name else recorded
 
@@ -268,7 +268,7 @@ def measure_given(args: argparse.Namespace, benchmarks: list[Benchmark], place: 
         models = load_seeds(args.model)
         check_fits(benchmarks, models[0])
         if (args.beside or args.definitions) and isinstance(models[0], Classifier):
-            raise InputError("--beside and --definitions are for bi-encoders, and --model is a classifier.")
+            raise InputError("--beside and --definitions are for bi-encoders, but --model is a classifier.")
         beside = load_bi_encoder(args.beside) if args.beside else None
         places = {benchmark.data_set: place for benchmark in benchmarks}
         measure_models(models, benchmarks, places, args.out, beside, args.definitions)

@@ -167,7 +167,7 @@ def read(given: str | None) -> str:
     if len(text) > MAX_CHARACTERS:
         raise CannotAnswer(f"This is too long for the page: give up to {MAX_CHARACTERS:,} characters at once.")
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise CannotAnswer("This holds half a character, perhaps of an emoji that was cut. Take it out.")
+        raise CannotAnswer("This contains half a character, perhaps from a truncated emoji. Remove it.")
     if text[:1] in ("[", "{") and _is_list(text):
         raise CannotAnswer("This is a list. Give one text at a time, and labels as a text with commas between them.")
     return text

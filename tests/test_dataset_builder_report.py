@@ -315,7 +315,7 @@ def test_a_failed_gate_ends_with_1(tmp_path: Path, scripted_recipe: Path, comman
 
 
 def test_what_cannot_be_reported(scripted_work: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="in it"):
+    with pytest.raises(InputError, match="contains no"):
         report(str(tmp_path), "x", Gates(), None)
     assert _made_by(tmp_path) == {}
     for manifest in ("[1]", '{"teacher": "a"}'):  # of another program

@@ -170,7 +170,7 @@ def test_tables_and_lines_have_their_texts_only(tmp_path: Path) -> None:
         ("a.jsonl", '{"text": "a"}\n{"te', "line 2: broken JSON"),
         ("a.jsonl", '{"body": "a"}\n', r"line 1: no text in 'text' \(it has body\). Name the field with --column"),
         ("a.jsonl", "[]\n", "line 1: no text in 'text'"),
-        ("a.jsonl", "", "no text in it"),
+        ("a.jsonl", "", "contains no text"),
         ("a.jsonl", '{"text": "a", "id": "x"}\n{"text": "b", "id": "x"}\n', "the id 'x' occurs twice"),
         ("a.jsonl.gz", '{"text": "a"}\n', "cannot be read"),
         ("none.jsonl", None, "no such file"),
@@ -212,7 +212,7 @@ def test_a_folder_without_its_train_split_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"prompts": ["emotion", "emotion"]}, "there twice"),
+        ({"prompts": ["emotion", "emotion"]}, "occurs twice"),
         ({"prompts": ["labels_likelihood"]}, "prompts are emotion, felt, told, writer"),
         ({"weights": {"temperature": 0}}, "temperature"),
         ({"colour": "red"}, "colour"),

@@ -162,7 +162,7 @@ def test_scores_that_do_not_fit(tmp_path: Path) -> None:
     good = json.dumps({"text": "a", "scores": {}})
     for second, says in (
         (json.dumps({"text": "c", "scores": {}}), "line 2: has another text"),
-        (json.dumps({"text": "b", "scores": {"happy": 1}}), "line 2: 'happy' is none of the 28"),
+        (json.dumps({"text": "b", "scores": {"happy": 1}}), "line 2: 'happy' is not one of the 28"),
         (json.dumps({"text": "b", "scores": [1, 2]}), "line 2: not {"),
         ("{", "line 2: not {"),
         (json.dumps({"text": "b", "scores": {"joy": float("nan")}}), "line 2: the score of 'joy' is nan"),

@@ -63,9 +63,11 @@ def test_benchmarks_for_the_other_kind_of_model_are_refused(
     tiny_models: Path, bi_encoder: Path, command: Command
 ) -> None:
     classifier = load(str(tiny_models / "emo-pillars-contextless-minilm"))
-    with pytest.raises(InputError, match=r"'labels-6': '.*' is a classifier, which is measured on emobank, emocontext"):
+    with pytest.raises(InputError, match=r"'labels-6': '.*' is a classifier, which can be evaluated on emobank"):
         check_fits([find("goemotions"), find("labels-6")], classifier)
-    with pytest.raises(InputError, match=r"'own': '.*' is a bi-encoder, which is measured on descriptors, emobank"):
+    with pytest.raises(
+        InputError, match=r"'own': '.*' is a bi-encoder, which can be evaluated on descriptors, emobank"
+    ):
         check_fits([find("own")], load(str(bi_encoder)))
     done = command("-m", "eval.run", "--scores", "x", "--name", "x", "--benchmark", "labels-6")
     assert done.returncode == 2
@@ -141,7 +143,7 @@ def test_marks_of_another_corpus_are_noticed(
     monkeypatch.setattr("sys.argv", ask)
     with pytest.raises(InputError, match="model 'none'"):
         context_use.main()
-    assert "marks.jsonl: marks no row of the train split. Are they of this corpus?" in capsys.readouterr().err
+    assert "marks no row of the train split. Do the marks belong to this corpus?" in capsys.readouterr().err
     data = next((scripted_work / "corpus/contextual").glob("train-*"))
     put(marks, {"id": pq.read_table(data)["id"][0].as_py(), "needs_context": True})
     with pytest.raises(InputError, match="model 'none'"):

@@ -272,7 +272,7 @@ def test_other_models_have_their_shares(tiny_encoder: Path, scripted_work: Path,
     with pytest.raises(InputError, match=r"averaged_with: '.*none' has no trained weights"):
         train(absent, None, tmp_path / "n")
     save_file({"embeddings": torch.zeros(2, 2)}, other / "model.safetensors")
-    with pytest.raises(InputError, match=r"is of another base model"):
+    with pytest.raises(InputError, match=r"has another base model"):
         train(averaged, None, tmp_path / "n")
     with pytest.raises(ValueError, match=r"leave nothing for the trained weights"):
         recipe(tiny_encoder, scripted_work, base_share=0.5, averaged_with={"a": 0.5})

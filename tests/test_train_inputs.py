@@ -118,7 +118,7 @@ def test_what_a_base_cannot_is_said_before_the_training(tiny_encoder: Path, tmp_
     OPTModel(OPTConfig(vocab_size=len(tokenizer), word_embed_proj_dim=16, pad_token_id=0, **sizes)).save_pretrained(
         tmp_path / "opt"
     )
-    with pytest.raises(InputError, match=r"base model '.*opt': the head of 'opt' has no bias\. Take an encoder"):
+    with pytest.raises(InputError, match=r"base model '.*opt': the head of 'opt' has no bias\. Use an encoder"):
         load_model(recipe(tmp_path / "opt"))
 
 
@@ -155,7 +155,7 @@ def test_a_checkpoint_is_not_replaced_in_silence(tmp_path: Path, capsys: pytest.
     (tmp_path / CHECKPOINT).mkdir()
     (tmp_path / CHECKPOINT / IDENTITY).touch()
     assert not should_resume(tmp_path, resume=False, shown=True)
-    assert "has a checkpoint. Stop now and add --resume to go on from it" in capsys.readouterr().err
+    assert "has a checkpoint. To resume from it, stop now and add --resume" in capsys.readouterr().err
     assert should_resume(tmp_path, resume=True, shown=True)
     assert not capsys.readouterr().err
 

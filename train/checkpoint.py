@@ -268,7 +268,7 @@ def find_checkpoint(output_dir: Path) -> Path | None:
 
 
 def should_resume(output_dir: Path, *, resume: bool, shown: bool) -> bool:
-    """Whether there is a checkpoint and the user asked to resume; prints a line where only one of the two is true."""
+    """Whether there is a checkpoint and the user asked to resume; prints a line if only one of the two is true."""
     there = find_checkpoint(output_dir) is not None
     if resume and not there and shown:
         print(f"{output_dir}: has no checkpoint to resume from; the training starts at step 0.", file=sys.stderr)

@@ -37,7 +37,7 @@ FP32, INT8, RECORD = "model.onnx", "model_quantized.onnx", "export.json"
 OPSET = 17  # the first with layer normalisation as one operator
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")  # in the order of the graphs' inputs
 LONGEST = 512  # tokens of the longest checked text
-FP32_TOLERANCE = 1e-4  # of a logit, relative to the largest where that is over 1
+FP32_TOLERANCE = 1e-4  # of a logit, relative to the largest if that is over 1
 # Of a probability: the largest and the mean difference. If a trained model is uncertain, a small difference in a logit
 # is a large difference in the probability. eval.speed measures the F1 cost of int8.
 INT8_TOLERANCE, INT8_MEAN_TOLERANCE = 0.25, 0.02

@@ -53,7 +53,7 @@ def _card_names(path: Path) -> dict[str, list[str]]:
 
 
 def _names(value: Any, *keys: str) -> list[str]:
-    """Return the names below these keys, a list or a mapping of numbers to names; none where a key is missing."""
+    """Return the names below these keys, a list or a mapping of numbers to names; none if a key is missing."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     names = [value[key] for key in sorted(value, key=int)] if isinstance(value, dict) else value or []

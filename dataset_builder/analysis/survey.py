@@ -46,7 +46,7 @@ class Text(NamedTuple):
 
     @property
     def is_neutral(self) -> bool:
-        """Whether neutral was requested, or is the only label where nothing was requested."""
+        """Whether neutral was requested, or is the only label if nothing was requested."""
         return self.labels == (NEUTRAL,) if self.requested is None else self.requested == NEUTRAL
 
 

@@ -98,7 +98,7 @@ def _wait(
 
 
 def _written(work: Path, stage: str) -> int:
-    """Return the bytes of a stage's journals, or of its lines where its shards are written."""
+    """Return the bytes of a stage's journals, or of its lines if its shards are written."""
     journals = sum(path.stat().st_size for path in (work / stage / "journal").glob("*.jsonl") if path.exists())
     return journals or sum(len(to_line(line)) for line in _lines(work, stage))
 

@@ -66,7 +66,7 @@ def read_data_set(where: str, config: str | None, revision: str | None = None) -
     """Return all splits of a config of a folder or Hub data set; without a name, of its default config.
 
     Raises:
-        InputError: nothing there that loads; the file at fault is named where one is.
+        InputError: nothing there that loads; the message names the file at fault, if any.
     """
     folder = Path(where)
     if folder.is_dir():
@@ -189,7 +189,7 @@ def check_descriptors(data: DataSet, split: str, column: str = "descriptors") ->
 
 
 def check_texts(data: DataSet, split: str, column: str) -> None:
-    """Raises InputError if a row has no text in a column; a situation may be empty, as where a dialogue begins."""
+    """Raises InputError if a row has no text in a column; a situation may be empty, as at the start of a dialogue."""
     values = data.rows(split).data.column(column)
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         raise InputError(f"{data}: column '{column}' of its {split} rows holds {values.type}, not texts.")

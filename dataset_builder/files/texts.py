@@ -163,7 +163,7 @@ def _of_table(path: Path, delimiter: str, column: str, what: str) -> Iterator[tu
 
 
 def _refuse_words_beside_texts(rows: list[list[str]], at: int, path: Path, name: str, what: str) -> None:
-    """Raises InputError for a column of single words where another column has texts of several words."""
+    """Raises InputError for a column of single words if another column has texts of several words."""
     if not rows or any(len(fields[at].split()) > 1 for fields in rows):
         return
     for other in range(len(rows[0])):

@@ -89,7 +89,7 @@ class DuplicateFilter:
         """`(reason, id of the earlier row)` if the row must be dropped; otherwise it is added, and the answer is None.
 
         Reasons are `benchmark_text`, `original_rejected`, `duplicate` and `near_duplicate`; the last two end with
-        `_across_splits` where the earlier row is in another split.
+        `_across_splits` if the earlier row is in another split.
         """
         found = self._fault(row, config, split)
         if found:

@@ -105,7 +105,7 @@ class _ShardFlow:
         while True:
             await asyncio.sleep(SECONDS_BETWEEN_TICKS)
             bar.tick()
-            with contextlib.suppress(OSError):  # a full disk ends the run where a unit is written
+            with contextlib.suppress(OSError):  # a full disk ends the run elsewhere, when a unit is written
                 self._progress.write()
 
     async def _run_items(self, items: list[dict[str, Any]]) -> None:

@@ -96,7 +96,7 @@ def label(texts: Sequence[str], recipe: BuildRecipe, *, any_answer: bool = False
     """Label texts as the recipe's labels stage would.
 
     Args:
-        any_answer: accept bad answers alone, where they are to be counted.
+        any_answer: accept it if there are only bad answers, in order to count them.
 
     Raises:
         InputError: the teacher labelled none of the texts.

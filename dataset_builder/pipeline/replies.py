@@ -229,7 +229,7 @@ def scored_labels(text: str, cut: bool) -> list[RawLabel]:
 
 
 def _parts(text: str, cut: bool) -> list[str]:
-    """Return each `label: level` of a list, also where several are on one line."""
+    """Return each `label: level` of a list, also if several are on one line."""
     return [part for item in items(text, cut) for part in re.split(r" ?[,;] (?=[A-Za-z])", item)]
 
 

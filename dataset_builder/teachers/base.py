@@ -34,7 +34,7 @@ class Request:
     seed: int = 0
 
     def as_document(self) -> str:
-        """Return the prompt for a base model: answered questions, then the question, up to where the answer begins."""
+        """Return the prompt for a base model: answered questions, then the question and the prefill."""
         answered = [f"{user}\n{answer}" for user, answer in self.shots]
         return "\n\n".join([self.system, *answered, f"{self.user}\n{self.prefill}"])
 

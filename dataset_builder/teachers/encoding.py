@@ -55,7 +55,9 @@ class PromptEncoder:
         if self._count(tokens):
             plain = self._tokens(self._prompt(request, lambda text: "x" if text else ""))
             if self._count(tokens) != self._count(plain):
-                raise TeacherError("control_tokens", "a text holds marks that this tokenizer reads as control tokens")
+                raise TeacherError(
+                    "control_tokens", "a text contains marks that this tokenizer reads as control tokens"
+                )
         return tokens
 
     def _prompt(self, request: Request, quote: Callable[[str], str]) -> str:

@@ -76,7 +76,7 @@ def _read_gguf(config: Any, gguf: Path) -> Any:
     names = get_gguf_hf_weights_map(model, processor)
     replace_layers(model, filled=False)
     unset = {id(weights) for weights in model.state_dict(keep_vars=True).values()}
-    joined: dict[str, Any] = {"tensors": {}}  # where a processor puts what it makes of several tensors
+    joined: dict[str, Any] = {"tensors": {}}  # where a processor puts the tensors that it joins
     # The two largest tensors are read in parts; no processor changes them.
     largest = {names.get("token_embd.weight"), names.get("output.weight")}
     for tensor in reader.tensors:

@@ -135,7 +135,7 @@ def _by_label(result: ModelResult) -> str:
 
 
 def zero_shot_section(results: Results) -> str:
-    """Return the results part of a zero-shot model's card, with another encoder's scores where they were measured."""
+    """Return the results part of a zero-shot model's card, with another encoder's scores if they were measured."""
     measured = [found for name in BENCHMARKS if isinstance(found := results.get(name), ModelResult)]
     other = next((found.beside.name for found in measured if found.beside), "")
     rows: list[list[str]] = []

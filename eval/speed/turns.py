@@ -59,7 +59,7 @@ class Turns:
 
 
 def batches(tokenizer: Any, texts: Sequence[str], size: int, pairs: Sequence[str] | None = None) -> list[Batch]:
-    """Token ids, masks and, where the tokenizer has them, token types of texts or pairs, padded to the longest."""
+    """Token ids, masks and, if the tokenizer has them, token types of texts or pairs, padded to the longest."""
     made = []
     for first in range(0, len(texts), size):
         part = slice(first, first + size)
@@ -148,7 +148,7 @@ def share_of_others(before: tuple[float, float], after: tuple[float, float]) -> 
 
 
 def about(*libraries: str) -> dict[str, Any]:
-    """Return the provenance of a measure of speed: with these libraries too, and the processor where Linux names it."""
+    """Return the provenance of a measure of speed: with these libraries too, and the processor if Linux names it."""
     found = provenance(*libraries)
     path = Path("/proc/cpuinfo")
     if path.exists():

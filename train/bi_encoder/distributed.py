@@ -15,7 +15,7 @@ from train.bi_encoder.data import Batch
 from train.bi_encoder.losses import Loss
 from train.bi_encoder.model import BiEncoder, Ids, embed
 
-EVALUATED_ROWS = 128  # embedded at a time where there are no gradients
+EVALUATED_ROWS = 128  # embedded at a time without gradients
 
 
 def backward(model: BiEncoder, batch: Batch, loss: Loss, accelerator: Accelerator) -> torch.Tensor:
@@ -46,7 +46,7 @@ def backward(model: BiEncoder, batch: Batch, loss: Loss, accelerator: Accelerato
 
 
 def _embed(model: BiEncoder, rows: Sequence[Ids]) -> torch.Tensor:
-    """Return embeddings (rows, size); there may be no rows, where a batch has fewer than there are processes."""
+    """Return embeddings (rows, size); there may be no rows if a batch has fewer rows than there are processes."""
     return embed(model, rows) if rows else torch.zeros((0, model.size), device=model.bias.device)
 
 

@@ -159,7 +159,7 @@ def train(
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def evaluate(model: BiEncoder, rows: Sequence[Pair], label_ids: Sequence[Ids], accelerator: Accelerator) -> float:
-    """NDCG of the rankings of the validation split's descriptors; -inf where a cosine is not finite."""
+    """NDCG of the rankings of the validation split's descriptors; -inf if a cosine is not finite."""
     texts, labels = (embed_all(model, ids, accelerator) for ids in ([row.ids for row in rows], label_ids))
     cosines, targets = compare(texts, labels, rows)
     return ndcg(cosines, targets) if torch.isfinite(cosines).all() else -float("inf")

@@ -89,7 +89,7 @@ def _check_agreement(data: DataSet, split: str, hard_at: float) -> None:
         row, labels = apart[0]
         raise InputError(
             f"{data}: {split} {row_name(rows, row)} has the label '{LABELS[labels[0]]}' and its largest score for "
-            f"'{LABELS[scores[row].argmax()]}', and so do most rows. Put scores in the order of "
+            f"'{LABELS[scores[row].argmax()]}', and so do most rows. Put the scores in the order of "
             "dataset_builder/taxonomy.py."
         )
 

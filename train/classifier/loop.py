@@ -176,7 +176,7 @@ def predict(model: Any, loader: Any, accelerator: Accelerator) -> tuple[np.ndarr
 
 
 def evaluate(model: Any, loader: Any, accelerator: Accelerator, recipe: ClassifierRecipe) -> float:
-    """Return the Macro-F1 on the validation split at its best single threshold; -inf where a logit is not finite."""
+    """Return macro-F1 on the validation split at its best single threshold; -inf if a logit is not finite."""
     logits, targets = predict(model, loader, accelerator)
     if not np.isfinite(logits).all():
         return -float("inf")

@@ -76,7 +76,7 @@ def global_threshold(probabilities: np.ndarray, gold: np.ndarray) -> tuple[float
 
 
 def label_thresholds(probabilities: np.ndarray, gold: np.ndarray) -> np.ndarray:
-    """One threshold for each label, (labels,): its own best F1, shrunk towards the global one where it is rare."""
+    """One threshold for each label, (labels,): its own best F1, shrunk towards the global threshold if it is rare."""
     shared, _ = global_threshold(probabilities, gold)
     own = GRID[_f1_by_threshold(probabilities, gold).argmax(axis=0)]
     positives = gold.sum(axis=0)

@@ -66,7 +66,7 @@ async def _one_list(row: CharacterRow, story: Item, ask: Ask, recipe: BuildRecip
         reason = "over_limit" if index >= wanted else _fault(text, emotion, row.character, recipe)
         if reason:
             ask.reject(reason, text, part=f"u{index:02d}")
-        else:  # where no emotion is named, the order of the list says which were to be neutral
+        else:  # if no emotion is named, the order of the list decides which are neutral
             kept.append((index, emotion or ("neutral" if index >= asked.emotional else UNNAMED), text))
     for index in range(len(made), wanted):
         ask.reject("missing", "", part=f"u{index:02d}")
