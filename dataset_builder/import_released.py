@@ -158,5 +158,5 @@ def _pairs(found: dict[str, Any], field: str, place: str) -> list[tuple[str, flo
 def _undamaged(value: str, field: str, place: str, *, one_line: bool = False) -> str:
     value = cleaned(value).strip(" \t\n")
     if damage := damage_of(value, one_line=one_line):
-        raise InputError(f"{place}: field '{field}' holds {damage}. Correct the file.")
+        raise InputError(f"{place}: field '{field}' contains {damage}. Correct the file.")
     return value.strip()

@@ -41,7 +41,9 @@ def read_narratives(source: Narratives) -> list[Item]:
             words = lengths if source.min_words or source.max_words else ""
             raise InputError(f"{name}: no story{words} in it. Give at least one with the fields {', '.join(FIELDS)}.")
         if kind := not_texts([story.text for story in stories[:SNIFFED_ROWS]]):
-            raise InputError(f"{name}: the field 'text' holds {kind} ({stories[0].text[:40]}, …) instead of stories.")
+            raise InputError(
+                f"{name}: the field 'text' contains {kind} ({stories[0].text[:40]}, …) instead of stories."
+            )
         for story in stories:
             if len(story.text) > MOST_CHARACTERS:
                 raise InputError(
@@ -100,7 +102,9 @@ def _train_files(folder: Path) -> list[Path]:
     kinds = {path.name.endswith(".parquet") for path in files}
     if len(kinds) != 1:
         found = "both .jsonl and .parquet files" if kinds else f"neither {', '.join(ENDINGS[:2])} nor .parquet files"
-        raise InputError(f"narratives '{folder}': holds {found}. Give stories as JSON lines with {', '.join(FIELDS)}.")
+        raise InputError(
+            f"narratives '{folder}': contains {found}. Give stories as JSON lines with {', '.join(FIELDS)}."
+        )
     words = {path: path_words(path.relative_to(folder)) for path in files}
     train = [path for path in files if "train" in words[path]]
     train = train or [path for path in files if not HELD_OUT_NAMES & words[path]]
@@ -139,7 +143,7 @@ def _checked(rows: Rows, source: str) -> Iterator[Item]:
                 raise InputError(f"{place}: field '{field}' must be text, found {type(row[field]).__name__}{quoted}.")
             row[field] = cleaned(row[field])
             if damage := damage_of(row[field], one_line=field != "text"):
-                raise InputError(f"{place}: field '{field}' holds {damage}. Correct the file.")
+                raise InputError(f"{place}: field '{field}' contains {damage}. Correct the file.")
             if not row[field].strip():
                 raise InputError(f"{place}: field '{field}' is empty. Fill it or delete the story.")
         if "/" in row["id"]:

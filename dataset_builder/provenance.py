@@ -79,7 +79,7 @@ def shareable(argument: str) -> str:
 
 
 def results_folder(text: str) -> Path:
-    """The `--out` of a command line. Raises InputError, before anything is measured, if it cannot be written to."""
+    """Return the `--out` folder of a command line. Raises InputError, before any measurement, if it is not writable."""
     folder = Path(text)
     if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
         raise InputError(f"--out {text}: is not a writable folder. Give another.")

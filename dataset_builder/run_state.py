@@ -73,7 +73,7 @@ def former_run(
     if missing := [key for key in run if key not in before]:
         raise InputError(f"{path}: belongs to another kind of run (it has no {missing[0]}). Use another --work-dir.")
     raise InputError(
-        f"{work_dir}: holds a run that differs in {', '.join(found[:MOST_NAMED])}. Its rows would not match the new "
+        f"{work_dir}: contains a run that differs in {', '.join(found[:MOST_NAMED])}. Its rows would not match the new "
         f"ones: use another --work-dir{advice(found)}."
     )
 

@@ -89,7 +89,7 @@ def read_texts(given: Sequence[str]) -> list[str]:
 
 def _refuse_damage(text: str, name: str) -> None:
     if damage := damage_of(text):
-        raise InputError(f"{name} holds {damage}. Is it UTF-8? To convert Latin-1: iconv -f LATIN1 -t UTF-8.")
+        raise InputError(f"{name} contains {damage}. Is it UTF-8? To convert Latin-1: iconv -f LATIN1 -t UTF-8.")
 
 
 def main() -> None:

@@ -184,7 +184,7 @@ def test_other_forms_are_told_what_is_wanted(tmp_path: Path) -> None:
             read_corpus(recipe(folder), None)
         said[kind] = str(raised.value)
         assert "\n" not in said[kind]
-    assert "no 'scores', 'labels', but text, label. Wanted are" in said["csv"]
+    assert "no 'scores', 'labels', only text, label. They need" in said["csv"]
     assert "its labels have no names" in said["jsonl"]
     assert "does not load" in said["json"]
     folder = write(tmp_path / "renamed", both(rows()))

@@ -255,7 +255,7 @@ def test_files_without_the_rows_that_the_manifest_counts_are_found(corpus: Path)
         ("contextual", "row_count"): 1,
         ("descriptors", "row_count"): 1,
     }
-    assert "files hold nothing" in found.examples["descriptors", "row_count"][0]
+    assert "files contain nothing" in found.examples["descriptors", "row_count"][0]
 
 
 def test_every_check_is_tested() -> None:

@@ -119,7 +119,7 @@ RAW = ["text", "id", "author", "subreddit", "rater_id", "example_very_unclear", 
         ("test.tsv", "Fine\t1\ta\nNo\t1\ta\n", "line 2: the id 'a' occurs twice, first at .*line 1"),
         ("test.tsv", "Fine\t1\ta\nNo\t1\t\n", "line 2: the id is empty"),
         ("test.tsv", "Fine\t" + "9" * 5000 + "\ta\n", "line 1: expected text, label numbers"),
-        ("goemotions_1.csv", "x", r"test.tsv: no such file. .* The folder holds GoEmotions' raw annotations"),
+        ("goemotions_1.csv", "x", r"test.tsv: no such file. .* The folder contains GoEmotions' raw annotations"),
     ],
 )
 def test_other_forms_of_goemotions_are_refused_by_name(
@@ -149,11 +149,11 @@ def test_a_folder_of_another_set_is_named(tmp_path: Path, command: Command) -> N
     put(tmp_path / "mdb/isear.mdb", "x")
     put(tmp_path / "emobank/emobank.csv", "id,split,V,A,D,text\n")
     for name, folder, says in (
-        ("goemotions", "meld", "The folder holds MELD, which has no reader yet"),
-        ("emocontext", "meld", "The folder holds MELD"),
-        ("iemocap-4", "meld", "The folder holds MELD"),
+        ("goemotions", "meld", "The folder contains MELD, which has no reader yet"),
+        ("emocontext", "meld", "The folder contains MELD"),
+        ("iemocap-4", "meld", "The folder contains MELD"),
         ("isear", "mdb", "export it as isear.csv in UTF-8, with the columns MYKEY, Field1 and SIT"),
-        ("isear", "emobank", "The folder holds EmoBank; evaluate on it with eval.run"),
+        ("isear", "emobank", "The folder contains EmoBank; evaluate on it with eval.run"),
         ("meld", "meld", "unknown domain set 'meld'. .*MELD has no reader yet"),
         ("emobank", "emobank", "EmoBank is for evaluation only: eval.run"),
     ):
@@ -162,7 +162,7 @@ def test_a_folder_of_another_set_is_named(tmp_path: Path, command: Command) -> N
     done = command("-m", "eval.run", "--texts", tmp_path / "t", "--benchmark", "emobank", "--data", tmp_path / "meld")
     assert done.returncode == 2
     assert "emobank.csv: no such file" in done.stderr
-    assert "The folder holds MELD" in done.stderr
+    assert "The folder contains MELD" in done.stderr
 
 
 def test_isear_s_original_export(tmp_path: Path) -> None:

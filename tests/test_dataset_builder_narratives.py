@@ -43,8 +43,14 @@ def test_the_tales_are_as_promised() -> None:
         ([GOOD, GOOD], "line 2: id 'a' was used at .*line 1"),
         ([GOOD | {"id": "a/b"}], "line 1: id 'a/b' contains '/'"),
         (["[1, 2]"], "line 1: expected an object"),
-        ([GOOD | {"text": "Ana met \ud83d Ben."}], r"line 1: field 'text' holds half a character \(a lone surrogate\)"),
-        ([*good(1), GOOD | {"text": "Ana met \x00 Ben."}], r"line 2: field 'text' holds the control character U\+0000"),
+        (
+            [GOOD | {"text": "Ana met \ud83d Ben."}],
+            r"line 1: field 'text' contains half a character \(a lone surrogate\)",
+        ),
+        (
+            [*good(1), GOOD | {"text": "Ana met \x00 Ben."}],
+            r"line 2: field 'text' contains the control character U\+0000",
+        ),
         ([GOOD | {"title": "A\nB"}], r"line 1: field 'title' holds the control character U\+000A"),
         ([], "no story in it"),
     ],
@@ -133,7 +139,7 @@ def test_stories_in_parquet(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "data/train-00000-of-00001.parquet"):
         assert [story.id for story in read_narratives(Narratives(source=str(place)))] == ["a", "b"]
     lines(tmp_path, [GOOD], "a.jsonl")
-    with pytest.raises(InputError, match=r"holds both .jsonl and .parquet files"):
+    with pytest.raises(InputError, match=r"contains both .jsonl and .parquet files"):
         read_narratives(Narratives(source=str(tmp_path)))
     (tmp_path / "half.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match="not a readable Parquet file"):
@@ -146,13 +152,13 @@ def test_stories_of_another_form(tmp_path: Path, name: str) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text("Ana met Ben.\n")
     place = path.parent if name.startswith("texts") else path
-    with pytest.raises(InputError, match=r"holds neither .jsonl|not one of .jsonl"):
+    with pytest.raises(InputError, match=r"contains neither .jsonl|not one of .jsonl"):
         read_narratives(Narratives(source=str(place)))
 
 
 def test_a_text_that_is_none_and_one_that_is_too_long(tmp_path: Path) -> None:
     paths = lines(tmp_path, [GOOD | {"id": f"s{n}", "text": f"books/{n}.txt"} for n in range(9)])
-    with pytest.raises(InputError, match=r"the field 'text' holds ids .books/0.txt"):
+    with pytest.raises(InputError, match=r"the field 'text' contains ids .books/0.txt"):
         read_narratives(Narratives(source=str(paths)))
     long = lines(tmp_path, [GOOD, GOOD | {"id": "long", "text": "ab " * 400_000}], "long.jsonl")
     with pytest.raises(InputError, match=r"story 'long' has 1,199,999 characters, more than 1,000,000"):

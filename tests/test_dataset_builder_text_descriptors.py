@@ -189,7 +189,7 @@ def test_what_is_not_described(tmp_path: Path, name: str, content: str | None, s
         ({"id": ["a"], "body": ["x y"]}, "row 0: no 'id', or 'text' is not text"),
         ({"text": ["x y"]}, "row 0: no 'id', or 'text' is not text"),
         ({"id": ["a"], "text": [7]}, "row 0: no 'id', or 'text' is not text"),
-        ({"id": [*"abcdef"], "text": ["t1", "t2", "t3", "t4", "t5", "t6"]}, "the column 'text' holds ids"),
+        ({"id": [*"abcdef"], "text": ["t1", "t2", "t3", "t4", "t5", "t6"]}, "the column 'text' contains ids"),
     ],
 )
 def test_a_folder_whose_rows_are_no_texts_is_refused(tmp_path: Path, columns: dict[str, list[Any]], says: str) -> None:

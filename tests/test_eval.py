@@ -134,9 +134,9 @@ def test_prepared_folders_are_benchmarks(tmp_path: Path) -> None:
 
 def test_folders_of_another_set_are_refused(tmp_path: Path, scripted_work: Path) -> None:
     prepare("iemocap-6", iemocap_files(tmp_path / "i"), tmp_path / "iemocap-6")
-    with pytest.raises(InputError, match=r"holds iemocap-6\. Give a folder of .*domain iemocap-4"):
+    with pytest.raises(InputError, match=r"contains iemocap-6\. Give a folder of .*domain iemocap-4"):
         find("iemocap-4").load(str(tmp_path / "iemocap-6"), "contextual")
-    with pytest.raises(InputError, match="holds no domain set"):
+    with pytest.raises(InputError, match="contains no domain set"):
         find("isear").load(str(scripted_work / "corpus"), "contextless")
     with pytest.raises(InputError, match=r"benchmark .isear.: give a folder of .*domain isear. with --data"):
         find("isear").load(None, "contextless")

@@ -128,20 +128,20 @@ def test_labels_are_read() -> None:
     for wrong in ("", "joy,,dread", "joy,joy", "joy\njoy", " \n", "joy," + "x" * 140_000):
         with pytest.raises(InputError, match="give one or more labels"):
             read_labels(wrong)
-    with pytest.raises(InputError, match="label 2 holds half a character"):
+    with pytest.raises(InputError, match="label 2 contains half a character"):
         read_labels("joy,tr\udce4ume")
 
 
 def test_texts_of_a_command_line_are_utf_8(command: Command) -> None:
     assert read_texts(["I was there.", "Caf\u00e9 \U0001f60a"]) == ["I was there.", "Caf\u00e9 \U0001f60a"]
-    with pytest.raises(InputError, match=r"text 2 holds half a character .*iconv -f LATIN1"):
+    with pytest.raises(InputError, match=r"text 2 contains half a character .*iconv -f LATIN1"):
         read_texts(["a", os.fsdecode(b"\xff\xfe")])
     with pytest.raises(InputError, match="text 1 is empty"):
         read_texts([" "])
     ask = ["-m", "eval.zero_shot", "--model", "none", "--labels", "joy,dread\nhope"]
     done = command(*ask, os.fsdecode("tr\u00e4ume".encode("latin-1")))
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert "text 1 holds half a character" in done.stderr
+    assert "text 1 contains half a character" in done.stderr
 
 
 def test_what_a_model_brings_is_used(bi_encoder: Path) -> None:

@@ -34,7 +34,7 @@ BLEU_TEXTS = 1_000
 EMBEDDED_TEXTS = 2_500
 VENDI_TEXTS = 2_000
 GZIP_BYTES = 500_000  # as the reference values of human text
-TOKEN_BUDGET = 15_000  # and BYTE_BUDGET: sizes at which a small corpus compares with a large one
+TOKEN_BUDGET = 15_000  # and BYTE_BUDGET: sizes at which a small corpus is comparable with a large one
 BYTE_BUDGET = 60_000
 
 

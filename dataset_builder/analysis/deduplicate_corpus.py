@@ -163,7 +163,7 @@ def _same_meaning(rows: list[dict[str, Any]], threshold: float) -> Iterator[tupl
 
 
 def semantic_duplicates(vectors: np.ndarray, threshold: float) -> dict[int, int]:
-    """Rows whose cosine with an earlier row is at least `threshold`, with that row, which is itself no duplicate.
+    """Rows whose cosine with an earlier row is at least `threshold`, with that row, which is not a duplicate itself.
 
     Neighbours are looked up in an approximate index (HNSW) of the vectors' first components and compared by all of
     them. A row with more duplicates than NEIGHBOURS may miss the first one, so the search is repeated on what is left.

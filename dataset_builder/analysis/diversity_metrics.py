@@ -24,7 +24,7 @@ def n_grams(text: Tokens, n: int) -> list[tuple[str, ...]]:
 
 
 def gzip_ratio(texts: Iterable[str], size: int = 500_000) -> tuple[float, int]:
-    """Bytes before over bytes after gzip (level 9) of the first `size` bytes, a text a line; and how many there were.
+    """Compression ratio by gzip (level 9) of the first `size` bytes, one text per line; and the number of bytes.
 
     The order of the texts changes it by about .01. Compression ratio of Shaib et al. 2024 (arXiv 2403.00553).
     """

@@ -18,7 +18,7 @@ def count_faults(corpus: Corpus) -> Iterator[tuple[str, str]]:
     for config, wanted in rows.items() if isinstance(rows, dict) else ():
         found = corpus.count(config) if config in corpus.files else {}
         if found != wanted:
-            yield config, f"manifest.json counts {wanted}, and the files hold {found or 'nothing'}"
+            yield config, f"manifest.json counts {wanted}, but the files contain {found or 'nothing'}"
 
 
 def class_names(corpus: Corpus, config: str) -> Iterator[tuple[str, list[str]]]:

@@ -32,7 +32,7 @@ class Verdict(NamedTuple):
 
 
 def judge(config: str, metrics: dict[str, dict[str, float]], gates: Gates) -> list[Verdict]:
-    """Return the verdict of every gate that has a limit and whose measure was taken."""
+    """Return the verdict of every gate that has a limit and whose metric was computed."""
     verdicts = []
     for measure in type(gates).model_fields:
         gate, metric = getattr(gates, measure), metrics.get(measure)

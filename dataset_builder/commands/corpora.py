@@ -50,7 +50,7 @@ def plan(args: Namespace) -> None:
     option("--restart-from", metavar="STAGE", help="generate the rows of this stage and of all later stages again"),
 )
 def build(args: Namespace) -> None:
-    """Make a corpus from stories; the same command resumes an interrupted build."""
+    """Build a corpus from stories; the same command resumes an interrupted build."""
     recipe = with_narratives(args)
 
     from dataset_builder.pipeline.build import build

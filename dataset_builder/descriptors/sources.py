@@ -92,7 +92,7 @@ def _folder(place: Path) -> Source:
             raise InputError(f"{place}, {config}/{TRAIN}, row {number}: no 'id', or 'text' is not text.")
         texts.append(Item(id=str(key), text=text or "", fields={"source": name}))
     if kind := not_texts([text.text for text in texts[:SNIFFED_ROWS]]):
-        raise InputError(f"{place}: the column 'text' holds {kind} ({texts[0].text[:40]}, …), not texts.")
+        raise InputError(f"{place}: the column 'text' contains {kind} ({texts[0].text[:40]}, …), not texts.")
     files = {path.relative_to(corpus.folder).as_posix(): digest_of(path) for path in corpus.files[config][TRAIN]}
     return Source(name, texts, files, {key: manifest[key] for key in TERMS if key in manifest})
 

@@ -72,7 +72,7 @@ def _labels_files(folder: Path, session: int) -> list[Path]:
         path for path in labels.glob("Ses*.txt")
     )  # the archive also holds files `._Ses*`, which are not part of the set
     if not found:
-        other = f" The folder holds {known}." if (known := known_set(folder)) else ""
+        other = f" The folder contains {known}." if (known := known_set(folder)) else ""
         raise InputError(f"{labels}: no Ses*.txt there. {WHAT}{other}")
     return found
 

@@ -159,7 +159,7 @@ def _revision(folder: Path, files: Mapping[str, str]) -> str | None:
         return None
     manifest = json_file(path, "Make the folder again.", "not a manifest")
     if not isinstance(manifest, dict) or "revision" not in manifest:
-        raise InputError(f"{path}: not a manifest (no 'revision' in it). Make the folder again.")
+        raise InputError(f"{path}: not a manifest (it has no 'revision'). Create the folder again.")
     return str(manifest["revision"])
 
 
@@ -168,9 +168,9 @@ def check_columns(data: DataSet, split: str, wanted: Mapping[str, str]) -> None:
     found = data.rows(split).column_names
     if missing := [name for name in wanted if name not in found]:
         raise InputError(
-            f"{data}: its {split} rows have no {', '.join(map(repr, missing))}, but {', '.join(found)}. Wanted are "
+            f"{data}: its {split} rows have no {', '.join(map(repr, missing))}, only {', '.join(found)}. They need "
             + "; ".join(f"'{name}': {words}" for name, words in wanted.items())
-            + ". `python -m dataset_builder domain` makes them of known sets."
+            + ". `python -m dataset_builder domain` creates them for known sets."
         )
 
 
@@ -192,7 +192,7 @@ def check_texts(data: DataSet, split: str, column: str) -> None:
     """Raises InputError if a row has no text in a column; a situation may be empty, as at the start of a dialogue."""
     values = data.rows(split).data.column(column)
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
-        raise InputError(f"{data}: column '{column}' of its {split} rows holds {values.type}, not texts.")
+        raise InputError(f"{data}: column '{column}' of its {split} rows contains {values.type}, not texts.")
     blank = pc.equal(pc.utf8_trim_whitespace(values), "")
     empty = pc.is_null(values) if column == "context" else pc.fill_null(blank, True)
     _refuse(data, split, empty, f"has no '{column}'. Fill it or delete the row.")
@@ -203,7 +203,7 @@ def check_scores(data: DataSet, split: str, column: str = "scores") -> None:
     values = data.rows(split).data.column(column)
     numbers = getattr(values.type, "value_type", None)
     if numbers is None or not (pa.types.is_floating(numbers) or pa.types.is_integer(numbers)):
-        raise InputError(f"{data}: column '{column}' of its {split} rows holds {values.type}, not lists of numbers.")
+        raise InputError(f"{data}: column '{column}' of its {split} rows contains {values.type}, not lists of numbers.")
     lengths = pc.fill_null(pc.list_value_length(values), -1).to_numpy()
     _refuse(
         data, split, lengths != len(LABELS), f"does not have {len(LABELS)} values in '{column}'. Correct or delete it."
@@ -220,7 +220,7 @@ def check_label_numbers(data: DataSet, split: str, column: str = "labels") -> No
     rows = data.rows(split)
     values = rows.data.column(column)
     if not _holds_integers(values):
-        raise InputError(f"{data}: column '{column}' of its {split} rows holds {values.type}, not lists of numbers.")
+        raise InputError(f"{data}: column '{column}' of its {split} rows contains {values.type}, not lists of numbers.")
     _refuse(data, split, pc.is_null(values), f"has no '{column}'. Label it or delete it.")
     if fault := _wrong_label(values):
         row, why = fault

@@ -46,4 +46,4 @@ def find_file(folder: Path, names: Sequence[str]) -> Path | None:
 def missing_file(path: Path, what: str) -> InputError:
     """Return the error for a missing file; it names the set that the folder holds instead."""
     found = known_set(path.parent)
-    return InputError(f"{path}: no such file. {what}" + (f" The folder holds {found}." if found else ""))
+    return InputError(f"{path}: no such file. {what}" + (f" The folder contains {found}." if found else ""))

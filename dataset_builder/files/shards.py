@@ -160,7 +160,7 @@ class Journal:
         return len(self._offsets)
 
     def append(self, unit: str, record: dict[str, Any]) -> None:
-        """Add a finished unit; after this call a kill of the process does not lose it."""
+        """Add a finished unit; after this call, a kill does not lose it."""
         self._offsets[unit] = self._file.seek(0, os.SEEK_END)
         self._file.write(to_line(record))
         self._file.flush()

@@ -169,7 +169,7 @@ def _refuse_words_beside_texts(rows: list[list[str]], at: int, path: Path, name:
     for other in range(len(rows[0])):
         if sum(len(fields[other].split()) > 1 for fields in rows) > len(rows) / 2:
             raise InputError(
-                f"{path}: {name} holds single words ({_listed([fields[at] for fields in rows])}), and column "
+                f"{path}: {name} contains single words ({_listed([fields[at] for fields in rows])}), and column "
                 f"{other + 1} seems to hold the texts. {what}"
             )
 
@@ -180,7 +180,7 @@ def _looked_at(
     beginning = list(islice(rows, SNIFFED_ROWS))
     values = [text for _, _, text in beginning]
     if kind := not_texts(values):
-        raise InputError(f"{path}: {name} holds {kind} ({_listed(values)}), not texts. {what}")
+        raise InputError(f"{path}: {name} contains {kind} ({_listed(values)}), not texts. {what}")
     yield from chain(beginning, rows)
 
 

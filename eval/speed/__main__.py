@@ -90,7 +90,7 @@ def check_exports(folder: Path, model: Classifier) -> None:
 
 
 def write_stand_in(name: str, tokenizer: Any, folder: Path) -> Path:
-    """Return a stand-in with its tokenizer in a folder, so that it is loaded as trained models are."""
+    """Write a stand-in with its tokenizer to a folder, so that it is loaded like a trained model."""
     build(name, tokenizer).save_pretrained(folder / name)
     tokenizer.save_pretrained(folder / name)
     return folder / name
