@@ -75,13 +75,13 @@ def label_counts(gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 
 def f1_from_counts(hits: np.ndarray, gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """F1 from three arrays of counts, elementwise; NaN without a gold row, since recall is not defined."""
+    """Return F1 from three arrays of counts, elementwise; NaN without a gold row, since recall is not defined."""
     total = np.maximum(gold + predicted, 1)
     return np.asarray(np.where(gold > 0, 2 * hits / total, np.nan))
 
 
 def class_f1(sums: np.ndarray) -> np.ndarray:
-    """F1 of each class, (…, classes), from sums of `label_counts`; NaN for a class without a gold row."""
+    """Return F1 of each class, (…, classes), from sums of `label_counts`; NaN for a class without a gold row."""
     return f1_from_counts(*np.split(sums, 3, axis=-1))
 
 

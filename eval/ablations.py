@@ -18,7 +18,7 @@ ABOUT = ("trained_on", "recipe_hash", "model_revision", "threshold_source", "dat
 
 
 def read_runs(given: list[str]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Results as {variant: {benchmark: result}} from `VARIANT=FOLDER`s.
+    """Return results as {variant: {benchmark: result}} from `VARIANT=FOLDER`s.
 
     Raises InputError if a pair is malformed or given twice, or its folder has no result of a zero-shot benchmark.
     """
@@ -35,7 +35,7 @@ def read_runs(given: list[str]) -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def together(runs: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:
-    """Metrics `<variant>: <benchmark> <metric>`, and how each variant was trained and measured."""
+    """Return metrics `<variant>: <benchmark> <metric>`, and how each variant was trained and measured."""
     metrics, variants = {}, {}
     for variant, results in runs.items():
         for benchmark, found in results.items():

@@ -39,7 +39,7 @@ def rows_of_other_stories(narratives: list[str]) -> list[int]:
 def compare(
     gold: np.ndarray, predicted: dict[str, np.ndarray], groups: dict[str, np.ndarray], clusters: Clusters = None
 ) -> Metrics:
-    """F1 with each situation in each group of rows, and the gain by the own situation, with paired intervals.
+    """Return F1 with each situation in each group of rows, and the gain by the own situation, with paired intervals.
 
     Args:
         gold: (rows, 28), 0 or 1.

@@ -23,7 +23,7 @@ from eval.cards.sections import CORPORA
 
 
 def describe(configs: dict[str, DatasetDict]) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, int]]]:
-    """Metrics of a corpus, and the count of each label over all splits of each config that has labels."""
+    """Return metrics of a corpus, and the count of each label over all splits of each config that has labels."""
     metrics: dict[str, dict[str, float]] = {}
     per_label: dict[str, dict[str, int]] = {}
     for config, splits in configs.items():

@@ -25,7 +25,7 @@ TINY = 1e-6  # keeps log-odds and standardised logits finite
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of logits."""
+    """Return probabilities of logits."""
     found: np.ndarray = np.where(logits >= 0, 1, np.exp(-np.abs(logits))) / (1 + np.exp(-np.abs(logits)))
     return found
 
@@ -53,13 +53,13 @@ def shift_to(logits: np.ndarray, each: float) -> float:
 
 
 def by_sigmoid(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Margins of the learned sigmoid at .5."""
+    """Return margins of the learned sigmoid at .5."""
     del reference
     return logits
 
 
 def by_prior(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Margins at .5 after every label has been given the same prior."""
+    """Return margins at .5 after every label has been given the same prior."""
     old = log_odds(sigmoid(reference).mean(axis=0))
     new = log_odds(np.array(labels_per_text(logits.shape[1]) / logits.shape[1]))
     margins: np.ndarray = logits - old + new
@@ -67,14 +67,14 @@ def by_prior(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def by_z_score(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Margins of standardised logits over the quantile that lets an equal share through."""
+    """Return margins of standardised logits over the quantile that lets an equal share through."""
     share = labels_per_text(logits.shape[1]) / logits.shape[1]
     margins: np.ndarray = (logits - reference.mean(axis=0)) / (reference.std(axis=0) + TINY)
     return margins - np.float64(NormalDist().inv_cdf(1 - share))
 
 
 def by_expected_f1(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Margins over the threshold of each label that has the largest expected F1."""
+    """Return margins over the threshold of each label that has the largest expected F1."""
     shift = shift_to(reference, labels_per_text(reference.shape[1]))
     margins: np.ndarray = logits + shift - log_odds(best_thresholds(sigmoid(reference + shift)))
     return margins

@@ -52,7 +52,7 @@ MAX_GAIN = 0.15
 def classifier_numbers(
     benchmark: Benchmark, rows: Rows, scores: Sequence[np.ndarray], thresholds: Sequence[np.ndarray], chosen: str
 ) -> dict[str, Any]:
-    """Metrics, F1 of each class, reliability, and how labels were decided, for scores of the 28 labels.
+    """Return metrics, F1 of each class, reliability, and how labels were decided, for scores of the 28 labels.
 
     Args:
         scores: (rows, 28), of each seed.
@@ -177,7 +177,7 @@ def _single(rows: Rows, scores: Sequence[Scores]) -> tuple[Metrics, np.ndarray]:
 
 
 def _affect(rows: Rows, models: Sequence[BiEncoder]) -> Metrics:
-    """Correlations of ratings with values by anchor words (eval/valence.py)."""
+    """Return correlations of ratings with values by anchor words (eval/valence.py)."""
     wanted = {
         "pearson_valence": (TAXONOMY, 0),
         "pearson_valence_circle": (CIRCLE_VALENCE, 0),

@@ -49,7 +49,7 @@ def _moments(gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 
 def _variances(sums: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Variances, covariance and difference of the means, from sums of moments."""
+    """Return variances, covariance and difference of the means, from sums of moments."""
     number, one, two, one_two, two_two, both = np.moveaxis(sums, -1, 0)
     first, second = one / number, two / number
     return one_two / number - first**2, two_two / number - second**2, both / number - first * second, first - second

@@ -43,7 +43,7 @@ class Classifier(Model):
     thresholds: np.ndarray
 
     def predict(self, texts: Sequence[str], contexts: Sequence[str] | None = None) -> np.ndarray:
-        """Probabilities (texts, 28) in label order. Raises InputError if one is not finite."""
+        """Return probabilities (texts, 28) in label order. Raises InputError if one is not finite."""
         inputs: list[Any] = list(texts)
         if contexts is not None:
             inputs = [{"text": text, "text_pair": context} for text, context in zip(texts, contexts, strict=True)]

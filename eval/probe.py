@@ -41,7 +41,7 @@ MARKS = {
 
 
 def leave_one_out_projections(embeddings: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Projection (words,) of each word on the axis of all others: the sum of (value - mean) · embedding."""
+    """Return the projection (words,) of each word on the axis of all others: the sum of (value - mean) · embedding."""
     found = np.zeros(len(values))
     for word in range(len(values)):
         others = np.arange(len(values)) != word
@@ -64,7 +64,7 @@ def by_chance(groups: np.ndarray) -> float:
 
 
 def probe(encoder: BiEncoder) -> dict[str, Any]:
-    """Metrics of the space, and the nearest words of some words, as a result file has them."""
+    """Return metrics of the space, and the nearest words of some words, as a result file has them."""
     circle = encoder.embed_labels(list(ANGLES))
     felt = encoder.embed_labels([emotion.name for emotion in FEELINGS])
     groups = np.array([emotion.ekman for emotion in FEELINGS])

@@ -79,7 +79,7 @@ def goemotions(place: str | None, config: str) -> Rows:
 
 
 def grouped(label_map: str, place: str | None, config: str) -> Rows:
-    """GoEmotions' test split in groups of its labels; a text has the groups that its labels are in."""
+    """Return GoEmotions' test split in groups of its labels; a text has the groups that its labels are in."""
     rows = goemotions(place, config)
     return replace(
         rows,

@@ -148,7 +148,7 @@ def fits(benchmark: Benchmark, model: Model) -> bool:
 
 
 def check_fits(benchmarks: Sequence[Benchmark], model: Model) -> None:
-    """Raises InputError for a benchmark that the model cannot be measured on."""
+    """Raise InputError for a benchmark on which the model cannot be evaluated."""
     if wrong := next((benchmark.name for benchmark in benchmarks if not fits(benchmark, model)), None):
         kind = "bi-encoder" if isinstance(model, BiEncoder) else "classifier"
         known = ", ".join(sorted(name for name, benchmark in BENCHMARKS.items() if fits(benchmark, model)))

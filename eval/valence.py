@@ -28,7 +28,7 @@ CIRCLE_AROUSAL: Anchors = {word: float(np.sin(np.radians(angle))) for word, angl
 
 
 def weighted_mean(cosines: np.ndarray, values: np.ndarray, temperature: float) -> np.ndarray:
-    """Values (texts,) of texts from cosines (texts, anchors) and the anchors' values (anchors,)."""
+    """Return values (texts,) of texts from cosines (texts, anchors) and the anchors' values (anchors,)."""
     scaled = cosines / temperature
     weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     found: np.ndarray = (weights @ values) / weights.sum(axis=1)
@@ -36,6 +36,6 @@ def weighted_mean(cosines: np.ndarray, values: np.ndarray, temperature: float) -
 
 
 def values_by_anchors(model: BiEncoder, embedded: np.ndarray, anchors: Anchors = TAXONOMY) -> np.ndarray:
-    """Values (texts,) in [-1, 1] of embedded texts (texts, size): by default their valence."""
+    """Return values (texts,) in [-1, 1] of embedded texts (texts, size): by default their valence."""
     cosines = embedded @ model.embed_labels(list(anchors)).T
     return weighted_mean(cosines, np.array(list(anchors.values())), model.temperature)

@@ -1,1 +1,1 @@
-"""What `push.py` is made of: the plan, its checks, and the calls to the Hub. Imports nothing of the other folders."""
+"""The parts of `push.py`: the plan, its checks, and the calls to the Hub. Imports nothing from the other folders."""

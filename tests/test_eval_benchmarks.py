@@ -166,7 +166,7 @@ def test_scores_that_do_not_fit(tmp_path: Path) -> None:
         (json.dumps({"text": "b", "scores": [1, 2]}), "line 2: not {"),
         ("{", "line 2: not {"),
         (json.dumps({"text": "b", "scores": {"joy": float("nan")}}), "line 2: the score of 'joy' is nan"),
-        (json.dumps({"text": "b", "scores": {"joy": 87.5}}), "line 2: the score of 'joy' is 87.5 .* by 100"),
+        (json.dumps({"text": "b", "scores": {"joy": 87.5}}), "line 2: the score of 'joy' is 87.5, .* by 100"),
         (json.dumps({"text": "b", "scores": {"joy": -2}}), "line 2: the score of 'joy' is -2 and not from 0 to 1"),
         ("\n".join([good, good]), "3 lines for 2 texts"),
     ):

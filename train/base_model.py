@@ -25,7 +25,7 @@ OURS = "NAMESPACE/"  # a placeholder for the publisher of the models
 def load_base(
     recipe: TrainingRecipe, auto_class: Any, settings: dict[str, Any], place: str | None = None, **of_tokenizer: Any
 ) -> tuple[PreTrainedTokenizerBase, nn.Module]:
-    """Tokenizer and stock model of a recipe's base, with the recipe's length and dropout.
+    """Return the tokenizer and stock model of a recipe's base, with the recipe's length and dropout.
 
     Args:
         auto_class: the class of transformers that loads the model.
@@ -62,7 +62,7 @@ def load_base(
 
 
 def base_model_source(recipe: TrainingRecipe, place: str | None = None) -> dict[str, Any]:
-    """Arguments of `from_pretrained`: the place, else the folder in the installed package, else the Hub.
+    """Return arguments of `from_pretrained`: the place, else the folder in the installed package, else the Hub.
 
     Raises:
         InputError: the base model is one of ours, and neither gives its place.

@@ -254,7 +254,7 @@ def weights_written_to(folder: Path) -> Iterator[None]:
 
 
 def _check_sizes(place: Path) -> None:
-    """Raises InputError if a file is not as it was written: accelerate passes over torn random states silently."""
+    """Raise InputError if a file is incomplete: accelerate silently ignores truncated random states."""
     for name, size in json_file(place / SIZES).items():
         found = (place / name).stat().st_size if (place / name).exists() else 0
         if found != size:

@@ -38,7 +38,7 @@ def gzip_ratio(texts: Iterable[str], size: int = 500_000) -> tuple[float, int]:
 
 
 def distinct(texts: Iterable[Tokens], n: int) -> float:
-    """Distinct n-grams over all n-grams (Li et al. 2016); NaN without any."""
+    """Return distinct n-grams over all n-grams (Li et al. 2016); NaN without any."""
     counts = Counter(gram for text in texts for gram in n_grams(text, n))
     return len(counts) / counts.total() if counts else math.nan
 

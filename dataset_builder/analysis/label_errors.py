@@ -30,7 +30,7 @@ class LabelErrors(NamedTuple):
 def label_errors(
     embedded: np.ndarray, labels: np.ndarray, top: np.ndarray, groups: Sequence[str]
 ) -> LabelErrors | None:
-    """Suspected label errors.
+    """Find suspected label errors.
 
     Args:
         embedded: embeddings (rows, size).
@@ -65,7 +65,7 @@ def confident(probabilities: np.ndarray, labels: np.ndarray, top: np.ndarray) ->
 
 
 def _out_of_fold(embedded: np.ndarray, top: np.ndarray, classes: int, groups: Sequence[str]) -> np.ndarray | None:
-    """Probabilities (rows, classes), each row's from a model that saw no row of its group."""
+    """Return probabilities (rows, classes), each row's from a model that saw no row of its group."""
     from sklearn.linear_model import LogisticRegression
 
     folds = np.array([stable_hash("fold", group) % FOLDS for group in groups])

@@ -36,7 +36,7 @@ NOTES = {
 
 
 def read_reference() -> dict[str, dict[str, float]]:
-    """Reference values of human text: {set: {measure: value}}; what was not measured is left out."""
+    """Return reference values of human text: {set: {measure: value}}; what was not measured is left out."""
     rows = package_table(REFERENCE)
     return {row["set"]: {key: float(row[key]) for key in row if key != "set" and row[key]} for row in rows}
 

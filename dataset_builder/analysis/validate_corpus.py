@@ -142,7 +142,7 @@ def validate(place: str | Path, quality: Quality | None = None, benchmarks: Iter
 
 
 def _instructions() -> set[tuple[str, ...]]:
-    """Word n-grams of all prompts, without their fields: a text must not repeat them."""
+    """Return word n-grams of all prompts, without their fields: a text must not repeat them."""
     texts = (path.read_text(encoding="utf-8") for path in sorted(PROMPTS.glob("*.txt")))
     pieces = (piece for text in texts for piece in re.split(r"\{[{%].*?[%}]\}|### \w+", text, flags=re.DOTALL))
     return {gram for piece in pieces for gram in shingles(piece)}

@@ -117,7 +117,7 @@ def _check(folder: Path, stories: int) -> dict[str, float]:
 
 
 def merge(found: Mapping[int, Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """Metrics of several sizes: `minutes` of the full size (or of the largest), `minutes_200` of another."""
+    """Merge the metrics of several sizes: `minutes` of the full (or largest) size, `minutes_200` of a smaller size."""
     full = FULL_SIZE if FULL_SIZE in found else max(found)
     return {
         name if size == full else f"{name}_{size}": {"value": value}

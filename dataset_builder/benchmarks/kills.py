@@ -120,7 +120,7 @@ def _parquet(work: Path) -> dict[str, bytes]:
 
 
 def _compare(before: Path, after: Path) -> tuple[int, int]:
-    """Units that are missing after the kills, and units that occur more than once, over all stages."""
+    """Return units that are missing after the kills, and units that occur more than once, over all stages."""
     lost = doubled = 0
     for stage in STAGES:
         wanted, found = (Counter(line["unit"] for line in _lines(work, stage.name)) for work in (before, after))

@@ -33,7 +33,7 @@ async def run(text: Item, story: Item, ask: Ask, recipe: TextsRecipe) -> list[Wo
 async def log_probabilities(
     text: str, words: tuple[str, ...], prompts: tuple[str, ...], ask: Ask
 ) -> tuple[tuple[float, ...], ...]:
-    """Log-probability of each word as the next one, by each prompt: (prompts, words), rounded."""
+    """Return the log-probability of each word as the next one, by each prompt: (prompts, words), rounded."""
     choices = tuple(f" {word}" for word in words)
     line = " ".join(text.split())  # as the examples of the prompts
     asked = [ask.scores(f"{WORD_PROMPTS}/{prompt}", choices, text=line) for prompt in prompts]

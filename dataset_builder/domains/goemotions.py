@@ -82,7 +82,7 @@ def source_files(folder: Path) -> list[Path]:
 
 
 def file_comments(path: Path) -> Iterator[Comment]:
-    """The rows of one file in any form. Raises InputError like `comments`, except for faults across files."""
+    """Return the rows of one file in any form. Raises InputError like `comments`, except for faults across files."""
     if path.suffix == ".parquet":
         return _of_parquet(path)
     place, line = next(lines(path, WHAT), (f"{path}, line 1", ""))

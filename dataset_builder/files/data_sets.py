@@ -131,7 +131,7 @@ def _relative(path: Path, folder: Path) -> str:
 
 
 def _check_parquet(paths: Sequence[Path], *, whole: bool = False) -> None:
-    """Raises InputError for a broken Parquet file, and for one with other columns than the first. `whole` reads all."""
+    """Raise InputError for a broken Parquet file, or if its columns differ from the first. `whole` reads all rows."""
     first: tuple[Path, set[str]] | None = None
     for path in (path for path in paths if path.suffix == ".parquet"):
         try:
@@ -164,7 +164,7 @@ def _revision(folder: Path, files: Mapping[str, str]) -> str | None:
 
 
 def check_columns(data: DataSet, split: str, wanted: Mapping[str, str]) -> None:
-    """Raises InputError if a split lacks one of the wanted columns, which are described in words."""
+    """Raise InputError if a split lacks one of the wanted columns, which are described in words."""
     found = data.rows(split).column_names
     if missing := [name for name in wanted if name not in found]:
         raise InputError(
@@ -175,7 +175,7 @@ def check_columns(data: DataSet, split: str, wanted: Mapping[str, str]) -> None:
 
 
 def check_descriptors(data: DataSet, split: str, column: str = "descriptors") -> None:
-    """Raises InputError if a row has not a list of descriptors, each a text with a weight from 0 to 1."""
+    """Raise InputError unless every row has a list of descriptors, each a text with a weight from 0 to 1."""
 
     def is_wrong(found: Any) -> bool:
         try:
@@ -189,7 +189,7 @@ def check_descriptors(data: DataSet, split: str, column: str = "descriptors") ->
 
 
 def check_texts(data: DataSet, split: str, column: str) -> None:
-    """Raises InputError if a row has no text in a column; a situation may be empty, as at the start of a dialogue."""
+    """Raise InputError if a row has no text in a column; a situation may be empty, as at the start of a dialogue."""
     values = data.rows(split).data.column(column)
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         raise InputError(f"{data}: column '{column}' of its {split} rows contains {values.type}, not texts.")
@@ -199,7 +199,7 @@ def check_texts(data: DataSet, split: str, column: str) -> None:
 
 
 def check_scores(data: DataSet, split: str, column: str = "scores") -> None:
-    """Raises InputError if a row does not have 28 numbers from 0 to 1."""
+    """Raise InputError if a row does not have 28 numbers from 0 to 1."""
     values = data.rows(split).data.column(column)
     numbers = getattr(values.type, "value_type", None)
     if numbers is None or not (pa.types.is_floating(numbers) or pa.types.is_integer(numbers)):
@@ -216,7 +216,7 @@ def check_scores(data: DataSet, split: str, column: str = "scores") -> None:
 
 
 def check_label_numbers(data: DataSet, split: str, column: str = "labels") -> None:
-    """Raises InputError if a row's labels are missing or not numbers of the 28; -1 stands for an unlabelled row."""
+    """Raise InputError if a row's labels are missing or invalid; -1 stands for an unlabelled row."""
     rows = data.rows(split)
     values = rows.data.column(column)
     if not _holds_integers(values):
@@ -258,7 +258,7 @@ def row_name(rows: Dataset, row: int) -> str:
 
 
 def _refuse(data: DataSet, split: str, wrong: Any, why: str) -> None:
-    """Raises InputError with the first of the wrong rows, (rows,) of truth values."""
+    """Raise InputError with the first of the wrong rows, (rows,) of truth values."""
     found = np.flatnonzero(np.asarray(wrong))
     if len(found):
         more = f" ({len(found)} such rows)" if len(found) > 1 else ""

@@ -35,7 +35,7 @@ class RowCheck:
     places: dict[str, str] = field(default_factory=dict)
 
     def check(self, key: str, text: str, place: str) -> None:
-        """Raises InputError, with the place, for an empty text or id, or a second row with the id."""
+        """Raise InputError, with the place, for an empty text or id, or a second row with the id."""
         if not text.strip():
             raise InputError(f"{place}: the text is empty. Correct or delete the row.")
         if not key.strip():
@@ -163,7 +163,7 @@ def _of_table(path: Path, delimiter: str, column: str, what: str) -> Iterator[tu
 
 
 def _refuse_words_beside_texts(rows: list[list[str]], at: int, path: Path, name: str, what: str) -> None:
-    """Raises InputError for a column of single words if another column has texts of several words."""
+    """Raise InputError for a column of single words if another column has texts of several words."""
     if not rows or any(len(fields[at].split()) > 1 for fields in rows):
         return
     for other in range(len(rows[0])):

@@ -151,7 +151,7 @@ def distractor_of(row_id: str, order: Sequence[int], kept: Sequence[int], seed: 
 
 
 def _rows_by_label(corpus: Corpus, config: str, split: str, seed: int) -> dict[int, list[str]]:
-    """Row ids by strongest label, in the order in which they are drawn; one row for each utterance."""
+    """Return row ids by strongest label, in the order in which they are drawn; one row for each utterance."""
     if config not in corpus.files:
         raise InputError(f"{corpus.place}: no config '{config}'; it has {', '.join(corpus.files)}.")
     if split not in corpus.files[config]:

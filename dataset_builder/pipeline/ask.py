@@ -60,12 +60,12 @@ def load_prompt(name: str) -> Prompt:
 
 @cache
 def prompt_versions() -> dict[str, str]:
-    """Content hash of every prompt file of the corpus's stages, with its few-shot examples."""
+    """Return the content hash of every prompt file of the corpus's stages, with its few-shot examples."""
     return {name: prompt_version(name) for name in sorted(path.stem for path in PROMPTS.glob("*.txt"))}
 
 
 def prompt_version(name: str) -> str:
-    """Content hash of a prompt file with its few-shot examples."""
+    """Return the content hash of a prompt file with its few-shot examples."""
     return fingerprint([(PROMPTS / f"{name}.txt").read_text(encoding="utf-8"), load_prompt(name).shots])
 
 

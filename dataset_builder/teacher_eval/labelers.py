@@ -57,7 +57,7 @@ def hits_by_rank(gold: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def quality(gold: Gold, found: Labelled, with_interval: bool = True) -> dict[str, dict[str, float]]:
-    """Macro-F1, the shares of texts whose best label (one of the best three) is a gold label, and the cost."""
+    """Return macro-F1, the shares of texts whose best label (one of the best three) is a gold label, and the cost."""
     interval = interval_fields(*bootstrap(macro_f1, gold.labels, found.chosen)) if with_interval else {}
     hits = hits_by_rank(gold.labels, found.scores)
     usage = found.usage

@@ -106,7 +106,7 @@ class Teacher(Protocol):
         """Answer a request."""
 
     async def score(self, request: Request, choices: Sequence[str]) -> Scores:
-        """Log-probability of each choice as the beginning of the answer (after the prefill)."""
+        """Return the log-probability of each choice as the beginning of the answer (after the prefill)."""
 
     async def continuation_probability(self, request: Request, choices: Sequence[str]) -> tuple[float, ...]:
         """Return the probability of each choice given its first token: low if that token usually begins another word.

@@ -30,7 +30,7 @@ class ChoiceTree:
         self.nodes = [*self.children]
 
     def combine(self, found: Mapping[Path, Mapping[int, float]], start: int = 0) -> tuple[float, ...]:
-        """Log-probability of each choice, given its first `start` tokens, from `found[node][next token]`."""
+        """Return the log-probability of each choice, given its first `start` tokens, from `found[node][next token]`."""
         return tuple(self._log_probability(tokens, found, start) for tokens in self.choices)
 
     def _log_probability(self, tokens: Path, found: Mapping[Path, Mapping[int, float]], start: int) -> float:

@@ -39,7 +39,7 @@ def folded(title: str, content: str) -> str:
 
 
 def shown(metrics: dict[str, Metric], names: Iterable[str]) -> list[str]:
-    """Cells of a table; a metric that was not measured is left empty."""
+    """Return cells of a table; a metric that was not measured is left empty."""
     return [str(metrics.get(name, "")) for name in names]
 
 
@@ -123,7 +123,7 @@ def _context(found: ContextResult) -> str:
 
 
 def _by_label(result: ModelResult) -> str:
-    """F1 of each label; a label without a row has no recall, and so no F1."""
+    """Return F1 of each label; a label without a row has no recall, and so no F1."""
     known = [
         name for name in ("precision", "recall", "threshold") if any(map(attrgetter(name), result.per_label.values()))
     ]

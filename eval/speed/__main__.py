@@ -78,7 +78,7 @@ def our_models(places: Sequence[str]) -> dict[Path, Classifier]:
 
 
 def check_exports(folder: Path, model: Classifier) -> None:
-    """Raises InputError if an ONNX file of a model folder is missing, or of other weights than the model's."""
+    """Raise InputError if an ONNX file of a model folder is missing, or belongs to other weights."""
     again = f"Run: python -m train.export --model {folder}"
     for file in (*FILES.values(), RECORD):
         if not (folder / file).exists():
@@ -97,7 +97,7 @@ def write_stand_in(name: str, tokenizer: Any, folder: Path) -> Path:
 
 
 def encoders(args: argparse.Namespace, rows: Rows, temporary: Path) -> dict[str, Any]:
-    """Speed, peak memory and size on disk of our classifiers and of stand-ins."""
+    """Return the speed, peak memory and size on disk of our classifiers and of stand-ins."""
     texts, found = rows.texts[: args.limit], our_models(args.model)
     contenders: dict[str, Contender] = {}
     for folder, model in found.items():

@@ -134,7 +134,7 @@ def ratio(ours: Sequence[float], base: Sequence[float]) -> dict[str, float]:
 
 
 def cpu_seconds() -> tuple[float, float]:
-    """CPU time of this process with its children, and of the whole machine, so far."""
+    """Return the CPU time of this process with its children, and of the whole machine, so far."""
     own = psutil.Process()
     ours = sum(sum(one.cpu_times()[:2]) for one in [own, *own.children(recursive=True)])
     machine = psutil.cpu_times()

@@ -166,7 +166,7 @@ def evaluate(model: BiEncoder, rows: Sequence[Pair], label_ids: Sequence[Ids], a
 
 
 def compare(texts: torch.Tensor, labels: torch.Tensor, rows: Sequence[Pair]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cosines and targets of texts against the distinct descriptors of their rows, both (rows, descriptors)."""
+    """Return cosines and targets of texts against the distinct descriptors of their rows, both (rows, descriptors)."""
     columns = sorted({column for row in rows for column in row.weights})
     return texts @ labels[columns].T, target_matrix(rows, columns)
 

@@ -46,7 +46,7 @@ LOSSES: dict[str, Loss] = {"sigmoid": sigmoid, "distribution": distribution, "in
 
 
 def fit_scale(cosines: torch.Tensor, targets: torch.Tensor) -> tuple[float, float]:
-    """Temperature and bias with which sigmoid(cosine / temperature + bias) is closest to the targets.
+    """Fit the temperature and bias with which sigmoid(cosine / temperature + bias) is closest to the targets.
 
     Both arguments have any shape, the same one.
     """

@@ -65,7 +65,7 @@ def embed(model: BiEncoder, rows: Sequence[Ids]) -> torch.Tensor:
 
 
 def load_model(recipe: BiEncoderRecipe, place: str | None = None) -> tuple[PreTrainedTokenizerBase, BiEncoder]:
-    """Tokenizer and bi-encoder of a recipe, before training.
+    """Return the tokenizer and bi-encoder of a recipe, before training.
 
     Args:
         place: the base model, a folder or Hub id, instead of the recipe's.

@@ -59,7 +59,7 @@ def read_corpus(recipe: ClassifierRecipe, place: str | None) -> DataSet:
 
 
 def _check_label_names(data: DataSet) -> None:
-    """Raises InputError if a corpus has its labels in another order than ours, or does not name them."""
+    """Raise InputError if a corpus has its labels in a different order, or does not name them."""
     names = getattr(getattr(data.rows("train").features.get("labels"), "feature", None), "names", None)
     if names is None or tuple(names) != LABELS:
         why = "have no names" if names is None else "are not the 28 labels in their order"
@@ -69,7 +69,7 @@ def _check_label_names(data: DataSet) -> None:
 
 
 def _check_positives(data: DataSet, recipe: ClassifierRecipe) -> None:
-    """Raises InputError if no validation row has a label, or no train row has one and targets are hard."""
+    """Raise InputError if no validation row has a label, or no train row has one and targets are hard."""
     for split in SPLITS if recipe.targets == "hard" else SPLITS[1:]:
         if not (np.asarray(data.rows(split)["scores"], dtype=np.float32) >= recipe.hard_at).any():
             raise InputError(
@@ -79,7 +79,7 @@ def _check_positives(data: DataSet, recipe: ClassifierRecipe) -> None:
 
 
 def _check_agreement(data: DataSet, split: str, hard_at: float) -> None:
-    """Raises InputError if most rows have their largest score at none of their labels: scores in another order."""
+    """Raise InputError if for most rows the largest score is at none of the labels: the scores are in another order."""
     rows = data.rows(split)
     scores = np.asarray(rows["scores"], dtype=np.float32)
     best = scores.max(axis=1)

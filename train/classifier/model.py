@@ -41,7 +41,7 @@ RIDGE = 1e-4
 
 
 def load_model(recipe: ClassifierRecipe, place: str | None = None) -> tuple[PreTrainedTokenizerBase, nn.Module]:
-    """Tokenizer and classifier of a recipe, before training.
+    """Return the tokenizer and classifier of a recipe, before training.
 
     A pair is `text` and `text_pair`. If the encoder has two token types (BERT), they mark the two texts. If it has one
     (RoBERTa, MPNet, ModernBERT), separators divide the texts, as in its own training on pairs. A second token type

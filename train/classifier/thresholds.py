@@ -31,7 +31,7 @@ class Calibration:
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Probabilities, in the shape of the logits."""
+    """Return probabilities, in the shape of the logits."""
     probabilities: np.ndarray = torch.from_numpy(np.asarray(logits, dtype=np.float64)).sigmoid().numpy()
     return probabilities
 
@@ -85,7 +85,7 @@ def label_thresholds(probabilities: np.ndarray, gold: np.ndarray) -> np.ndarray:
 
 
 def choose_thresholds(probabilities: np.ndarray, gold: np.ndarray, seed: int) -> tuple[np.ndarray, str]:
-    """Thresholds (labels,) and how they were chosen.
+    """Return thresholds (labels,) and how they were chosen.
 
     Label thresholds fit noise if there are few positives. So both kinds are compared by cross-validation within the
     validation split, each on rows that it was not fitted to, and label thresholds are used only if they win.
@@ -112,7 +112,7 @@ def choose_thresholds(probabilities: np.ndarray, gold: np.ndarray, seed: int) ->
 
 
 def _f1_by_threshold(probabilities: np.ndarray, gold: np.ndarray) -> np.ndarray:
-    """F1 of each label at each threshold of the grid, (thresholds, labels); 0 for a label without a gold row."""
+    """Return F1 of each label at each threshold of the grid, (thresholds, labels); 0 for a label without a gold row."""
     gold = gold.astype(bool)
     f1 = np.empty((len(GRID), gold.shape[1]))
     for row, threshold in enumerate(GRID):
