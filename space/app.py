@@ -13,8 +13,8 @@ from chart import message, page, waiting
 from scores import Answer, CannotAnswer, emotions, own_labels, read_labels
 
 HEADING = """# Emo Pillars
-Small, open models that read the emotions of an English text, several at a time: 28 emotions, for the text alone or in a
-situation, or any labels of yours."""
+Small, open models that detect the emotions in an English text: 28 emotions, with or without a situation, or your own
+labels."""
 LIMITS = """**Do not judge real people with this**, least of all at work, in schools or in care. The models read English
 words, not minds; they miss irony, and rare emotions are weak. This page scores what you write and does not keep it."""
 WAITING = 40  # visitors; the page tells any others that it is busy
@@ -79,7 +79,7 @@ def tab(
             ask = gr.Button(button, variant="primary", elem_id=f"{name}-ask")
         with gr.Column(scale=5):
             found = gr.HTML(
-                waiting("The scores will be here."), elem_id=f"{name}-found", apply_default_css=False, padding=False
+                waiting("The scores will appear here."), elem_id=f"{name}-found", apply_default_css=False, padding=False
             )
     gr.Examples(
         [list(example) for example in examples.values()],
@@ -107,12 +107,12 @@ def interface() -> gr.Blocks:
     """Return the page."""
     situation = {
         "label": "Situation (optional)",
-        "info": "What happened before. With it, a context-aware model answers.",
+        "info": "What happened before. If you give one, a context-aware model answers.",
         "placeholder": "What happened",
     }
     labels = {
         "label": "Labels",
-        "info": "With commas between them. The model was trained for none of them in particular.",
+        "info": "Separated by commas. The model was not trained for these labels in particular.",
         "placeholder": "joy, quiet pride, dread",
     }
     with gr.Blocks(title="Emo Pillars", analytics_enabled=False, delete_cache=(CACHE_SECONDS, CACHE_SECONDS)) as blocks:

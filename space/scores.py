@@ -83,7 +83,9 @@ def emotions(text: str | None, situation: str | None = "") -> Answer:
             if room > 0:
                 notes, strategy = truncation_note("situation", tokenizer, situation, room), "only_second"
             else:
-                notes = (f"Text and situation are longer than the model reads, {limit} tokens: both were cut.",)
+                notes = (
+                    f"Text and situation are longer than the {limit} tokens that the model reads: both were truncated.",
+                )
                 strategy = "longest_first"
             found = classify({"text": text, "text_pair": situation}, truncation=strategy)
     thresholds = classify.model.config.thresholds
@@ -144,16 +146,14 @@ def read_labels(given: str | None) -> list[str]:
     try:
         (fields,) = csv.reader([" , ".join(lines)], skipinitialspace=True) if lines else [[]]
     except csv.Error:
-        raise CannotAnswer(
-            "These labels cannot be read. Write them with commas between them, without quotes."
-        ) from None
+        raise CannotAnswer("These labels cannot be read. Separate them by commas, without quotes.") from None
     labels = list(dict.fromkeys(label for field in fields if (label := " ".join(field.split()))))
     if not labels:
-        raise CannotAnswer("Write one label or more, with commas between them: joy, quiet pride, dread.")
+        raise CannotAnswer("Enter one or more labels, separated by commas: joy, quiet pride, dread.")
     if len(labels) > MAX_LABELS:
-        raise CannotAnswer(f"These are {len(labels)} labels; this page takes up to {MAX_LABELS} at once.")
+        raise CannotAnswer(f"These are {len(labels)} labels; this page accepts up to {MAX_LABELS} at once.")
     if any(len(label) > MAX_LABEL_CHARACTERS for label in labels):
-        raise CannotAnswer(f"A label has up to {MAX_LABEL_CHARACTERS} characters here. Put commas between labels.")
+        raise CannotAnswer(f"A label may have up to {MAX_LABEL_CHARACTERS} characters. Separate labels by commas.")
     return labels
 
 
@@ -165,11 +165,11 @@ def read(given: str | None) -> str:
     """
     text = str(given or "").strip()
     if len(text) > MAX_CHARACTERS:
-        raise CannotAnswer(f"This is too long for the page: give up to {MAX_CHARACTERS:,} characters at once.")
+        raise CannotAnswer(f"This is too long for the page: enter up to {MAX_CHARACTERS:,} characters at once.")
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise CannotAnswer("This contains half a character, perhaps from a truncated emoji. Remove it.")
     if text[:1] in ("[", "{") and _is_list(text):
-        raise CannotAnswer("This is a list. Give one text at a time, and labels as a text with commas between them.")
+        raise CannotAnswer("This is a list. Give one text at a time, and labels as one text, separated by commas.")
     return text
 
 
@@ -185,7 +185,7 @@ def checked(given: str | None) -> str:
     """Return a text as `read` returns it. Raises CannotAnswer as `read` does, and if nothing is left."""
     text = read(given)
     if not text:
-        raise CannotAnswer("Write a text first: a sentence or two that somebody said or wrote.")
+        raise CannotAnswer("Enter a text first: a sentence or two that somebody said or wrote.")
     return text
 
 
@@ -204,7 +204,7 @@ def truncation_note(name: str, tokenizer: Any, text: str, room: int) -> tuple[st
     from_start = tokenizer.truncation_side == "left"
     lost = text[: tokens[-room][0]] if from_start else text[tokens[room - 1][1] :]
     side = "start" if from_start else "end"
-    return (f"The {name} is longer than the model reads: {len(tokens)} tokens, {room} fit. Cut at its {side}: "
+    return (f"The {name} has {len(tokens)} tokens, but only {room} fit. Truncated at its {side}: "
             f"“{shortened(lost)}”",)  # fmt: skip
 
 
@@ -259,4 +259,4 @@ def _reference(place: str) -> np.ndarray | None:
 
 def _unloadable(place: str, error: Exception) -> CannotAnswer:
     print(f"{place}: does not load: {error}")  # for the log of the Space; visitors do not see paths
-    return CannotAnswer(f"The model {Path(place).name} does not load just now. Try again in a minute.")
+    return CannotAnswer(f"The model {Path(place).name} cannot be loaded at the moment. Try again in a minute.")

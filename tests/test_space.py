@@ -110,15 +110,15 @@ def test_labels_are_read() -> None:
         "quiet joy",
     ]
     for nothing in ("", " \n ", ", ,", '""'):
-        with pytest.raises(CannotAnswer, match="Write one label or more"):
+        with pytest.raises(CannotAnswer, match="Enter one or more labels"):
             scores.read_labels(nothing)
-    with pytest.raises(CannotAnswer, match="51 labels; this page takes up to 50"):
+    with pytest.raises(CannotAnswer, match="51 labels; this page accepts up to 50"):
         scores.read_labels(",".join(map(str, range(51))))
 
 
 def test_empty_and_endless_texts_are_refused_before_a_model_loads() -> None:
     for ask in (scores.emotions, lambda text: scores.own_labels(text, ["joy"])):
-        with pytest.raises(CannotAnswer, match="Write a text first"):
+        with pytest.raises(CannotAnswer, match="Enter a text first"):
             ask(" \n")
         with pytest.raises(CannotAnswer, match="up to 20,000 characters"):
             ask("a" * 20_001)
@@ -128,7 +128,7 @@ def test_empty_and_endless_texts_are_refused_before_a_model_loads() -> None:
 
 def test_labels_are_bounded_in_length_and_in_all() -> None:
     assert scores.read_labels("a" * 200) == ["a" * 200]
-    with pytest.raises(CannotAnswer, match="A label has up to 200 characters"):
+    with pytest.raises(CannotAnswer, match="A label may have up to 200 characters"):
         scores.read_labels(f"joy, {'a' * 201}")
     for given in ("a" * 140_000, "joy, " * 4_001, '"' * 20_001):
         with pytest.raises(CannotAnswer, match="up to 20,000 characters"):
@@ -163,7 +163,7 @@ def test_a_network_that_is_down_is_no_model_without_reference_texts(monkeypatch:
 
     monkeypatch.setattr(scores, "SentenceTransformer", lambda place: [loaded(zero_shot={"temperature": 1, "bias": 0})])
     monkeypatch.setattr(scores, "hf_hub_download", download)
-    with pytest.raises(CannotAnswer, match="The model down does not load just now"):
+    with pytest.raises(CannotAnswer, match="The model down cannot be loaded at the moment"):
         scores.bi_encoder("somebody/down")
 
 
@@ -188,7 +188,7 @@ def loaded(**config: Any) -> Any:
 
 def test_null_is_an_empty_field(local: Path) -> None:
     assert "emo-bar" in app.show_emotions(TEXT, None)
-    assert "Write one label" in app.show_own_labels(TEXT, None)
+    assert "Enter one or more labels" in app.show_own_labels(TEXT, None)
 
 
 def test_what_is_cut_is_said(tiny_encoder: Path) -> None:
@@ -196,9 +196,9 @@ def test_what_is_cut_is_said(tiny_encoder: Path) -> None:
     right = AutoTokenizer.from_pretrained(tiny_encoder, truncation_side="right")
     assert scores.truncation_note("text", left, "river window letter", 3) == ()
     (said,) = scores.truncation_note("text", left, "river window letter garden", 3)
-    assert said.endswith("longer than the model reads: 4 tokens, 3 fit. Cut at its start: “river”")
+    assert said.endswith("has 4 tokens, but only 3 fit. Truncated at its start: “river”")
     (said,) = scores.truncation_note("text", right, "river window letter garden", 3)
-    assert said.endswith("Cut at its end: “garden”")
+    assert said.endswith("Truncated at its end: “garden”")
     assert scores.shortened("word  " * 100) == f"{'word ' * 8}… {'word ' * 8}".strip()
 
 
@@ -216,13 +216,13 @@ def test_the_28_emotions_are_those_of_the_project(local: Path) -> None:
 
 def test_long_situations_and_long_texts(local: Path) -> None:
     (note,) = scores.emotions(TEXT, "garden " * 400).notes
-    assert note.startswith("The situation is longer than the model reads: 400 tokens")
+    assert note.startswith("The situation has 400 tokens")
     (note,) = scores.emotions("river " * 600).notes
-    assert note.startswith("The text is longer than the model reads: 600 tokens")
+    assert note.startswith("The text has 600 tokens")
     (note,) = scores.emotions("river " * 600, "garden").notes
-    assert "both were cut" in note
+    assert "both were truncated" in note
     (note,) = scores.own_labels("river " * 600, ["joy"]).notes
-    assert note.startswith("The text is longer than the model reads: 600 tokens")
+    assert note.startswith("The text has 600 tokens")
 
 
 def test_own_labels_are_decided_as_by_the_project(local: Path) -> None:
@@ -255,7 +255,7 @@ def test_a_model_that_does_not_load_is_tried_again(
 ) -> None:
     monkeypatch.setenv(scores.FOLDER, str(tmp_path))
     for ask in (lambda: scores.emotions(TEXT), lambda: scores.own_labels(TEXT, ["joy"])):
-        with pytest.raises(CannotAnswer, match="does not load just now") as raised:
+        with pytest.raises(CannotAnswer, match="cannot be loaded at the moment") as raised:
             ask()
         assert str(tmp_path) not in str(raised.value)
         assert str(tmp_path) in capsys.readouterr().out
@@ -374,7 +374,7 @@ def test_the_page_keeps_no_files(address: str) -> None:
 def test_a_visit(browser: Any, address: str, tmp_path: Path) -> None:
     screen, said = opened(browser, address, viewport={"width": 1280, "height": 900})
     assert "Do not judge real people with this" in screen.inner_text("#limits")
-    assert "Write a text first" in ask(screen, "emotions", "")
+    assert "Enter a text first" in ask(screen, "emotions", "")
     assert "Scored by emo-pillars-contextless-minilm-goemotions." in ask(screen, "emotions", TEXT)
     marks = "all => all.map(one => [one.previousSibling.style.width, one.style.left])"
     bars = screen.eval_on_selector_all("#emotions-found .emo-mark", marks)
@@ -386,7 +386,7 @@ def test_a_visit(browser: Any, address: str, tmp_path: Path) -> None:
     assert hidden.is_visible()
     situated = ask(screen, "emotions", TEXT, "garden harbour")
     assert "Scored by emo-pillars-contextual-minilm." in situated
-    assert "Cut at its start" in ask(screen, "emotions", "river " * 600)
+    assert "Truncated at its start" in ask(screen, "emotions", "river " * 600)
     screen.screenshot(path=tmp_path / "emotions.png", full_page=True)
     screen.click("text=Well, that went as planned. (the cake)")
     screen.wait_for_function(
@@ -394,7 +394,7 @@ def test_a_visit(browser: Any, address: str, tmp_path: Path) -> None:
     )
     assert screen.input_value("#emotions-second textarea").startswith("The cake")
     screen.get_by_role("tab", name="Your own labels").click()
-    assert "Write one label or more" in ask(screen, "labels", TEXT)
+    assert "Enter one or more labels" in ask(screen, "labels", TEXT)
     found = ask(screen, "labels", TEXT, "joy, quiet pride, ${1+1}, {{1}}, <img src=x onerror=alert(1)>")
     assert screen.locator("#labels-found .emo-mark").count() == 5
     assert screen.locator("#labels-found img").count() == 0
