@@ -167,7 +167,10 @@ def test_scores_that_do_not_fit(tmp_path: Path) -> None:
         ("{", "line 2: not {"),
         (json.dumps({"text": "b", "scores": {"joy": float("nan")}}), "line 2: the score of 'joy' is nan"),
         (json.dumps({"text": "b", "scores": {"joy": 87.5}}), "line 2: the score of 'joy' is 87.5, .* by 100"),
-        (json.dumps({"text": "b", "scores": {"joy": -2}}), "line 2: the score of 'joy' is -2 and not from 0 to 1"),
+        (
+            json.dumps({"text": "b", "scores": {"joy": -2}}),
+            "line 2: the score of 'joy' is -2, which is not from 0 to 1",
+        ),
         ("\n".join([good, good]), "3 lines for 2 texts"),
     ):
         path.write_text(f"{good}\n{second}\n")

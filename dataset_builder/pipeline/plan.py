@@ -92,7 +92,7 @@ def _pilot_rates(recipe: BuildRecipe, pilot: Path) -> dict[str, Rates]:
             differs.append(f"teacher.{key}")
     if differs:
         raise InputError(
-            f"{pilot}: was built with another recipe (they differ in {', '.join(differs)}). Build a new pilot."
+            f"{pilot}: was built with another recipe (which differs in {', '.join(differs)}). Build a new pilot."
         )
     made = {stage.name: read_stage(pilot, stage.name) for stage in STAGES}
     # A stage's units wait for each other and for other stages': its part of the time is its part of the waiting.
