@@ -18,7 +18,7 @@ from dataset_builder.hashing import digest_of
 from dataset_builder.inputs import InputError
 from dataset_builder.schema import CONFIGS, SPLITS, Row, features
 
-CORPUS = "corpus"  # the folder of a work folder that holds what is published
+CORPUS = "corpus"  # the subfolder of a work folder that is published
 MANIFEST = "manifest.json"  # written last: a folder without it is not finished
 ROWS_PER_GROUP = 10_000  # of a Parquet row group: some megabytes in memory for each split
 

@@ -27,7 +27,7 @@ def _in_order(section: StrictT, least: str, most: str) -> StrictT:
 
 
 class Narratives(Strict):
-    """Which stories: the built-in tales, JSONL files (`id`, `title`, `text`), Hub data sets with these columns.
+    """The stories: the built-in tales, JSONL files (`id`, `title`, `text`), Hub data sets with these columns.
 
     `limit` counts the stories of each source; stories outside `min_words` to `max_words` are skipped.
     """
@@ -49,7 +49,7 @@ class Narratives(Strict):
 
 
 class Executor(Strict):
-    """Where shards run: a datatrove executor. `shards` is part of the state and must not change within a run.
+    """The datatrove executor that runs the shards. `shards` is part of the state and must not change within a run.
 
     `local`: processes on this machine. `ray`: a Ray cluster (`pip install ray`) at `address`, or one that Ray starts on
     this machine. `slurm`: jobs of a `partition`, each within `time`; the build ends after submitting them, and the same
@@ -91,7 +91,7 @@ class Characters(Strict):
 
 
 class Utterances(Strict):
-    """Stage 2: what the characters think aloud.
+    """Stage 2: the characters' thoughts.
 
     `list` asks for all utterances of a character in one call (the paper: 8 emotional, 2 neutral); `single` asks for one
     utterance per call, its emotion drawn by hash, which a small teacher can follow. `neutral_acts` asks for neutral
@@ -270,7 +270,7 @@ class BuildRecipe(Run):
 
 
 def check_log_probabilities(teacher: Teacher, key: str, value: str, instead: str) -> None:
-    """Raise ValueError if the teacher cannot give what a key's value needs."""
+    """Raise ValueError if a key's value needs something that the teacher cannot return."""
     if isinstance(teacher, EndpointTeacher) and teacher.server != "vllm":
         raise ValueError(
             f"{key}: {value} needs the log-probabilities of chosen words, which only vLLM servers return: set "

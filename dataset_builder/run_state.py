@@ -40,7 +40,7 @@ def former_run(
     may_differ: Callable[[str], bool] = lambda difference: False,
     advice: Callable[[list[str]], str] = lambda differences: "",
 ) -> dict[str, Any] | None:
-    """Return what run.json says of the run whose rows the folder holds; None if it holds no rows yet.
+    """Return the run.json of the run whose rows the folder contains; None if it contains no rows yet.
 
     The results of another run are kept, unless no unit of it was finished, as after a teacher that refused every call.
 

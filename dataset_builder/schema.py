@@ -55,7 +55,7 @@ UNNAMED = "unnamed"  # the requested emotion of an utterance for which the teach
 
 
 class UtteranceRow(CharacterRow):
-    """What a character thinks aloud; `requested_emotion` is what the teacher was asked for, not a label."""
+    """A character's thought; `requested_emotion` is the emotion requested from the teacher, not a label."""
 
     requested_emotion: str
     text: str
@@ -92,7 +92,7 @@ class DescribedRow(UtteranceRow):
 
 
 class WordsRow(Row):
-    """A given text and what the teacher found in it: log-probabilities of words, or descriptors that it wrote itself.
+    """A given text and the teacher's answer: log-probabilities of words, or descriptors that it wrote.
 
     `found` has a list for each prompt, of a value for each word of the run, to 3 digits.
     """
@@ -163,7 +163,7 @@ class Usage(BaseModel):
 
 
 class UnitRecord(BaseModel):
-    """One line of a stage's shard: what became of one unit. A unit is never dropped; `status` is ok or a reason."""
+    """One line of a stage's shard: the result of one unit. A unit is never dropped; `status` is ok or a reason."""
 
     model_config = ConfigDict(extra="forbid")
     unit: str

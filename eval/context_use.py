@@ -27,7 +27,7 @@ SEED = 13  # of the draw of other stories' situations
 
 
 def rows_of_other_stories(narratives: list[str]) -> list[int]:
-    """For each row the number of a random row of another story. Raises InputError if all rows are of one story."""
+    """Return the number of a random row of another story per row. Raises InputError if there is only one story."""
     if len(set(narratives)) < 2:
         raise InputError(
             "all rows are from one story, so there is no other story's situation. Build from more stories."

@@ -1,4 +1,4 @@
-"""What must hold before anything is sent. A check returns lines: the file, what is wrong, and what to do."""
+"""The checks before anything is sent. Each returns lines: the file, what is wrong, and what to do."""
 
 import hashlib
 import json

@@ -101,7 +101,7 @@ def self_bleu(texts: Sequence[Tokens]) -> float:
                 first, owner, second = most[gram]
                 matched += min(count, second if owner == number else first)
             logs.append(math.log(max(matched, 0.1) / order.total()))
-        # Brevity penalty against the other text whose length is closest, of two the shorter.
+        # Brevity penalty relative to the other text with the closest length; of two, the shorter.
         own = len(texts[number])
         place = bisect_left(lengths, own)
         others = [*lengths[max(place - 1, 0) : place], *lengths[place + 1 : place + 2]]

@@ -235,7 +235,7 @@ def _shown(row: dict[str, Any], check: str) -> str:
         return str(row["context"])
     if check in SCORES:
         return str(row.get("scores", row.get("descriptors")))
-    if check in FAULTS:  # as escapes: what is wrong with it cannot be seen, or does something to a terminal
+    if check in FAULTS:  # shown as escapes: such faults are invisible or affect a terminal
         return "; ".join(f"{name}: {row[name]!a}" for name in dict(row_faults(row)))
     if check == "raw_labels_out_of_bounds":
         return f"{len(row.get('raw_labels') or row.get('descriptors') or ())} labels"

@@ -13,7 +13,7 @@ from dataset_builder.benchmarks import faults, full_size, kills
 from dataset_builder.inputs import InputError, run_command
 from dataset_builder.provenance import RESULTS, provenance, write_result
 
-ONCE = ("overhead", "prefix")  # measures whose code is gone; their results stay
+ONCE = ("overhead", "prefix")  # measurements whose code was removed; their results remain
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from dataset_builder.label_maps import DOMAINS
 from dataset_builder.provenance import provenance, write_result
 from dataset_builder.recipe import BuildRecipe, Gates
 
-make = group("make a corpus")
+make = group("build a corpus")
 describe = group("describe texts with emotion words")
 examine = group("check and measure a corpus")
 OTHERS = option("--with", dest="others", nargs="+", default=[], type=Path, help="corpora whose rows are published too")
@@ -114,7 +114,7 @@ def domain(args: Namespace) -> None:
     SEND_KEY,
 )
 def describe_texts(args: Namespace) -> None:
-    """Give texts weighted emotion words, to train a bi-encoder on."""
+    """Assign weighted emotion words to texts, to train a bi-encoder on."""
     from dataset_builder.descriptors.recipe import TextsRecipe
 
     recipe = with_teacher(args.recipe, TextsRecipe, args)
@@ -209,7 +209,7 @@ def deduplicate(args: Namespace) -> None:
     OUT,
 )
 def report(args: Namespace) -> int:
-    """Measure a corpus: result file, page, plots, gates; the exit code is 1 if a gate fails."""
+    """Report on a corpus: result file, page, plots, gates; the exit code is 1 if a gate fails."""
     gates = read_recipe(args.recipe, BuildRecipe).gates if args.recipe else Gates()
 
     from dataset_builder.analysis.report import name_of, report

@@ -27,7 +27,7 @@ GROUPS: dict[str, list[Command]] = {}
 
 
 def group(title: str) -> Callable[..., Callable[[Function], Function]]:
-    """A decorator that declares commands of one group: the docstring is the help text, the function's name the name."""
+    """Return a decorator for the commands of a group: docstrings become help texts, function names command names."""
     commands: list[Command] = []
     GROUPS[title] = commands
 

@@ -34,7 +34,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Source:
-    """What a reader found: examples by split, the files that were read, how the set was split, what was changed."""
+    """The result of a reader: examples by split, the files read, how the set was split, what was changed."""
 
     splits: dict[str, list[Example]]
     files: list[Path]

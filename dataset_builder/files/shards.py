@@ -43,7 +43,7 @@ def shard_path(folder: Path, shard: int) -> Path:
 
 
 def write_whole(path: Path, content: bytes | Iterable[bytes]) -> None:
-    """Write a file whose name only ever shows the whole content; `.gz` is compressed, the same bytes each time."""
+    """Write a file that appears only when complete; `.gz` is compressed, with the same bytes each time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
     temporary.unlink(missing_ok=True)  # of a killed run, or a link to somebody's file

@@ -127,7 +127,7 @@ def allocate(counts: Mapping[int, int], rows: int) -> dict[int, int]:
         rows = min(rows, round(available / (1 - NEUTRAL_SHARE)))  # few other rows: fewer neutral rows too
     quotas = {NEUTRAL: min(counts.get(NEUTRAL, 0), round(rows * NEUTRAL_SHARE) if others else rows)}
     left = rows - quotas[NEUTRAL]
-    for number, (count, label) in enumerate(others):  # the rarest first, so that the common ones share what is left
+    for number, (count, label) in enumerate(others):  # the rarest first, so that the common labels share the rest
         quotas[label] = min(count, left // (len(others) - number))
         left -= quotas[label]
     return {label: quota for label, quota in quotas.items() if quota}

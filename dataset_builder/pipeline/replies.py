@@ -60,7 +60,7 @@ _LEVEL = re.compile(
 _NEGATIVE = re.compile(r"[:：=|] ?[-−–]$")
 _TAG = re.compile(r"[\[【]\s?([A-Za-z]+)\s?[\]】]\s?[:–-]?\s?")
 _TAG_WITHIN = 25  # characters: what stands before a tag numbers the line ("a)", "Utterance 1:")
-# The second form is of an answer whose opening bracket was in the prefill.
+# The second form matches an answer whose opening bracket was in the prefill.
 _BRACKETED = re.compile(r"[\[(]\s*([^\])]+?)\s*[\])]\s*[:–-]?\s*(.+)|([A-Za-z]+)\s*\]\s*[:–-]?\s*(.+)")
 _NAMED = re.compile(r"\**([A-Za-z]+)\**\s*[:–-]\**\s+(.+)")
 _NO_ITEM = frozenset(("none", "n/a", "nobody", "no one", "no character", "no characters"))

@@ -21,7 +21,7 @@ from dataset_builder.taxonomy import LABELS
 from dataset_builder.teacher_eval.labelers import hits_by_rank
 from dataset_builder.teachers import teacher_name
 
-# Bars for the share of gold utterances whose best label (one of the best three) is right, and of items that are kept.
+# Minimum shares of gold utterances whose best label (one of the best three) is right, and of kept items.
 TOP1, TOP3, PASSED = 0.6, 0.85, 0.8
 VERDICTS = {
     "fit": "fit: every bar is met. Build a pilot, look at its report, then start the full build.",

@@ -31,7 +31,7 @@ class _Job:
 
     @property
     def kind(self) -> Kind:
-        """Jobs of one kind can share a batch: all but the texts of their requests is equal."""
+        """Jobs of one kind can share a batch: they are equal except for the texts of their requests."""
         request = self.prompt.request
         prefill = request.prefill if self.choices else ""  # choices are tokenised after it
         texts: dict[str, Any] = {"prompt": "", "system": "", "user": "", "story": "", "shots": (), "schema": None}

@@ -11,7 +11,7 @@ from dataset_builder.teachers.base import Request, TeacherError
 
 # Signs of which marks (`<|im_end|>`, `[INST]`) have one, and the plain words among the added tokens have none.
 MARK_SIGNS = re.compile(r"[<>\[\]{}|]")
-SHORT = 1000  # characters; shorter prompts are cheap to read and share what they happen to share
+SHORT = 1000  # characters; shorter prompts are cheap to compute and share only prefixes that happen to be equal
 BEGINNING = 200  # characters that tell apart the stories of longer prompts
 
 

@@ -47,7 +47,7 @@ class Endpoint:
         if self._vllm and "repetition_penalty" not in self._config.leave_out:
             extra["repetition_penalty"] = request.repetition_penalty
         continued = self._client.continues(request)
-        # A server that begins the answer itself repeats the prefill: what is in it (an opening quote) must not stop it.
+        # A server that begins the answer itself repeats the prefill; its characters (a quote) must not stop the answer.
         stop = [character for character in request.stop if continued or character not in request.prefill]
         stop += [] if self._config.chat else [DOCUMENT_STOP]
         retried: list[str] = []

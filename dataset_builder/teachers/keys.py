@@ -53,7 +53,7 @@ class Key:
         return text
 
     def headers(self, url: str) -> dict[str, Any]:
-        """Return headers for the client: what the environment holds for OpenAI is omitted for other servers."""
+        """Return headers for the client: OpenAI's environment variables are ignored for other servers."""
         if urlsplit(url).hostname == OPENAI_HOST:
             return {}
         lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")

@@ -17,7 +17,7 @@ LIST_MARKER = re.compile(
 _EMPHASIS = re.compile(r"\*\*|__|`+")
 MOST_MARKS = 1000  # of emphasis; a teacher that writes more repeats itself, and all are removed
 FENCE = "```"
-# The end of a turn: a server with a wrong template sends it as text, often with what the model made up after it.
+# The end of a turn: a server with a wrong template sends it as text, often followed by text that the model invented.
 _TURN_END = re.compile(
     r"<\|(?:im_end|eot_id|eom_id|end|endoftext|return|end_of_text)\|>|<[|｜]end▁of▁sentence[|｜]>|<end_of_turn>|</s>"
 )

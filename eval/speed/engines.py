@@ -120,7 +120,7 @@ def time_set(name: str) -> list[float]:
 def peak_memory() -> int:
     """Return the most bytes that this process ever held."""
     path = Path("/proc/self/status")
-    if path.exists():  # on Linux `ru_maxrss` also counts what the parent held when it started this process
+    if path.exists():  # on Linux `ru_maxrss` also counts the memory of the parent when it started this process
         lines = dict(line.partition(":")[::2] for line in path.read_text(encoding="ascii").splitlines())
         return int(lines["VmHWM"].split()[0]) * 1024
     import resource  # not on Windows

@@ -19,7 +19,7 @@ from dataset_builder.provenance import provenance
 from eval.speed.engines import FILES, peak_memory, start, time_set
 
 BATCH = 32
-ALONE = 4  # every fourth text of the batches is also run by itself, as a batch of one
+ALONE = 4  # every fourth text of the batches is also run alone, as a batch of one
 
 Batch = dict[str, np.ndarray]
 Metrics = dict[str, dict[str, float]]

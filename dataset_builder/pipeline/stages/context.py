@@ -13,7 +13,7 @@ from dataset_builder.teachers.reply_text import BadReply
 
 
 def selects(row: LabelledRow, recipe: BuildRecipe) -> bool:
-    """Return whether this utterance gets a situation: a draw by hash, of those with a label."""
+    """Return whether this utterance gets a situation: drawn by hash from the utterances with a label."""
     return is_drawn(recipe.situations.share, recipe.seed, "context", row.id) and bool(taxonomy_labels(row, recipe))
 
 

@@ -1,4 +1,4 @@
-"""Stage 2: what a character thinks aloud (paper A, Table 15: 8 emotional and 2 neutral utterances in one call)."""
+"""Stage 2: the thoughts of a character (paper A, Table 15: 8 emotional and 2 neutral utterances in one call)."""
 
 import asyncio
 from pathlib import Path
