@@ -119,15 +119,20 @@ def _version() -> str:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python push.py", description="Publishes data sets, models, Space and cards.")
     parser.add_argument("--namespace", required=True, help="user or organisation")
-    parser.add_argument("--corpus", type=Path, default=Path("work/demo/corpus"))
+    parser.add_argument("--corpus", type=Path, default=Path("work/demo/corpus"), help="folder of the corpus")
     parser.add_argument(
-        "--descriptors", type=Path, default=Path("work/texts/corpus"), help="texts with emotion words, if there are any"
+        "--descriptors",
+        type=Path,
+        default=Path("work/texts/corpus"),
+        help="folder of the texts with emotion words, if any",
     )
-    parser.add_argument("--models", type=Path, default=Path("work/models"))
-    parser.add_argument("--cards", type=Path, default=Path("model_cards"))
-    parser.add_argument("--results", type=Path, default=Path("eval/results"), help="source of the cards' numbers")
-    parser.add_argument("--recipes", type=Path, default=Path("train/recipes"), help="recipes of the models")
-    parser.add_argument("--space", type=Path, default=Path("space"), help="the Space, if there is one")
+    parser.add_argument("--models", type=Path, default=Path("work/models"), help="folder of the model folders")
+    parser.add_argument("--cards", type=Path, default=Path("model_cards"), help="folder of the cards")
+    parser.add_argument(
+        "--results", type=Path, default=Path("eval/results"), help="folder of the results shown in the cards"
+    )
+    parser.add_argument("--recipes", type=Path, default=Path("train/recipes"), help="folder of the models' recipes")
+    parser.add_argument("--space", type=Path, default=Path("space"), help="folder of the Space, if any")
     parser.add_argument("--tag", help="tag of this release; default: v and the version in pyproject.toml")
     parser.add_argument("--public", action="store_true", help="make the repositories public; default: private")
     parser.add_argument("--compare", action="store_true", help="ask the Hub what is new or changed, and send nothing")

@@ -95,13 +95,13 @@ def _refuse_damage(text: str, name: str) -> None:
 def main() -> None:
     """Parse the command line and print each text with its labels."""
     parser = argparse.ArgumentParser(prog="python -m eval.zero_shot", description="Scores texts against any labels.")
-    parser.add_argument("texts", nargs="+", help="texts to be scored")
+    parser.add_argument("texts", nargs="+", help="texts to score")
     parser.add_argument("--model", required=True, help="a bi-encoder: a folder or Hub id")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--labels", help="separated by commas or line breaks")
     what.add_argument("--label-set", help="labels-6, labels-11, labels-32, or a YAML file in that format")
     parser.add_argument("--definitions", help="a YAML file of `label: definition`, for some or all labels")
-    parser.add_argument("--single", action="store_true", help="one label a text")
+    parser.add_argument("--single", action="store_true", help="assign only the nearest label to each text")
     parser.add_argument("--rule", choices=RULES, default=DEFAULT, help=f"default: {DEFAULT}")
     parser.add_argument("--valence", action="store_true", help="print each text's valence too, from -1 to 1")
     args = parser.parse_args()

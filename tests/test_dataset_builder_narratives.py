@@ -51,7 +51,7 @@ def test_the_tales_are_as_promised() -> None:
             [*good(1), GOOD | {"text": "Ana met \x00 Ben."}],
             r"line 2: field 'text' contains the control character U\+0000",
         ),
-        ([GOOD | {"title": "A\nB"}], r"line 1: field 'title' holds the control character U\+000A"),
+        ([GOOD | {"title": "A\nB"}], r"line 1: field 'title' contains the control character U\+000A"),
         ([], "no story in it"),
     ],
 )

@@ -90,7 +90,9 @@ def _run_trainer(recipe: ClassifierRecipe, data: str, folder: str, steps: int, s
 
 def main() -> None:
     """Parse the command line; run the turns, each in its own process, whose peak of memory is the loop's."""
-    parser = argparse.ArgumentParser(prog="python -m train.speed", description="Our loop and transformers.Trainer.")
+    parser = argparse.ArgumentParser(
+        prog="python -m train.speed", description="Compares our training loop with transformers.Trainer."
+    )
     parser.add_argument("--recipe", default=RECIPE, help=f"default: {RECIPE}")
     parser.add_argument("--data", required=True, help="a prepared data set, folder or Hub id")
     parser.add_argument("--steps", type=int, default=60, help="updates per turn (default: 60)")
