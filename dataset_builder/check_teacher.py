@@ -61,7 +61,11 @@ def _labeler(recipe: BuildRecipe) -> list[Check]:
     gold = [{LABEL_TO_INDEX[label.label] for label in row.labels} for row in rows]
     answered = found.scores.max(axis=1) > 0
     best = [bool(ok) and first in right for ok, first, right in zip(answered, order[:, 0], gold, strict=True)]
-    three = [bool(ok) and bool(right & set(top)) for ok, top, right in zip(answered, order[:, :3], gold, strict=True)]
+    # A label without a score is none of the three: where fewer than three have one, the order is that of the alphabet.
+    three = [
+        any(label in right and scores[label] > 0 for label in top)
+        for scores, top, right in zip(found.scores, order[:, :3], gold, strict=True)
+    ]
     missed = Counter(row.labels[0].label for row, hit in zip(rows, three, strict=True) if not hit)
     worst = ", ".join(f"{count} of {name}" for name, count in missed.most_common(4))
     labeler = recipe.labels.labeler

@@ -82,10 +82,10 @@ def module_folders(folder: Path, problems: list[str]) -> list[str]:
     return ["" if part == "." else part for part in (PurePosixPath(part).as_posix() for part in inside)]
 
 
-def code_in(name: str, path: Path) -> Iterator[str]:
-    """What in a model's JSON file makes libraries load code that is not theirs."""
+def code_in(name: str, file: Path | bytes) -> Iterator[str]:
+    """What in a model's JSON file, or in its content, makes libraries load code that is not theirs."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(file if isinstance(file, bytes) else file.read_bytes())
     except (OSError, ValueError, RecursionError):
         return  # not JSON: nothing loads it
     if name == MODULES:

@@ -106,10 +106,10 @@ def models(plan: Plan, places: Places) -> list[str]:
 
 def _code(repository: Repository) -> list[str]:
     found = [
-        f"{path}: has {what}: to load the model is to run code of its own. Take it out."
-        for name, path in repository.files.items()
-        if isinstance(path, Path) and name.endswith(".json")
-        for what in code_in(name, path)
+        f"{repository.folder / name}: has {what}: to load the model is to run code of its own. Take it out."
+        for name, content in repository.files.items()
+        if name.endswith(".json")
+        for what in code_in(name, content)
     ]
     return list(dict.fromkeys(found))
 

@@ -141,6 +141,12 @@ def test_a_model_that_brings_code_is_refused(places: Places, what: str) -> None:
     assert any(f"{name}: has {what.partition(' of a ')[0]}" in line for line in refusals(places))
 
 
+def test_code_is_found_in_a_file_whose_folders_are_cut(places: Places) -> None:
+    config = {"base_model_name_or_path": "/home/jane.doe/encoder", "auto_mapping": {"parent_library": "evil"}}
+    (places.models / NAME / "adapter_config.json").write_text(json.dumps(config))
+    assert any("adapter_config.json: has 'auto_mapping' of evil" in line for line in refusals(places))
+
+
 @pytest.mark.parametrize("name", ["checkpoint", "checkpoint.part", "checkpoint.old"])
 def test_a_training_that_goes_on_is_waited_for(places: Places, name: str) -> None:
     (places.models / NAME / name).mkdir()

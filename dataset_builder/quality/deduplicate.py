@@ -94,12 +94,11 @@ class Twins:
         self._near_duplicate_at = near_duplicate_at
         self._texts: dict[str, Texts] = {}  # of each split
         self._ids: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)  # of each split and config, by text
-        self._benchmarks = Deduplicator(near_duplicate_at)
-        self._names: dict[str, str] = {}
+        self._benchmarks = Texts(near_duplicate_at)  # every text: one that is like another has twins of its own
+        self._names: dict[int, str] = {}
         self._gone: set[tuple[str, str]] = set()
-        for number, (name, text) in enumerate(benchmarks):
-            self._names[str(number)] = name
-            self._benchmarks.check(str(number), text)
+        for name, text in benchmarks:
+            self._names.setdefault(self._benchmarks.add(text), name)
 
     def check(self, row: Mapping[str, Any], config: str = "", split: str = "") -> tuple[str, str] | None:
         """`(reason, id of the twin)` of a row to be dropped; other rows are remembered.
@@ -108,7 +107,7 @@ class Twins:
         `_across_splits` behind them where the twin is in another split.
         """
         found: tuple[str, str] | None = None
-        if self._names and (known := self._benchmarks.check("", row["text"], remember=False)):
+        if self._names and (known := min(self._benchmarks.repeated(row["text"]), default=None)):
             found = "benchmark_text", self._names[known[1]]
         elif row.get("variant") == REWRITTEN and (config, utterance_of(row)) in self._gone:
             found = "original_rejected", f"{utterance_of(row)}/{ORIGINAL}"
