@@ -96,6 +96,16 @@ def test_a_text_of_a_benchmark_with_a_word_more_is_found() -> None:
         assert duplicates.check({"id": "x", "text": " ".join(words)}) == ("benchmark_text", f"b:{number}")
 
 
+def test_texts_of_a_benchmark_that_are_alike_all_count() -> None:
+    """A row may be like the second of two such texts and not like the first."""
+    first = "I told him that the old red door by the river must never be left open at night"
+    second, row = f"{first} again said she", f"{first} again said she and then went home"
+    assert DuplicateFilter(0.7, [("b:0", first)]).check({"id": "x", "text": row}) is None
+    duplicates = DuplicateFilter(0.7, [("b:0", first), ("b:1", second)])
+    assert duplicates.check({"id": "x", "text": row}) == ("benchmark_text", "b:1")
+    assert duplicates.check({"id": "y", "text": first}) == ("benchmark_text", "b:0")
+
+
 def test_of_several_duplicates_the_first_is_named_and_an_equal_one_before_all() -> None:
     long = "I told him a hundred times that the old red door by the river must never be left open at night"
     near = DuplicateFilter(0.7)

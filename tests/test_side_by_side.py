@@ -15,7 +15,7 @@ import sys, time
 for done in range(8):
     sys.stderr.write(f"\\rwork: {done * 10}%|##| {done}/8")
     sys.stderr.flush()
-    time.sleep(0.1)
+    time.sleep(0.4)
 """
 
 
@@ -26,7 +26,7 @@ def step(title: str, code: str) -> Step:
 def test_lines_of_both_are_shown_and_bars_become_lines_that_move(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(side_by_side, "SECONDS_BETWEEN_LINES", 0.3)
+    monkeypatch.setattr(side_by_side, "SECONDS_BETWEEN_LINES", 0.1)
     seconds: dict[str, float] = {}
     one = step("one", "import time; print('h\xe9llo \\x1b[1mbold\\x1b[0m'); time.sleep(.8); print('end', end='')")
     other = step("other", BAR)
