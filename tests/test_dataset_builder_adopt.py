@@ -77,9 +77,9 @@ def test_situations_where_their_field_is_named(tmp_path: Path) -> None:
         (ROW | {"utterance": 3}, "line 2: field 'utterance' must be text, found 3"),
         (ROW | {"all_emotions_mapped": [["joy"]]}, r"expected \[label, score\], found \['joy'\]"),
         (ROW | {"all_emotions_mapped": [["joy", 8]]}, "not between 0 and 1"),
-        (ROW | {"utterance": "They \ud83d built it."}, r"holds half a character \(a lone surrogate\)"),
-        (ROW | {"utterance": "They \x00 built it."}, r"holds the control character U\+0000"),
-        (ROW | {"all_emotions": [["j\ud83doy", 0.5]]}, r"'all_emotions' holds half a character"),
+        (ROW | {"utterance": "They \ud83d built it."}, r"contains half a character \(a lone surrogate\)"),
+        (ROW | {"utterance": "They \x00 built it."}, r"contains the control character U\+0000"),
+        (ROW | {"all_emotions": [["j\ud83doy", 0.5]]}, r"'all_emotions' contains half a character"),
     ],
 )
 def test_rows_of_another_form_are_named(tmp_path: Path, row: Any, says: str) -> None:
