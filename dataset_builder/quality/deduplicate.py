@@ -68,13 +68,12 @@ class Deduplicator:
         self._texts = Texts(near_duplicate_at)
         self._keys: list[str] = []
 
-    def check(self, key: str, text: str, *, remember: bool = True) -> tuple[str, str] | None:
+    def check(self, key: str, text: str) -> tuple[str, str] | None:
         """`(duplicate | near_duplicate, key of the first twin)`, or None; new texts are remembered under their keys."""
         if found := min(self._texts.repeated(text), default=None):  # a duplicate before near ones, then the first one
             return found[0], self._keys[found[1]]
-        if remember:
-            self._texts.add(text)
-            self._keys.append(key)
+        self._texts.add(text)
+        self._keys.append(key)
         return None
 
 
