@@ -12,20 +12,14 @@ from transformers import AutoTokenizer, DataCollatorWithPadding, pipeline
 from dataset_builder.inputs import InputError
 from dataset_builder.statistics import expected_calibration_error
 from dataset_builder.taxonomy import LABELS
+from dataset_builder.thresholds import GRID, choose_thresholds, global_threshold, label_thresholds
 from tests.conftest import Command
 from train.batches import LengthGroupedBatches
+from train.classifier.calibration import calibrate, sigmoid
 from train.classifier.data import read_corpus, tokenise
 from train.classifier.loop import train
 from train.classifier.losses import asymmetric
 from train.classifier.recipe import ClassifierRecipe
-from train.classifier.thresholds import (
-    GRID,
-    calibrate,
-    choose_thresholds,
-    global_threshold,
-    label_thresholds,
-    sigmoid,
-)
 
 
 def recipe(base: Path, corpus: Path, **changes: object) -> ClassifierRecipe:

@@ -23,6 +23,7 @@ from eval.models import load_classifier
 from tests.conftest import ROOT, Command, launched_on
 from train.checkpoint import CHECKPOINT, Progress, moving_average
 from train.classifier import loop as classifier
+from train.classifier.calibration import Calibration
 from train.classifier.loop import train
 from train.classifier.model import (
     fit_head,
@@ -32,7 +33,6 @@ from train.classifier.model import (
     with_pooling_layer,
 )
 from train.classifier.recipe import ClassifierRecipe, Lora
-from train.classifier.thresholds import Calibration
 
 Recipe = dict[str, Any]
 

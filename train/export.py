@@ -29,7 +29,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from dataset_builder.inputs import InputError, first_line, run_command
 from dataset_builder.provenance import weights_digest
 from train.base_model import positions
-from train.classifier.thresholds import sigmoid
+from train.classifier.calibration import sigmoid
 from train.lean_graph import ARCHITECTURES, LeanClassifier
 
 FOLDER = "onnx"

@@ -16,6 +16,7 @@ from transformers import DataCollatorWithPadding, get_scheduler
 
 from dataset_builder.statistics import classwise_calibration_error, expected_calibration_error, macro_f1
 from dataset_builder.taxonomy import LABELS
+from dataset_builder.thresholds import choose_thresholds, global_threshold
 from train.batches import SPLITS, LengthGroupedBatches
 from train.checkpoint import (
     Checkpoints,
@@ -25,6 +26,7 @@ from train.checkpoint import (
     should_resume,
     unwrap,
 )
+from train.classifier.calibration import Calibration, calibrate, sigmoid
 from train.classifier.data import read_corpus, tokenise, warn_of_shared_texts
 from train.classifier.losses import loss_of
 from train.classifier.model import (
@@ -36,7 +38,6 @@ from train.classifier.model import (
     with_lora,
 )
 from train.classifier.recipe import ClassifierRecipe
-from train.classifier.thresholds import Calibration, calibrate, choose_thresholds, global_threshold, sigmoid
 from train.launch import start_process
 from train.record import describe_inputs, describe_run
 

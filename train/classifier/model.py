@@ -14,9 +14,9 @@ from dataset_builder.inputs import InputError, first_line
 from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS
 from train.base_model import load_base
 from train.checkpoint import weights_written_to
+from train.classifier.calibration import Calibration
 from train.classifier.losses import Loss
 from train.classifier.recipe import ClassifierRecipe, Lora
-from train.classifier.thresholds import Calibration
 from train.record import RECORD, write_record
 
 ADAPTER = "adapter"
