@@ -3,7 +3,7 @@
 import argparse
 from itertools import chain
 
-from dataset_builder.commands import corpora, evaluation  # noqa: F401 (they add their commands to GROUPS)
+from dataset_builder.commands import corpora, evaluation, judging  # noqa: F401 (they add their commands to GROUPS)
 from dataset_builder.commands.options import GROUPS
 from dataset_builder.inputs import run_command
 

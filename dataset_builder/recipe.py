@@ -1,5 +1,6 @@
 """The recipe of a corpus: all settings that affect a row, in one frozen model. The command line only gives paths."""
 
+from operator import not_
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
@@ -116,12 +117,21 @@ class Labels(Strict):
     """Stage 3: soft labels. `keep_at`: lower scores are not labels (the paper: 0.3).
 
     `temperature` is the likelihood labeler's: 0.3 gives the demo's teacher 3.2 labels per text, as in the paper.
+    With `ensemble`, the stage gives no labels: judges read the finished stages (`judge`), and the ensemble in the file
+    `judges` (`measure-judges`) labels the published rows.
     """
 
-    labeler: Literal["likelihood", "verbalised"] = "likelihood"
+    labeler: Literal["likelihood", "verbalised", "ensemble"] = "likelihood"
+    judges: str | None = Field(None, exclude_if=not_)  # added later: hashes of older recipes stay valid
     decoding: Decoding = Decoding(max_new_tokens=100)
     keep_at: Share = 0.3
     temperature: AboveZero = 0.3
+
+    @model_validator(mode="after")
+    def _an_ensemble_has_judges(self) -> Self:
+        if (self.labeler == "ensemble") != (self.judges is not None):
+            raise ValueError("'labeler: ensemble' and 'judges' (the file of the ensemble) need each other")
+        return self
 
 
 class PaperMap(Strict):

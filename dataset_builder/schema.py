@@ -73,7 +73,7 @@ class LabelledRow(UtteranceRow):
     """An utterance with the labeler's raw answer; its labels follow from it (filters/resolve.py)."""
 
     raw_labels: tuple[RawLabel, ...]
-    labeler: Literal["likelihood", "verbalised"]
+    labeler: Literal["likelihood", "verbalised", "none"]
 
 
 class Descriptor(BaseModel):

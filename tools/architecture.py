@@ -28,6 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("dataset_builder/pipeline",),
     ("dataset_builder/descriptors", "dataset_builder/domains", "dataset_builder/import_released"),
+    ("dataset_builder/judges",),
     ("dataset_builder/teacher_eval", "dataset_builder/human_eval"),
     ("dataset_builder/analysis",),
     ("dataset_builder/commands",),

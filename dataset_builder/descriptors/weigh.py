@@ -53,7 +53,7 @@ def publish(
         InputError: no text has descriptors.
     """
     whole_scores = {text: row for scores in larger for text, row in scores.by_text.items()}
-    score = _make_scorer(recipe, work_dir, whole_scores) if recipe.describer == "cues" else None
+    score = make_scorer(recipe, work_dir, whole_scores) if recipe.describer == "cues" else None
     described = _by_phrases(texts, score, whole_scores, recipe) if score else _by_answers(recipe, work_dir)
     along = _rows_of_others(others, score, recipe, rejected)
     rows = []
@@ -109,7 +109,7 @@ def _by_phrases(
         yield text, made
 
 
-def _make_scorer(recipe: TextsRecipe, work_dir: Path, whole_scores: Mapping[str, np.ndarray]) -> ScoreTexts:
+def make_scorer(recipe: TextsRecipe, work_dir: Path, whole_scores: Mapping[str, np.ndarray]) -> ScoreTexts:
     """Return a function that scores texts: by their phrases, and as a whole by an encoder and by larger teachers.
 
     Raises:

@@ -56,7 +56,7 @@ async def ask_about_texts(
 ) -> Asked:
     """Call `answer(number, ask)` for each number in `order`, as many at a time as the teacher accepts.
 
-    A text for which `answer` raises UnitRejected is counted as failed.
+    A text for which `answer` raises UnitRejected is counted as failed. Without a `title` there is no progress bar.
 
     Raises:
         InputError: the teacher itself failed on many texts in a row.
@@ -64,7 +64,7 @@ async def ask_about_texts(
     teacher, asked = load_teacher(recipe.teacher), Asked()
     shared: dict[str, asyncio.Task[Any]] = {}  # what the labeler computes once for all texts
     free = asyncio.Semaphore(recipe.teacher.in_flight)
-    bar = tqdm(total=len(order), desc=title, unit="text")
+    bar = tqdm(total=len(order), desc=title, unit="text", disable=not title)
     failures = 0  # in a row, by the teacher's own fault
 
     async def one(number: int) -> None:

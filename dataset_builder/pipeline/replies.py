@@ -41,11 +41,14 @@ def _list(items: dict[str, Any]) -> dict[str, Any]:
 _TEXT: Final = {"type": "string"}
 _LABEL: Final = {"enum": list(LABELS)}
 _LABEL_LEVEL: Final = {"enum": [n / 10 for n in range(11)]}
+VERBALISED_BY_A_JUDGE: Final = "judges/verbalised"
+_LABELS: Final = _object(labels=_list(_object(emotion=_LABEL, level=_LABEL_LEVEL)))
 # The JSON schemas of answers, by prompt file.
 SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = {
     "characters": _object(characters=_list(_TEXT)),
     "utterances_list": _object(utterances=_list(_object(emotion=_LABEL, text=_TEXT))),
-    "labels_verbalised": _object(labels=_list(_object(emotion=_LABEL, level=_LABEL_LEVEL))),
+    "labels_verbalised": _LABELS,
+    VERBALISED_BY_A_JUDGE: _LABELS,
     "descriptors_generated": _object(descriptors=_list(_TEXT)),
 }
 

@@ -37,8 +37,8 @@ class Scripted:
             text = draw.choice(["", refusal, request.user[-200:], cut_off])
             cut = text == cut_off
         else:
-            kind, _, which = request.prompt.partition("/")  # written/diary
-            text = (request.prefill + " " if which else "") + getattr(self, f"_{kind}")(request.user, draw)
+            kind = request.prompt.partition("/")[0]  # of written/diary
+            text = (request.prefill + " " if kind == "written" else "") + getattr(self, f"_{kind}")(request.user, draw)
             cut = False
         usage = Usage(calls=1, prompt_tokens=_tokens(request.system + request.user), completion_tokens=_tokens(text))
         return Reply(text=text, cut=cut, usage=usage)
@@ -75,6 +75,8 @@ class Scripted:
         return "\n".join(
             f"{i}. {label}: {level}" for i, (label, level) in enumerate(zip(chosen, levels, strict=True), 1)
         )
+
+    _judges = _labels_verbalised
 
     def _descriptors_generated(self, user: str, draw: random.Random) -> str:
         return "Emotions: " + ", ".join(draw.sample([*LABELS[:-1], "quiet hope", "longing"], draw.randint(1, 4)))

@@ -33,6 +33,8 @@ class Stage:
 
 # `quality`'s checks of texts run as soon as a text is generated; its other keys only affect the corpus.
 _TEXT_CHECKS = tuple(f"recipe.quality.{key}" for key in ("min_words", "max_words", "max_context_words", "label_words"))
+# `labels.judges` only affects the corpus.
+_LABELS = tuple(f"recipe.labels.{key}" for key in ("labeler", "decoding", "keep_at", "temperature"))
 # fmt: off
 STAGES = (
     Stage("characters", NARRATIVES, Item, characters.run,
@@ -40,7 +42,7 @@ STAGES = (
     Stage("utterances", "characters", CharacterRow, utterances.run,
           depends_on=("recipe.utterances", *_TEXT_CHECKS, "prompts.utterances_list", "prompts.utterances_single")),
     Stage("labels", "utterances", UtteranceRow, labels.run,
-          depends_on=("recipe.labels", "prompts.labels_likelihood", "prompts.labels_verbalised")),
+          depends_on=(*_LABELS, "prompts.labels_likelihood", "prompts.labels_verbalised")),
     Stage("descriptors", "utterances", UtteranceRow, descriptors.run, descriptors.selects,
           depends_on=("recipe.descriptors", "prompts.labels_likelihood", "prompts.descriptors_generated")),
     Stage("context", "labels", LabelledRow, context.run, context.selects,

@@ -1,4 +1,4 @@
-"""Stage 3: soft labels, by one of two labelers.
+"""Stage 3: soft labels, by one of two labelers, or none yet (`ensemble`: judges label the published rows).
 
 `verbalised` (paper A, Table 15): the teacher writes its five best emotions with levels on a grid of 0.1.
 `likelihood`: one forward pass scores all 28 names (stages/likelihood.py).
@@ -18,6 +18,8 @@ LOWEST_KEPT = 0.05  # raw likelihood scores below this are not stored
 
 async def run(row: UtteranceRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[LabelledRow]:
     """Return the utterance with its raw labels, the strongest first."""
+    if recipe.labels.labeler == "ensemble":
+        return [LabelledRow(**row.model_dump(), raw_labels=(), labeler="none")]
     raw = await raw_labels(row.text, ask, recipe)
     return [LabelledRow(**row.model_dump(), raw_labels=tuple(raw), labeler=recipe.labels.labeler)]
 
@@ -36,6 +38,8 @@ async def raw_labels(text: str, ask: Ask, recipe: BuildRecipe) -> list[RawLabel]
 
 
 def taxonomy_labels(row: LabelledRow, recipe: BuildRecipe) -> list[str]:
-    """Return names of the classes that the row expresses, for prompts and checks."""
+    """Return names of the classes that the row expresses, for prompts and checks; if judges follow, what was asked."""
+    if recipe.labels.labeler == "ensemble":
+        return [row.requested_emotion] if row.requested_emotion in LABELS else []
     scores = resolve(row.raw_labels, recipe.resolve)
     return [label for label, score in zip(LABELS, scores, strict=True) if score >= recipe.labels.keep_at]
