@@ -11,15 +11,15 @@ import pytest
 import dataset_builder.judges.judge as judging
 from dataset_builder.filters.ensemble import Ensemble, Fit, Judged
 from dataset_builder.filters.judgements import key_of, read_judgements, seconds_per_text
-from dataset_builder.inputs import InputError
+from dataset_builder.inputs import InputError, read_recipe
 from dataset_builder.judges.disputed import disputed_rows
 from dataset_builder.judges.fit import fit, fit_all, out_of_fold
 from dataset_builder.judges.judge import ToJudge, judge_run, judge_texts, texts_of_run
 from dataset_builder.judges.labelled_rows import read_labelled
 from dataset_builder.judges.load import load_judge
-from dataset_builder.judges.recipe import JudgeRecipe
+from dataset_builder.judges.recipe import EnsembleRecipe, JudgeRecipe
 from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS, NEUTRAL
-from tests.conftest import Command
+from tests.conftest import ROOT, Command
 
 SCRIPTED = {"kind": "scripted"}
 TEXTS = ["We won the cup today.", "He forgot our anniversary.", "The shop opens at nine."]
@@ -145,6 +145,15 @@ def test_bad_labelled_lines_are_named(tmp_path: Path, line: dict[str, Any], says
         read_labelled([write_lines(tmp_path / "bad.jsonl", [line])])
 
 
+def test_the_recipes_can_be_read() -> None:
+    folder = ROOT / "dataset_builder/recipes/judges"
+    named = {path.stem: read_recipe(path, JudgeRecipe) for path in folder.glob("*.yaml") if path.stem != "ensemble"}
+    assert all(found.name == name for name, found in named.items())
+    for member in read_recipe(folder / "ensemble.yaml", EnsembleRecipe).judges:
+        assert (ROOT / member.recipe).exists()
+        assert Path(member.recipe).stem in named
+
+
 # ------------------------------------------------------------------ a work folder
 
 
@@ -170,7 +179,7 @@ def test_a_killed_judge_goes_on_where_it_was(
                 raise Killed
             return score(*arguments)
 
-        judge.score = count  # type: ignore[method-assign]
+        judge.score = count  # type: ignore[method-assign, assignment]
         return judge
 
     monkeypatch.setattr(judging, "load_judge", load)
@@ -271,7 +280,10 @@ def ensemble_file(folder: Path, least: float = 0.5) -> Path:
     return path
 
 
-def store(folder: Path, judge: str, given: dict[tuple[str, str | None], dict[str, float] | None]) -> None:
+Said = dict[tuple[str, str | None], dict[str, float] | None]
+
+
+def store(folder: Path, judge: str, given: Said) -> None:
     """Write a judge's scores as `judge` does; labels that are not named have .05."""
     lines = []
     for pair, labels in given.items():
@@ -282,7 +294,7 @@ def store(folder: Path, judge: str, given: dict[tuple[str, str | None], dict[str
 
 
 def test_an_ensemble_decides_and_says_why_not(tmp_path: Path) -> None:
-    both = {("agreed", None): {"joy": 0.9}, ("agreed", "s"): {"fear": 0.9}, ("faint", None): {"joy": 0.2}}
+    both: Said = {("agreed", None): {"joy": 0.9}, ("agreed", "s"): {"fear": 0.9}, ("faint", None): {"joy": 0.2}}
     store(tmp_path, "a", both | {("differ", None): {"joy": 0.9}, ("sample", None): None, ("none", None): None})
     store(tmp_path, "b", both | {("differ", None): {"fear": 0.8}, ("sample", None): {"anger": 0.9}})
     judged = Judged.open(ensemble_file(tmp_path, least=0.6), [tmp_path])
@@ -314,7 +326,7 @@ def test_rows_that_all_judges_dispute_are_listed(tmp_path: Path, scripted_work: 
     rows = [row for row, _ in judging.labelled_texts_of_run(work) if row["raw_labels"]]
     first = max(rows[0]["raw_labels"], key=lambda label: label["score"])["label"]
     others = [label for label in LABELS if label not in {one["label"] for one in rows[0]["raw_labels"]}]
-    said = {(rows[0]["text"], None): {others[0]: 0.9}, (rows[1]["text"], None): {first: 0.9}}
+    said: Said = {(rows[0]["text"], None): {others[0]: 0.9}, (rows[1]["text"], None): {first: 0.9}}
     store(work, "a", said)
     store(work, "b", {**said, (rows[0]["text"], None): {others[0]: 0.8}})
     found = [*disputed_rows(work, str(ensemble_file(tmp_path)))]
