@@ -11,7 +11,11 @@ was scored with it. Do not tune it: any change makes earlier numbers incomparabl
 In a set without a catch-all class (ISEAR), a class has its whole Ekman group, without the first labels of the other
 classes. If a set has a catch-all class (`others`, `neu`), attitudes (approval, disapproval, caring, desire) count for
 no emotion. EmoContext's `others` is everything that is not happy, sad or angry: neutral and all labels of no other
-class. IEMOCAP's `neu` is what annotators heard as neutral, and has only the label neutral.
+class. IEMOCAP's `neu` and MELD's `neutral` are what annotators heard as neutral, and have only the label neutral.
+MELD's other classes are the six Ekman emotions; each has its whole group, without attitudes.
+
+ISEAR has no neutral class: if neutral has the highest score of all 28 labels, the best of the seven classes is still
+predicted. `feelings_as_neutral` (eval/measure.py) counts how often that happens.
 
 GoEmotions' Ekman and sentiment groups have the same form, for scoring only. So does SemEval-2018 E-c, whose rows have
 any number of classes: the labels that its definitions name (trust "also includes acceptance, liking, admiration").
@@ -36,6 +40,7 @@ _JOYS = tuple(emotion.name for emotion in EMOTIONS if emotion.ekman == "joy" and
 _HAPPY = ("joy", "admiration", "amusement", "excitement", "gratitude", "love", "optimism", "pride", "relief")
 _SAD = ("sadness", "disappointment", "grief")
 _ANGRY = ("anger", "annoyance")
+_ATTITUDES = ("approval", "disapproval", "caring", "desire")
 _OTHERS = tuple(name for name in LABELS if name != "neutral" and name not in (*_HAPPY, *_SAD, *_ANGRY))
 
 LABEL_MAPS: Final[dict[str, LabelMap]] = {
@@ -58,6 +63,10 @@ LABEL_MAPS: Final[dict[str, LabelMap]] = {
         "ang": ("anger",),
         "exc": ("excitement",),
         "fru": ("annoyance", "disappointment"),
+    },
+    "meld": {
+        group: (group, *(name for name in names if name not in (group, *_ATTITUDES)))
+        for group, names in _grouped("ekman").items()
     },
     "semeval2018-ec": {
         "anger": ("anger", "annoyance"),

@@ -7,18 +7,20 @@ of rows and an entry to the table.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import LABEL_MAPS
+from eval.held_out_rows import contrast_rows, everyday_rows
 from eval.label_sets import LabelSet, label_sets
 from eval.official_files import SEMEVAL_TEST, emobank, semeval2018
 from eval.rows import GOEMOTIONS, HubData, Rows, descriptors, goemotions, grouped, own, own_labels, prepared
 
+DEVELOPMENT = "validation"  # the split of that name
 Kind = Literal["several", "single", "affect"]
-Read = Callable[[Any, str], Rows]
+Read = Callable[..., Rows]  # from a place and a model's config and, if the benchmark `has_development`, a `split`
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,9 @@ class Benchmark:
 
     `of` is the name of the data set if it differs. `emotions` are the classes that `micro_f1_emotions` counts.
     `by_name`: a bi-encoder can use the names of the classes as labels. `is_test`: a test set, on which classifiers are
-    evaluated too; the other sets are for bi-encoders, to choose settings or to try labels.
+    evaluated too; the other sets are for bi-encoders, to choose settings or to try labels. `has_development`: it has a
+    development split, on which settings and thresholds may be chosen. `bundled`: its rows are in this repository.
+    `has_situations`: its rows have situations, which context-aware models read.
     """
 
     name: str
@@ -43,6 +47,9 @@ class Benchmark:
     hub: HubData | None = None
     by_name: bool = False
     is_test: bool = True
+    has_development: bool = False
+    bundled: bool = False
+    has_situations: bool = False
 
     @property
     def data_set(self) -> str:
@@ -52,7 +59,7 @@ class Benchmark:
     @property
     def needs_files(self) -> bool:
         """Whether it can be loaded only from a given place."""
-        return self.hub is None and self.name not in label_sets()
+        return self.hub is None and not self.bundled
 
     def load(self, place: str | None, config: str = "contextless") -> Rows:
         """Return the rows at a place or, without one, from the Hub or this repository. `config` is the model's config.
@@ -63,10 +70,25 @@ class Benchmark:
             raise InputError(f"benchmark '{self.name}': give {self.files} with --data.")
         return self.read(place, config)
 
+    def development(self) -> "Benchmark":
+        """Return the same benchmark on its development split. Raises InputError if it has none."""
+        if not self.has_development:
+            known = ", ".join(name for name, benchmark in BENCHMARKS.items() if benchmark.has_development)
+            raise InputError(f"benchmark '{self.name}': has no development split. Those with one: {known}.")
+        return replace(
+            self,
+            name=f"{self.name}-{DEVELOPMENT}",
+            of=f"{self.data_set}-{DEVELOPMENT}",
+            read=partial(self.read, split=DEVELOPMENT),
+            hub=self.hub and self.hub._replace(split=DEVELOPMENT),
+            has_development=False,
+        )
+
 
 def _goemotions(name: str, title: str, read: Read, **more: Any) -> Benchmark:
     files = "the official TSV files, or a folder of `dataset_builder domain goemotions`"
-    return Benchmark(name, title, read, "cc-by-4.0", files, of="goemotions", hub=GOEMOTIONS, **more)
+    more |= {"of": "goemotions", "hub": GOEMOTIONS, "has_development": True}
+    return Benchmark(name, title, read, "cc-by-4.0", files, **more)
 
 
 def _in_groups(group: str, **more: Any) -> Benchmark:
@@ -78,33 +100,64 @@ def _in_groups(group: str, **more: Any) -> Benchmark:
 def _prepared(name: str, title: str, licence: str, **more: Any) -> Benchmark:
     """Return a data set with one class a text, in a folder that the builder prepared."""
     files, read = f"a folder of `dataset_builder domain {name}`", partial(prepared, name)
-    return Benchmark(name, title, read, licence, files, "single", label_map=name, **more)
+    return Benchmark(name, title, read, licence, files, "single", label_map=name, has_development=True, **more)
+
+
+def _held_out(name: str, title: str, read: Read, **more: Any) -> Benchmark:
+    """Return a test set of the project's own, with the first label of each text."""
+    files = "nothing: its rows are in this repository"
+    return Benchmark(name, title, read, "apache-2.0", files, "single", headline="accuracy", bundled=True, **more)
 
 
 def _own_labels(label_set: LabelSet) -> Benchmark:
     title = f"{len(label_set.labels)} labels of our own, on our own sentences"
     files, read = "nothing, or a file of texts, one a line", partial(own_labels, label_set.name)
-    return Benchmark(label_set.name, title, read, "apache-2.0", files, "single", by_name=True, is_test=False)
+    return Benchmark(
+        label_set.name, title, read, "apache-2.0", files, "single", by_name=True, is_test=False, bundled=True
+    )
 
 
 _TABLE = [
     _goemotions("goemotions", "GoEmotions test, 28 labels", goemotions, by_name=True),
     _in_groups("ekman", by_name=True),
     _in_groups("sentiment"),  # no text expresses "ambiguous", so bi-encoders do not use these names
-    Benchmark("own", "The corpus's own test split", own, "apache-2.0", "the corpus that the model was trained on"),
+    Benchmark(
+        "own",
+        "The corpus's own test split",
+        own,
+        "apache-2.0",
+        "the corpus that the model was trained on",
+        has_development=True,
+        has_situations=True,
+    ),
+    _held_out("everyday", "Everyday sentences, first of 28 labels", everyday_rows, by_name=True),
+    _held_out("contrast", "Contrast sets, first of 28 labels in three situations", contrast_rows, has_situations=True),
     _prepared("isear", "ISEAR, 7 classes", "none stated; research", by_name=True),
     _prepared(
         "emocontext",
         "EmoContext test, 4 classes",
         "participants of SemEval-2019 Task 3",
         headline="micro_f1_emotions",
+        has_situations=True,
         emotions=("happy", "sad", "angry"),
     ),
     *(
         _prepared(
-            f"iemocap-{n}", f"IEMOCAP session 5, {n} classes", "IEMOCAP release agreement", headline="weighted_f1"
+            f"iemocap-{n}",
+            f"IEMOCAP session 5, {n} classes",
+            "IEMOCAP release agreement",
+            headline="weighted_f1",
+            has_situations=True,
         )
         for n in (4, 6)
+    ),
+    _prepared(
+        "meld",
+        "MELD test, 7 classes",
+        "GPL-3.0; dialogue of a television series",
+        headline="weighted_f1",
+        has_situations=True,
+        by_name=True,
     ),
     Benchmark(
         "semeval2018-ec",

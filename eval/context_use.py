@@ -1,28 +1,35 @@
-"""python -m eval.context_use --model DIR_OR_ID --data CORPUS [--needs MARKS.jsonl] [--out DIR]
+"""python -m eval.context_use --model DIR_OR_ID [--benchmark own contrast meld …] [--data PLACE] [--out DIR]
 
-Does a context-aware model use the situation? Predicts the labels of its corpus's test rows with their own situation,
-with none, and with another story's; writes <out>/<model>/context.json. `--needs` reads the marks from `dataset_builder
-context-test`: rows whose label depends on the situation.
+Does a context-aware model use the situation? Predicts the labels of a benchmark's rows with their own situation, with
+none, and with another story's (another utterance's in `contrast`, another dialogue's in `meld`). Writes
+<out>/<model>/context.json for its corpus, and context-<benchmark>.json for other benchmarks. `--needs` reads the marks
+from `dataset_builder context-test`: rows of the corpus whose label depends on the situation.
 """
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dataset_builder.files.data_sets import check_columns, check_label_numbers, checked_rows, read_data_set
+from dataset_builder.files.data_sets import check_columns, read_data_set
 from dataset_builder.files.reading import json_lines
 from dataset_builder.inputs import InputError, run_command
 from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
 from dataset_builder.statistics import Measure, bootstrap, interval_fields, macro_f1, micro_f1
-from eval.metrics import Clusters, Metrics, about_intervals, over_seeds
-from eval.models import about_weights, load_classifier
-from eval.rows import multi_hot
+from eval.benchmarks import BENCHMARKS, DEVELOPMENT, Benchmark, find
+from eval.measure import ARGMAX, decide
+from eval.metrics import Clusters, Metrics, about_intervals, accuracy, over_seeds, shown
+from eval.models import Classifier, about_weights, load_classifier
+from eval.one_class import ONE_CLASS, by_set
+from eval.rows import Rows, own
 
+CORPUS = "own"  # the benchmark that is a model's own corpus
 COLUMNS = {"id": "what marks name it by", "narrative_id": "its story", "variant": "how it was made: 'original', …"}
 SITUATIONS = ("own", "none", "other")
+ANY_NUMBER = {"macro_f1": macro_f1, "micro_f1": micro_f1}
 SEED = 13  # of the draw of other stories' situations
 
 
@@ -37,9 +44,13 @@ def rows_of_other_stories(narratives: list[str]) -> list[int]:
 
 
 def compare(
-    gold: np.ndarray, predicted: dict[str, np.ndarray], groups: dict[str, np.ndarray], clusters: Clusters = None
+    gold: np.ndarray,
+    predicted: dict[str, np.ndarray],
+    groups: dict[str, np.ndarray],
+    clusters: Clusters = None,
+    measures: Mapping[str, Measure] = ANY_NUMBER,
 ) -> Metrics:
-    """Return F1 with each situation in each group of rows, and the gain by the own situation, with paired intervals.
+    """Return measures with each situation in each group of rows, and the gain by the own one, with paired intervals.
 
     Args:
         gold: (rows, 28), 0 or 1.
@@ -53,7 +64,7 @@ def compare(
             continue
         stories = None if clusters is None else [clusters[row] for row in np.flatnonzero(mask).tolist()]
         of = {situation: found[mask] for situation, found in predicted.items()}
-        for name, measure in (("macro_f1", macro_f1), ("micro_f1", micro_f1)):
+        for name, measure in measures.items():
             for situation, found in of.items():
                 metrics[f"{name}_{situation}_{group}"] = over_seeds(measure, gold[mask], found[:, None], stories)
             for other in ("none", "other"):
@@ -90,49 +101,79 @@ def groups_of(variants: list[str], ids: list[str], marks: dict[str, bool]) -> di
     return groups
 
 
-def main() -> None:
-    """Parse the command line, measure, write."""
-    parser = argparse.ArgumentParser(prog="python -m eval.context_use", description="Does a model use situations?")
-    parser.add_argument("--model", required=True, help="a context-aware model, folder or Hub id")
-    parser.add_argument("--data", required=True, help="its corpus, folder or Hub id")
-    parser.add_argument("--split", default="test", help="default: test")
-    parser.add_argument("--needs", type=Path, help="marks of rows that need their situation")
-    parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
-    args = parser.parse_args()
-    marks = read_marks(args.needs) if args.needs else {}
-    data = read_data_set(args.data, "contextual")
-    rows = checked_rows(data, args.split, contextual=True)
-    check_label_numbers(data, args.split)
-    check_columns(data, args.split, COLUMNS)
-    ids, stories, variants = ([str(value) for value in rows[column]] for column in COLUMNS)
-    if marks and not set(ids) & set(marks):
-        print(
-            f"{args.needs}: marks no row of the {args.split} split. Do the marks belong to this corpus?",
-            file=sys.stderr,
-        )
-    model = load_classifier(args.model)
-    texts, contexts = list(rows["text"]), list(rows["context"])
-    others = [contexts[row] for row in rows_of_other_stories(stories)]
+def measure(model: Classifier, benchmark: Benchmark, rows: Rows, groups: dict[str, np.ndarray]) -> Metrics:
+    """Return the metrics of a model with each situation, in each group of rows."""
+    clusters = rows.clusters or list(map(str, range(len(rows.texts))))
+    contexts = rows.contexts or []
+    others = [contexts[row] for row in rows_of_other_stories(clusters)]
     predicted = {
-        situation: (model.predict(texts, given) >= model.thresholds).astype(np.int8)
+        situation: decide(benchmark, model.predict(rows.texts, given), model.thresholds)
         for situation, given in zip(SITUATIONS, (contexts, None, others), strict=True)
     }
-    groups = groups_of(variants, ids, marks)
+    measures = ONE_CLASS if benchmark.kind == "single" else ANY_NUMBER
+    metrics = compare(rows.gold, predicted, groups, clusters, measures)
+    if rows.set_size > 1:
+        of_sets = {situation: by_set(rows, found[:, None]) for situation, found in predicted.items()}
+        gold, _, of = of_sets["own"]
+        decided = {situation: found[:, 0] for situation, (_, found, _) in of_sets.items()}
+        metrics |= compare(gold, decided, {"all": np.ones(len(gold), dtype=bool)}, of, {"sets_right": accuracy})
+    return metrics
+
+
+def corpus_groups(place: str, split: str, needs: Path | None) -> dict[str, np.ndarray]:
+    """Return the groups of a corpus's rows, `groups_of`. A warning is printed if no row is marked in `needs`."""
+    marks = read_marks(needs) if needs else {}
+    data = read_data_set(place, "contextual")
+    check_columns(data, split, COLUMNS)
+    rows = data.rows(split)
+    ids = [str(value) for value in rows["id"]]
+    if marks and not set(ids) & set(marks):
+        print(f"{needs}: marks no row of the {split} split. Do the marks belong to this corpus?", file=sys.stderr)
+    return groups_of([str(value) for value in rows["variant"]], ids, marks)
+
+
+def main() -> None:
+    """Parse the command line, measure, write."""
+    known = [name for name, benchmark in BENCHMARKS.items() if benchmark.has_situations]
+    parser = argparse.ArgumentParser(prog="python -m eval.context_use", description="Does a model use situations?")
+    parser.add_argument("--model", required=True, help="a context-aware model, folder or Hub id")
+    parser.add_argument("--benchmark", choices=known, default=CORPUS, help=f"default: {CORPUS}, the model's corpus")
+    parser.add_argument("--data", help="the corpus, folder or Hub id, or the benchmark's files")
+    parser.add_argument("--split", default="test", help="default: test")
+    parser.add_argument("--needs", type=Path, help="marks of rows of the corpus that need their situation")
+    parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
+    args = parser.parse_args()
+    benchmark = find(args.benchmark)
+    if args.benchmark == CORPUS:
+        if not args.data:
+            raise InputError("give the model's corpus with --data.")
+        rows = own(args.data, "contextual", args.split)
+        groups, name = corpus_groups(args.data, args.split, args.needs), "context"
+    else:
+        if args.needs:
+            raise InputError(f"--needs marks rows of a corpus. Remove it, or --benchmark {args.benchmark}.")
+        benchmark = benchmark.development() if args.split == DEVELOPMENT else benchmark
+        rows = benchmark.load(args.data, "contextual")
+        groups, name = {"all": np.ones(len(rows.texts), dtype=bool)}, f"context-{benchmark.name}"
+    model = load_classifier(args.model)
+    chosen = model.record.get("threshold_source", "the model's config")
     content: dict[str, Any] = {
         "name": model.name,
-        "benchmark": "context",
-        "metrics": compare(multi_hot(rows["labels"]), predicted, groups, stories),
-        "support": len(texts),
-        "intervals": about_intervals(len(texts), stories, "stories"),
+        "benchmark": name,
+        "metrics": measure(model, benchmark, rows, groups),
+        "support": len(rows.texts),
+        "intervals": about_intervals(len(rows.texts), rows.clusters, rows.units),
         "split": args.split,
-        "groups": {name: int(mask.sum()) for name, mask in groups.items()},
-        "threshold_source": model.record.get("threshold_source", "the model's config"),
+        "groups": {group: int(mask.sum()) for group, mask in groups.items()},
+        "threshold_source": ARGMAX if benchmark.kind == "single" else chosen,
         **about_weights([model]),
         **provenance(),
     }
-    path = write_result(content, args.out, model.name, "context")
-    own, none, other = (content["metrics"][f"micro_f1_{name}_all"]["value"] for name in SITUATIONS)
-    print(f"{path}: micro-F1 {own} with its situation, {none} without, {other} with another's")
+    path = write_result(content, args.out, model.name, name)
+    metric = "micro_f1" if args.benchmark == CORPUS else benchmark.headline
+    own_, none, other = (shown(content["metrics"][f"{metric}_{situation}_all"]) for situation in SITUATIONS)
+    gain = shown(content["metrics"][f"{metric}_gain_over_none_all"])
+    print(f"{path}: {metric} {own_} with its situation, {none} without, {other} with another's; gain {gain}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import class_scores
 from dataset_builder.statistics import (
+    SEED,
     Measure,
     average_precision,
     brier_skill,
@@ -20,6 +21,7 @@ from dataset_builder.statistics import (
     weighted_f1,
 )
 from dataset_builder.taxonomy import LABELS, VALENCE
+from dataset_builder.thresholds import choose_thresholds
 from eval.benchmarks import Benchmark
 from eval.decision_rules import DEFAULT, RULES, apply_rule, sigmoid
 from eval.metrics import (
@@ -35,12 +37,12 @@ from eval.metrics import (
     reliability,
 )
 from eval.models import BiEncoder, Scores
+from eval.one_class import one_class
 from eval.rows import Rows
 from eval.valence import CIRCLE_AROUSAL, CIRCLE_VALENCE, TAXONOMY, values_by_anchors
 
 SIGNS = np.array([VALENCE[label] for label in LABELS], dtype=float)
 ARGMAX = "argmax over the set's own classes"
-ONE_CLASS = {"macro_f1": macro_f1, "accuracy": accuracy, "weighted_f1": weighted_f1}
 ANY_NUMBER = {"macro_f1": macro_f1, "micro_f1": micro_f1, "jaccard": jaccard}
 # `check_order` needs this many rows, and this many rows of a label: with fewer, columns correlate by chance.
 MIN_ROWS, MIN_GOLD = 500, 5
@@ -77,7 +79,7 @@ def classifier_numbers(
     own = thresholds[0] if benchmark.kind == "several" and benchmark.label_map is None else None
     found: dict[str, Any] = {"metrics": {}, "per_label": by_class(rows.classes, rows.gold, decided, own, rows.clusters)}
     if benchmark.kind == "single":
-        found |= {"metrics": _with_intervals(ONE_CLASS, rows, decided), "threshold_source": ARGMAX}
+        found |= {"metrics": one_class(benchmark, rows, decided, scores), "threshold_source": ARGMAX}
     else:
         found |= {**_any_number(benchmark, rows, scores, decided), "threshold_source": chosen}
     if benchmark.emotions:
@@ -101,6 +103,21 @@ def _any_number(benchmark: Benchmark, rows: Rows, scores: Sequence[np.ndarray], 
         "metrics": metrics,
         "reliability": reliability(np.concatenate([rows.gold] * len(own)), np.concatenate(own)),
     }
+
+
+def development_numbers(
+    rows: Rows, scores: Sequence[np.ndarray], development: Rows, of_development: Sequence[np.ndarray]
+) -> dict[str, Any]:
+    """Return metrics with thresholds that are chosen, by the trainer's rule, on the benchmark's development split.
+
+    Args:
+        scores: (rows, 28), of each seed; `of_development` are those of the development rows.
+    """
+    chosen = [choose_thresholds(of_seed, development.gold, SEED) for of_seed in of_development]
+    decided = np.stack([of >= own for of, (own, _) in zip(scores, chosen, strict=True)], axis=1).astype(np.int8)
+    measures = {"macro_f1_dev_thresholds": macro_f1, "micro_f1_dev_thresholds": micro_f1}
+    source = f"{chosen[0][1]}, development split, {development.revision}"
+    return {"metrics": _with_intervals(measures, rows, decided), "dev_threshold_source": source}
 
 
 def own_scores(benchmark: Benchmark, scores: np.ndarray) -> np.ndarray:
@@ -141,7 +158,7 @@ def bi_encoder_numbers(
         metrics, decided = _several(rows, scores)
         source = f"rule {DEFAULT} over {scores[0].source}, without labels"
     else:
-        metrics, decided = _single(rows, scores)
+        metrics, decided = _single(benchmark, rows, scores)
         source = "argmax over the set's own names"
     per_label = by_class(rows.classes, rows.gold, decided, clusters=rows.clusters) if rows.gold.size else {}
     return {"metrics": metrics, "per_label": per_label, "threshold_source": source}
@@ -162,7 +179,7 @@ def _several(rows: Rows, scores: Sequence[Scores]) -> tuple[Metrics, np.ndarray]
     return metrics, decided
 
 
-def _single(rows: Rows, scores: Sequence[Scores]) -> tuple[Metrics, np.ndarray]:
+def _single(benchmark: Benchmark, rows: Rows, scores: Sequence[Scores]) -> tuple[Metrics, np.ndarray]:
     """Metrics, and decisions (rows, seeds, classes) by the largest cosine; without gold each class's share of the rows.
 
     For `macro_f1_centred` each label's mean cosine over the reference texts is subtracted first.
@@ -172,7 +189,7 @@ def _single(rows: Rows, scores: Sequence[Scores]) -> tuple[Metrics, np.ndarray]:
         shares = decided.mean(axis=0)
         return {f"share_{name}": of_seeds(shares[:, i].tolist()) for i, name in enumerate(rows.classes)}, decided
     centred = [largest(one.cosines - one.reference_cosines.mean(axis=0)) for one in scores]
-    metrics = _with_intervals(ONE_CLASS, rows, decided)
+    metrics = one_class(benchmark, rows, decided)
     return metrics | {"macro_f1_centred": of_seeds([macro_f1(rows.gold, found) for found in centred])}, decided
 
 

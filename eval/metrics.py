@@ -42,6 +42,11 @@ def _overlaps(gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     return _mean_of_rows(np.where(either > 0, (true & found).sum(axis=1) / np.maximum(either, 1), 1.0))
 
 
+def _in_group(group: np.ndarray, is_true: np.ndarray) -> np.ndarray:
+    """Return rows whose sums are the rows of the group for which it is true, and all rows of the group."""
+    return np.stack([group * is_true, group], axis=1).astype(float)
+
+
 def _moments(gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Return the number and the first and second moments of two (rows,); a value is subtracted first, for precision."""
     one, two = np.asarray(gold, dtype=float) - np.mean(gold), np.asarray(predicted, dtype=float) - np.mean(gold)
@@ -69,6 +74,8 @@ def _concordance(sums: np.ndarray) -> np.ndarray:
 
 # Share of rows with all their classes right and no other.
 accuracy = Measure(_exact_matches, ratio_of_sums)
+# Share of the rows of a group, (rows,) 0 or 1, for which something is true, (rows,).
+share_in_group = Measure(_in_group, ratio_of_sums)
 # Mean over rows of shared classes divided by classes of either; 1 if both have none (SemEval-2018's accuracy).
 jaccard = Measure(_overlaps, ratio_of_sums)
 # Correlation of two (rows,) arrays; 0 if one of them is constant.

@@ -49,7 +49,8 @@ class Rows:
     `contexts` is None if there are no situations, or if the model reads none. Texts without gold have (rows, 0).
     `protocol` describes which rows of the set these are. `clusters` has an id per row, equal for rows that depend on
     each other (one story, person, dialogue); None if all rows are independent. `units` names what the bootstrap draws.
-    `definitions` has the definitions of some of the classes.
+    `definitions` has the definitions of some of the classes. `second_gold` is the gold of a second reader. A `set_size`
+    above 1 means that the rows are sets of so many, one set after the other.
     """
 
     texts: list[str]
@@ -61,26 +62,28 @@ class Rows:
     units: str = "rows"
     classes: tuple[str, ...] = LABELS
     definitions: Mapping[str, str] = field(default_factory=lambda: DEFINITIONS)
+    second_gold: np.ndarray | None = None
+    set_size: int = 1
 
 
-def goemotions(place: str | None, config: str) -> Rows:
-    """GoEmotions' official test split (5,427 rows, 28 labels): official TSV files, a prepared folder, or the Hub."""
+def goemotions(place: str | None, config: str, split: str = "test") -> Rows:
+    """GoEmotions' official splits (test: 5,427 rows, 28 labels): official TSV files, a prepared folder, or the Hub."""
     if place is None:
         data = read_data_set(GOEMOTIONS.id, GOEMOTIONS.config, GOEMOTIONS.revision)
-        rows = data.splits[GOEMOTIONS.split]
+        rows = data.rows(split)
         return Rows(list(rows["text"]), None, multi_hot(rows["labels"]), GOEMOTIONS.revision, PROTOCOL)
     if (Path(place) / "manifest.json").exists():
-        return prepared("goemotions", place, config)
-    found = list(comments(Path(place), "test"))
-    files = split_files(Path(place), "test")
+        return prepared("goemotions", place, config, split)
+    found = list(comments(Path(place), split))
+    files = split_files(Path(place), split)
     digest = digest_of(files[0]) if len(files) == 1 else fingerprint([digest_of(path) for path in files])
     gold = multi_hot([comment.labels for comment in found])
     return Rows([comment.text for comment in found], None, gold, f"{files[0].name} sha256 {digest[:16]}", PROTOCOL)
 
 
-def grouped(label_map: str, place: str | None, config: str) -> Rows:
-    """Return GoEmotions' test split in groups of its labels; a text has the groups that its labels are in."""
-    rows = goemotions(place, config)
+def grouped(label_map: str, place: str | None, config: str, split: str = "test") -> Rows:
+    """Return a split of GoEmotions in groups of its labels; a text has the groups that its labels are in."""
+    rows = goemotions(place, config, split)
     return replace(
         rows,
         gold=class_scores(label_map, rows.gold),
@@ -90,16 +93,17 @@ def grouped(label_map: str, place: str | None, config: str) -> Rows:
 
 
 # Rows of these sets depend on each other: the units they belong to, and the part of a row's id after the unit's id.
-# ISEAR's last digit is the emotion, the rest is the person; IEMOCAP numbers the turns within a dialogue.
+# ISEAR's last digit is the emotion, the rest is the person; IEMOCAP and MELD number the turns within a dialogue.
 UNITS = {
     "isear": ("persons", re.compile(r"\d$")),
     "iemocap-4": ("dialogues", re.compile(r"_[^_]*$")),
     "iemocap-6": ("dialogues", re.compile(r"_[^_]*$")),
+    "meld": ("dialogues", re.compile(r"_[^_]*$")),
 }
 
 
-def prepared(domain: str, place: str, config: str) -> Rows:
-    """The test split of a folder that `python -m dataset_builder domain` wrote; gold is over the set's own classes."""
+def prepared(domain: str, place: str, config: str, split: str = "test") -> Rows:
+    """A split of a folder that `python -m dataset_builder domain` wrote; gold is over the set's own classes."""
     command = f"python -m dataset_builder domain {domain}"
     if place is None:
         raise InputError(f"benchmark '{domain}': give with --data a folder that `{command}` wrote.")
@@ -116,31 +120,31 @@ def prepared(domain: str, place: str, config: str) -> Rows:
     own_config = next(iter(manifest["rows"]))
     data = read_data_set(place, own_config)
     contextual = own_config == config == "contextual"
-    rows = checked_rows(data, "test", contextual=contextual, labels="own_label")
+    rows = checked_rows(data, split, contextual=contextual, labels="own_label")
     classes = tuple(LABEL_MAPS[domain])
     for row, names in enumerate(rows["own_label"]):
         if names is None or not set(names) <= set(classes):
             raise InputError(
-                f"{data}: test {row_name(rows, row)} has the classes {names}; those of {domain} are "
+                f"{data}: {split} {row_name(rows, row)} has the classes {names}; those of {domain} are "
                 f"{', '.join(classes)}. Make the folder again: `{command}`."
             )
     gold = multi_hot([[classes.index(name) for name in names] for names in rows["own_label"]], len(classes))
     contexts = list(rows["context"]) if contextual else None
     units, own_part = UNITS.get(domain, ("rows", None))
-    check_columns(data, "test", {"id": f"which of the {units} a row is of"} if own_part else {})
+    check_columns(data, split, {"id": f"which of the {units} a row is of"} if own_part else {})
     clusters = [own_part.sub("", row_id) for row_id in rows["id"]] if own_part else None
     protocol = str(manifest["protocol"])
     return Rows(list(rows["text"]), contexts, gold, data.revision, protocol, clusters, units, classes)
 
 
-def own(place: str, config: str) -> Rows:
-    """Return the test split of the corpus that a model was trained on, in the model's own config."""
+def own(place: str, config: str, split: str = "test") -> Rows:
+    """Return a split of the corpus that a model was trained on, in the model's own config."""
     data = read_data_set(place, config)
-    rows = checked_rows(data, "test", contextual=config == "contextual")
-    check_label_numbers(data, "test")
+    rows = checked_rows(data, split, contextual=config == "contextual")
+    check_label_numbers(data, split)
     contexts = list(rows["context"]) if config == "contextual" else None
     stories = list(rows["narrative_id"]) if "narrative_id" in rows.column_names else None
-    protocol, units = "the corpus's own test split", "stories" if stories else "rows"
+    protocol, units = f"the corpus's own {split} split", "stories" if stories else "rows"
     return Rows(list(rows["text"]), contexts, multi_hot(rows["labels"]), data.revision, protocol, stories, units)
 
 

@@ -10,6 +10,9 @@ decides. A bi-encoder uses the names of the classes as labels and decides by a r
     python -m eval.run --all [--data isear=DIR emobank=DIR …]                all models on all data that is here
     python -m eval.run --texts FILE --benchmark goemotions                   write its texts, for any other system
     python -m eval.run --scores FILE --name NAME --benchmark goemotions      evaluate the scores of that system
+
+`--split validation` evaluates on development rows, to choose; the result is called `<benchmark>-validation`. With
+`--dev-thresholds`, macro- and micro-F1 are also computed with thresholds chosen on the benchmark's development split.
 """
 
 import argparse
@@ -25,8 +28,8 @@ from dataset_builder.files.reading import json_file
 from dataset_builder.inputs import InputError, option_name, run_command
 from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
 from dataset_builder.taxonomy import LABELS
-from eval.benchmarks import BENCHMARKS, Benchmark, find
-from eval.measure import bi_encoder_numbers, classifier_numbers
+from eval.benchmarks import BENCHMARKS, DEVELOPMENT, Benchmark, find
+from eval.measure import bi_encoder_numbers, classifier_numbers, development_numbers
 from eval.metrics import about_intervals, shown
 from eval.models import BiEncoder, Classifier, Model, about_training, about_weights, load_bi_encoder, load_seeds
 from eval.rows import Rows
@@ -46,6 +49,7 @@ def measure_models(
     out: Path,
     beside: BiEncoder | None = None,
     defined: bool = False,
+    dev_thresholds: bool = False,
 ) -> None:
     """Evaluate the seeds of a model and write a file for each benchmark.
 
@@ -53,6 +57,7 @@ def measure_models(
         places: where the files of each data set are, by `Benchmark.data_set`; None for the Hub.
         beside: another bi-encoder, evaluated in the same way.
         defined: a bi-encoder's labels are embedded with their definitions.
+        dev_thresholds: also use thresholds that are chosen on each benchmark's development split.
     """
     classifiers = [model for model in models if isinstance(model, Classifier)]
     bi_encoders = [model for model in models if isinstance(model, BiEncoder)]
@@ -66,6 +71,11 @@ def measure_models(
             if benchmark.data_set not in scores:
                 scores[benchmark.data_set] = [model.predict(rows.texts, rows.contexts) for model in classifiers]
             content = classifier_result(benchmark, rows, classifiers, scores[benchmark.data_set])
+        if dev_thresholds:
+            development = benchmark.development().load(places.get(benchmark.data_set), config)
+            of_development = [model.predict(development.texts, development.contexts) for model in classifiers]
+            found = development_numbers(rows, scores[benchmark.data_set], development, of_development)
+            content |= found | {"metrics": content["metrics"] | found["metrics"]}
         report(benchmark, content, out)
 
 
@@ -155,6 +165,13 @@ def check_fits(benchmarks: Sequence[Benchmark], model: Model) -> None:
         raise InputError(f"benchmark '{wrong}': '{model.name}' is a {kind}, which can be evaluated on {known}.")
 
 
+def check_has_thresholds(benchmarks: Sequence[Benchmark], model: Model) -> None:
+    """Raise InputError for a bi-encoder, or a benchmark that is not decided by thresholds of the 28 labels."""
+    for benchmark in benchmarks:
+        if isinstance(model, BiEncoder) or benchmark.kind != "several" or benchmark.label_map:
+            raise InputError("--dev-thresholds is for classifiers and the benchmarks goemotions and own. Remove it.")
+
+
 def measure_all(folder: Path, data: Mapping[str, str], out: Path) -> None:
     """Evaluate every published model on all data that is here; at the end, list the missing data."""
     missing: dict[str, Benchmark] = {}
@@ -225,6 +242,17 @@ def main() -> None:
         help="the benchmark's files: a folder, the corpus for 'own' and 'descriptors', a file of texts for 'labels-N'; "
         "default: from the Hub. With --all as BENCHMARK=PLACE",
     )
+    parser.add_argument(
+        "--split",
+        choices=("test", DEVELOPMENT),
+        default="test",
+        help=f"{DEVELOPMENT}: development rows, on which settings may be chosen; default: test",
+    )
+    parser.add_argument(
+        "--dev-thresholds",
+        action="store_true",
+        help="also use thresholds chosen on the benchmark's development split, besides the model's own",
+    )
     parser.add_argument("--beside", metavar="MODEL", help="another encoder to compare with a bi-encoder")
     parser.add_argument("--definitions", action="store_true", help="embed a bi-encoder's labels with their definitions")
     parser.add_argument("--name", type=option_name, help="the name of the system that produced --scores")
@@ -234,13 +262,17 @@ def main() -> None:
     parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
     if args.all:
-        if args.benchmark:
-            raise InputError("--all uses every benchmark whose data is present. Remove --benchmark.")
+        if args.benchmark or args.split != "test" or args.dev_thresholds:
+            raise InputError(
+                "--all uses every test set whose data is present. Remove --benchmark, --split and --dev-thresholds."
+            )
         measure_all(args.all, data_places(args.data), args.out)
     elif not args.benchmark or len(args.data) > 1:
         raise InputError("give --benchmark, and at most one --data.")
     else:
-        measure_given(args, [find(name) for name in args.benchmark], args.data[0] if args.data else None)
+        named = [find(name) for name in args.benchmark]
+        benchmarks = named if args.split == "test" else [benchmark.development() for benchmark in named]
+        measure_given(args, benchmarks, args.data[0] if args.data else None)
 
 
 def measure_given(args: argparse.Namespace, benchmarks: list[Benchmark], place: str | None) -> None:
@@ -269,9 +301,11 @@ def measure_given(args: argparse.Namespace, benchmarks: list[Benchmark], place: 
         check_fits(benchmarks, models[0])
         if (args.beside or args.definitions) and isinstance(models[0], Classifier):
             raise InputError("--beside and --definitions are for bi-encoders, but --model is a classifier.")
+        if args.dev_thresholds:
+            check_has_thresholds(benchmarks, models[0])
         beside = load_bi_encoder(args.beside) if args.beside else None
         places = {benchmark.data_set: place for benchmark in benchmarks}
-        measure_models(models, benchmarks, places, args.out, beside, args.definitions)
+        measure_models(models, benchmarks, places, args.out, beside, args.definitions, args.dev_thresholds)
 
 
 if __name__ == "__main__":

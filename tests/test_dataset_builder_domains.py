@@ -56,6 +56,21 @@ def emocontext_files(folder: Path) -> Path:
     return folder
 
 
+def meld_files(folder: Path) -> Path:
+    """Two dialogues in each split; the first of test has its turns out of order and lacks one."""
+    header = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID"
+    write(folder / "train_sent_emo.csv", header, "1,Hello.,Ann,neutral,neutral,0,0", "2,Great!,Bob,joy,positive,0,1")
+    write(folder / "dev_sent_emo.csv", header, "1,No,Ann,anger,negative,0,0")
+    write(
+        folder / "test_sent_emo.csv",
+        header,
+        '2,"Well, it\x92s late.",Bob,sadness,negative,0,3',
+        "1,You came!,Ann,surprise,positive,0,0",
+        "3,Ugh.,Carl  Ray,disgust,negative,1,0",
+    )
+    return folder
+
+
 def iemocap_files(folder: Path) -> Path:
     """Two dialogues a session, whose turns are out of order in the file."""
     for session in range(1, 6):
@@ -106,6 +121,7 @@ def test_targets_are_one_label_a_class() -> None:
     assert named == {name: name for name in ISEAR[:5]} | {"shame": "embarrassment", "guilt": "remorse"}
     assert training_labels("emocontext", ["others"]) == [27]
     assert training_labels("goemotions", ["grief", "anger"]) == [2, 16]
+    assert all(LABELS[training_labels("meld", [name])[0]] == name for name in LABEL_MAPS["meld"])
     assert [LABELS[training_labels("iemocap-6", [name])[0]] for name in LABEL_MAPS["iemocap-6"]] == [
         "joy", "sadness", "neutral", "anger", "excitement", "annoyance",
     ]  # fmt: skip
@@ -219,6 +235,32 @@ def test_emocontext_s_third_turn_is_the_text(tmp_path: Path) -> None:
     assert tested[1]["text"] == "split\u2028here"
 
 
+def test_meld_s_turns_follow_those_before_them(tmp_path: Path) -> None:
+    manifest = prepare("meld", meld_files(tmp_path / "files"), tmp_path / "out")
+    assert manifest["rows"] == {"contextual": {"train": 2, "validation": 1, "test": 3}}
+    assert "context: up to 10 turns" in manifest["protocol"]
+    first, second, third = rows_of(tmp_path / "out", "test")
+    assert (first["id"], first["context"], first["own_label"]) == ("meld/test/0_0", "", ["surprise"])
+    assert (second["id"], second["text"], second["speaker"]) == ("meld/test/0_3", "Well, it\u2019s late.", "Bob")
+    assert second["context"] == "Ann: You came!"
+    assert (third["context"], third["speaker"]) == ("", "Carl Ray")
+    assert [LABELS[label] for row in (first, second, third) for label in row["labels"]] == [
+        "surprise", "sadness", "disgust",
+    ]  # fmt: skip
+
+
+@pytest.mark.skipif(not (DATA / "meld").exists(), reason="MELD's files are not here")
+def test_the_true_meld(tmp_path: Path) -> None:
+    manifest = prepare("meld", DATA / "meld", tmp_path / "out")
+    assert manifest["rows"]["contextual"] == {"train": 9989, "validation": 1109, "test": 2610}
+    assert manifest["classes"]["test"] == {
+        "neutral": 1256, "joy": 402, "anger": 345, "surprise": 281, "sadness": 208, "disgust": 68, "fear": 50,
+    }  # fmt: skip
+    rows = rows_of(tmp_path / "out", "test")
+    assert len({row["id"].rpartition("_")[0] for row in rows}) == 280
+    assert max(row["context"].count("\n") for row in rows) == 9
+
+
 @pytest.mark.parametrize(("name", "a_dialogue"), [("iemocap-4", ["neu", "hap"]), ("iemocap-6", ["neu", "exc", "fru"])])
 def test_iemocap_s_sessions_and_contexts(tmp_path: Path, name: str, a_dialogue: list[str]) -> None:
     manifest = prepare(name, iemocap_files(tmp_path / "files"), tmp_path / "out")
@@ -267,13 +309,16 @@ def test_a_context_is_of_ten_turns_before_it(tmp_path: Path) -> None:
         ("emocontext", "test.txt", "2\ta\tb\tc", "test.txt, line 4: expected id, turn1, .* found 4 fields"),
         ("emocontext", "test.txt", "2\ta\tb\tc\tjoy", "test.txt, line 4: unknown class 'joy'; the set has happy"),
         ("emocontext", "test.txt", "2\ta\tb\t \tsad", "line 4: turn3 is empty"),
+        ("meld", "dev_sent_emo.csv", "9,Hm,Ross,bored,neutral,0,7", "dev_sent_emo.csv, line 3: unknown class 'bored'"),
+        ("meld", "dev_sent_emo.csv", "9,Hm,Ross,joy,positive,0,x", "line 3: Utterance_ID is 'x', not the number"),
+        ("meld", "dev_sent_emo.csv", "9,Hm,Ross,joy,positive,0,0", "line 3: the id 'meld/validation/0_0' occurs twice"),
         ("iemocap-4", "EmoEvaluation", "[1.0 - 2.0]\tSes01F_impro01_F000", "line 8: expected .start - end., turn"),
         ("iemocap-4", "EmoEvaluation", "[1.0 - 2.0]\tSes01F_impro01_F000\tjoy\t[1, 1, 1]", "unknown class 'joy'"),
         ("iemocap-4", "EmoEvaluation", "[1.0 - 2.0]\tSes01F_impro01_F009\tsad\t[1, 1, 1]", "F009 is not in .*transcr"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, name: str, file: str, line: str, says: str) -> None:
-    makers = {"goemotions": goemotions_files, "isear": isear_files, "emocontext": emocontext_files}
+    makers = {"goemotions": goemotions_files, "isear": isear_files, "emocontext": emocontext_files, "meld": meld_files}
     source = makers.get(name, iemocap_files)(tmp_path / "files")
     path = source / file if name in makers else source / "Session1/dialog" / file / "Ses01F_impro01.txt"
     with open(path, "a", encoding="utf-8") as lines:
@@ -292,7 +337,8 @@ def test_files_that_are_not_there_or_of_another_form(tmp_path: Path) -> None:
         ("isear", "train.tsv: no such file. Give a folder with train.tsv and dev.tsv"),
         ("emocontext", "train.txt: no such file. Give the folder of the task"),
         ("iemocap-6", r"Session1/dialog/EmoEvaluation: no Ses\*.txt there. Give the folder IEMOCAP_full_release"),
-        ("meld", "unknown domain set 'meld'. Known: goemotions, isear"),
+        ("meld", "train_sent_emo.csv: no such file. Give the folder of MELD's official files"),
+        ("meld-video", "unknown domain set 'meld-video'. Known: goemotions, isear"),
     ):
         with pytest.raises(InputError, match=says):
             prepare(name, empty, out)

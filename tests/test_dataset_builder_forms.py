@@ -149,12 +149,11 @@ def test_a_folder_of_another_set_is_named(tmp_path: Path, command: Command) -> N
     put(tmp_path / "mdb/isear.mdb", "x")
     put(tmp_path / "emobank/emobank.csv", "id,split,V,A,D,text\n")
     for name, folder, says in (
-        ("goemotions", "meld", "The folder contains MELD, which has no reader yet"),
+        ("goemotions", "meld", "The folder contains MELD"),
         ("emocontext", "meld", "The folder contains MELD"),
         ("iemocap-4", "meld", "The folder contains MELD"),
         ("isear", "mdb", "export it as isear.csv in UTF-8, with the columns MYKEY, Field1 and SIT"),
         ("isear", "emobank", "The folder contains EmoBank; evaluate on it with eval.run"),
-        ("meld", "meld", "unknown domain set 'meld'. .*MELD has no reader yet"),
         ("emobank", "emobank", "EmoBank is for evaluation only: eval.run"),
     ):
         with pytest.raises(InputError, match=says):

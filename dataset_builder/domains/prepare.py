@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.domains import emocontext, goemotions, iemocap, isear
+from dataset_builder.domains import emocontext, goemotions, iemocap, isear, meld
 from dataset_builder.domains.examples import SEED, DataSet, Fold, Source
 from dataset_builder.files.known_files import WITHOUT_READER
 from dataset_builder.files.texts import RowCheck
@@ -25,6 +25,7 @@ DATA_SETS = {
     "emocontext": emocontext.SET,
     "iemocap-4": iemocap.FOUR_CLASSES,
     "iemocap-6": iemocap.SIX_CLASSES,
+    "meld": meld.SET,
 }
 
 

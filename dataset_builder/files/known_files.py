@@ -8,7 +8,7 @@ from dataset_builder.inputs import InputError
 _RAW = "GoEmotions' raw annotations, one row per rater. Use the simplified split: train.tsv, dev.tsv, test.tsv"
 # File names of a set, its name, and what to do with it.
 _SETS = (
-    (("train_sent_emo.csv", "dev_sent_emo.csv", "test_sent_emo.csv"), "MELD, which has no reader yet"),
+    (("train_sent_emo.csv", "dev_sent_emo.csv", "test_sent_emo.csv"), "MELD"),
     (("emobank.csv", "meta.tsv"), "EmoBank; evaluate on it with eval.run --benchmark emobank --data FOLDER"),
     (
         ("2018-E-c-En-train.txt", "2018-E-c-En-dev.txt", "2018-E-c-En-test-gold.txt"),
@@ -25,7 +25,6 @@ _SETS = (
     ),
 )
 WITHOUT_READER = {
-    "meld": "MELD has no reader yet",
     "emobank": "EmoBank is for evaluation only: eval.run --benchmark emobank",
     "semeval2018-ec": "SemEval-2018 E-c is for evaluation only: eval.run --benchmark semeval2018-ec",
 }

@@ -6,6 +6,7 @@ from typing import Any
 METRICS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "macro_f1": ("macro-F1", "f1", {"average": "macro"}),
     "micro_f1": ("micro-F1", "f1", {"average": "micro"}),
+    "macro_f1_dev_thresholds": ("macro-F1, thresholds from its development split", "", {}),
     "macro_f1_at_05": ("macro-F1 at 0.5", "f1", {"average": "macro", "threshold": 0.5}),
     "average_precision": ("mean average precision", "", {}),
     "classwise_ece": ("class-wise calibration error", "", {}),
@@ -13,6 +14,10 @@ METRICS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "brier_skill": ("Brier skill", "", {}),
     "accuracy": ("accuracy", "accuracy", {}),
     "weighted_f1": ("weighted F1", "f1", {"average": "weighted"}),
+    "accuracy_second_reader": ("accuracy by the second reader", "", {}),
+    "sets_right": ("sets with all rows right", "", {}),
+    "feelings_as_neutral": ("feelings read as neutral", "", {}),
+    "neutral_as_feeling": ("neutral read as a feeling", "", {}),
     "micro_f1_emotions": ("micro-F1 of the emotions", "f1", {"average": "micro"}),
     "jaccard": ("mean Jaccard index", "jaccard", {}),
     "pearson_valence": ("Pearson's r", "pearsonr", {}),
@@ -21,12 +26,30 @@ METRICS: dict[str, tuple[str, str, dict[str, Any]]] = {
 TITLES = {name: title for name, (title, _, _) in METRICS.items()}
 # The metrics shown for a benchmark, by kind; fewer for a bi-encoder that used the class names as labels.
 COLUMNS = {
-    "several": ("macro_f1", "micro_f1", "macro_f1_at_05", "average_precision", "classwise_ece", "ece", "brier_skill"),
-    "single": ("macro_f1", "accuracy", "weighted_f1", "micro_f1_emotions"),
+    "several": (
+        "macro_f1",
+        "macro_f1_dev_thresholds",
+        "micro_f1",
+        "macro_f1_at_05",
+        "average_precision",
+        "classwise_ece",
+        "ece",
+        "brier_skill",
+    ),
+    "single": (
+        "macro_f1",
+        "accuracy",
+        "accuracy_second_reader",
+        "weighted_f1",
+        "micro_f1_emotions",
+        "sets_right",
+        "feelings_as_neutral",
+        "neutral_as_feeling",
+    ),
     "affect": ("pearson_valence", "concordance_valence"),
 }
 BY_NAME = {
     "several": ("macro_f1", "micro_f1", "average_precision"),
-    "single": ("macro_f1", "accuracy"),
+    "single": ("macro_f1", "accuracy", "feelings_as_neutral"),
     "affect": ("pearson_valence",),
 }

@@ -68,6 +68,7 @@ class ModelResult(Result):
     support: int
     seeds: list[int]
     threshold_source: str
+    dev_threshold_source: str | None = None
     protocol: str
     trained_on: dict[str, Any]
     model_revision: str
@@ -87,8 +88,12 @@ class ModelResult(Result):
 
 
 class ContextResult(Result):
-    """How a model scores with and without situations, for groups of rows and their sizes."""
+    """How a model scores with and without situations, for groups of rows and their sizes.
 
+    `benchmark` is "context" for the model's own corpus, and "context-<name>" for another benchmark.
+    """
+
+    benchmark: str
     support: int
     groups: dict[str, int]
 
@@ -119,8 +124,8 @@ class CorpusResult(Result):
 ResultT = TypeVar("ResultT", bound=Result)
 Results = dict[str, Result]  # of one published name, by benchmark
 # Files that are not results on a benchmark, by name.
+CONTEXT = "context"
 KINDS: dict[str, type[Result]] = {
-    "context": ContextResult,
     "ablations": VariantResult,
     "corpus": CorpusResult,
     "probe": Result,
@@ -149,7 +154,8 @@ def read_results(folder: Path) -> dict[str, Results]:
     results: dict[str, Results] = {}
     for path in sorted(folder.glob("*/*.json")):
         if path.parent.name != "system":
-            found = read_result(path, KINDS.get(path.stem, ModelResult))
+            kind = ContextResult if path.stem.startswith(CONTEXT) else KINDS.get(path.stem, ModelResult)
+            found = read_result(path, kind)
             results.setdefault(path.parent.name, {})[path.stem] = found
     return results
 

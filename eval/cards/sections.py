@@ -11,6 +11,7 @@ from eval.cards.columns import BY_NAME, COLUMNS, TITLES
 from eval.cards.notes import about_labels, how_certain, how_measured, older, where_from
 from eval.cards.plots import names as plot_names
 from eval.cards.results import (
+    CONTEXT,
     ContextResult,
     CorpusResult,
     Metric,
@@ -70,13 +71,26 @@ def model_section(name: str, results: Results, ablations: Sequence[ModelResult] 
     parts += [_ablations(main, of_same)] if of_same else []
     parts += how_measured([main, *others])
     parts += [_context(context)] if isinstance(context, ContextResult) else []
+    of_others = [found for name in TEST_SETS if isinstance(found := results.get(f"{CONTEXT}-{name}"), ContextResult)]
+    parts += [_context_elsewhere(of_others)] if of_others else []
     weights = " The published weights are the first seed's." if len(main.seeds) > 1 else ""
     parts += [
         folded(f"Label by label: {first.title}", _by_label(main)),
-        f"{how_certain(main)}.{weights} Thresholds: {main.threshold_source}. {where_from(main)}",
+        f"{how_certain(main)}.{weights} Thresholds: {main.threshold_source}. {_dev_thresholds([main, *others])}"
+        f"{where_from(main)}",
         *older([main, *others, *of_same, *([context] if context else [])]),
     ]
     return "\n\n".join(parts)
+
+
+def _dev_thresholds(measured: Sequence[ModelResult]) -> str:
+    """Return how thresholds were chosen on benchmarks' development splits; empty if none were."""
+    chosen = [
+        f"Thresholds from the development split of {TEST_SETS[found.benchmark].title}: {found.dev_threshold_source}. "
+        for found in measured
+        if found.dev_threshold_source
+    ]
+    return "".join(chosen)
 
 
 def _kind(result: ModelResult) -> str:
@@ -120,6 +134,28 @@ def _context(found: ContextResult) -> str:
         f"Does the model use the situation? Micro-F1 on the corpus's {found.support} test rows, each with its own "
         f"situation, with none, and with that of another story:\n\n{table(head, rows)}"
     )
+
+
+def _context_elsewhere(measured: Sequence[ContextResult]) -> str:
+    """Return the table on context use on other benchmarks: their main metrics with an own situation, none, another."""
+    columns, rows = ("own", "none", "other", "gain_over_none", "gain_over_other"), []
+    for found in measured:
+        benchmark = BENCHMARKS[found.benchmark.removeprefix(f"{CONTEXT}-")]
+        for metric in dict.fromkeys((benchmark.headline, "sets_right", "macro_f1")):
+            if f"{metric}_own_all" in found.metrics:
+                cells = shown(found.metrics, [f"{metric}_{column}_all" for column in columns])
+                rows.append([benchmark.title, str(found.support), TITLES[metric], *cells])
+    head = [
+        "benchmark",
+        "rows",
+        "metric",
+        "own situation",
+        "none",
+        "another's",
+        "gain over none",
+        "gain over another's",
+    ]
+    return f"Other benchmarks with and without situations:\n\n{table(head, rows)}"
 
 
 def _by_label(result: ModelResult) -> str:
