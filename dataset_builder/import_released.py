@@ -25,7 +25,7 @@ from dataset_builder.run_state import REJECTS
 from dataset_builder.schema import ContextlessRow, ContextualRow, RawLabel, Rejected
 from dataset_builder.taxonomy import LABELS
 
-SOURCE = "alex-shvets/EmoPillars"
+PROVENANCE = "alex-shvets/EmoPillars"
 TEACHER = "mistralai/Mistral-7B-Instruct-v0.2"
 KEEP_AT = 0.3  # paper A
 SPLIT_OF = {"train": "train", "dev": "validation", "validation": "validation", "valid": "validation", "test": "test"}
@@ -116,7 +116,8 @@ def _row(
         "raw_labels": [RawLabel(label=label, score=score) for label, score in raw],
         "character": _text(found, fields.character, place) if fields.character else "",
         "narrative_id": f"released {split}",  # released rows name no story: each split stands for one
-        "source": SOURCE,
+        "source": "released",
+        "provenance": PROVENANCE,
         "requested_emotion": "",
         "teacher": TEACHER,
         "labeler": "verbalised",

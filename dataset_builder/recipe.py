@@ -8,11 +8,13 @@ from pydantic import Field, model_validator
 from dataset_builder.inputs import Name, Strict
 from dataset_builder.recipe_teachers import EmbeddedTeacher as EmbeddedTeacher
 from dataset_builder.recipe_teachers import EndpointTeacher as EndpointTeacher
+from dataset_builder.recipe_teachers import NoTeacher as NoTeacher
 from dataset_builder.recipe_teachers import Positive as Positive
 from dataset_builder.recipe_teachers import ScriptedTeacher as ScriptedTeacher
 from dataset_builder.recipe_teachers import Teacher as Teacher
 
 StrictT = TypeVar("StrictT", bound=Strict)
+WITHOUT_TEACHER = ("written",)  # ways of making utterances whose stages call no teacher
 Share = Annotated[float, Field(gt=0, le=1)]
 ShareOrNone = Annotated[float, Field(ge=0, le=1)]
 AboveZero = Annotated[float, Field(gt=0)]
@@ -97,10 +99,11 @@ class Utterances(Strict):
     `list` asks for all utterances of a character in one call (the paper: 8 emotional, 2 neutral); `single` asks for one
     utterance per call, its emotion drawn by hash, which a small teacher can follow. `neutral_acts` asks for neutral
     utterances as speech acts from a rotating list (vocabulary/neutral_acts.txt); without it, the prompt only says
-    "no emotion at all", as in the paper.
+    "no emotion at all", as in the paper. `written` asks no teacher: it takes the rows of written files, which stand in
+    the place of stories, with their writers' labels (written_rows.py).
     """
 
-    mode: Literal["list", "single"] = "list"
+    mode: Literal["list", "single", "written"] = "list"
     decoding: Decoding = Decoding(max_new_tokens=500)
     emotional: Annotated[int, Field(ge=0, le=27)] = 8
     neutral: NotNegative = 2
@@ -188,7 +191,8 @@ class Quality(Strict):
 
     `near_duplicate_at` is a Jaccard index of token 3-grams (filters/near_duplicates.py); null removes only texts with
     the same words. `label_words: true` lets texts name their own emotions, as in the paper; by default such texts are
-    rejected. `benchmarks` are files or Hub data sets whose texts are kept out (files/texts.py describes their form).
+    rejected. `benchmarks` are files or Hub data sets whose texts are kept out (files/texts.py describes their form),
+    and with `benchmark_cosine` also texts whose embeddings are at least as similar to one of theirs.
     """
 
     min_words: Positive = 3
@@ -197,6 +201,8 @@ class Quality(Strict):
     near_duplicate_at: Share | None = 0.7
     label_words: bool = False
     benchmarks: tuple[str, ...] = ()
+    # Added later: at its default it is not dumped, so that older work folders and hashes of recipes stay valid.
+    benchmark_cosine: Share | None = Field(None, exclude_if=not_)
 
     @model_validator(mode="after")
     def _some_length_fits(self) -> "Quality":
@@ -257,8 +263,9 @@ class Run(Strict):
 
 
 class BuildRecipe(Run):
-    """The whole recipe of a corpus; see dataset_builder/recipes/."""
+    """The whole recipe of a corpus; see dataset_builder/recipes/. Written rows need no teacher."""
 
+    teacher: Teacher = NoTeacher()
     narratives: Narratives = Narratives()
     characters: Characters = Characters()
     utterances: Utterances = Utterances()
@@ -269,6 +276,12 @@ class BuildRecipe(Run):
     quality: Quality = Quality()
     split: Split = Split()
     gates: Annotated[Gates, Field(exclude=True)] = Gates()  # they change no row, so run.json and hashes omit them
+
+    @model_validator(mode="after")
+    def _teacher_is_there(self) -> "BuildRecipe":
+        if isinstance(self.teacher, NoTeacher) and self.utterances.mode not in WITHOUT_TEACHER:
+            raise ValueError(f"key 'teacher' is missing: utterances.mode '{self.utterances.mode}' needs one")
+        return self
 
     @model_validator(mode="after")
     def _likelihood_needs_log_probabilities(self) -> "BuildRecipe":

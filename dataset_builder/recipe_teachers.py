@@ -75,6 +75,18 @@ class EmbeddedTeacher(Strict):
         return path
 
 
+class NoTeacher(Strict):
+    """Stands for the teacher in recipes whose stages call none."""
+
+    kind: Literal["none"] = "none"
+    in_flight: Positive = 64
+
+    @property
+    def name(self) -> str:
+        """The name in every row."""
+        return "none"
+
+
 # Fields of a call that the builder sets itself.
 OWN_PARAMETERS: Final = frozenset({"model", "messages", "prompt", "stream", "n", "response_format"})
 
@@ -165,4 +177,4 @@ class EndpointTeacher(Strict):
             yield key, tuple(map(public_url, value)) if key == "urls" else value
 
 
-Teacher = Annotated[ScriptedTeacher | EmbeddedTeacher | EndpointTeacher, Field(discriminator="kind")]
+Teacher = Annotated[ScriptedTeacher | EmbeddedTeacher | EndpointTeacher | NoTeacher, Field(discriminator="kind")]

@@ -70,7 +70,9 @@ def main() -> None:
     labelled = next((config for config in configs if config != "descriptors"), None)
     name, by = (CORPORA[1], "describer") if labelled is None else (CORPORA[0], "labeler")
     splits = configs[labelled or "descriptors"]
-    wanted = ("teacher", by, "prompt_version", "seed", "narrative_id", "source")
+    # Older corpora have no `provenance`: their `source` says where a row is from.
+    place = "provenance" if "provenance" in next(iter(splits.values())).column_names else "source"
+    wanted = dict.fromkeys(("teacher", by, "prompt_version", "seed", "narrative_id", "source", place))
     for split, found in splits.items():
         if missing := [column for column in wanted if column not in found.column_names]:
             raise InputError(
@@ -92,7 +94,7 @@ def main() -> None:
         "prompt_version": ", ".join(made_by["prompt_version"]),
         "seeds": made_by["seed"],
         "narratives": len(made_by["narrative_id"]),
-        "sources": Counter(rows["source"]),
+        "sources": Counter(rows[place if labelled is None else "source"]),
         "data_revision": manifest.get("revision", "unknown"),
         "recipe": manifest.get("recipe", "unknown"),
         "recipe_hash": manifest.get("recipe_hash", "unknown"),

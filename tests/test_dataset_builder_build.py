@@ -203,7 +203,8 @@ def test_narratives_from_a_file(tmp_path: Path, scripted_recipe: Path, command: 
     assert built.returncode == 0, built.stderr
     corpus = load_dataset(str(tmp_path / "work/corpus"), "contextless")
     assert {row for split in corpus.values() for row in split["narrative_id"]} == {"s0", "s1", "s2"}
-    assert set(corpus["train"]["source"]) == {f"{tmp_path.name}/stories"}
+    assert set(corpus["train"]["source"]) == {"generated"}
+    assert set(corpus["train"]["provenance"]) == {f"{tmp_path.name}/stories"}
 
 
 def test_a_corpus_without_situations_has_no_contextual_config(scripted_recipe: Path, tmp_path: Path) -> None:

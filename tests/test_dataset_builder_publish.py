@@ -17,6 +17,7 @@ from dataset_builder.inputs import read_recipe
 from dataset_builder.parquet import CORPUS
 from dataset_builder.pipeline.assemble import assemble
 from dataset_builder.pipeline.build import build
+from dataset_builder.pipeline.parts import read_part
 from dataset_builder.recipe import BuildRecipe, Split
 
 Row = dict[str, Any]
@@ -53,7 +54,7 @@ def work(scripted_work: Path, tmp_path: Path) -> Path:
 
 def published(recipe: BuildRecipe, work: Path) -> tuple[dict[str, dict[str, Row]], dict[str, str]]:
     """The rows of each config by id, and the reasons of those that were rejected, by config and id."""
-    assemble(recipe, work, read_json(work / "run.json")["teachers"])
+    assemble(recipe, [read_part(work)], work)
     corpus = open_corpus(work)
     rows = {config: {row["id"]: row for row in corpus.rows(config)} for config in corpus.files}
     rejects = [json.loads(line) for line in (work / "rejects/publish.jsonl").read_text().split("\n") if line]

@@ -11,7 +11,7 @@ from dataset_builder.analysis.survey import HashSample
 from dataset_builder.files.shards import read_json, stage_rows
 from dataset_builder.inputs import InputError
 from dataset_builder.parquet import CORPUS, MANIFEST, read_manifest
-from dataset_builder.pipeline.stages import STAGES
+from dataset_builder.pipeline.stages import stages_of_run
 from dataset_builder.run_state import NARRATIVES, RUN
 from dataset_builder.schema import RewrittenRow
 
@@ -43,7 +43,7 @@ def measure_build(work_dir: Path) -> dict[str, Any]:
     if "shards" not in run:
         raise InputError(f"{work_dir}: built by an older version. Report on {work_dir / CORPUS}, or build it again.")
     shards = run["shards"]
-    stages = {stage.name: read_manifest(work_dir / stage.name) for stage in STAGES}
+    stages = {stage.name: read_manifest(work_dir / stage.name) for stage in stages_of_run(run)}
     narratives = list(stage_rows(work_dir / NARRATIVES, range(shards)))
     metrics = {
         f"stage_{stage}_{key}": {"value": sum(made[key].values()) if isinstance(made[key], dict) else made[key]}
@@ -51,9 +51,10 @@ def measure_build(work_dir: Path) -> dict[str, Any]:
         for key in STAGE_COLUMNS
     }
     return {
-        "metrics": metrics | _faithfulness(work_dir, shards),
+        "metrics": metrics | (_faithfulness(work_dir, shards) if "cleaning" in stages else {}),
         "support": len(narratives),
-        "sources": dict(Counter(row["source"] for row in narratives)),
+        # Of written rows, the line in the file is left out.
+        "sources": dict(Counter(row["source"].partition(", line ")[0] for row in narratives)),
         "rejected": {stage: made["rejected"] for stage, made in stages.items()} | {"publish": corpus["rejected"]},
         "retried": {stage: made["retried"] for stage, made in stages.items()},
     }

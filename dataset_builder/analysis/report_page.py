@@ -173,7 +173,8 @@ def _about(row: dict[str, Any]) -> Iterator[str]:
         yield "descriptors: " + ", ".join(map(_descriptor, row["descriptors"]))
     wish = f"asked for {cell(row['requested_emotion'])}" if row.get("requested_emotion") else ""
     origin = (cell(row.get("character") or ""), wish, code(row["id"]) if row.get("id") else "")
-    yield ", ".join(filter(None, origin)) + (f" ({cell(row['source'])})" if row.get("source") else "")
+    place = row.get("provenance") or row.get("source")  # older corpora have no `provenance`
+    yield ", ".join(filter(None, origin)) + (f" ({cell(place)})" if place else "")
 
 
 def _descriptor(found: Any) -> str:

@@ -20,7 +20,7 @@ SHOWN = 5
 SCORE_BINS = 20
 COLUMNS = [
     *("id", "text", "context", "variant", "original_text", "labels", "scores", "descriptors"),
-    *("character", "narrative_id", "source", "requested_emotion"),
+    *("character", "narrative_id", "group", "source", "provenance", "requested_emotion"),
 ]
 
 

@@ -73,7 +73,7 @@ def remarks_in_situations(written: Sequence[DescriptorsRow], seed: int) -> Itera
             continue
         split = _split(row.text, seed)
         remark = remarks[split][stable_hash(seed, "remark", row.text) % len(remarks[split])]
-        common = row.model_dump(exclude={"descriptors", "describer", "text", "source", "character"})
+        common = row.model_dump(exclude={"descriptors", "describer", "text", "source", "provenance", "character"})
         yield (
             split,
             ContextualRow(
@@ -83,7 +83,8 @@ def remarks_in_situations(written: Sequence[DescriptorsRow], seed: int) -> Itera
                 labels=labels,
                 scores=scores,
                 raw_labels=[RawLabel(label=one.text, score=one.weight) for one in row.descriptors],
-                source="open remarks",
+                source="generated",
+                provenance="open remarks",
                 labeler="described situation",
                 variant="open",
                 original_text=remark,

@@ -175,7 +175,8 @@ def _row(text: Item, found: list[Descriptor], recipe: TextsRecipe, manifest: dic
         id=text.id,
         text=text.text,
         narrative_id=text.id,  # a given text has no siblings
-        source=text.fields["source"],
+        source="released",
+        provenance=text.fields["source"],
         teacher=manifest["teacher"],
         prompt_version=manifest["prompt_version"],
         seed=recipe.seed,

@@ -67,7 +67,7 @@ class DuplicateFilter:
 
     A row is compared with the rows of its config, and with rows of other configs that are in another split: one text
     may have rows of several configs, but in one split. Rows that are checked without config and split are all compared;
-    rows of one utterance may then have the same text.
+    rows of one utterance may then have the same text. Rows of a contrast set (`group`) count as one text.
 
     A rewriting resembles its original by design. It is compared with rows of other utterances only, and is dropped with
     its original, which must come first. Their ids differ in the last part, `…/original` and `…/rewritten`. An open
@@ -77,7 +77,8 @@ class DuplicateFilter:
     def __init__(self, near_duplicate_at: float | None, benchmarks: Iterable[tuple[str, str]] = ()) -> None:
         self._near_duplicate_at = near_duplicate_at
         self._texts: dict[str, TextIndex] = {}  # by split
-        self._ids: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)  # by split and config: row id of a text
+        # By split and config: for each text the row that has it, and its utterance or contrast set.
+        self._rows: dict[tuple[str, str], dict[int, tuple[str, str]]] = defaultdict(dict)
         self._dropped: set[tuple[str, str]] = set()  # config and utterance
         self._benchmarks = TextIndex(near_duplicate_at)
         self._benchmark_keys: list[str] = []
@@ -97,7 +98,7 @@ class DuplicateFilter:
             return found
         texts = self._texts.setdefault(split, TextIndex(self._near_duplicate_at))
         for text in _compared(row):
-            self._ids[split, config].setdefault(texts.add(text), str(row["id"]))
+            self._rows[split, config].setdefault(texts.add(text), (str(row["id"]), _unit(row)))
         return None
 
     def drop(self, row: Mapping[str, Any], config: str = "") -> None:
@@ -116,21 +117,21 @@ class DuplicateFilter:
         for other, texts in self._texts.items():
             for text in _compared(row) if other != split else ():
                 if found := texts.first_match(text):
-                    rows = (ids.get(found[1]) for (place, _), ids in self._ids.items() if place == other)
-                    return f"{found[0]}{ACROSS}", next(filter(None, rows))
+                    rows = (rows.get(found[1]) for (place, _), rows in self._rows.items() if place == other)
+                    return f"{found[0]}{ACROSS}", next(filter(None, rows))[0]
         return None
 
     def _within_split(self, row: Mapping[str, Any], config: str, split: str) -> tuple[str, str] | None:
         if split not in self._texts:
             return None
-        texts, ids, own = self._texts[split], self._ids[split, config], utterance_of(row)
+        texts, rows, own = self._texts[split], self._rows[split, config], _unit(row)
         text = _compared(row)[0]
         same = texts.number(text)
-        if same in ids and len(self._ids) == 1 and _utterance(ids[same]) == own:
+        if same in rows and len(self._rows) == 1 and rows[same][1] == own:
             return None  # the same text was compared when it came
-        others = (match for match in texts.matches(text) if match[1] in ids and _utterance(ids[match[1]]) != own)
+        others = (match for match in texts.matches(text) if match[1] in rows and rows[match[1]][1] != own)
         found = min(others, default=None)
-        return (found[0], ids[found[1]]) if found else None
+        return (found[0], rows[found[1]][0]) if found else None
 
 
 def _compared(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -139,8 +140,9 @@ def _compared(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (f"{row.get('context') or ''}\n{text}", text) if row.get("variant") == OPEN else (text,)
 
 
-def _utterance(row_id: str) -> str:
-    return row_id.removesuffix(f"/{ORIGINAL}").removesuffix(f"/{REWRITTEN}")
+def _unit(row: Mapping[str, Any]) -> str:
+    """Return what counts as one text: a contrast set, or both variants of an utterance."""
+    return str(row.get("group") or utterance_of(row))
 
 
 def utterance_of(row: Mapping[str, Any]) -> str:

@@ -64,7 +64,7 @@ def check_utterance(text: str, character: str, quality: Quality) -> str | None:
     """Return a fault of form, or `third_person`: names its speaker and never says I or we."""
     if reason := check_form(text, quality.min_words, quality.max_words):
         return reason
-    named = re.search(rf"\b{re.escape(character)}\b", text, re.IGNORECASE)
+    named = character and re.search(rf"\b{re.escape(character)}\b", text, re.IGNORECASE)
     return "third_person" if named and not _FIRST_PERSON.search(text) else None
 
 

@@ -1,177 +1,152 @@
-"""Turns the stages' rows into the published corpus: resolve labels, check, drop duplicates, split, write Parquet.
+"""Turns the stages' rows into the published corpus: check, drop duplicates, split, write Parquet.
 
-Each row is read, resolved and checked once. The split of a story depends on the rows of all stories, so accepted rows
-are kept in a file per config until then: memory holds an index of the texts, not the rows.
+The rows come from one work folder or from several. Each row is read and checked once. The split of a story depends on
+the rows of all stories, so accepted rows are kept in a file per config until then: memory holds an index of the texts,
+not the rows.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from dataset_builder.corpus import read_rows
-from dataset_builder.files.shards import clear, stage_rows, to_line, write_whole
-from dataset_builder.files.text_hygiene import cleaned_row
+from dataset_builder.files.shards import clear, to_line, write_whole
 from dataset_builder.files.texts import benchmark_texts
+from dataset_builder.filters.benchmark_similarity import BenchmarkSimilarity
 from dataset_builder.filters.deduplicate import DuplicateFilter
-from dataset_builder.filters.resolve import class_of, resolve
+from dataset_builder.filters.resolve import class_of
 from dataset_builder.filters.split import split_narratives
-from dataset_builder.filters.validate import MOST_LABELS, check_row, check_texts
+from dataset_builder.filters.validate import check_row, check_texts
 from dataset_builder.hashing import fingerprint
 from dataset_builder.inputs import InputError
 from dataset_builder.parquet import CORPUS, SplitWriter, whole_folder, write_manifest, write_splits
-from dataset_builder.pipeline.ask import prompt_versions
+from dataset_builder.pipeline.parts import Part
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.run_state import REJECTS
-from dataset_builder.schema import (
-    CONFIGS,
-    SPLITS,
-    UNNAMED,
-    ContextlessRow,
-    ContextualRow,
-    DescribedRow,
-    DescriptorsRow,
-    LabelledRow,
-    PublishedRow,
-    Rejected,
-    RewrittenRow,
-    UtteranceRow,
-)
-from dataset_builder.taxonomy import LABELS
+from dataset_builder.schema import CONFIGS, SPLITS, ContextlessRow, PublishedRow, Rejected
+from dataset_builder.written_rows import is_development
 
 STAGE = "publish"  # its name in manifests and for --restart-from
-DEPENDS_ON = ("recipe.split", "recipe.name", "recipe.quality.near_duplicate_at", "recipe.quality.benchmarks")
-DEFAULT_CONFIG = "contextless"
+DEPENDS_ON = ("recipe.split", "recipe.name", "recipe.quality", "recipe.labels", "recipe.resolve")
 KEPT = "kept"  # the folder of the rows that pass, until their split is known
 MOST_UNRESOLVED = 1_000  # words without a class that the manifest counts, the most frequent ones
+AT_ONCE = 256  # rows whose texts are embedded together
 
 
-def assemble(recipe: BuildRecipe, work_dir: Path, teachers: Mapping[str, str]) -> None:
-    """Write `<work>/corpus`. `teachers` names each stage's teacher.
+def assemble(recipe: BuildRecipe, parts: Sequence[Part], target: Path) -> dict[str, dict[str, int]]:
+    """Write `<target>/corpus` from the rows of work folders; return the rows of each config and split.
+
+    `recipe` decides on labels, checks, splits and the name; how the rows were made is in the parts.
 
     Raises:
-        InputError: no row of the default config was kept.
+        InputError: no row was kept.
     """
-    with whole_folder(work_dir / CORPUS) as building:
-        rows = _PublishedRows(recipe, work_dir, teachers)
+    with whole_folder(target / CORPUS) as building:
+        rows = _PublishedRows(recipe, parts)
         kept = building / KEPT
         rejected = (to_line(reject.model_dump()) for reject in rows.keep(kept))
-        write_whole(work_dir / REJECTS / f"{STAGE}.jsonl", rejected)
+        write_whole(target / REJECTS / f"{STAGE}.jsonl", rejected)
         manifest = rows.manifest()
-        # One split for all configs, by the rows of the default one: no story is in two splits.
-        split_of = split_narratives(rows.of_story, recipe.split.contextless, recipe.seed)
+        # One split for all configs, by the rows of the first one that has some: no story is in two splits.
+        split_of = split_narratives(rows.of_story(), recipe.split.contextless, recipe.seed, rows.held_out)
         counts = {}
         for config in CONFIGS:
             if files := [*(kept / config).glob("*")]:
                 passed = ((split_of[row["narrative_id"]], row) for file in files for row in read_rows(file))
                 counts[config] = write_splits(passed, config, building)
-        if DEFAULT_CONFIG not in counts:
+        if not counts:
             raise InputError(
-                f"no row was kept; {work_dir / REJECTS}/*.jsonl lists the reasons. Use another teacher or more stories."
+                f"no row was kept; {target / REJECTS}/*.jsonl lists the reasons. Use another teacher or more stories."
             )
         clear(kept)
         write_manifest(building, manifest | {"rows": counts})
+    return counts
 
 
 class _PublishedRows:
-    """The stages' rows as they are published, and which of them are kept."""
+    """The rows of all parts, and which of them are kept."""
 
-    def __init__(self, recipe: BuildRecipe, work_dir: Path, teachers: Mapping[str, str]) -> None:
-        self._recipe, self._work_dir, self._teachers = recipe, work_dir, teachers
-        self._prompt_version = fingerprint(prompt_versions())
+    def __init__(self, recipe: BuildRecipe, parts: Sequence[Part]) -> None:
+        self._recipe, self._parts = recipe, parts
         self._reasons: Counter[str] = Counter()
         self._unresolved: Counter[str] = Counter()  # words without a class
-        self.of_story: Counter[str] = Counter()  # rows of the default config; stories of other configs count 0
+        self._kept: dict[str, Counter[str]] = {config: Counter() for config in CONFIGS}  # rows of each story
+        self.held_out: set[str] = set()  # stories that are written for development: they are in the validation split
 
     def keep(self, folder: Path) -> Iterator[Rejected]:
         """Write the rows that pass to `folder`, config by config; yields the others."""
         quality = self._recipe.quality
-        texts = (text for benchmark in quality.benchmarks for text in benchmark_texts(benchmark))
+        known = [pair for benchmark in quality.benchmarks for pair in benchmark_texts(benchmark)]
         # One filter for all configs: no other utterance may repeat a kept text, in any config.
-        duplicates = DuplicateFilter(quality.near_duplicate_at, texts)
+        duplicates = DuplicateFilter(quality.near_duplicate_at, known)
+        similar = BenchmarkSimilarity([text for _, text in known], quality.benchmark_cosine)
         for config in CONFIGS:
             with SplitWriter(config, folder) as passed:
-                for row in self._rows(config):
-                    if reason := self._fault(row, config, duplicates):
+                for row, is_similar in _with_similarity(self._rows(config), similar):
+                    if reason := self._fault(row, duplicates, is_similar=is_similar):
                         self._reasons[reason] += 1
                         yield Rejected.of(row.id, f"{STAGE}/{config}", reason, row.text)
                     else:
-                        self.of_story[row.narrative_id] += config == DEFAULT_CONFIG
+                        self._count(row, config)
                         passed.add(SPLITS[0], row.model_dump())  # until its split is known
+
+    def of_story(self) -> dict[str, int]:
+        """Return the rows of each story in the first config that has some; stories of other configs have 0."""
+        first = next((counts for counts in self._kept.values() if counts), Counter())
+        return dict.fromkeys(chain(*self._kept.values()), 0) | first
 
     def manifest(self) -> dict[str, Any]:
         """Return the content of the corpus's manifest."""
-        return {
+        first = self._parts[0].run
+        content = {
             "stage": STAGE,
             "recipe": self._recipe.name,
             "recipe_hash": fingerprint(self._recipe.model_dump(mode="json")),
-            "teacher": self._teachers["utterances"],
-            "teachers": dict(self._teachers),
-            "prompt_version": self._prompt_version,
-            "prompts": prompt_versions(),
+            "teacher": _joined(part.author for part in self._parts),
+            "teachers": first["teachers"],
+            "prompt_version": _joined(part.prompt_version for part in self._parts),
+            "prompts": first["prompts"],
             "seed": self._recipe.seed,
             "rejected": dict(sorted(self._reasons.items())),
             "unresolved_labels": dict(self._unresolved.most_common(MOST_UNRESOLVED)),
         }
+        if len(self._parts) > 1:
+            del content["teachers"], content["prompts"]
+            content["parts"] = [part.about() for part in self._parts]
+        return content
 
     def _rows(self, config: str) -> Iterator[PublishedRow]:
-        """Yield all rows of a config in the order of the stories, with resolved labels, not yet checked."""
-        stage = {"contextless": "labels", "contextual": "rewriting", "descriptors": "descriptors"}[config]
-        for row in map(cleaned_row, stage_rows(self._work_dir / stage, range(self._recipe.executor.shards))):
-            if config == "contextless":
-                yield ContextlessRow(**self._labelled(LabelledRow.model_validate(row)))
-            elif config == "contextual":
-                yield from self._variants(RewrittenRow.model_validate(row))
-            else:
-                described = DescribedRow.model_validate(row)
-                describer = self._with_teacher(described.describer, "descriptors")
-                yield DescriptorsRow(
-                    **self._origin(described), descriptors=list(described.descriptors), describer=describer
-                )
+        return chain.from_iterable(part.rows(config, self._recipe) for part in self._parts)
 
-    def _origin(self, row: UtteranceRow) -> dict[str, Any]:
-        return {
-            "id": row.id,
-            "text": row.text,
-            "character": row.character,
-            "narrative_id": row.narrative_id,
-            "source": row.source,
-            "requested_emotion": row.requested_emotion if row.requested_emotion in LABELS else UNNAMED,
-            "teacher": self._teachers["utterances"],
-            "prompt_version": self._prompt_version,
-            "seed": self._recipe.seed,
-        }
+    def _count(self, row: PublishedRow, config: str) -> None:
+        self._kept[config][row.narrative_id] += 1
+        is_own_story = row.narrative_id == row.id
+        if row.source == "written" and is_own_story and is_development(row.text):
+            self.held_out.add(row.narrative_id)
 
-    def _labelled(self, row: LabelledRow) -> dict[str, Any]:
-        scores = resolve(row.raw_labels[:MOST_LABELS], self._recipe.resolve)  # a row with more is rejected
-        return self._origin(row) | {
-            "labels": [index for index, score in enumerate(scores) if score >= self._recipe.labels.keep_at],
-            "scores": scores,
-            "raw_labels": list(row.raw_labels),
-            "labeler": self._with_teacher(row.labeler, "labels"),
-        }
-
-    def _variants(self, row: RewrittenRow) -> Iterator[ContextualRow]:
-        common = self._labelled(row) | {"context": row.context, "original_text": row.text}
-        yield ContextualRow(**common | {"id": f"{row.id}/original", "variant": "original"})
-        if row.rewritten is not None:
-            rewritten = {"id": f"{row.id}/rewritten", "variant": "rewritten", "text": row.rewritten}
-            yield ContextualRow(**common | rewritten)
-
-    def _with_teacher(self, method: str, stage: str) -> str:
-        """Return how a stage produced its part of a row, with its teacher if another teacher wrote the utterances."""
-        teacher = self._teachers[stage]
-        return method if teacher == self._teachers["utterances"] else f"{method} by {teacher}"
-
-    def _fault(self, row: PublishedRow, config: str, duplicates: DuplicateFilter) -> str | None:
+    def _fault(self, row: PublishedRow, duplicates: DuplicateFilter, *, is_similar: bool) -> str | None:
         reason = check_row(row, self._recipe.quality)
         # Unresolved words are counted where the row's texts and labels are bounded.
-        if config == DEFAULT_CONFIG and isinstance(row, ContextlessRow) and (not reason or not check_texts(row)):
+        if type(row) is ContextlessRow and (not reason or not check_texts(row)):
             words = (raw.label for raw in row.raw_labels)
             self._unresolved.update(word for word in words if class_of(word, self._recipe.resolve) is None)
-        compared = {"id": row.id, "text": row.text, "variant": getattr(row, "variant", None)}
+        compared = {"id": row.id, "text": row.text, "group": row.group, "variant": getattr(row, "variant", None)}
+        reason = reason or ("like_benchmark_text" if is_similar else None)
         if reason:
             duplicates.drop(compared)
             return reason
         repeated = duplicates.check(compared)
         return repeated[0] if repeated else None
+
+
+def _with_similarity(rows: Iterable[PublishedRow], similar: BenchmarkSimilarity) -> Iterator[tuple[PublishedRow, bool]]:
+    """Yield each row with whether its text is too similar to a benchmark's."""
+    rows = iter(rows)
+    while some := list(islice(rows, AT_ONCE)):
+        yield from zip(some, similar([row.text for row in some]), strict=True)
+
+
+def _joined(names: Iterable[str]) -> str:
+    return ", ".join(name for name in dict.fromkeys(names) if name)

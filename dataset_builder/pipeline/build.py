@@ -2,11 +2,12 @@
 
 import shutil
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.files.shards import write_json
+from dataset_builder.files.shards import read_json, write_json
 from dataset_builder.files.texts import benchmark_texts
 from dataset_builder.hashing import fingerprint
 from dataset_builder.inputs import InputError
@@ -15,13 +16,13 @@ from dataset_builder.parquet import CORPUS, finished_corpus
 from dataset_builder.pipeline import assemble
 from dataset_builder.pipeline.ask import prompt_versions
 from dataset_builder.pipeline.engine import run_stages
+from dataset_builder.pipeline.parts import Part
 from dataset_builder.pipeline.progress import reset_stages
-from dataset_builder.pipeline.stages import STAGE_NAMES, STAGES
-from dataset_builder.recipe import BuildRecipe
+from dataset_builder.pipeline.stages import Stage, stages_of, stages_of_run
+from dataset_builder.recipe import WITHOUT_TEACHER, BuildRecipe
 from dataset_builder.run_state import RUN, RUNTIME_ONLY, former_run, nothing_made, run_lock
-
-# Paths in run.json that each stage and the corpus depend on, besides those of the stages before.
-DEPENDS_ON = {stage.name: stage.depends_on for stage in STAGES} | {assemble.STAGE: assemble.DEPENDS_ON}
+from dataset_builder.schema import Item
+from dataset_builder.written_rows import read_written
 
 
 def build(recipe: BuildRecipe, work_dir: Path, restart_from: str | None = None, *, publish: bool = True) -> bool:
@@ -38,7 +39,7 @@ def build(recipe: BuildRecipe, work_dir: Path, restart_from: str | None = None, 
     Raises:
         InputError: bad stories or benchmarks, no teacher, or a work folder that belongs to another run.
     """
-    stories = read_narratives(recipe.narratives)
+    items, stages = read_items(recipe), stages_of(recipe.utterances.mode)
     for benchmark in recipe.quality.benchmarks if publish else ():  # a missing file fails now and not after weeks
         next(benchmark_texts(benchmark), None)
     if recipe.split.contextual not in (None, recipe.split.contextless):
@@ -47,32 +48,53 @@ def build(recipe: BuildRecipe, work_dir: Path, restart_from: str | None = None, 
     run: dict[str, Any] = {
         "recipe": recipe.model_dump(mode="json", exclude=left_out),
         "shards": recipe.executor.shards,
-        "prompts": prompt_versions(),
-        "narratives": fingerprint([[story.id, story.fields["title"], story.text] for story in stories]),
+        "prompts": {} if recipe.utterances.mode in WITHOUT_TEACHER else prompt_versions(),
+        "narratives": _fingerprint_of(items),
         # One per stage, because a restart may use another teacher.
-        "teachers": dict.fromkeys(STAGE_NAMES, recipe.teacher.name),
+        "teachers": dict.fromkeys((stage.name for stage in stages), recipe.teacher.name),
     }
     with run_lock(work_dir):
         finished_corpus(work_dir, assemble.STAGE)  # a corpus of another kind of run is kept
-        run = _write_run(run, work_dir, restart_from)
+        run = _write_run(run, stages, work_dir, restart_from)
         if publish and finished_corpus(work_dir, assemble.STAGE):
             return False
         started = time.monotonic()
-        run_stages(recipe, stories, STAGES, work_dir)
+        run_stages(recipe, items, stages, work_dir)
         if publish:
-            assemble.assemble(recipe, work_dir, run["teachers"])
+            assemble.assemble(recipe, [Part(work_dir, run)], work_dir)
             print(f"built in {time.monotonic() - started:.0f} s")
         return True
 
 
-def _write_run(run: dict[str, Any], work_dir: Path, restart_from: str | None) -> dict[str, Any]:
+def read_items(recipe: BuildRecipe) -> list[Item]:
+    """Return what a recipe is built from: stories, or written rows."""
+    if recipe.utterances.mode == "written":
+        return read_written(recipe.narratives.sources)
+    return read_narratives(recipe.narratives)
+
+
+def _fingerprint_of(items: list[Item]) -> str:
+    """Return a hash of the items: of stories, title and text count; of written rows, all but the line in the file."""
+    kept = [
+        [item.id, item.fields["title"], item.text]
+        if "title" in item.fields
+        else [item.id, item.text, {key: value for key, value in item.fields.items() if key != "source"}]
+        for item in items
+    ]
+    return fingerprint(kept)
+
+
+def _write_run(
+    run: dict[str, Any], stages: Sequence[Stage], work_dir: Path, restart_from: str | None
+) -> dict[str, Any]:
     """Write run.json and return its content, or refuse a folder with the rows of another run."""
-    redone = _with_followers(restart_from) if restart_from else []
-    not_begun = [stage for stage in STAGE_NAMES if nothing_made(work_dir, stage)]
-    may_differ = partial(_is_made_again, redone=redone, not_begun=not_begun)
-    before = former_run(work_dir, run, STAGE_NAMES, may_differ, _restart_advice)
+    redone = _with_followers(restart_from, stages) if restart_from else []
+    names = [stage.name for stage in stages]
+    not_begun = [name for name in names if nothing_made(work_dir, name)]
+    may_differ = partial(_is_made_again, stages=stages, redone=redone, not_begun=not_begun)
+    before = former_run(work_dir, run, names, may_differ, partial(_restart_advice, stages))
     if before:
-        run["teachers"] = before["teachers"] | {name: run["teachers"][name] for name in STAGE_NAMES if name in redone}
+        run["teachers"] = before["teachers"] | {name: run["teachers"][name] for name in names if name in redone}
         if restart_from:
             delete_from_stage(work_dir, restart_from)
     if run != before:
@@ -85,38 +107,41 @@ def delete_from_stage(work_dir: Path, stage: str) -> None:
 
     A kill in between therefore never leaves rows whose source rows are gone.
     """
-    deleted = _with_followers(stage)
+    deleted = _with_followers(stage, stages_of_run(read_json(work_dir / RUN)))
     for name in deleted:
         shutil.rmtree(work_dir / (CORPUS if name == assemble.STAGE else name), ignore_errors=True)
     reset_stages(work_dir, deleted)
 
 
-def _is_made_again(difference: str, redone: list[str], not_begun: list[str]) -> bool:
+def _is_made_again(difference: str, stages: Sequence[Stage], redone: list[str], not_begun: list[str]) -> bool:
     """Return whether all that depends on a difference is restarted or not begun; a stage may change its teacher."""
     path = difference.partition(" ")[0] + "."
     if path.startswith("teachers.") and path != "teachers.":  # records which teacher produced the existing rows
         return True
     if path.startswith("recipe.teacher."):
         return bool(redone)
-    stages = {stage for stage, parts in DEPENDS_ON.items() if any(path.startswith(f"{part}.") for part in parts)}
-    return bool(stages) and stages <= {*redone, *not_begun}
+    affected = {stage.name for stage in stages if any(path.startswith(f"{part}.") for part in stage.depends_on)}
+    if affected:  # the corpus is made again with them
+        return affected <= {*redone, *not_begun}
+    return assemble.STAGE in redone and any(path.startswith(f"{part}.") for part in assemble.DEPENDS_ON)
 
 
-def _restart_advice(differences: list[str]) -> str:
-    everything = [*STAGE_NAMES, assemble.STAGE]
-    if not all(_is_made_again(found, everything, []) for found in differences):
+def _restart_advice(stages: Sequence[Stage], differences: list[str]) -> str:
+    everything = [*(stage.name for stage in stages), assemble.STAGE]
+    if not all(_is_made_again(found, stages, everything, []) for found in differences):
         return ""
     return (
         f", or generate the rows of a stage and of all later stages again with --restart-from ({', '.join(everything)})"
     )
 
 
-def _with_followers(name: str) -> list[str]:
+def _with_followers(name: str, stages: Sequence[Stage]) -> list[str]:
     """Return a stage and all stages that depend on its rows, the last first; the corpus depends on every stage."""
-    if name not in DEPENDS_ON:
-        raise InputError(f"--restart-from {name}: no such stage. Stages are {', '.join(DEPENDS_ON)}.")
+    names = [*(stage.name for stage in stages), assemble.STAGE]
+    if name not in names:
+        raise InputError(f"--restart-from {name}: no such stage. Stages are {', '.join(names)}.")
     found = [name] if name != assemble.STAGE else []
-    for stage in STAGES:
+    for stage in stages:
         if stage.after in found:
             found.append(stage.name)
     return [assemble.STAGE, *reversed(found)]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from dataset_builder.files.shards import read_model
+from dataset_builder.files.shards import read_json, read_model
 from dataset_builder.inputs import InputError
 from dataset_builder.parquet import CORPUS, MANIFEST
 from dataset_builder.pipeline.progress import (
@@ -15,7 +15,7 @@ from dataset_builder.pipeline.progress import (
     minutes_left,
     read_progress,
 )
-from dataset_builder.pipeline.stages import STAGES
+from dataset_builder.pipeline.stages import stages_of_run
 from dataset_builder.run_state import NARRATIVES, RUN
 from dataset_builder.schema import Usage
 
@@ -78,7 +78,7 @@ def status(work_dir: Path) -> str:
 
 def _stages(work_dir: Path) -> dict[str, str]:
     """Return the stages of the run, each with the stage whose rows it reads: a build's, or another run's."""
-    build = {stage.name: stage.after for stage in STAGES}
+    build = {stage.name: stage.after for stage in stages_of_run(read_json(work_dir / RUN))}
     others = [name for shard in read_progress(work_dir) for name in shard.stages if name not in build]
     return dict.fromkeys(others, NARRATIVES) or build
 

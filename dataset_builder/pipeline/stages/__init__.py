@@ -1,10 +1,23 @@
-"""The stages that call the teacher, in order. Each is one async function: a row and its story in, rows out."""
+"""The stages of each way of making utterances, in order. Each is one async function: a row and its item in, rows out.
 
-from collections.abc import Awaitable, Callable, Sequence
+Whatever the way, the last rows are in the same folders: `labels` (config contextless), `rewriting` (contextual) and
+`descriptors`.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dataset_builder.pipeline.stages import characters, cleaning, context, descriptors, labels, rewriting, utterances
+from dataset_builder.pipeline.stages import (
+    characters,
+    cleaning,
+    context,
+    descriptors,
+    labels,
+    rewriting,
+    utterances,
+    written,
+)
 from dataset_builder.run_state import NARRATIVES
 from dataset_builder.schema import CharacterRow, Item, LabelledRow, Row, SituatedRow, UtteranceRow
 
@@ -52,5 +65,21 @@ STAGES = (
     Stage("rewriting", "cleaning", SituatedRow, rewriting.run,
           depends_on=("recipe.situations.rewriting", "prompts.rewriting")),
 )
+WRITTEN_STAGES = (
+    Stage("labels", NARRATIVES, Item, written.labels, written.has_no_context, depends_on=("recipe.utterances",)),
+    Stage("rewriting", NARRATIVES, Item, written.situation, written.has_context, depends_on=("recipe.utterances",)),
+    Stage("descriptors", NARRATIVES, Item, written.descriptors, written.has_descriptors,
+          depends_on=("recipe.utterances",)),
+)
 # fmt: on
-STAGE_NAMES = tuple(stage.name for stage in STAGES)
+
+
+def stages_of(mode: str) -> tuple[Stage, ...]:
+    """Return the stages of a way of making utterances (`utterances.mode` in recipes)."""
+    return {"written": WRITTEN_STAGES}.get(mode, STAGES)
+
+
+def stages_of_run(run: Mapping[str, Any]) -> tuple[Stage, ...]:
+    """Return the stages of a build by its run.json. Other runs, such as describe-texts, have stages of their own."""
+    recipe = run.get("recipe")
+    return stages_of(recipe["utterances"]["mode"] if isinstance(recipe, dict) and "utterances" in recipe else "list")

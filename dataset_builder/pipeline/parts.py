@@ -1,0 +1,141 @@
+"""The rows that a finished work folder has for the corpus, in the form in which they are published."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataset_builder.files.shards import read_json, stage_rows
+from dataset_builder.files.text_hygiene import cleaned_row
+from dataset_builder.filters.resolve import resolve
+from dataset_builder.filters.validate import MOST_LABELS
+from dataset_builder.hashing import fingerprint
+from dataset_builder.inputs import InputError
+from dataset_builder.parquet import MANIFEST
+from dataset_builder.pipeline.stages import stages_of_run
+from dataset_builder.recipe import BuildRecipe, NoTeacher
+from dataset_builder.run_state import RUN
+from dataset_builder.schema import (
+    UNNAMED,
+    ContextlessRow,
+    ContextualRow,
+    DescribedRow,
+    DescriptorsRow,
+    LabelledRow,
+    PublishedRow,
+    RewrittenRow,
+    Source,
+    UtteranceRow,
+)
+from dataset_builder.taxonomy import LABELS
+
+LAST_STAGE = {"contextless": "labels", "contextual": "rewriting", "descriptors": "descriptors"}  # of each config
+WRITER = "a large language model"  # of the written rows (dataset_builder/written/README.md)
+SOURCES: dict[str, Source] = {"list": "generated", "single": "generated", "written": "written"}  # by utterances.mode
+
+
+@dataclass(frozen=True)
+class Part:
+    """A work folder whose stages are finished, with the content of its run.json."""
+
+    work_dir: Path
+    run: Mapping[str, Any]
+
+    @property
+    def source(self) -> Source:
+        """How its utterances came to be."""
+        return SOURCES[self.run["recipe"]["utterances"]["mode"]]
+
+    @property
+    def author(self) -> str:
+        """The language model that made the utterances."""
+        return WRITER if self.source == "written" else str(self.run["teachers"]["utterances"])
+
+    @property
+    def prompt_version(self) -> str:
+        """A hash of all prompts; empty if its stages ask nothing."""
+        return fingerprint(self.run["prompts"]) if self.run["prompts"] else ""
+
+    def about(self) -> dict[str, Any]:
+        """Return its entry in the manifest of a corpus of several parts."""
+        recipe = self.run["recipe"]
+        return {
+            "recipe": recipe["name"],
+            "recipe_hash": fingerprint(recipe),
+            "source": self.source,
+            "teachers": self.run["teachers"],
+            "prompts": self.run["prompts"],
+            "seed": recipe["seed"],
+            "narratives": self.run["narratives"],
+        }
+
+    def stage_rows(self, config: str) -> Iterator[dict[str, Any]]:
+        """Yield the last stage's rows of a config in the order of the items, cleaned; none without such a stage."""
+        stage = LAST_STAGE[config]
+        if (self.work_dir / stage).is_dir():
+            yield from map(cleaned_row, stage_rows(self.work_dir / stage, range(self.run["shards"])))
+
+    def rows(self, config: str, recipe: BuildRecipe) -> Iterator[PublishedRow]:
+        """Yield all rows of a config with labels by the recipe of the corpus, not yet checked."""
+        for row in self.stage_rows(config):
+            if config == "contextless":
+                yield ContextlessRow(**self._labelled(LabelledRow.model_validate(row), recipe))
+            elif config == "contextual":
+                yield from self._variants(RewrittenRow.model_validate(row), recipe)
+            else:
+                described = DescribedRow.model_validate(row)
+                describer = self._with_teacher(described.describer, "descriptors")
+                yield DescriptorsRow(
+                    **self._origin(described), descriptors=list(described.descriptors), describer=describer
+                )
+
+    def _origin(self, row: UtteranceRow) -> dict[str, Any]:
+        return {
+            "id": row.id,
+            "text": row.text,
+            "character": row.character,
+            "narrative_id": row.narrative_id,
+            "group": row.group,
+            "source": self.source,
+            "provenance": row.source,
+            "requested_emotion": row.requested_emotion if row.requested_emotion in ("", *LABELS) else UNNAMED,
+            "teacher": self.author,
+            "prompt_version": self.prompt_version,
+            "seed": self.run["recipe"]["seed"],
+        }
+
+    def _labelled(self, row: LabelledRow, recipe: BuildRecipe) -> dict[str, Any]:
+        scores = resolve(row.raw_labels[:MOST_LABELS], recipe.resolve)  # a row with more is rejected
+        return self._origin(row) | {
+            "labels": [index for index, score in enumerate(scores) if score >= recipe.labels.keep_at],
+            "scores": scores,
+            "raw_labels": list(row.raw_labels),
+            "labeler": self._with_teacher(row.labeler, "labels"),
+        }
+
+    def _variants(self, row: RewrittenRow, recipe: BuildRecipe) -> Iterator[ContextualRow]:
+        common = self._labelled(row, recipe) | {"context": row.context, "original_text": row.text}
+        yield ContextualRow(**common | {"id": f"{row.id}/original", "variant": "original"})
+        if row.rewritten is not None:
+            rewritten = {"id": f"{row.id}/rewritten", "variant": "rewritten", "text": row.rewritten}
+            yield ContextualRow(**common | rewritten)
+
+    def _with_teacher(self, method: str, stage: str) -> str:
+        """Return how a stage produced its part of a row, with its teacher if another teacher wrote the utterances."""
+        teacher = self.run["teachers"][stage]
+        return method if teacher in (self.author, NoTeacher().name) else f"{method} by {teacher}"
+
+
+def read_part(work_dir: Path) -> Part:
+    """Return a work folder as a part of a corpus.
+
+    Raises:
+        InputError: it contains no build, or one whose stages are not finished.
+    """
+    if not (work_dir / RUN).exists():
+        raise InputError(f"{work_dir}: contains no build. Give work folders of dataset_builder build.")
+    run = read_json(work_dir / RUN)
+    unfinished = [stage.name for stage in stages_of_run(run) if not (work_dir / stage.name / MANIFEST).exists()]
+    if unfinished or "shards" not in run:
+        raise InputError(f"{work_dir}: its build is not finished. Run its build command again.")
+    return Part(work_dir, run)
