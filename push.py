@@ -119,7 +119,7 @@ def _version() -> str:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python push.py", description="Publishes data sets, models, Space and cards.")
     parser.add_argument("--namespace", required=True, help="user or organisation")
-    parser.add_argument("--corpus", type=Path, default=Path("work/demo/corpus"), help="folder of the corpus")
+    parser.add_argument("--corpus", type=Path, default=Path("published/emo-pillars"), help="folder of the corpus")
     parser.add_argument(
         "--descriptors",
         type=Path,

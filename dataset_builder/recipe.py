@@ -263,9 +263,13 @@ class Run(Strict):
 
 
 class BuildRecipe(Run):
-    """The whole recipe of a corpus; see dataset_builder/recipes/. Written rows need no teacher."""
+    """The whole recipe of a corpus; see dataset_builder/recipes/. Written rows need no teacher.
+
+    `parts` are the names of the recipes whose work folders `assemble` puts together; such a recipe makes no row itself.
+    """
 
     teacher: Teacher = NoTeacher()
+    parts: tuple[Name, ...] = Field((), exclude_if=not_)  # added later: hashes of older recipes stay valid
     narratives: Narratives = Narratives()
     characters: Characters = Characters()
     utterances: Utterances = Utterances()
@@ -279,7 +283,7 @@ class BuildRecipe(Run):
 
     @model_validator(mode="after")
     def _teacher_is_there(self) -> "BuildRecipe":
-        if isinstance(self.teacher, NoTeacher) and self.utterances.mode not in WITHOUT_TEACHER:
+        if isinstance(self.teacher, NoTeacher) and not self.parts and self.utterances.mode not in WITHOUT_TEACHER:
             raise ValueError(f"key 'teacher' is missing: utterances.mode '{self.utterances.mode}' needs one")
         return self
 

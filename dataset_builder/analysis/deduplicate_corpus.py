@@ -26,7 +26,7 @@ from dataset_builder.schema import CONFIGS, SPLITS
 
 REMOVED = "removed.jsonl"
 ROWS_OF_A_GROUP = 2_000  # of the files that are written
-COLUMNS = ["id", "text", "context", "variant", "narrative_id"]
+COLUMNS = ["id", "text", "context", "variant", "narrative_id", "group"]
 STATIC_SIZE = 256  # components of a static embedding
 # Duplicates are far closer than any other neighbour, so little effort finds them: of 3,000 planted at a cosine of .955
 # among 300,000 texts, 2,997. All components and the library's default effort find 3,000 in five times the time.
@@ -113,7 +113,8 @@ class _Removal:
             elif row.get("variant") == REWRITTEN:
                 with_rewritings[config] = None
             elif not self._is_duplicate(config, row) and self._semantic_at is not None:
-                self._to_compare[config].append({name: row.get(name) for name in ("id", "text", "variant", "split")})
+                wanted = ("id", "text", "variant", "split", "group")
+                self._to_compare[config].append({name: row.get(name) for name in wanted})
         for config, rows in self._to_compare.items():
             for row, earlier in _same_meaning(rows, self._semantic_at) if self._semantic_at and rows else ():
                 self._remove(config, row, "same_meaning", earlier)
@@ -158,8 +159,15 @@ def _static_encoder() -> Any:
 def _same_meaning(rows: list[dict[str, Any]], threshold: float) -> Iterator[tuple[dict[str, Any], str]]:
     """Yield rows with the meaning of an earlier row, each with that row's id."""
     vectors = np.asarray(_static_encoder().encode([row["text"] for row in rows]), dtype=np.float32)
-    for number, earlier in sorted(semantic_duplicates(vectors, threshold).items()):
-        yield rows[number], rows[earlier]["id"]
+    # Rows of a contrast set have the same text: the first is compared, and the others go with it.
+    firsts: dict[str, int] = {}
+    first_of = [firsts.setdefault(row.get("group") or row["id"], number) for number, row in enumerate(rows)]
+    compared = sorted(firsts.values())
+    found = semantic_duplicates(vectors[compared], threshold)
+    earlier = {compared[number]: compared[before] for number, before in found.items()}
+    for number, first in enumerate(first_of):
+        if first in earlier:
+            yield rows[number], rows[earlier[first]]["id"]
 
 
 def semantic_duplicates(vectors: np.ndarray, threshold: float) -> dict[int, int]:

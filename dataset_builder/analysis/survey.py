@@ -83,7 +83,7 @@ class Survey:
     (28,) of each), `score_bins` (28, 20 bins from 0 to 1, of scores above 0), and, in tokens, in `text_lengths` and
     `context_lengths`. `sample` are random texts, `speakers` and `neutrals` texts of whole characters, `shown` whole
     rows. Where utterances are rewritten, the samples and `exact` (equal texts in equal situations) are of the
-    `sampled_from` rewritten ones, as their originals are in another config.
+    `sampled_from` rewritten ones, as their originals are in another config. A contrast set counts there as one text.
     """
 
     def __init__(self) -> None:
@@ -133,9 +133,15 @@ class _Samples:
     def __init__(self) -> None:
         self.rows = 0
         self.seen: set[int] = set()
+        self.groups: set[str] = set()
         self.all, self.speakers, self.neutrals = HashSample(SAMPLE), HashSample(OF_SPEAKERS), HashSample(OF_SPEAKERS)
 
-    def add(self, text: Text, words: str) -> None:
+    def add(self, text: Text, words: str, group: str) -> None:
+        """Add a text; of a contrast set only the first, because all its rows have the same text."""
+        if group in self.groups:
+            return
+        if group:
+            self.groups.add(group)
         key = text.key or str(text.number)
         self.rows += 1
         self.seen.add(_hash(f"{words}\x1f{text.context}"))
@@ -158,7 +164,8 @@ def survey(rows: Iterable[dict[str, Any]], place: str) -> Survey:
         text = _read(row, number, f"{place}, row {number + 1}")
         words = tokens(text.text)
         found.count(row, text, len(words))
-        (rewritings if row.get("variant") == REWRITTEN else originals).add(text, " ".join(words))
+        of_variant = rewritings if row.get("variant") == REWRITTEN else originals
+        of_variant.add(text, " ".join(words), row.get("group") or "")
         shown.add(row, f"shown {text.key or number}")
     samples = rewritings if rewritings.rows else originals
     found.sampled_from, found.exact = samples.rows, samples.rows - len(samples.seen)

@@ -61,7 +61,7 @@ CHECKS = {
     "prompt_echo": "no part of the prompts",
     "not_its_original": "an original has its own original text",
     "no_original": "a rewriting has its original in the same split",
-    "story_in_two_splits": "the rows of a story are in one split, in all configs",
+    "story_in_two_splits": "the rows of a story or of a contrast set are in one split, in all configs",
     "duplicate": "no two rows of a config with the same words",
     "duplicate_across_splits": "no row with the words of a row of another split, in any config",
     "near_duplicate": "no two rows of a config with nearly the same words",
@@ -206,8 +206,8 @@ class _Rows:
             yield "id_twice"
             return
         self._split_of_row[row["id"]] = split
-        story = row["narrative_id"]
-        if story and self._split_of_story.setdefault(story, split) != split:
+        stories = {row["narrative_id"], row["group"]} - {""}
+        if any(self._split_of_story.setdefault(story, split) != split for story in sorted(stories)):
             yield "story_in_two_splits"
         if row.get("variant") == REWRITTEN:
             self._rewritings.append((utterance_of(row), split))

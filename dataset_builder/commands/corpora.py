@@ -70,6 +70,33 @@ def status(args: Namespace) -> None:
 
 
 @make(
+    option("parts", nargs="+", type=Path, help="work folders whose stages are finished"),
+    RECIPE,
+    BENCHMARKS,
+    FOLDER,
+)
+def assemble(args: Namespace) -> None:
+    """Publish the rows of several work folders as one corpus, in <out>/corpus."""
+    recipe = read_recipe(args.recipe, BuildRecipe)
+
+    from dataset_builder.parquet import CORPUS
+    from dataset_builder.pipeline.build import assemble_parts
+
+    counts = assemble_parts(recipe, args.parts, args.out, args.benchmarks)
+    _print_rows(args.out / CORPUS, counts)
+
+
+@make(option("files", nargs="+", type=Path, help="written files: .tsv of texts, .jsonl of contrast sets"))
+def check_written(args: Namespace) -> int:
+    """Check written files: a line for each fault, and counts; the exit code is 1 if there is a fault."""
+    from dataset_builder.analysis.written_files import check
+
+    faults, page = check(args.files)
+    print("\n".join([*faults, page]))
+    return int(bool(faults))
+
+
+@make(
     option("files", nargs="+", type=Path, help="train.jsonl, dev.jsonl, test.jsonl of the released corpus"),
     WORK_DIR,
     option("--context-field", help="the field of the situation, in the context-aware files"),

@@ -16,13 +16,14 @@ from dataset_builder.files.shards import clear, to_line, write_whole
 from dataset_builder.files.texts import benchmark_texts
 from dataset_builder.filters.benchmark_similarity import BenchmarkSimilarity
 from dataset_builder.filters.deduplicate import DuplicateFilter
+from dataset_builder.filters.ensemble import Judged
 from dataset_builder.filters.resolve import class_of
 from dataset_builder.filters.split import split_narratives
 from dataset_builder.filters.validate import check_row, check_texts
 from dataset_builder.hashing import fingerprint
 from dataset_builder.inputs import InputError
 from dataset_builder.parquet import CORPUS, SplitWriter, whole_folder, write_manifest, write_splits
-from dataset_builder.pipeline.parts import Part
+from dataset_builder.pipeline.parts import Labelling, Part
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.run_state import REJECTS
 from dataset_builder.schema import CONFIGS, SPLITS, ContextlessRow, PublishedRow, Rejected
@@ -33,6 +34,7 @@ DEPENDS_ON = ("recipe.split", "recipe.name", "recipe.quality", "recipe.labels", 
 KEPT = "kept"  # the folder of the rows that pass, until their split is known
 MOST_UNRESOLVED = 1_000  # words without a class that the manifest counts, the most frequent ones
 AT_ONCE = 256  # rows whose texts are embedded together
+RowAndReason = tuple[PublishedRow, str | None]  # a row, and why it must be rejected whatever the checks say
 
 
 def assemble(recipe: BuildRecipe, parts: Sequence[Part], target: Path) -> dict[str, dict[str, int]]:
@@ -70,6 +72,9 @@ class _PublishedRows:
 
     def __init__(self, recipe: BuildRecipe, parts: Sequence[Part]) -> None:
         self._recipe, self._parts = recipe, parts
+        judges = recipe.labels.judges
+        judged = Judged.open(judges, [part.work_dir for part in parts]) if judges else None
+        self._labelling = Labelling(recipe.resolve, recipe.labels.keep_at, judged)
         self._reasons: Counter[str] = Counter()
         self._unresolved: Counter[str] = Counter()  # words without a class
         self._kept: dict[str, Counter[str]] = {config: Counter() for config in CONFIGS}  # rows of each story
@@ -84,8 +89,8 @@ class _PublishedRows:
         similar = BenchmarkSimilarity([text for _, text in known], quality.benchmark_cosine)
         for config in CONFIGS:
             with SplitWriter(config, folder) as passed:
-                for row, is_similar in _with_similarity(self._rows(config), similar):
-                    if reason := self._fault(row, duplicates, is_similar=is_similar):
+                for row, given in _with_similarity(self._rows(config), similar):
+                    if reason := self._fault(row, duplicates, given):
                         self._reasons[reason] += 1
                         yield Rejected.of(row.id, f"{STAGE}/{config}", reason, row.text)
                     else:
@@ -117,8 +122,8 @@ class _PublishedRows:
             content["parts"] = [part.about() for part in self._parts]
         return content
 
-    def _rows(self, config: str) -> Iterator[PublishedRow]:
-        return chain.from_iterable(part.rows(config, self._recipe) for part in self._parts)
+    def _rows(self, config: str) -> Iterator[RowAndReason]:
+        return chain.from_iterable(part.rows(config, self._labelling) for part in self._parts)
 
     def _count(self, row: PublishedRow, config: str) -> None:
         self._kept[config][row.narrative_id] += 1
@@ -126,14 +131,16 @@ class _PublishedRows:
         if row.source == "written" and is_own_story and is_development(row.text):
             self.held_out.add(row.narrative_id)
 
-    def _fault(self, row: PublishedRow, duplicates: DuplicateFilter, *, is_similar: bool) -> str | None:
+    def _fault(self, row: PublishedRow, duplicates: DuplicateFilter, given: str | None) -> str | None:
+        """Return why a row is not published; `given` is a reason that is known before it is checked."""
         reason = check_row(row, self._recipe.quality)
         # Unresolved words are counted where the row's texts and labels are bounded.
         if type(row) is ContextlessRow and (not reason or not check_texts(row)):
             words = (raw.label for raw in row.raw_labels)
             self._unresolved.update(word for word in words if class_of(word, self._recipe.resolve) is None)
         compared = {"id": row.id, "text": row.text, "group": row.group, "variant": getattr(row, "variant", None)}
-        reason = reason or ("like_benchmark_text" if is_similar else None)
+        if reason in (None, "no_label"):  # judges say more exactly why there is none
+            reason = given or reason
         if reason:
             duplicates.drop(compared)
             return reason
@@ -141,11 +148,11 @@ class _PublishedRows:
         return repeated[0] if repeated else None
 
 
-def _with_similarity(rows: Iterable[PublishedRow], similar: BenchmarkSimilarity) -> Iterator[tuple[PublishedRow, bool]]:
-    """Yield each row with whether its text is too similar to a benchmark's."""
-    rows = iter(rows)
+def _with_similarity(rows: Iterator[RowAndReason], similar: BenchmarkSimilarity) -> Iterator[RowAndReason]:
+    """Yield the rows; those without a reason get one if their text is too similar to a benchmark's."""
     while some := list(islice(rows, AT_ONCE)):
-        yield from zip(some, similar([row.text for row in some]), strict=True)
+        for (row, reason), is_similar in zip(some, similar([row.text for row, _ in some]), strict=True):
+            yield row, reason or ("like_benchmark_text" if is_similar else None)
 
 
 def _joined(names: Iterable[str]) -> str:

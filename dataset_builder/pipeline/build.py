@@ -16,7 +16,7 @@ from dataset_builder.parquet import CORPUS, finished_corpus
 from dataset_builder.pipeline import assemble
 from dataset_builder.pipeline.ask import prompt_versions
 from dataset_builder.pipeline.engine import run_stages
-from dataset_builder.pipeline.parts import Part
+from dataset_builder.pipeline.parts import Part, read_part
 from dataset_builder.pipeline.progress import reset_stages
 from dataset_builder.pipeline.stages import Stage, stages_of, stages_of_run
 from dataset_builder.recipe import WITHOUT_TEACHER, BuildRecipe
@@ -64,6 +64,28 @@ def build(recipe: BuildRecipe, work_dir: Path, restart_from: str | None = None, 
             assemble.assemble(recipe, [Part(work_dir, run)], work_dir)
             print(f"built in {time.monotonic() - started:.0f} s")
         return True
+
+
+def assemble_parts(
+    recipe: BuildRecipe, work_dirs: Sequence[Path], out: Path, benchmarks: Sequence[str] = ()
+) -> dict[str, dict[str, int]]:
+    """Write `<out>/corpus` from several work folders; return the rows of each config and split.
+
+    Args:
+        recipe: only what concerns the corpus counts: name, seed, parts, labels, resolve, quality, split.
+        benchmarks: texts to keep out besides the recipe's.
+
+    Raises:
+        InputError: a work folder is not finished, is given twice, or the parts are not those that the recipe names.
+    """
+    parts = [read_part(work_dir) for work_dir in work_dirs]
+    names = sorted(part.run["recipe"]["name"] for part in parts)
+    if len(set(names)) < len(names) or (recipe.parts and names != sorted(recipe.parts)):
+        wanted = f", but recipe '{recipe.name}' has the parts {', '.join(recipe.parts)}" if recipe.parts else ""
+        raise InputError(f"the work folders are of the recipes {', '.join(names)}{wanted}. Give each part once.")
+    quality = recipe.quality.model_copy(update={"benchmarks": (*recipe.quality.benchmarks, *benchmarks)})
+    with run_lock(out):
+        return assemble.assemble(recipe.model_copy(update={"quality": quality}), parts, out)
 
 
 def read_items(recipe: BuildRecipe) -> list[Item]:

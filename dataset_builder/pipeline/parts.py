@@ -3,17 +3,20 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from dataset_builder.files.shards import read_json, stage_rows
 from dataset_builder.files.text_hygiene import cleaned_row
+from dataset_builder.filters.ensemble import RAW_FROM, Judged
 from dataset_builder.filters.resolve import resolve
 from dataset_builder.filters.validate import MOST_LABELS
 from dataset_builder.hashing import fingerprint
 from dataset_builder.inputs import InputError
 from dataset_builder.parquet import MANIFEST
 from dataset_builder.pipeline.stages import stages_of_run
-from dataset_builder.recipe import BuildRecipe, NoTeacher
+from dataset_builder.recipe import NoTeacher, Resolve
 from dataset_builder.run_state import RUN
 from dataset_builder.schema import (
     UNNAMED,
@@ -23,6 +26,7 @@ from dataset_builder.schema import (
     DescriptorsRow,
     LabelledRow,
     PublishedRow,
+    RawLabel,
     RewrittenRow,
     Source,
     UtteranceRow,
@@ -32,6 +36,14 @@ from dataset_builder.taxonomy import LABELS
 LAST_STAGE = {"contextless": "labels", "contextual": "rewriting", "descriptors": "descriptors"}  # of each config
 WRITER = "a large language model"  # of the written rows (dataset_builder/written/README.md)
 SOURCES: dict[str, Source] = {"list": "generated", "single": "generated", "written": "written"}  # by utterances.mode
+
+
+class Labelling(NamedTuple):
+    """How the rows of a corpus get their labels: the recipe's rules, and what judges say, if there are any."""
+
+    resolve: Resolve
+    keep_at: float
+    judged: Judged | None
 
 
 @dataclass(frozen=True)
@@ -75,19 +87,18 @@ class Part:
         if (self.work_dir / stage).is_dir():
             yield from map(cleaned_row, stage_rows(self.work_dir / stage, range(self.run["shards"])))
 
-    def rows(self, config: str, recipe: BuildRecipe) -> Iterator[PublishedRow]:
-        """Yield all rows of a config with labels by the recipe of the corpus, not yet checked."""
+    def rows(self, config: str, labelling: Labelling) -> Iterator[tuple[PublishedRow, str | None]]:
+        """Yield all rows of a config, not yet checked, each with why its judges reject it (None: keep it)."""
         for row in self.stage_rows(config):
             if config == "contextless":
-                yield ContextlessRow(**self._labelled(LabelledRow.model_validate(row), recipe))
+                yield self._labelled(LabelledRow.model_validate(row), labelling)
             elif config == "contextual":
-                yield from self._variants(RewrittenRow.model_validate(row), recipe)
+                yield from self._variants(RewrittenRow.model_validate(row), labelling)
             else:
                 described = DescribedRow.model_validate(row)
                 describer = self._with_teacher(described.describer, "descriptors")
-                yield DescriptorsRow(
-                    **self._origin(described), descriptors=list(described.descriptors), describer=describer
-                )
+                words = list(described.descriptors)
+                yield DescriptorsRow(**self._origin(described), descriptors=words, describer=describer), None
 
     def _origin(self, row: UtteranceRow) -> dict[str, Any]:
         return {
@@ -104,21 +115,44 @@ class Part:
             "seed": self.run["recipe"]["seed"],
         }
 
-    def _labelled(self, row: LabelledRow, recipe: BuildRecipe) -> dict[str, Any]:
-        scores = resolve(row.raw_labels[:MOST_LABELS], recipe.resolve)  # a row with more is rejected
-        return self._origin(row) | {
-            "labels": [index for index, score in enumerate(scores) if score >= recipe.labels.keep_at],
+    def _labelled(self, row: LabelledRow, labelling: Labelling) -> tuple[ContextlessRow, str | None]:
+        labels, reason = self._labels(row, row.text, None, labelling)
+        return ContextlessRow(**self._origin(row) | labels), reason
+
+    def _variants(self, row: RewrittenRow, labelling: Labelling) -> Iterator[tuple[ContextualRow, str | None]]:
+        common = self._origin(row) | {"context": row.context, "original_text": row.text}
+        for variant, text in (("original", row.text), ("rewritten", row.rewritten)):
+            if text is not None:
+                labels, reason = self._labels(row, text, row.context, labelling)
+                own = {"id": f"{row.id}/{variant}", "variant": variant, "text": text}
+                yield ContextualRow(**common | labels | own), reason
+
+    def _labels(
+        self, row: LabelledRow, text: str, situation: str | None, labelling: Labelling
+    ) -> tuple[dict[str, Any], str | None]:
+        """Return the fields about labels: the judges' where nobody has labelled the row before, else the row's own."""
+        judged = labelling.judged
+        if judged and row.labeler == "none":
+            expected = row.requested_emotion if row.requested_emotion in LABELS else ""
+            found = judged.decide(text, situation, expected)
+            raw = [RawLabel(label=LABELS[n], score=found.scores[n]) for n in np.argsort(-found.scores, kind="stable")]
+            return {
+                "labels": found.labels,
+                "scores": found.scores.tolist(),
+                "raw_labels": [one for one in raw if one.score >= RAW_FROM],
+                "labeler": "ensemble",
+                "agreement": found.agreement,
+            }, found.reason
+        scores = resolve(row.raw_labels[:MOST_LABELS], labelling.resolve)  # a row with more is rejected
+        first = LABELS[int(np.argmax(scores))] if any(scores) else ""
+        agreement = judged.agreement(text, situation, first) if judged else None
+        return {
+            "labels": [index for index, score in enumerate(scores) if score >= labelling.keep_at],
             "scores": scores,
             "raw_labels": list(row.raw_labels),
             "labeler": self._with_teacher(row.labeler, "labels"),
-        }
-
-    def _variants(self, row: RewrittenRow, recipe: BuildRecipe) -> Iterator[ContextualRow]:
-        common = self._labelled(row, recipe) | {"context": row.context, "original_text": row.text}
-        yield ContextualRow(**common | {"id": f"{row.id}/original", "variant": "original"})
-        if row.rewritten is not None:
-            rewritten = {"id": f"{row.id}/rewritten", "variant": "rewritten", "text": row.rewritten}
-            yield ContextualRow(**common | rewritten)
+            "agreement": 1.0 if agreement is None else agreement,
+        }, None
 
     def _with_teacher(self, method: str, stage: str) -> str:
         """Return how a stage produced its part of a row, with its teacher if another teacher wrote the utterances."""
