@@ -13,12 +13,14 @@ class BenchmarkSimilarity:
     def __init__(self, benchmarks: Sequence[str], at: float | None) -> None:
         self._at = at if benchmarks else None
         self._vectors = default_encoder()(list(benchmarks)) if self._at else np.zeros((0, 0))
+        self._found: dict[int, bool] = {}  # by the hash of a text: configs and contrast sets have the same texts
 
     def __call__(self, texts: Sequence[str]) -> list[bool]:
         """Return for each text whether its cosine with a benchmark's text is at least the limit."""
         if self._at is None:
             return [False] * len(texts)
-        different = list(dict.fromkeys(texts))  # rows of a contrast set have the same text
-        nearest = (default_encoder()(different) @ self._vectors.T).max(axis=1)
-        found = dict(zip(different, (nearest >= self._at).tolist(), strict=True))
-        return [found[text] for text in texts]
+        new = [text for text in dict.fromkeys(texts) if hash(text) not in self._found]
+        if new:
+            nearest = (default_encoder()(new) @ self._vectors.T).max(axis=1)
+            self._found |= {hash(text): near >= self._at for text, near in zip(new, nearest.tolist(), strict=True)}
+        return [self._found[hash(text)] for text in texts]

@@ -33,7 +33,7 @@ STAGE = "publish"  # its name in manifests and for --restart-from
 DEPENDS_ON = ("recipe.split", "recipe.name", "recipe.quality", "recipe.labels", "recipe.resolve")
 KEPT = "kept"  # the folder of the rows that pass, until their split is known
 MOST_UNRESOLVED = 1_000  # words without a class that the manifest counts, the most frequent ones
-AT_ONCE = 256  # rows whose texts are embedded together
+AT_ONCE = 1_024  # rows whose texts are embedded together, texts of about the same length in a batch
 RowAndReason = tuple[PublishedRow, str | None]  # a row, and why it must be rejected whatever the checks say
 
 
