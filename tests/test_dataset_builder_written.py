@@ -30,6 +30,7 @@ from dataset_builder.recipe import BuildRecipe
 from dataset_builder.taxonomy import LABELS
 from dataset_builder.written_rows import WRITTEN, checked_rows, is_development, labels_of, read_written, written_files
 from tests.conftest import ROOT, Command
+from tests.test_dataset_builder_judges import ensemble_file, store
 
 TEXTS = [
     ("joy:1,surprise:.4", "They gave my sister the part and she has not stopped singing since."),
@@ -301,10 +302,12 @@ def test_parts_must_be_finished_and_those_of_the_recipe(work: Path, tmp_path: Pa
         read_part(work)
 
 
-def test_the_recipes_of_the_published_corpus_are_valid() -> None:
+def test_the_recipes_of_the_published_corpus_are_valid(tmp_path: Path) -> None:
     recipe = read_recipe(ROOT / "dataset_builder/recipes/emo-pillars.yaml", BuildRecipe)
     for part in recipe.parts:
         assert read_recipe(ROOT / f"dataset_builder/recipes/{part}.yaml", BuildRecipe).name == part
+    with pytest.raises(InputError, match=r"build written.*then use assemble"):
+        build(recipe, tmp_path)
     with pytest.raises(ValueError, match="'teacher' is missing"):
         BuildRecipe.model_validate({"name": "x"})
 
@@ -332,3 +335,27 @@ def test_rows_of_an_older_corpus_are_read() -> None:
     row = {"id": "a", "text": "x", "narrative_id": "a", "source": "tales", "teacher": "t", "prompt_version": "p"}
     made = DescriptorsRow.model_validate(row | {"seed": 1, "descriptors": [], "describer": "likelihood"})
     assert (made.source, made.provenance, made.group) == ("released", "tales", "")
+
+
+def test_judges_label_what_nobody_has_labelled(files: Path, tmp_path: Path) -> None:
+    unlabelled = ["I had told the whole class her secret.", "My cat was run over.", "We went there by bus."]
+    bare = tmp_path / "bare.tsv"
+    bare.write_text("\n".join(["text", *unlabelled]) + "\n", encoding="utf-8")
+    labelled = files / "contextless-days.tsv"
+    recipe = recipe_for(files, narratives={"source": [str(labelled), str(bare)]})
+    build(recipe, tmp_path / "part")
+    both: Any = {(unlabelled[0], None): {"remorse": 0.9}, (TEXTS[0][1], None): {"joy": 0.9}}
+    store(tmp_path / "part", "a", both | {(unlabelled[1], None): {"joy": 0.9}, (TEXTS[1][1], None): {"fear": 0.9}})
+    store(tmp_path / "part", "b", both | {(unlabelled[1], None): {"grief": 0.8}})
+    labels = {"labeler": "ensemble", "judges": str(ensemble_file(tmp_path, least=0.6))}
+    assemble_parts(recipe_for(files, labels=labels), [tmp_path / "part"], tmp_path / "out")
+    rows = {row["text"]: row for row in open_corpus(tmp_path / "out").rows("contextless")}
+    made = rows[unlabelled[0]]
+    assert [LABELS[label] for label in made["labels"]] == ["remorse"]
+    assert (made["labeler"], made["agreement"]) == ("ensemble", 1.0)
+    assert made["raw_labels"][0]["label"] == "remorse"
+    assert (rows[TEXTS[0][1]]["labeler"], rows[TEXTS[0][1]]["agreement"]) == ("writer", 1.0)
+    assert rows[TEXTS[1][1]]["agreement"] == 0.0, "no judge agrees with the writer, whose label stays"
+    reasons = read_json(tmp_path / "out/corpus/manifest.json")["rejected"]
+    assert reasons == {"judges_disagree": 1, "not_judged": 1}
+    assert validate(tmp_path / "out", recipe.quality).counts == {}

@@ -39,6 +39,10 @@ def build(recipe: BuildRecipe, work_dir: Path, restart_from: str | None = None, 
     Raises:
         InputError: bad stories or benchmarks, no teacher, or a work folder that belongs to another run.
     """
+    if recipe.parts:
+        raise InputError(
+            f"recipe '{recipe.name}' only puts parts together: build {', '.join(recipe.parts)}, then use assemble."
+        )
     items, stages = read_items(recipe), stages_of(recipe.utterances.mode)
     for benchmark in recipe.quality.benchmarks if publish else ():  # a missing file fails now and not after weeks
         next(benchmark_texts(benchmark), None)

@@ -17,7 +17,7 @@ from dataset_builder.pipeline.ask import PROMPTS, emotion_list, load_prompt
 from dataset_builder.pipeline.progress import elapsed
 from dataset_builder.pipeline.stages import STAGES, Stage
 from dataset_builder.pipeline.status import read_stage
-from dataset_builder.recipe import BuildRecipe, EndpointTeacher
+from dataset_builder.recipe import BuildRecipe, EndpointTeacher, NoTeacher
 from dataset_builder.run_state import NARRATIVES, RUN
 
 PAPER = "the paper: 700K calls and 450 H100-hours for 300K context-less and 100K contextual examples (2,000 stories)"
@@ -48,6 +48,8 @@ def plan(recipe: BuildRecipe, pilot: Path | None) -> str:
     Raises:
         InputError: the pilot is not finished, or was made by another recipe (narratives and executor may differ).
     """
+    if isinstance(recipe.teacher, NoTeacher):
+        return f"{recipe.name}: no stage calls a teacher, so there is nothing to plan. Its build takes minutes."
     wanted = recipe.narratives
     counted = wanted.limit is not None and wanted.sources != ("tales",)
     stories = (wanted.limit or 0) * len(wanted.sources) if counted else len(read_narratives(wanted))
