@@ -22,10 +22,11 @@ from eval.measure import bi_encoder_numbers, classifier_numbers, development_num
 from eval.metrics import Metrics
 from eval.models import load_bi_encoder
 from eval.rows import Rows
-from tests.conftest import Command
+from tests.conftest import ROOT, Command
 from tests.test_dataset_builder_domains import goemotions_files, isear_files, meld_files
 
 HALF = np.full(28, 0.5)
+WRITTEN = ROOT / "dataset_builder/written"
 CONTEXTUAL = "emo-pillars-contextual-minilm"
 
 
@@ -58,6 +59,9 @@ def test_a_corpus_can_leave_them_out() -> None:
     assert is_contrast_test(contrast()[0].text)
     assert is_contrast_test(f" {contrast()[0].text.upper().rstrip('?.!')} ")
     assert not is_contrast_test("Nobody has said this.")
+    written = [json.loads(line)["text"] for path in WRITTEN.glob("*.jsonl") for line in path.read_text().splitlines()]
+    assert written
+    assert not any(map(is_contrast_test, written))
     assert len(list(benchmark_texts(EVERYDAY))) == 500
     assert len(list(benchmark_texts(CONTRAST))) == 150
 
