@@ -131,6 +131,14 @@ def test_a_reader_judges_what_it_has_read(tmp_path: Path) -> None:
     assert np.isnan(scores[2]).all()
 
 
+def test_written_files_are_read_too(tmp_path: Path) -> None:
+    (tmp_path / "contextless-a.tsv").write_text("labels\ttext\njoy:1,love:.4\tWe got the keys.\n")
+    rows = read_labelled([tmp_path / "contextless-a.tsv"])
+    assert [(row.text, row.situation, row.labels, row.first) for row in rows] == [
+        ("We got the keys.", None, {"joy": 1.0, "love": 0.4}, "joy")
+    ]
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [

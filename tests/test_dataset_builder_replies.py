@@ -114,6 +114,11 @@ def test_labels_without_scores() -> None:
         "I'm sorry, but I can't help with that.",
         "As an AI language model, I do not have feelings.",
         "I cannot assist with this request.",
+        "\"I'm sorry, but I can't assist with that.",
+        "1. [joy] I'm sorry, but I can't assist with that.",
+        "Sorry, but I can't assist with that request.",
+        "I'm sorry, but as an AI I cannot feel.",
+        "I'm just an AI, I have no mother.",
     ],
 )
 def test_refusals(text: str) -> None:

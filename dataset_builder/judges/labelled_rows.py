@@ -1,4 +1,4 @@
-"""Texts with a reader's labels: JSON lines with text, situation and labels."""
+"""Texts with a reader's labels: written rows (written_rows.py), or JSON lines with text, situation and labels."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +10,9 @@ from dataset_builder.files.reading import json_lines
 from dataset_builder.files.text_hygiene import cleaned
 from dataset_builder.inputs import InputError, Strict, validation_message
 from dataset_builder.taxonomy import LABELS
+from dataset_builder.written_rows import labels_of, read_written
 
-FORM = 'Give JSON lines as {"text": "…", "situation": "…", "labels": {"joy": 1}}.'
+FORM = 'Give JSON lines as {"text": "…", "situation": "…", "labels": {"joy": 1}}, or files of written rows.'
 
 
 class LabelledText(NamedTuple):
@@ -35,13 +36,21 @@ class _Line(Strict):
 
 
 def read_labelled(files: Sequence[str | Path]) -> list[LabelledText]:
-    """Return the labelled texts of files in order.
+    """Return the labelled texts of files in order; texts without labels are left out.
 
     Raises:
         InputError: a file is missing or of another form, a label is not in the taxonomy, or a weight is not above 0
             and at most 1; the message names file and line.
     """
-    return [row for file in files for row in _plain(Path(file))]
+    return [row for file in files for row in (_plain(Path(file)) if _is_plain(Path(file)) else _written(str(file)))]
+
+
+def _is_plain(path: Path) -> bool:
+    """Return whether a file has one labelled text a line, and not a contrast set."""
+    if not path.name.removesuffix(".gz").endswith(".jsonl"):
+        return False
+    first = next(json_lines(path, FORM), ("", None))[1]
+    return not (isinstance(first, dict) and "situations" in first)
 
 
 def _plain(path: Path) -> list[LabelledText]:
@@ -58,3 +67,8 @@ def _plain(path: Path) -> list[LabelledText]:
         situation = cleaned(line.situation) if line.situation else None
         found.append(LabelledText(place, cleaned(line.text), situation, line.labels))
     return found
+
+
+def _written(source: str) -> list[LabelledText]:
+    labelled = ((item, labels_of(item)) for item in read_written([source]))
+    return [LabelledText(item.id, item.text, item.fields.get("context"), labels) for item, labels in labelled if labels]

@@ -75,9 +75,11 @@ _JSON_ON_A_LINE = re.compile(r"^(?:\{\s*\"|\[\s*[\"{])", re.MULTILINE)  # after 
 LONGEST_LABEL, MOST_LABELS = 40, 40  # characters of a label, and labels of one text; longer strings are not labels
 # How an assistant begins a refusal, but not how a character may begin ("I can't help but smile").
 _REFUSAL = re.compile(
-    r"^\W*(?:1\W+)?(?:(?:i'm|i am) (?:sorry|afraid)\W+)?(?:but )?(?:as an ai\b|as a language model\b|"
-    r"i (?:cannot|can't|can not|am unable to|am not able to|won't) (?:assist|fulfil|comply|generate|rewrite this|"
-    r"provide (?:that|this|you)|help (?:you )?with (?:that|this|your)|(?:write|create) (?:that|this|such)))",
+    r"^\W*(?:1\W+)?(?:\w{1,20}\] ?)?(?:(?:(?:i'm|i am) )?(?:very )?(?:sorry|afraid)\W+)?(?:but )?"
+    r"(?:(?:as|i'm|i am) (?:just |only )?an? (?:ai|artificial|(?:large )?language model|virtual assistant)\b|"
+    r"i (?:cannot|can't|can not|am unable to|am not able to|won't) "
+    r"(?:assist|fulfil|comply|generate|rewrite this|engage in|provide (?:that|this|you)|"
+    r"help (?:you )?with (?:that|this|your)|(?:write|create) (?:that|this|such)))",
     re.IGNORECASE,
 )
 
