@@ -16,6 +16,7 @@ from dataset_builder.schema import Item
 
 TALES = Path(__file__).parent / "tales"
 FIELDS = ("id", "title", "text")
+ORIGIN = ("book", "collection", "author", "translator", "license")  # columns that a story may have, kept in its fields
 ENDINGS = (".jsonl", ".jsonl.gz", ".parquet")
 MOST_CHARACTERS = 1_000_000  # of a story: about 170,000 words, more than any teacher reads
 Rows = Iterable[tuple[str, Any]]  # raw rows, each with its place (file and line)
@@ -153,4 +154,6 @@ def _checked(rows: Rows, source: str) -> Iterator[Item]:
         if row["id"] in seen:
             raise InputError(f"{place}: id '{row['id']}' was used at {seen[row['id']]}. Ids must be unique.")
         seen[row["id"]] = place
-        yield Item(id=row["id"], text=row["text"].strip(), fields={"title": row["title"].strip(), "source": source})
+        about = {key: row[key].strip() for key in ORIGIN if isinstance(row.get(key), str) and row[key].strip()}
+        fields = {"title": row["title"].strip(), "source": source} | about
+        yield Item(id=row["id"], text=row["text"].strip(), fields=fields)

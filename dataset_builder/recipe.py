@@ -14,7 +14,7 @@ from dataset_builder.recipe_teachers import ScriptedTeacher as ScriptedTeacher
 from dataset_builder.recipe_teachers import Teacher as Teacher
 
 StrictT = TypeVar("StrictT", bound=Strict)
-WITHOUT_TEACHER = ("written",)  # ways of making utterances whose stages call no teacher
+WITHOUT_TEACHER = ("written", "quoted")  # ways of making utterances whose stages call no teacher
 Share = Annotated[float, Field(gt=0, le=1)]
 ShareOrNone = Annotated[float, Field(ge=0, le=1)]
 AboveZero = Annotated[float, Field(gt=0)]
@@ -100,10 +100,11 @@ class Utterances(Strict):
     utterance per call, its emotion drawn by hash, which a small teacher can follow. `neutral_acts` asks for neutral
     utterances as speech acts from a rotating list (vocabulary/neutral_acts.txt); without it, the prompt only says
     "no emotion at all", as in the paper. `written` asks no teacher: it takes the rows of written files, which stand in
-    the place of stories, with their writers' labels (written_rows.py).
+    the place of stories, with their writers' labels (written_rows.py). `quoted` asks no teacher either: it takes the
+    direct speech of the stories (the recipe's section `quotations`).
     """
 
-    mode: Literal["list", "single", "written"] = "list"
+    mode: Literal["list", "single", "written", "quoted"] = "list"
     decoding: Decoding = Decoding(max_new_tokens=500)
     emotional: Annotated[int, Field(ge=0, le=27)] = 8
     neutral: NotNegative = 2
@@ -114,6 +115,24 @@ class Utterances(Strict):
         if self.emotional + self.neutral == 0:
             raise ValueError("emotional and neutral cannot both be 0")
         return self
+
+
+class Quotations(Strict):
+    """What `utterances.mode: quoted` keeps of the direct speech in the stories.
+
+    An utterance has `min_words` to `max_words` words, the situation before it at most about `situation_words`.
+    `archaic` keeps texts with words such as thou and hath, `dialect` those with two words spelled as dialect.
+    """
+
+    min_words: Positive = 4
+    max_words: Positive = 40
+    situation_words: Positive = 70
+    archaic: bool = False
+    dialect: bool = False
+
+    @model_validator(mode="after")
+    def _some_length_fits(self) -> "Quotations":
+        return _in_order(self, "min_words", "max_words")
 
 
 class Labels(Strict):
@@ -273,6 +292,7 @@ class BuildRecipe(Run):
     narratives: Narratives = Narratives()
     characters: Characters = Characters()
     utterances: Utterances = Utterances()
+    quotations: Quotations = Quotations()
     labels: Labels = Labels()
     resolve: Annotated[Resolve, Field(discriminator="method")] = PaperMap()
     descriptors: Descriptors = Descriptors()

@@ -68,6 +68,12 @@ class UtteranceRow(CharacterRow):
     group: str = ""
 
 
+class QuotedRow(UtteranceRow):
+    """An utterance quoted from a story, with the sentences before it as its situation ("" if none is suitable)."""
+
+    context: str
+
+
 class RawLabel(BaseModel):
     """An emotion word as the labeler gave it, inside or outside the taxonomy, with its score in [0, 1]."""
 

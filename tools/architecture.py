@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "dataset_builder/teachers", "dataset_builder/filters", "dataset_builder/narratives",
         "dataset_builder/label_maps", "dataset_builder/gold_set",
     ),
+    ("dataset_builder/quotations",),
     ("dataset_builder/pipeline",),
     ("dataset_builder/descriptors", "dataset_builder/domains", "dataset_builder/import_released"),
     ("dataset_builder/judges",),

@@ -35,7 +35,12 @@ from dataset_builder.taxonomy import LABELS
 
 LAST_STAGE = {"contextless": "labels", "contextual": "rewriting", "descriptors": "descriptors"}  # of each config
 WRITER = "a large language model"  # of the written rows (dataset_builder/written/README.md)
-SOURCES: dict[str, Source] = {"list": "generated", "single": "generated", "written": "written"}  # by utterances.mode
+SOURCES: dict[str, Source] = {
+    "list": "generated",
+    "single": "generated",
+    "written": "written",
+    "quoted": "quoted",
+}  # by utterances.mode
 
 
 class Labelling(NamedTuple):

@@ -9,16 +9,22 @@ from dataset_builder.quotations.language import fault_of_language
 from dataset_builder.quotations.situations import Situations
 from dataset_builder.quotations.speakers import Speakers
 from dataset_builder.quotations.tags import verbs
+from dataset_builder.recipe import Quotations
 
 _WRITTEN = re.compile(
-    r"\b(?:wrote|written|writing|inscri\w+|letter|letters|placard|sign|signboard|title|titled|headline|headed|proverb|note|"
-    r"telegram|engraved|printed|advertisement|book called|entitled|postcard|label|labelled|words were|read|reads|ran)\b[^.]*$"
+    r"\b(?:wrote|written|writing|inscri\w+|letter|letters|placard|sign|signboard|title|titled|headline|headed|proverb|"
+    r"note|telegram|engraved|printed|advertisement|book called|entitled|postcard|label|labelled|words were|read|"
+    r"reads|ran)\b[^.]*$"
 )
+# A word or a title is quoted after these.
+_NAMES_WORDS = re.compile(r"\b(?:called|named|words?|saying)\W*$")
 _SUNG = re.compile(r"\b(?:sang|sung|sings|sing|singing|song|chanted|chanting|recited|verses?|rhyme|ballad|hummed)\b")
 
 
 # A clause after a comma, with a verb of speech whose subject the rules did not find: "came the answer".
-_TAGGED_SOMEHOW = re.compile(r"\s*,?\s*(?:[a-z]\w*|I|[A-Z]\w+)(?:\s+\w+){0,5}\s+(?:answer|reply|voice|voices|words)\b|\s*" + verbs())
+_TAGGED_SOMEHOW = re.compile(
+    r"\s*,?\s*(?:[a-z]\w*|I|[A-Z]\w+)(?:\s+\w+){0,5}\s+(?:answer|reply|voice|voices|words)\b|\s*" + verbs()
+)
 
 
 @dataclass(frozen=True)
@@ -36,18 +42,7 @@ class Quotation:
     rule: str = ""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What is kept: lengths in words, and whether archaic English and dialect are."""
-
-    min_words: int = 4
-    max_words: int = 40
-    situation_words: int = 70
-    archaic: bool = False
-    dialect: bool = False
-
-
-def quotations(text: str, limits: Limits) -> Iterator[Quotation]:
+def quotations(text: str, limits: Quotations) -> Iterator[Quotation]:
     """Yield all quotations of a story in order, those left out with their fault."""
     paragraphs = [line.strip() for line in text.split("\n") if line.strip()]
     found = speeches(paragraphs)
@@ -64,7 +59,7 @@ def quotations(text: str, limits: Limits) -> Iterator[Quotation]:
         )
 
 
-def _fault(speech: Speech, limits: Limits) -> str | None:
+def _fault(speech: Speech, limits: Quotations) -> str | None:
     """Return why a quoted text is left out, or None."""
     if any(piece.span.fault for piece in speech.pieces):
         return "unclosed"
@@ -73,16 +68,16 @@ def _fault(speech: Speech, limits: Limits) -> str | None:
         return "too_short"
     if words > limits.max_words:
         return "too_long"
-    if not _is_speech(speech):
-        return "not_speech"
-    around = speech.first.before[-200:] + " " + (speech.pieces[-1].after[:60] if speech.tag else "")
+    around = speech.first.before[-60:] + " " + (speech.pieces[-1].after[:30] if speech.tag else "")
     if not speech.tag and _WRITTEN.search(speech.first.before[-200:]):
         return "written"
+    if not _is_speech(speech):
+        return "not_speech"
     if _SUNG.search(around):
         return "sung"
-    if re.search(r"(?:—|-|…)$", speech.text):
+    if speech.text.endswith(("—", "-", "…")):
         return "unfinished"
-    if re.search(r"[\"“”‘«»]|(?<!\w)'\w", speech.text):
+    if re.search(r"[\"“”‘«»]|(?<!\w)'[^']+'(?!\w)", speech.text):
         return "nested"
     return fault_of_language(speech.text, archaic=limits.archaic, dialect=limits.dialect)
 
@@ -94,7 +89,10 @@ def _is_speech(speech: Speech) -> bool:
         return False
     if speech.tag or _TAGGED_SOMEHOW.match(speech.pieces[-1].after):
         return True
-    if speech.pieces[-1].span.text[-1:] not in ".!?…":
+    if speech.pieces[-1].span.text[-1:] not in ".!?…—-":
         return False
     before = speech.first.before.rstrip()
-    return not before or before[-1] in ".!?:;—–-\"”’'…," and not re.search(r"\b(?:called|named|words?|saying)\W*$", before)
+    if not before:
+        return True
+    ends_clause = before[-1] in ".!?:;—–-\"”’'…," and not _NAMES_WORDS.search(before)
+    return ends_clause or bool(re.search(rf"\b{verbs()}", before[-80:]))

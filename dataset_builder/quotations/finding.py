@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from dataset_builder.quotations.marks import Span, spans
 from dataset_builder.quotations.tags import Tag, sentence_start, tag_after, tag_before
@@ -134,7 +135,9 @@ def _goes_on(former: Piece, piece: Piece, shared: bool) -> bool:
     if len(between.split()) > LONGEST_INTERRUPTION or sentence_start(between.strip()) > 0:
         return False
     if not former.tag_after:  # a clause that is no tag may still stand inside a sentence: the next word is small
-        return bool(re.match(r"\s*[,a-z]", between)) and piece.span.text[:1].islower() and between.rstrip()[-1:] in ",;—–-"
+        return (
+            bool(re.match(r"\s*[,a-z]", between)) and piece.span.text[:1].islower() and between.rstrip()[-1:] in ",;—–-"
+        )
     if piece.tag_after and piece.tag_after.speaker.lower() != former.tag_after.speaker.lower():
         return False
     if between.rstrip()[-1:] in ",;:—–-" or piece.span.text[:1].islower():
@@ -144,7 +147,7 @@ def _goes_on(former: Piece, piece: Piece, shared: bool) -> bool:
 
 def _speech(pieces: Sequence[Piece]) -> Speech:
     text = pieces[0].span.text
-    for former, piece in zip(pieces, pieces[1:], strict=False):
+    for former, piece in pairwise(pieces):
         new_sentence = former.after.rstrip()[-1:] in ".!?" and piece.span.text[:1].isupper()
         if text.endswith(",") and new_sentence:
             text = text[:-1] + "."

@@ -2,18 +2,23 @@
 
 import re
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from dataset_builder.filters.validate import check_language, check_repetition
 from dataset_builder.inputs import read_list
 
 VOCABULARY = Path(__file__).parents[1] / "vocabulary"
-_VERB_ENDING = re.compile(r"\b(?!(?:death|breath|teeth|beneath|heath|wreath|sheath|Elizabeth|tooth|eth)\b)[a-z]{3,}eth\b")
+_VERB_ENDING = re.compile(
+    r"\b(?!(?:seth|death|breath|teeth|beneath|heath|wreath|sheath|Elizabeth|tooth|eth)\b)[a-z]{2,}eth\b"
+)
 _THOU_FORM = re.compile(r"\b(?:[a-z]+(?:d|l|v|k|m|n|w)est thou|know'st|see'st|say'st|com'st)\b")
 _DROPPED = re.compile(r"\b\w+in['’](?=\s|[,.!?;]|$)|(?<!\w)['’](?!s\b|em\b)[a-z]{1,6}\b|\b[a-z]{1,3}['’](?=\s)")
 _MARKUP = re.compile(r"[\[\]{}<>*|=^\\~#@]|\bhttp|\d{5,}")
 _SLUR = re.compile(r"\b(?:nigger|darky|darkie|darkies|coon|chink|kike|wench|slut|whore|harlot)s?\b", re.IGNORECASE)
-_TOO_BARE = re.compile(r"^(?:(?:tra|la|ha|ho|he|hee|hi|hum|lo|cock|doodle|doo|oh|ah|quack|miaow|croak|baa|moo|o)\W*)+$", re.I)
+_TOO_BARE = re.compile(
+    r"^(?:(?:tra|la|ha|ho|he|hee|hi|hum|lo|cock|doodle|doo|oh|ah|quack|miaow|croak|baa|moo|o)\W*)+$", re.I
+)
 
 
 @cache
@@ -36,15 +41,15 @@ def is_dialect(text: str) -> bool:
 
 def is_verse(text: str) -> bool:
     """Return whether a text is verse: several lines that begin with a capital after a comma, or rhyme."""
-    inner = [
-        found for found in re.finditer(r"([\w'’]+)[,;:]\s+([A-Z][a-z'’]*)", text) if found[2] not in _NOT_A_LINE
-    ]
+    inner = [found for found in re.finditer(r"([\w'’]+)[,;:]\s+([A-Z][a-z'’]*)", text) if found[2] not in _NOT_A_LINE]
     ends = [found[1].lower() for found in inner] + re.findall(r"[\w'’]+", text.lower())[-1:]
-    rhymes = any(a != b and len(a) > 2 and a[-3:] == b[-3:] for a, b in zip(ends, ends[1:], strict=False))
+    rhymes = any(a != b and len(a) > 2 and a[-3:] == b[-3:] for a, b in pairwise(ends))
     return len(inner) >= 3 or (bool(inner) and rhymes)
 
 
-_NOT_A_LINE = frozenset(("I", "I'm", "I’m", "I'll", "I’ll", "I've", "I’ve", "I'd", "I’d", "Mr", "Mrs", "Miss", "Sir", "God"))
+_NOT_A_LINE = frozenset(
+    ("I", "I'm", "I’m", "I'll", "I’ll", "I've", "I’ve", "I'd", "I’d", "Mr", "Mrs", "Miss", "Sir", "God")
+)
 
 
 def fault_of_language(text: str, *, archaic: bool, dialect: bool) -> str | None:

@@ -17,7 +17,7 @@ _ELISION = re.compile(
 )
 _BEFORE_OPENING = " \t([—–-\"“‘'"
 _AFTER_CLOSING = " \t)]—–-,.;:!?\"”’'"
-_ENDS_SPEECH = ".,!?;:—–-…)\"”’*"
+_ENDS_SPEECH = '.,!?;:—–-…)"”’*'
 _DASH = re.compile(r"\s*[—–―]\s*(?=[^\W\d_])")
 
 
@@ -97,7 +97,7 @@ def _opens(text: str, place: int) -> bool:
 
 
 def _closing(text: str, start: int) -> tuple[int, str | None]:
-    """Return where the speech that opens at `start` ends, and `unclosed` if another begins before or nothing ends it."""
+    """Return where the speech from `start` ends, and `unclosed` if other speech begins before or nothing ends it."""
     mark = text[start]
     closers = CLOSERS[mark]
     for found in _MARK.finditer(text, start + 1):
@@ -126,7 +126,11 @@ def _closes_single(text: str, place: int, closers: str) -> bool:
         if _opens(text, later.start()):
             return True
         follows = text[later.end() : later.end() + 1]
-        if later[0] in closers and text[later.start() - 1] in _ENDS_SPEECH and (not follows or follows in _AFTER_CLOSING):
+        if (
+            later[0] in closers
+            and text[later.start() - 1] in _ENDS_SPEECH
+            and (not follows or follows in _AFTER_CLOSING)
+        ):
             return False
     return True
 
@@ -140,7 +144,7 @@ def _begins_anew(text: str, place: int) -> bool:
 def _has_dash_dialogue(paragraphs: Sequence[str]) -> bool:
     """Return whether lines of speech begin with a dash: at least three, in a story with few other marks."""
     dashes = sum(bool(_DASH.match(text)) for text in paragraphs)
-    marked = sum(text.lstrip()[:1] in tuple("\"“‘«„") for text in paragraphs)
+    marked = sum(text.lstrip()[:1] in tuple('"“‘«„') for text in paragraphs)
     return dashes >= 3 and dashes > 3 * marked
 
 

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from dataset_builder.files.reading import package_table
-from dataset_builder.quotations.tags import NAME, is_finite, phrase_at, verbs
+from dataset_builder.quotations.tags import NAME, OBJECT_BEFORE, is_finite, phrase_at, verbs
 
 PEOPLE = Path(__file__).parents[1] / "vocabulary" / "people.tsv"
 EITHER = "it"  # stands for whom the words do not tell: an animal, a servant, an unknown name
@@ -19,15 +19,18 @@ _NO_NAMES = frozenset(
     """
     I God Lord Heaven Heavens Christmas Easter Sunday Monday Tuesday Wednesday Thursday Friday Saturday January February
     March April May June July August September October November December English French German Russian Irish Chinese
-    Indian Spanish The A An And But Then So When As He She They It We You His Her My Our Their This That There What Who Nobody Somebody Someone Everybody Everyone Several
-    Well Never Perhaps Just Only Such Some Many All Both Each Every Another Still Yet Here Why Nor Or Thus Again Also
-    Why How Now If In On At To For From With Yes No Not Oh Ah O One Once After Before While Where Mr Mrs Miss Dr Sir
+    Indian Spanish The A An And But Then So When As He She They It We You His Her My Our Their This That There What Who
+    Nobody Somebody Someone Everybody Everyone Several Well Never Perhaps Just Only Such Some Many All Both
+    Each Every Another Still Yet Here Nor Or Thus Again Also Why How Now If In On At To For From With Yes No Not Oh Ah O
+    One Once After Before While Where Mr Mrs Miss Dr Sir
     """.split()
 )
+_NAMES_IN_LY = frozenset("Emily Molly Polly Sally Dolly Milly Lily Nelly Billy Willy Kelly Holly".split())
 # Words of the list above that do begin a name or a phrase.
 _HEADS = frozenset(
     "The A An His Her My Our Their This That Mr Mrs Miss Dr Sir Lord God Another Some Every Each All Both One".split()
 )
+_TITLE = re.compile(r"(Mr|Mrs|Ms|Miss|Sir|Lord|Lady|King|Queen|Prince|Princess|Madame|Aunt|Uncle)\b")
 _SHE = re.compile(r"\b(?:she|her|herself|hers)\b", re.IGNORECASE)
 _PRONOUNS = re.compile(r"\b(he|his|him|himself|she|her|herself|hers)\b", re.IGNORECASE)
 _SPEAKS = re.compile(rf"\b{verbs()}\s+$")
@@ -59,11 +62,13 @@ def named(phrase: str) -> str:
     last = words[-1].lower()
     if last in _NOBODY or last in ("of", "the", "and") or last.endswith(("'s", "’s", "s'", "s’")):
         return ""
-    if words[0].endswith("ly") and words[0] not in ("Emily", "Molly", "Polly", "Sally", "Dolly", "Milly", "Lily", "Nelly"):
+    if words[0].endswith("ly") and words[0] not in _NAMES_IN_LY:
         return ""  # an adverb at the head of a sentence
     if any(is_finite(word) for word in words[1:]):
         return ""
-    if re.match(r"(?:The|An?|His|Her|Their|My|Our|Its|This|That|One|Another|Every|Some|Both|All|Neither|Each)\b", phrase):
+    if re.match(
+        r"(?:The|An?|His|Her|Their|My|Our|Its|This|That|One|Another|Every|Some|Both|All|Neither|Each)\b", phrase
+    ):
         return phrase[0].lower() + phrase[1:]
     return phrase.strip("-—– ")
 
@@ -75,21 +80,24 @@ def head(name: str) -> str:
 
 
 class Cast:
-    """All mentions of people in the narration of a story, in order. `narration` is the story with speech blanked."""
+    """Mentions of people in the narration of a story, in order, without objects ("to the king").
+
+    `narration` is the story with its speech blanked.
+    """
 
     def __init__(self, narration: str) -> None:
         found = [*self._phrases(narration), *self._names(narration)]
         self._pronouns = self._learn(narration, found)
         self.mentions = [
-            Mention(place, name, self.pronoun(name), _is_subject(narration, place, name)) for place, name in sorted(found)
+            Mention(place, name, self.pronoun(name), _is_subject(narration, place, name))
+            for place, name in sorted(found)
+            if not OBJECT_BEFORE.search(narration[max(0, place - 12) : place])
         ]
 
     def pronoun(self, name: str) -> str:
         """Return he, she, or it for either."""
-        if (title := re.match(r"(Mr|Mrs|Ms|Miss|Sir|Lord|Lady|King|Queen|Prince|Princess|Madame|Aunt|Uncle)\b", name)) and (
-            known := _pronoun_of_word().get(title[1].lower(), "she" if title[1] in ("Ms", "Madame") else "")
-        ):
-            return known
+        if title := _TITLE.match(name):
+            return _pronoun_of_word().get(title[1].lower(), "she")
         word = head(name)
         known = _pronoun_of_word().get(word, EITHER)
         return known if known != EITHER else self._pronouns.get(word, EITHER)
@@ -131,9 +139,9 @@ class Cast:
                 counts[head(name)]["she" if _SHE.match(pronoun[0]) else "he"] += 1
         learned = {}
         for name, counted in counts.items():
-            pronoun, most = counted.most_common(1)[0]
+            usual, most = counted.most_common(1)[0]
             if most >= 2 and most >= 0.75 * counted.total():
-                learned[name] = pronoun
+                learned[name] = usual
         return learned
 
 

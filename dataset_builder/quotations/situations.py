@@ -15,7 +15,9 @@ FEWEST_WORDS = 8  # a shorter situation tells nothing
 MORE_FOR_A_NAME = 30  # words above the budget that may be used to reach a sentence that names somebody
 _ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|Messrs|[A-Z])\.$")
 _BOUNDARY = re.compile(r"[.!?…][\"”’')]*\s+(?=[\"“‘'(«]?[A-ZÀ-Þ])")
-_NAMES_NOBODY = re.compile(r"[\"“‘'(]?(?:He|She|They|It|His|Her|Their|This|That|These|Those|And|But|So|Then|Him|Them|Its)\b")
+_NAMES_NOBODY = re.compile(
+    r"[\"“‘'(]?(?:He|She|They|It|His|Her|Their|This|That|These|Those|And|But|So|Then|Him|Them|Its)\b"
+)
 
 
 @cache
@@ -29,16 +31,22 @@ def _removable() -> tuple[re.Pattern[str], ...]:
     more = r"(?:(?:very|so|too|quite|most|rather|more|much|and|half|almost|still)\s+)*"
     return (
         # "said sadly", "cried he, angrily and loudly"
-        re.compile(rf",?\s+{more}(?=\w+ly\b){feeling}(?:\s+and\s+\w+ly\b)?(?=\s*[,.;:!?]|\s+(?:and|to|at|as)\b|$)", re.I),
+        re.compile(
+            rf",?\s+{more}(?=\w+ly\b){feeling}(?:\s+and\s+\w+ly\b)?(?=\s*[,.;:!?]|\s+(?:and|to|at|as)\b|$)", re.I
+        ),
         re.compile(rf"(?<=[,.]\s)(?=\w+ly\b){feeling},\s*", re.I),
         # "with great joy", "in her distress", "full of anger and shame"
         re.compile(
             rf",?\s+(?:(?:filled|trembling|pale|red|white|beside\s+\w+|full|overcome|weeping|crying)\s+)?(?:with|in|for|from|of|by|to\s+\w+|out\s+of)\s+"
-            rf"(?:\w+\s+){{0,3}}?{feeling}(?:\s+(?:and|or)\s+(?:\w+\s+)?\w+)?(?=\s*[,.;:!?]|$)", re.I,
+            rf"(?:\w+\s+){{0,3}}?{feeling}(?:\s+(?:and|or)\s+(?:\w+\s+)?\w+)?(?=\s*[,.;:!?]|$)",
+            re.I,
         ),
         # ", sad and weary,"; ", and was very angry"
         re.compile(rf",\s+{more}{feeling}(?:\s+and\s+\w+)?(?=[,.;:])", re.I),
-        re.compile(rf",?\s+(?:and|but)\s+(?:\w+\s+)?(?:was|were|felt|became|grew|got|looked|seemed)\s+{more}{feeling}(?:\s+(?:and|or)\s+\w+)?(?=[,.;:])", re.I),
+        re.compile(
+            rf",?\s+(?:and|but)\s+(?:\w+\s+)?(?:was|were|felt|became|grew|got|looked|seemed)\s+{more}{feeling}(?:\s+(?:and|or)\s+\w+)?(?=[,.;:])",
+            re.I,
+        ),
     )
 
 
@@ -84,14 +92,18 @@ class Situations:
             return ""
         number, start, _ = self._sentences[here]
         taken: list[str] = []
-        lead = self._paragraphs[number][start : speech.first.span.start] if number == speech.first.span.paragraph else ""
+        lead = (
+            self._paragraphs[number][start : speech.first.span.start] if number == speech.first.span.paragraph else ""
+        )
         if (sentence := lead_without_tag(lead)) and (sentence := without_feelings(sentence)):
             taken.append(sentence)
         for place in range(here - 1, -1, -1):
             number, start, end = self._sentences[place]
             sentence = self._paragraphs[number][start:end].strip()
             words = sum(len(one.split()) for one in (*taken, sentence))
-            enough = words > most_words and (not taken or not _NAMES_NOBODY.match(taken[-1]) or words > most_words + MORE_FOR_A_NAME)
+            enough = words > most_words and (
+                not taken or not _NAMES_NOBODY.match(taken[-1]) or words > most_words + MORE_FOR_A_NAME
+            )
             if enough or not _is_fit(sentence):
                 break
             if re.search(r"[:,;—–-]$", sentence):  # it leads to speech in the next paragraph, which follows it here

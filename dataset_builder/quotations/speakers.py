@@ -11,6 +11,10 @@ NARRATOR = "the narrator"
 _PRONOUNS = {"he": "he", "she": "she", "it": EITHER}
 LOOK_BACK = 500  # characters of the story in which the person of a pronoun must have been mentioned
 RIVAL_WITHIN = 60  # characters: another person that near to the best one makes a pronoun unclear
+# Who is addressed: in the speech ("Robert, come here"), or in its tag ("said he to the wolf", "asked his wife:").
+_ADDRESSED = re.compile(r"(?:^|[,!?.] )(?:\w+ )?(\w+)(?=[,!?.])")
+_TOLD_BEFORE = re.compile(r"\b(?:to|asked|told) (?:the |his |her |a |my )?(?:\w+ ){0,2}?(\w+)\W*$")
+_TOLD_AFTER = re.compile(r"\W*\w+ \w+ to (?:the |his |her )?(?:\w+ )?(\w+)")
 
 
 class Speakers:
@@ -88,15 +92,15 @@ class Speakers:
 
     @staticmethod
     def _fits(known: str, pronoun: str) -> bool:
-        return known == pronoun or known == EITHER
+        return known in (pronoun, EITHER)
 
     def _excluded(self, number: int, speech: Speech) -> set[str]:
         """Return heads of those who do not speak here: whom it addresses, and who spoke right before in a dialogue."""
-        found = {word.lower() for word in re.findall(r"(?:^|[,!?.] )(?:\w+ )?(\w+)(?=[,!?.])", speech.text)}
-        if (tag := speech.tag) and (told := re.search(r"\b(?:to|asked|told) (?:the |his |her |a |my )?(?:\w+ ){0,2}?(\w+)\W*$", speech.first.before)):
+        found = {word.lower() for word in _ADDRESSED.findall(speech.text)}
+        if speech.tag and (told := _TOLD_BEFORE.search(speech.first.before)):
             found.add(told[1].lower())
-        if speech.tag and (told := re.match(r"\W*\w+ \w+ to ((?:the |his |her )?(?:\w+ )?\w+)", speech.first.after)):
-            found.add(head(told[1]))
+        if speech.tag and (told := _TOLD_AFTER.match(speech.first.after)):
+            found.add(told[1].lower())
         if number and self._follows(number) and self.names[number - 1]:
             found.add(head(self.names[number - 1]))
         return found

@@ -17,7 +17,9 @@ _DETERMINER = (
     r"(?:[Tt]he|[Aa]n?|[Hh]is|[Hh]er|[Tt]heir|[Mm]y|[Oo]ur|[Ii]ts|[Tt]his|[Tt]hat|[Oo]ne of the|[Aa]nother|[Ee]very|"
     r"[Ss]ome|[Bb]oth|[Aa]ll the|[Nn]either|[Ee]ach)"
 )
-_PRONOUN = r"(?:[Hh]e|[Ss]he|[Tt]hey|[Ww]e|I|[Ii]t|[Oo]ne|[Ee]verybody|[Ee]veryone|[Ss]omebody|[Ss]omeone|[Bb]oth|[Aa]ll)\b"
+_PRONOUN = (
+    r"(?:[Hh]e|[Ss]he|[Tt]hey|[Ww]e|I|[Ii]t|[Oo]ne|[Ee]verybody|[Ee]veryone|[Ss]omebody|[Ss]omeone|[Bb]oth|[Aa]ll)\b"
+)
 # Words that a noun phrase after its verb does not go on with: "said the king | to his wife".
 _STOPS = frozenset(
     """
@@ -31,6 +33,14 @@ _STOPS = frozenset(
 _ADVERB = (
     r"(?:then|again|also|now|only|once|still|always|at last|at once|just|even|suddenly|therefore|thereupon|never|soon|"
     r"both|all|\w+ly)"
+)
+# Words that begin sentences with a capital and name nobody.
+_NO_NAMES = frozenset(
+    """
+    In On At To For From With When While As After Before If So But And Then Now Once Here There What Why How Who
+    Where Yes No Oh Ah Not Just Only Well Suddenly Presently Soon Next Again Still Yet Perhaps Nobody Thus Also Or Nor
+    Upon By
+    """.split()
 )
 _LONGEST_PHRASE = 6  # words of a noun phrase
 
@@ -53,7 +63,9 @@ class Tag:
 
 @cache
 def _after() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    verb_first = rf"\s*[,;—–-]*\s*(?:so\s+|thus\s+)?(?:{_ADVERB}\s+)?{verbs()}\s+(?=({_PRONOUN}|{_DETERMINER}\s|{_CAPITAL}))"
+    verb_first = (
+        rf"\s*[,;—–-]*\s*(?:so\s+|thus\s+)?(?:{_ADVERB}\s+)?{verbs()}\s+(?=({_PRONOUN}|{_DETERMINER}\s|{_CAPITAL}))"
+    )
     phrase = rf"{_DETERMINER}(?:\s+[\w'’-]+){{1,4}}?"
     speaker_first = rf"\s*[,;—–-]*\s*({_PRONOUN}|{phrase}|{NAME})\s+(?:{_ADVERB}\s+){{0,2}}{verbs()}"
     return re.compile(verb_first), re.compile(speaker_first)
@@ -75,14 +87,18 @@ def phrase_at(text: str, place: int) -> str:
     if found := re.compile(_PRONOUN).match(text, place):
         return found[0]
     if (found := re.compile(NAME).match(text, place)) and not re.match(_DETERMINER + r"\b", found[0]):
-        return found[0]
+        return "" if found[0] in _NO_NAMES else found[0]
     found = re.compile(rf"{_DETERMINER}\b").match(text, place)
     if not found:
         return ""
     words, end = 0, found.end()
     for word in re.compile(r"\s+([\w'’-]+)").finditer(text, end):
         joins = word[1] == "of" and words and re.match(r"\s+(?:the\s+)?[\w'’-]+", text[word.end() :])
-        stops = word[1].lower() in _STOPS or (words and _ends_phrase(word[1])) or words >= _LONGEST_PHRASE
+        stops = (
+            word[1].lower() in _STOPS
+            or (words and (_ends_phrase(word[1]) or is_finite(word[1])))
+            or words >= _LONGEST_PHRASE
+        )
         if word.start() != end or (stops and not joins):
             break
         words, end = words + 1, word.end()
@@ -102,7 +118,12 @@ def _ends_phrase(word: str) -> bool:
     """Return whether a noun phrase ends before a word: a preposition, an adverb, a participle."""
     if word[0].isupper():
         return False
-    return word in _STOPS or "n't" in word or "n’t" in word or (word.endswith(("ly", "ing")) and not _NO_ENDINGS.search(word))
+    return (
+        word in _STOPS
+        or "n't" in word
+        or "n’t" in word
+        or (word.endswith(("ly", "ing")) and not _NO_ENDINGS.search(word))
+    )
 
 
 def _has_stop(phrase: str) -> bool:
@@ -122,9 +143,9 @@ def tag_before(narration: str) -> Tag | None:
     lead = narration[start:]
     if not re.search(r"[:,;—–-]\s*$|\b" + verbs() + r"\s*$", lead):
         return None
-    found = None
-    for found in _before().finditer(lead):
-        pass
+    found = next(reversed([*_before().finditer(lead)]), None)
+    if found and found[0] in ("called", "thought") and not re.search(r"[:,;—–-]\s*$", lead):
+        return None  # "a book called …"
     if found is None or (not lead.rstrip().endswith(":") and len(lead[found.end() :].split()) > 8):
         return None
     return Tag(_subject(lead, found.start(), found.end()), start, len(narration))
@@ -153,12 +174,12 @@ def _subject(lead: str, start: int, end: int) -> str:
         # The longest phrase that reaches the verb and is no object of a preposition or verb before it.
         for place in starts:
             phrase = phrase_at(bare, place)
-            if phrase and place + len(phrase) == len(bare) and not _OBJECT_BEFORE.search(bare[:place]):
+            if phrase and place + len(phrase) == len(bare) and not OBJECT_BEFORE.search(bare[:place]):
                 return phrase
     return last_subject(before)
 
 
-_OBJECT_BEFORE = re.compile(
+OBJECT_BEFORE = re.compile(
     r"\b(?:to|at|of|with|from|for|by|on|in|into|upon|towards?|after|saw|met|took|told|asked|and)\s*$"
 )
 _LEADERS = re.compile(
@@ -179,13 +200,17 @@ _FINITE = frozenset(
 )
 
 
+_PRONOUN_AND_VERB = re.compile(r"\b(he|she|they|I|we)\s+(?:\w+ly\s+)?(\w+)")
+
+
 def is_finite(word: str) -> bool:
     """Return whether a word after a noun phrase is probably its verb: a form of the past, or of to be, have, do."""
     return word in _FINITE or (word.endswith("ed") and len(word) > 3)
 
 
 _CLAUSE = re.compile(
-    r"(?:[,;:—]|--)\s*(?:(?:and|but|when|so|for|then|while|till|until|whereupon|at last|at length|presently|suddenly)\s+)*"
+    r"(?:[,;:—]|--)\s*(?:(?:and|but|when|so|for|then|while|till|until|whereupon|at last|at length|presently|suddenly)"
+    r"\s+)*"
 )
 
 
@@ -193,11 +218,9 @@ def last_subject(sentence: str) -> str:
     """Return the subject of the last clause of a sentence that has one of its own; "" if unclear."""
     for found in reversed([*_CLAUSE.finditer(sentence)]):
         phrase = phrase_at(sentence, found.end())
-        words = phrase.split()
-        cut = next((number for number, word in enumerate(words) if number > 1 and is_finite(word)), len(words))
         follows = re.match(r",?\s+(\w+)", sentence[found.end() + len(phrase) :])
-        if phrase and (cut < len(words) or (follows and (is_finite(follows[1]) or follows[1] == "who"))):
-            return " ".join(words[:cut])
+        if phrase and follows and (is_finite(follows[1]) or follows[1] == "who"):
+            return phrase
     return first_subject(sentence)
 
 
@@ -208,19 +231,18 @@ def first_subject(sentence: str) -> str:
         place = found.end()
     if found := _SUBORDINATE.match(sentence, place):
         place = found.end()
-    phrase = phrase_at(sentence, place)
-    if not phrase or not re.match(_DETERMINER + r"\b", phrase):
+    if phrase := phrase_at(sentence, place):
         return phrase
-    words = phrase.split()
-    for number, word in enumerate(words[1:], 1):
-        if word in _FINITE or (is_finite(word) and number > 1):
-            return " ".join(words[:number]) if number > 1 else ""
-    return phrase
+    # "In the morning she came in and": a pronoun before its verb.
+    pronouns = [found for found in _PRONOUN_AND_VERB.finditer(sentence) if is_finite(found[2])]
+    return pronouns[-1][1] if pronouns else ""
 
 
 @cache
 def _dash() -> re.Pattern[str]:
-    return re.compile(rf"[,.?!…]\s+(?={verbs()}\s+(?:{_PRONOUN}|{_DETERMINER}|{_CAPITAL})|(?:{_PRONOUN}|{NAME})\s+{verbs()})")
+    return re.compile(
+        rf"[,.?!…]\s+(?={verbs()}\s+(?:{_PRONOUN}|{_DETERMINER}|{_CAPITAL})|(?:{_PRONOUN}|{NAME})\s+{verbs()})"
+    )
 
 
 def end_before_tag(text: str, place: int) -> int:
@@ -231,11 +253,9 @@ def end_before_tag(text: str, place: int) -> int:
 
 def lead_without_tag(lead: str) -> str:
     """Return the clause before a coordinated tag as a sentence: "She ran in and said:" -> "She ran in."."""
-    found = re.match(rf"(.*\w)[,;]?\s+(?:(?:and|but)\s+)?(?:then\s+)?(?:{_ADVERB}\s+)?{verbs()}[^.;]*$", lead, re.DOTALL)
-    if not found:
-        return ""
-    clause, rest = found[1], lead[found.end(1) :]
-    coordinated = re.match(r"[,;]?\s+(?:and|but)\s", rest) or re.match(r"[,;]\s+\w+ing\b", rest)
-    if not coordinated or len(clause.split()) < 4:
+    coordinated = rf"[,;]?\s+(?:and|but)\s+(?:then\s+)?(?:{_ADVERB}\s+)?{verbs()}|[,;]\s+(?=\w+ing\b){verbs()}"
+    found = re.match(rf"(.*\w)(?:{coordinated})[^.;]*$", lead, re.DOTALL)
+    clause = found[1] if found else ""
+    if len(clause.split()) < 4:
         return ""
     return clause.rstrip(" ,;:—-") + "."

@@ -14,12 +14,13 @@ from dataset_builder.pipeline.stages import (
     context,
     descriptors,
     labels,
+    quoted,
     rewriting,
     utterances,
     written,
 )
 from dataset_builder.run_state import NARRATIVES
-from dataset_builder.schema import CharacterRow, Item, LabelledRow, Row, SituatedRow, UtteranceRow
+from dataset_builder.schema import CharacterRow, Item, LabelledRow, QuotedRow, Row, SituatedRow, UtteranceRow
 
 
 def every_row(row: Row, recipe: Any) -> bool:
@@ -71,12 +72,17 @@ WRITTEN_STAGES = (
     Stage("descriptors", NARRATIVES, Item, written.descriptors, written.has_descriptors,
           depends_on=("recipe.utterances",)),
 )
+QUOTED_STAGES = (
+    Stage("utterances", NARRATIVES, Item, quoted.run, depends_on=("recipe.utterances", "recipe.quotations")),
+    Stage("labels", "utterances", QuotedRow, quoted.labels),
+    Stage("rewriting", "utterances", QuotedRow, quoted.situation, quoted.has_situation),
+)
 # fmt: on
 
 
 def stages_of(mode: str) -> tuple[Stage, ...]:
     """Return the stages of a way of making utterances (`utterances.mode` in recipes)."""
-    return {"written": WRITTEN_STAGES}.get(mode, STAGES)
+    return {"written": WRITTEN_STAGES, "quoted": QUOTED_STAGES}.get(mode, STAGES)
 
 
 def stages_of_run(run: Mapping[str, Any]) -> tuple[Stage, ...]:
