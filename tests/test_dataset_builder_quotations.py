@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from dataset_builder.pipeline.ask import Ask
+from dataset_builder.pipeline.build import build
+from dataset_builder.pipeline.parts import read_part
 from dataset_builder.pipeline.stages import quoted
 from dataset_builder.quotations.extract import Quotation, quotations
 from dataset_builder.quotations.finding import speeches
@@ -216,6 +218,20 @@ def test_the_stages_make_rows_without_labels() -> None:
     assert (labelled.raw_labels, labelled.labeler) == ((), "none")
     assert situated.context == "The farmer had lost his cow in the wood last night."
     assert situated.rewritten is None
+
+
+def test_a_build_stops_before_the_corpus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stories = tmp_path / "stories.jsonl"
+    text = 'The farmer had lost his cow in the wood last night. "I will look for it," said his wife.'
+    stories.write_text(json.dumps({"id": "s1", "title": "The Cow", "text": text}) + "\n")
+    narratives = {"source": str(stories)}
+    recipe = BuildRecipe.model_validate({"name": "q", "narratives": narratives, "utterances": {"mode": "quoted"}})
+    assert build(recipe, tmp_path / "work")
+    assert "no labels yet" in capsys.readouterr().out
+    part = read_part(tmp_path / "work")
+    assert [row["text"] for row in part.stage_rows("contextless")] == ["I will look for it."]
+    assert [row["character"] for row in part.stage_rows("contextual")] == ["his wife"]
+    assert part.source == "quoted"
 
 
 def _bare(name: str) -> str:

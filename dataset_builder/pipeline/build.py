@@ -31,7 +31,8 @@ def build(recipe: BuildRecipe, work_dir: Path, restart_from: str | None = None, 
     Args:
         restart_from: a stage whose rows are generated again, with those of all later stages. From that stage on, the
             recipe, the prompts and the teacher may differ.
-        publish: write the corpus; if false, stop when all stages are finished.
+        publish: write the corpus; if false, stop when all stages are finished. Quoted rows have no labels before
+            judges have read them, so they are only published by `assemble`.
 
     Returns:
         False if everything was already finished.
@@ -44,6 +45,8 @@ def build(recipe: BuildRecipe, work_dir: Path, restart_from: str | None = None, 
             f"recipe '{recipe.name}' only puts parts together: build {', '.join(recipe.parts)}, then use assemble."
         )
     items, stages = read_items(recipe), stages_of(recipe.utterances.mode)
+    without_labels = recipe.utterances.mode == "quoted"
+    publish = publish and not without_labels
     for benchmark in recipe.quality.benchmarks if publish else ():  # a missing file fails now and not after weeks
         next(benchmark_texts(benchmark), None)
     if recipe.split.contextual not in (None, recipe.split.contextless):
@@ -67,6 +70,8 @@ def build(recipe: BuildRecipe, work_dir: Path, restart_from: str | None = None, 
         if publish:
             assemble.assemble(recipe, [Part(work_dir, run)], work_dir)
             print(f"built in {time.monotonic() - started:.0f} s")
+        elif without_labels:
+            print(f"{work_dir}: its rows have no labels yet. Let judges read them (judge), then use assemble.")
         return True
 
 
