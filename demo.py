@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tools.loopback_hub import client_environment, serve
-from tools.side_by_side import Step, watch
+from tools.parallel_commands import Step, watch
 
 NAMESPACE = "tester"
 MODELS = ("emo-pillars-contextless-minilm", "emo-pillars-contextual-minilm")

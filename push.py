@@ -22,7 +22,7 @@ except (
     sys.exit(2)
 from huggingface_hub.utils import validate_repo_id
 
-from publish import checks, hub, server
+from publish import checks, hub, hub_errors
 from publish.files import size_of
 from publish.plan import DATASET, Folders, Plan, make_plan
 
@@ -37,7 +37,7 @@ def main() -> None:
     try:
         push(args)
     except (Exception, KeyboardInterrupt) as error:
-        message = server.explain(error, constants.ENDPOINT, args.namespace)
+        message = hub_errors.explain(error, constants.ENDPOINT, args.namespace)
         if message is None:
             raise
         fail(message)
@@ -56,13 +56,13 @@ def push(args: argparse.Namespace) -> None:
 
     # Check: the files, the address, and the state of the Hub
     problems = [*checks.check(plan, folders), *checks.cards_are_fresh(folders)]
-    if uncommitted and server.is_local(constants.ENDPOINT):
+    if uncommitted and hub_errors.is_local(constants.ENDPOINT):
         plan.notes.append(f"allowed, because this Hub is on this machine: {uncommitted[0]}")
     else:
         problems += uncommitted
-    refused_address = server.address_problems(constants.ENDPOINT)
+    refused_address = hub_errors.address_problems(constants.ENDPOINT)
     problems += refused_address
-    plan.notes += server.address_notes(constants.ENDPOINT)
+    plan.notes += hub_errors.address_notes(constants.ENDPOINT)
     api, states = HfApi(), States()
     if (args.compare and not refused_address) or (args.execute and not problems):
         hub.check_token(api, release.namespace)
@@ -82,7 +82,7 @@ def push(args: argparse.Namespace) -> None:
         head, changed = hub.send(api, repository, release)
         done = "sent" if changed else "nothing new"
         print(f"{repository.kind} {release.repo_id(repository)}: {done}, {release.tag}, {head}", flush=True)
-    print(server.printable(f"collection: {hub.collect(api, plan.repositories, release)}", constants.ENDPOINT))
+    print(hub_errors.printable(f"collection: {hub.collect(api, plan.repositories, release)}", constants.ENDPOINT))
 
 
 def show(plan: Plan, release: hub.Release, states: States) -> None:
@@ -102,13 +102,13 @@ def show(plan: Plan, release: hub.Release, states: States) -> None:
     lines.append(f"  then the collection '{hub.TITLE}' of these {len(plan.repositories)}")
     lines += [f"  {note}" for note in plan.notes]
     for line in lines:
-        print(server.printable(line, constants.ENDPOINT))
+        print(hub_errors.printable(line, constants.ENDPOINT))
 
 
 def fail(*messages: str) -> NoReturn:
     """Print each message as one line of stderr, and end with exit code 2."""
     for message in messages:
-        print(f"error: {server.printable(message, constants.ENDPOINT)}", file=sys.stderr)
+        print(f"error: {hub_errors.printable(message, constants.ENDPOINT)}", file=sys.stderr)
     sys.exit(2)
 
 

@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import LABEL_MAPS
+from eval.benchmark_rows import GOEMOTIONS, HubData, Rows, descriptors, goemotions, grouped, own, own_labels, prepared
 from eval.label_sets import LabelSet, label_sets
 from eval.official_files import SEMEVAL_TEST, emobank, semeval2018
-from eval.rows import GOEMOTIONS, HubData, Rows, descriptors, goemotions, grouped, own, own_labels, prepared
 
 Kind = Literal["several", "single", "affect"]
 Read = Callable[[Any, str], Rows]

@@ -17,9 +17,9 @@ from dataset_builder.files.reading import json_lines
 from dataset_builder.inputs import InputError, run_command
 from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
 from dataset_builder.statistics import Measure, bootstrap, interval_fields, macro_f1, micro_f1
+from eval.benchmark_rows import multi_hot
 from eval.metrics import Clusters, Metrics, about_intervals, over_seeds
 from eval.models import about_weights, load_classifier
-from eval.rows import multi_hot
 
 COLUMNS = {"id": "what marks name it by", "narrative_id": "its story", "variant": "how it was made: 'original', …"}
 SITUATIONS = ("own", "none", "other")

@@ -20,6 +20,7 @@ from dataset_builder.statistics import (
     weighted_f1,
 )
 from dataset_builder.taxonomy import LABELS, VALENCE
+from eval.benchmark_rows import Rows
 from eval.benchmarks import Benchmark
 from eval.decision_rules import DEFAULT, RULES, apply_rule, sigmoid
 from eval.metrics import (
@@ -35,7 +36,6 @@ from eval.metrics import (
     reliability,
 )
 from eval.models import BiEncoder, Scores
-from eval.rows import Rows
 from eval.valence import CIRCLE_AROUSAL, CIRCLE_VALENCE, TAXONOMY, values_by_anchors
 
 SIGNS = np.array([VALENCE[label] for label in LABELS], dtype=float)

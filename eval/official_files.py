@@ -11,7 +11,7 @@ from dataset_builder.files.texts import RowCheck
 from dataset_builder.hashing import digest_of
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import LABEL_MAPS
-from eval.rows import Rows
+from eval.benchmark_rows import Rows
 
 EMOBANK = ("id", "split", "V", "A", "D", "text")
 EMOBANK_FILE = "emobank.csv"

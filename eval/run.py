@@ -25,11 +25,11 @@ from dataset_builder.files.reading import json_file
 from dataset_builder.inputs import InputError, option_name, run_command
 from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
 from dataset_builder.taxonomy import LABELS
+from eval.benchmark_rows import Rows
 from eval.benchmarks import BENCHMARKS, Benchmark, find
 from eval.measure import bi_encoder_numbers, classifier_numbers
 from eval.metrics import about_intervals, shown
 from eval.models import BiEncoder, Classifier, Model, about_training, about_weights, load_bi_encoder, load_seeds
-from eval.rows import Rows
 from eval.scores_file import read_scores
 
 MODELS = Path("work/models")

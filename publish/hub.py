@@ -18,8 +18,8 @@ from huggingface_hub.utils import parse_ratelimit_headers, validate_repo_id
 from huggingface_hub.utils.sha import git_hash
 
 from publish.files import bytes_of, first, sha256, size_of
+from publish.hub_errors import Refused, first_line
 from publish.plan import CARD, Repository
-from publish.server import Refused, first_line
 
 TRIES = 5  # with waits of 1, 2, 4 and 8 seconds between them
 READ_HERE = 10 * 2**20  # bytes; the client reads a larger file while it sends it, and the Hub stores it as LFS

@@ -14,7 +14,7 @@ import pytest
 from dataset_builder.files.data_sets import check_label_numbers, read_data_set
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
-from eval.rows import own
+from eval.benchmark_rows import own
 from train.bi_encoder.data import read_corpus as read_pairs
 from train.bi_encoder.recipe import BiEncoderRecipe
 from train.classifier.data import read_corpus

@@ -16,7 +16,7 @@ from dataset_builder.domains.prepare import prepare
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
 from eval import official_files
-from eval.rows import goemotions
+from eval.benchmark_rows import goemotions
 from tests.conftest import Command
 from tests.test_dataset_builder_domains import emocontext_files, goemotions_files, iemocap_files, isear_files, rows_of
 

@@ -15,6 +15,7 @@ from dataset_builder.label_maps import LABEL_MAPS
 from dataset_builder.provenance import RESULTS, write_result
 from dataset_builder.taxonomy import LABELS
 from eval import context_use
+from eval.benchmark_rows import Rows, goemotions, own
 from eval.benchmarks import find
 from eval.cards.overview import readme_section
 from eval.cards.plots import draw, is_fresh
@@ -25,7 +26,6 @@ from eval.context_use import compare, rows_of_other_stories
 from eval.measure import classifier_numbers, decide
 from eval.metrics import Metrics, largest
 from eval.models import load_classifier, load_seeds
-from eval.rows import Rows, goemotions, own
 from eval.run import classifier_result, scores_result
 from tests.conftest import Command
 from tests.publishable import descriptors_alone

@@ -12,11 +12,11 @@ from dataset_builder.domains.prepare import prepare
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import LABEL_MAPS
 from dataset_builder.taxonomy import LABELS
+from eval.benchmark_rows import Rows
 from eval.benchmarks import find
 from eval.measure import check_order, classifier_numbers, decide, valence_of
 from eval.metrics import Metrics
 from eval.official_files import SEMEVAL, SEMEVAL_TEST
-from eval.rows import Rows
 from eval.run import scores_result
 from eval.scores_file import read_scores
 from tests.conftest import Command

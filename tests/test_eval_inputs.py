@@ -15,10 +15,10 @@ from dataset_builder.inputs import InputError
 from dataset_builder.provenance import weights_digest
 from eval import context_use, model_files
 from eval.ablations import read_runs
+from eval.benchmark_rows import descriptors
 from eval.benchmarks import find
 from eval.label_sets import find_set, read_definitions
 from eval.models import load, load_bi_encoder, load_classifier
-from eval.rows import descriptors
 from eval.run import check_fits, published_models, report
 from tests.conftest import Command
 from tests.test_data_sets import rows, write

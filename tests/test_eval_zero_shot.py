@@ -14,6 +14,7 @@ from dataset_builder.domains.prepare import prepare
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
 from eval.ablations import read_runs, together
+from eval.benchmark_rows import Rows, descriptors
 from eval.benchmarks import find
 from eval.cards.results import ModelResult, VariantResult
 from eval.cards.sections import model_section, variants_table
@@ -34,7 +35,6 @@ from eval.measure import bi_encoder_numbers
 from eval.metrics import pearson
 from eval.models import FALLBACK_TEMPERATURE, BiEncoder, load_bi_encoder
 from eval.probe import by_chance, leave_one_out_projections, probe, same_group
-from eval.rows import Rows, descriptors
 from eval.run import bi_encoder_result
 from eval.valence import ANGLES, CIRCLE_AROUSAL, CIRCLE_VALENCE, TAXONOMY, values_by_anchors, weighted_mean
 from eval.zero_shot import classify, read_labels, read_texts

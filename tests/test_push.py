@@ -13,7 +13,7 @@ from huggingface_hub import close_session
 import push
 from dataset_builder.analysis.deduplicate_corpus import deduplicate
 from dataset_builder.corpus import open_corpus
-from eval.rows import GOEMOTIONS as GOEMOTIONS_ON_HUB
+from eval.benchmark_rows import GOEMOTIONS as GOEMOTIONS_ON_HUB
 from tests.conftest import Command
 from tests.publishable import arguments
 from tools.loopback_hub import APPLIED_500, APPLIED_DROPPED, DROPPED, LoopbackHub, client_environment, serve
@@ -308,7 +308,7 @@ names = __import__("dataset_builder.taxonomy", fromlist=["LABELS"]).LABELS
 features = Features({"text": Value("string"), "labels": List(ClassLabel(names=list(names))), "id": Value("string")})
 rows = {"text": ["river window", "letter", "garden"], "labels": [[0], [27], [3, 5]], "id": ["a", "b", "c"]}
 test = Dataset.from_dict(rows, features=features)
-name, config, revision, _ = __import__("eval.rows", fromlist=["GOEMOTIONS"]).GOEMOTIONS
+name, config, revision, _ = __import__("eval.benchmark_rows", fromlist=["GOEMOTIONS"]).GOEMOTIONS
 DatasetDict(test=test).push_to_hub(name, config, set_default=True)
 __import__("huggingface_hub").HfApi().create_tag(name, tag=revision, repo_type="dataset")
 """

@@ -26,7 +26,7 @@ from train.classifier.recipe import ClassifierRecipe
 from train.command import locked_folder, train_from_command_line
 from train.export import export
 from train.launch import start_process
-from train.record import RECORD
+from train.training_record import RECORD
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerator")
 

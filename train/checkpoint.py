@@ -153,7 +153,7 @@ class Checkpoints:
     """The checkpoint of a run in `<folder>/checkpoint`: accelerate's files, progress, schedule and moving average.
 
     Nothing in it is code: numbers are JSON, weights are safetensors, and accelerate loads its own files as tensors and
-    plain values only. `identity` is a hash of recipe, base model and data (train/record.py).
+    plain values only. `identity` is a hash of recipe, base model and data (train/training_record.py).
     """
 
     accelerator: Accelerator

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from dataset_builder.analysis.survey import SCORE_BINS, Survey
-from dataset_builder.figures import BLUE, COLOURS, ORANGE, hide_frame, new_figure, png, sentiment_legend
+from dataset_builder.plot_style import BLUE, COLOURS, ORANGE, hide_frame, new_figure, png, sentiment_legend
 from dataset_builder.taxonomy import EMOTIONS, LABELS
 
 # Heat maps keep the sentiments together.

@@ -140,13 +140,15 @@ def _open_run(work_dir: Path, recipe: TextsRecipe, texts: list[Item], asked: lis
     Raises:
         InputError: another run began in the folder.
     """
-    prompts = [f"{WORD_PROMPTS}/{prompt}" for prompt in recipe.prompts]
-    prompts = ["descriptors_generated"] if recipe.describer == "generated" else prompts
+    # A prompt is recorded by its stage and its name: an earlier run with the same prompts can then be resumed.
+    prompts = {f"{WORDS.name}/{prompt}": f"{WORD_PROMPTS}/{prompt}" for prompt in recipe.prompts}
+    if recipe.describer == "generated":
+        prompts = {"descriptors_generated": "descriptors_generated"}
     run: dict[str, Any] = {
         "recipe": teacher_part(recipe),
         "shards": recipe.executor.shards,
         "teacher": recipe.teacher.name,
-        "prompts": {name: prompt_version(name) for name in prompts},
+        "prompts": {name: prompt_version(file) for name, file in prompts.items()},
         "texts": fingerprint(sorted([text.id, text.text] for text in texts)),
     }
     if recipe.describer == "cues":

@@ -10,7 +10,7 @@ from dataset_builder.pipeline.ask import checked_prompts
 from dataset_builder.recipe import AboveZero, Decoding, Positive, Run, Share, ShareOrNone, check_log_probabilities
 from dataset_builder.run_state import RUNTIME_ONLY
 
-WORD_PROMPTS, WRITING_PROMPTS = "words", "written"  # folders of dataset_builder/prompts/
+WORD_PROMPTS, WRITING_PROMPTS = "descriptors", "written"  # folders of dataset_builder/prompts/
 LATER = ("name", "executor", "weights", "cues", "validation")  # keys that do not affect the teacher's answers
 _Prompts = Annotated[tuple[str, ...], Field(min_length=1)]
 WordPrompts = Annotated[_Prompts, AfterValidator(partial(checked_prompts, folder=WORD_PROMPTS))]
@@ -95,10 +95,10 @@ class Cues(Strict):
 
 
 class TextsRecipe(Run):
-    """The recipe of `describe-texts`; see dataset_builder/recipes/texts/smollm2.yaml.
+    """The recipe of `describe-texts`; see dataset_builder/recipes/descriptors/smollm2.yaml.
 
-    `describer: likelihood` asks with each of the `prompts` (files of dataset_builder/prompts/words/) how probable each
-    emotion word is as the next one. The words are those of vocabulary/emotion_words.tsv whose first token, before
+    `describer: likelihood` asks with each of the `prompts` (files of prompts/descriptors/) how probable each emotion
+    word is as the next one. The words are those of vocabulary/emotion_words.tsv whose first token, before
     content-free texts, is followed by the rest of the word with a probability of at least `certain_at`: one forward
     pass then scores them. `words` are used instead of that file's, as nouns. `cues` asks the same about the phrases
     that the texts share. `generated` lets the teacher write descriptors, all of weight 1.

@@ -27,9 +27,9 @@ from dataset_builder.inputs import InputError, run_command, wheel_path
 from dataset_builder.provenance import RESULTS, cores, results_folder, write_result
 from dataset_builder.statistics import macro_f1
 from dataset_builder.taxonomy import LABELS
+from eval.benchmark_rows import Rows
 from eval.benchmarks import find
 from eval.models import Classifier, load_bi_encoder, load_classifier
-from eval.rows import Rows
 from eval.speed.engines import FILES, HYPOTHESIS, load
 from eval.speed.stand_ins import STAND_INS, build, is_nli
 from eval.speed.turns import ALONE, BATCH, Batch, Contender, about, batches, padding_share, speeds, take_turns

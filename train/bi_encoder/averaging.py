@@ -10,7 +10,7 @@ from torch import nn
 from dataset_builder.files.reading import json_file
 from dataset_builder.inputs import InputError, first_line
 from train.bi_encoder.recipe import BiEncoderRecipe
-from train.record import RECORD
+from train.training_record import RECORD
 
 Weights = dict[str, torch.Tensor]
 

@@ -29,7 +29,7 @@ from train.bi_encoder.projection import fit_projection, project
 from train.bi_encoder.recipe import BiEncoderRecipe
 from train.checkpoint import Checkpoints, Progress, delete_checkpoint, moving_average, should_resume, unwrap
 from train.launch import start_process
-from train.record import describe_inputs, describe_run
+from train.training_record import describe_inputs, describe_run
 
 # The number of training texts whose embeddings are published with the model: thresholds for a new label set are set on
 # them, without labels. 1024 texts give a label's share to within about one percentage point.

@@ -16,7 +16,7 @@ from dataset_builder.inputs import InputError
 from train.base_model import load_base
 from train.bi_encoder.recipe import BiEncoderRecipe
 from train.checkpoint import weights_written_to
-from train.record import RECORD, write_record
+from train.training_record import RECORD, write_record
 
 Ids = list[int]
 MOST_SCALE = 100.0  # CLIP's limit: with a temperature below .01 training becomes unstable

@@ -38,7 +38,7 @@ from train.classifier.model import (
 from train.classifier.recipe import ClassifierRecipe
 from train.classifier.thresholds import Calibration, calibrate, choose_thresholds, global_threshold, sigmoid
 from train.launch import start_process
-from train.record import describe_inputs, describe_run
+from train.training_record import describe_inputs, describe_run
 
 
 def train(

@@ -1,6 +1,6 @@
 """An OpenAI-compatible server of scripted replies that fails in every way.
 
-python -m dataset_builder.benchmarks.server 8123 LOG
+python -m dataset_builder.stress_tests.server 8123 LOG
 
 The log has a line for every call when it comes, with the question's hash and the fault or `asked`, and another one
 when it is `answered`: a call without it was lost when the server was killed.

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.benchmarks.stories import write_stories
 from dataset_builder.files.shards import read_lines, to_line
 from dataset_builder.parquet import CORPUS, MANIFEST
 from dataset_builder.pipeline.assemble import STAGE as PUBLISH
 from dataset_builder.pipeline.build import delete_from_stage
 from dataset_builder.pipeline.stages import STAGES
+from dataset_builder.stress_tests.stories import write_stories
 
 SECONDS_BETWEEN_LOOKS = 0.005
 RECIPE = """

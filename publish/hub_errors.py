@@ -1,4 +1,4 @@
-"""The Hub as a server: where its address leads, and what its refusals and failures mean."""
+"""What refusals and failures of the Hub mean, and where its address leads."""
 
 import ipaddress
 import json
