@@ -10,7 +10,7 @@ from dataset_builder.pipeline.ask import checked_prompts
 from dataset_builder.recipe import AboveZero, Decoding, Positive, Run, Share, ShareOrNone, check_log_probabilities
 from dataset_builder.run_state import RUNTIME_ONLY
 
-WORD_PROMPTS, WRITING_PROMPTS = "descriptors", "written"  # folders of dataset_builder/prompts/
+WORD_PROMPTS, WRITING_PROMPTS = "descriptors", "writing"  # folders of dataset_builder/prompts/
 LATER = ("name", "executor", "weights", "cues", "validation")  # keys that do not affect the teacher's answers
 _Prompts = Annotated[tuple[str, ...], Field(min_length=1)]
 WordPrompts = Annotated[_Prompts, AfterValidator(partial(checked_prompts, folder=WORD_PROMPTS))]
@@ -127,7 +127,7 @@ class WritingRecipe(Run):
     """The recipe of `write-texts`; see dataset_builder/recipes/writing/smollm2.yaml.
 
     The teacher is asked for each of the `words` (those of vocabulary/emotion_words.tsv if none are given), `each` times
-    with each of the `prompts` (files of dataset_builder/prompts/written/).
+    with each of the `prompts` (files of dataset_builder/prompts/writing/).
     """
 
     prompts: WritingPrompts = ("diary", "because", "moment")

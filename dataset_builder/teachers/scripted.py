@@ -37,7 +37,7 @@ class Scripted:
             text = draw.choice(["", refusal, request.user[-200:], cut_off])
             cut = text == cut_off
         else:
-            kind, _, which = request.prompt.partition("/")  # written/diary
+            kind, _, which = request.prompt.partition("/")  # writing/diary
             text = (request.prefill + " " if which else "") + getattr(self, f"_{kind}")(request.user, draw)
             cut = False
         usage = Usage(calls=1, prompt_tokens=_tokens(request.system + request.user), completion_tokens=_tokens(text))
@@ -89,7 +89,7 @@ class Scripted:
         return f"{_sentence(draw)} {_sentence(draw)}"
 
     _rewriting = _utterances_single
-    _written = _context
+    _writing = _context
 
 
 def _sentence(draw: random.Random) -> str:
