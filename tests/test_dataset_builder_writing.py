@@ -40,7 +40,9 @@ def test_written_texts_have_the_word_they_were_written_for(tmp_path: Path) -> No
     assert write(recipe(), tmp_path / "work")
     corpus = load_dataset(str(tmp_path / "work/corpus"), "descriptors")
     rows = [row for split in ("train", "validation") for row in corpus[split]]
-    assert len(rows) == 2 * 3 * 5
+    rejected = read_json(tmp_path / "work/corpus/manifest.json")["rejected"]
+    assert len(rows) + rejected["label_word"] == 2 * 3 * 5
+    assert list(rejected) == ["label_word"], "the scripted teacher draws from all words"
     assert {row["descriptors"][0]["text"] for row in rows} == {"joy", "quiet pride"}
     assert {row["describer"] for row in rows} == {"written"}
     assert not any("I felt" in row["text"] or "moment of" in row["text"] for row in rows), "the begun answer is off"
