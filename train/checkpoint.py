@@ -71,6 +71,7 @@ class Progress:
         bar.update()
         if self.updates % REPORT_EVERY and self.updates != bar.total:
             return
+        # The only line that reads the loss from the device: between reports a GPU does not wait for the CPU.
         mean = float(accelerator.reduce(torch.stack(self.losses).mean(), reduction="mean").item())
         self.losses.clear()
         found = {"loss": finite(mean, f"step {self.updates}: the loss")}
@@ -100,6 +101,8 @@ class Progress:
         self.scores.append(round(score, 5))
         if self.best is None or score > self.best:
             self.best, self.best_epoch = score, self.epoch
+            # Copies on the CPU, because the training goes on and the device may have no room for a second model. Frozen
+            # weights are left out: the model still has them.
             self.weights = {
                 name: value.detach().to("cpu", copy=True)
                 for name, value in unwrap(model).named_parameters()
@@ -109,6 +112,7 @@ class Progress:
     def restore_best(self, model: nn.Module) -> nn.Module:
         """Put the best weights into a model; returns the model without its wrappers."""
         inside = unwrap(model)
+        # Not strict, because frozen weights were not kept.
         found = inside.load_state_dict(self.weights, strict=False)
         assert not found.unexpected_keys, found.unexpected_keys
         return inside
@@ -143,6 +147,7 @@ def moving_average(model: nn.Module, decay: float | None) -> AveragedModel | Non
 
     model = unwrap(model)
     average = AveragedModel(model, multi_avg_fn=towards)
+    # `update_best` keeps only weights that are trained, also those of the average.
     for ours, theirs in zip(average.module.parameters(), model.parameters(), strict=True):
         ours.requires_grad = theirs.requires_grad
     return average
@@ -169,6 +174,8 @@ class Checkpoints:
         Raises:
             InputError: it cannot be written. The previous checkpoint is kept.
         """
+        # Order matters: the new checkpoint is whole in `.part` before the previous one gives up its name, and the
+        # previous one is deleted last.
         part, target, old = (self.folder / name for name in (PART, CHECKPOINT, OLD))
         if self.accelerator.is_main_process:
             # After a kill the only whole checkpoint may be the `.part` or `.old` one.
@@ -177,22 +184,27 @@ class Checkpoints:
                 shutil.rmtree(target, ignore_errors=True)
                 found.rename(target)
             shutil.rmtree(part, ignore_errors=True)
+        # Every process writes its random state into the folder, so it must be empty before any of them starts.
         self.accelerator.wait_for_everyone()
         with weights_written_to(part):
             self.accelerator.save_state(str(part))
             if self.accelerator.is_main_process:
                 self._write(part)
+        # The sizes are taken when all processes have written.
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             sizes = {path.name: path.stat().st_size for path in part.iterdir()}
             (part / SIZES).write_text(json.dumps(sizes), encoding="utf-8")
+            # Last of all files: it marks the checkpoint as whole.
             (part / IDENTITY).write_text(self.identity, encoding="utf-8")
             shutil.rmtree(old, ignore_errors=True)
+            # A kill between these renames leaves no `checkpoint`, but a whole `.part` or `.old` (`find_checkpoint`).
             if target.exists():
                 target.rename(old)
             part.rename(target)
             shutil.rmtree(old, ignore_errors=True)
         self.accelerator.wait_for_everyone()
+        # Writing does not count as training time.
         self.progress.start_clock()
 
     def load(self) -> None:
@@ -220,6 +232,7 @@ class Checkpoints:
     def _write(self, place: Path) -> None:
         tensors = {BEST + name: value for name, value in self.progress.weights.items()}
         tensors |= {AVERAGE + name: value.detach().cpu() for name, value in self._averaged().items()}
+        # safetensors refuses tensors that are not contiguous.
         save_file({name: value.contiguous() for name, value in tensors.items()}, place / WEIGHTS)
         content = {"progress": self.progress.numbers(), "schedule": self.schedule.state_dict()}
         (place / PROGRESS).write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
@@ -238,6 +251,7 @@ class Checkpoints:
     def _averaged(self) -> dict[str, torch.Tensor]:
         if self.average is None:
             return {}
+        # The number of updates sets the decay of the average, so it is part of the checkpoint.
         return {**dict(self.average.module.named_parameters()), "n_averaged": self.average.n_averaged}
 
 

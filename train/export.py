@@ -99,8 +99,10 @@ def export(folder: Path, out: Path | None = None) -> dict[str, Any]:
         }
         (part / RECORD).write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         target.mkdir(exist_ok=True)
+        # The record last: a folder without it counts as not exported.
         for name in (FP32, INT8, RECORD):
             (part / name).replace(target / name)
+    # These say what is wrong themselves.
     except (InputError, OSError):
         raise
     except Exception as error:  # of an exporter that does not know the architecture
@@ -124,10 +126,12 @@ def load(folder: Path) -> tuple[Any, Any]:
         )
     except Exception as error:  # torn files, unknown architectures: the library promises no kinds
         raise InputError(f"model folder '{folder}': does not load ({first_line(error)}). Train it again.") from None
+    # Without its files, a tokenizer loads with special tokens alone.
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         raise InputError(
             f"model folder '{folder}': has no tokenizer. Give the complete folder that the training wrote."
         )
+    # transformers fills missing weights at random and only warns.
     if missing := sorted(found["missing_keys"]):
         raise InputError(
             f"model folder '{folder}': its weights lack {missing[0]}, so it is not a trained classifier. "
@@ -138,6 +142,7 @@ def load(folder: Path) -> tuple[Any, Any]:
 
 def _write(model: Any, tokenizer: Any, part: Path) -> dict[str, Any]:
     """Return both files in `part`, checked, and their part of the record."""
+    # A tokenizer without a limit has a huge one.
     longest = min(tokenizer.model_max_length, LONGEST, positions(model) or LONGEST)
     batches = [
         tokenizer(texts, pairs, padding=True, truncation=True, max_length=longest, return_tensors="pt")
@@ -147,6 +152,7 @@ def _write(model: Any, tokenizer: Any, part: Path) -> dict[str, Any]:
     with torch.inference_mode():
         expected = [model(**batch).logits.numpy() for batch in batches]
     _trace(_Plain(model, names), batches[TRACED], names, part / FP32)
+    # The plain graph is always written and checked: other runtimes read it, and int8 falls back to it.
     fp32, off = _compare(part / FP32, batches, expected)
     _check(FP32, "a logit", off, FP32_TOLERANCE)
 
@@ -154,6 +160,7 @@ def _write(model: Any, tokenizer: Any, part: Path) -> dict[str, Any]:
     if why_plain is None:
         _trace(LeanClassifier(model), batches[TRACED], names, lean)
         _, off = _compare(lean, batches, expected)
+        # A lean graph that is wrong for an architecture is not used. The export goes on with the plain one.
         why_plain = None if off <= FP32_TOLERANCE else f"the lean graph's logits are {off:.2g} off"
     with _quiet():
         quantize_dynamic(
@@ -226,6 +233,7 @@ def _compare(path: Path, batches: list[Any], expected: list[np.ndarray]) -> tupl
         raise InputError(f"{path.name}: onnxruntime does not run it ({first_line(error)}). Nothing was kept.") from None
     logits, wanted = np.concatenate(found).astype(np.float64), np.concatenate(expected).astype(np.float64)
     of_logits, of_probabilities = (
+        # A NaN would pass every comparison with a maximum, so it counts as infinitely far.
         np.where(np.isfinite(logits), np.abs(a - b), np.inf)
         for a, b in ((logits, wanted), (sigmoid(logits), sigmoid(wanted)))
     )
@@ -239,6 +247,7 @@ def _compare(path: Path, batches: list[Any], expected: list[np.ndarray]) -> tupl
 
 
 def _check(name: str, what: str, difference: float, tolerance: float) -> None:
+    # Not `>`, which would let NaN pass.
     if not difference <= tolerance:
         raise InputError(
             f"{name}: {what} is {difference:.3g} off PyTorch's; at most {tolerance:.3g} is allowed. Nothing was kept; "

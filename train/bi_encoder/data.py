@@ -58,6 +58,7 @@ class Corpus:
 
     def vocabulary(self) -> list[str]:
         """Return all descriptors of both splits, sorted."""
+        # Sorted, so that a descriptor's number does not depend on the order of the rows.
         return sorted({name for _, weights in (*self.train, *self.validation) for name in weights})
 
 
@@ -97,6 +98,8 @@ def merged(descriptors: Sequence[dict[str, Any]]) -> Weights:
     for found in descriptors:
         name = " ".join(found["text"].lower().split())
         if name and found["weight"] > 0:
+            # Two spellings of one word are one column: as two columns, each would be a negative of texts with the
+            # other.
             weights[name] = max(found["weight"], weights.get(name, 0.0))
     return weights
 
@@ -110,6 +113,7 @@ def _draw(pairs: list[tuple[str, Weights]], most: int | None, seed: int) -> list
 
 def tokenise(texts: Sequence[str], prompt: str, tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[Ids]:
     """Token ids of every text after the prompt, unpadded, as `encode` of sentence-transformers makes them."""
+    # `encode` of sentence-transformers strips texts, so the published model sees the same tokens.
     prompted = [prompt + text.strip() for text in texts]
     ids: list[Ids] = tokenizer(prompted, truncation=True, max_length=max_length)["input_ids"]
     return ids
@@ -149,6 +153,7 @@ class CollatePairs:
         """Return a batch of numbered rows."""
         pairs = [pair for _, pair in rows]
         columns = sorted({column for pair in pairs for column in pair.weights})
+        # A descriptor of the batch is never drawn as a negative.
         left = np.setdiff1d(np.arange(len(self._label_ids)), columns)
         draw = np.random.default_rng([self._seed, *(row for row, _ in rows)])
         columns += sorted(draw.choice(left, min(self._negatives, len(left)), replace=False).tolist())

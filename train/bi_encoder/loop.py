@@ -49,6 +49,7 @@ def train(
 ) -> dict[str, Any]:
     """Train by a recipe, with the options of the command line; returns the record of the saved folder."""
     # --- seed
+    # Without `split_batches`: each process gets the whole batch, since the loss compares all its texts.
     accelerator, threads = start_process(recipe, tracker, output_dir)
     started, is_main = time.monotonic(), accelerator.is_main_process
 
@@ -58,12 +59,14 @@ def train(
 
     # --- model
     tokenizer, model = load_model(recipe, base_model)
+    # `owner` is a hash of recipe, base model and data. A checkpoint with another hash is refused.
     inputs, owner = describe_inputs(recipe, base_model, corpus.data)
     others, averaged = other_weights(model.encoder, recipe)  # read now: a missing model ends the training early too
 
     # --- batches
     vocabulary = corpus.vocabulary()
     to_ids = partial(tokenise, tokenizer=tokenizer, max_length=recipe.max_length)
+    # The whole vocabulary is tokenised once; a batch takes the rows of its columns.
     label_ids = to_ids(vocabulary, recipe.label_prompt)
     train_rows, dev_rows = (
         as_pairs(rows, to_ids([text for text, _ in rows], recipe.text_prompt), vocabulary)
@@ -86,6 +89,7 @@ def train(
     # --- prepare
     # `evaluation_mode` leaves the model undistributed: `backward` sums the gradients of the processes itself.
     model = accelerator.prepare_model(model, evaluation_mode=True)
+    # The loader is not prepared: accelerate would give each process only a part of the batch.
     optimiser = accelerator.prepare(optimiser)
     updates = recipe.epochs * len(train_loader)
     updates = min(updates, max_steps or updates)
@@ -102,30 +106,38 @@ def train(
     # --- steps
     bar = tqdm(total=updates, initial=progress.updates, desc=recipe.name, unit="step", disable=not is_main)
     while progress.updates < updates:
+        # The order of an epoch follows from seed and epoch, so a resumed run skips exactly the batches that are done.
         batches.set_epoch(progress.epoch)
+        # In every epoch, because the evaluation switched dropout off.
         model.train()
         progress.start_clock()
         for batch in accelerator.skip_first_batches(train_loader, progress.batch):
+            # Every process has the gradients of the whole batch afterwards (distributed.py), so all take the same step.
             loss = backward(model, batch, LOSSES[recipe.loss], accelerator)
             accelerator.clip_grad_norm_(model.parameters(), recipe.max_gradient_norm)
             optimiser.step()
             optimiser.zero_grad()
+            # All processes work on the same texts: they count once.
             progress.add_batch(loss, len(batch.texts))
             schedule.step()
             if average:
                 average.update_parameters(unwrap(model))
+            # Logged with the loss, because both are learned and drift with it.
             scale = {"temperature": 1 / model.scale.detach(), "bias": model.bias.detach()}
             progress.add_update(bar, accelerator, schedule, **scale)
             if keep_every and progress.updates % keep_every == 0:
                 checkpoints.save()
+            # `max_steps` may end the training within an epoch. That part is evaluated like a whole epoch.
             if progress.updates == updates:
                 break
 
         # --- evaluate
         progress.end_epoch("ndcg", evaluate(measured, dev_rows, label_ids, accelerator), measured, accelerator)
+        # Not after the last epoch: the model is saved next, and then the checkpoint is deleted.
         if progress.updates < updates:
             checkpoints.save()
     bar.close()
+    # The weights of the best epoch by NDCG, with a moving average the averaged ones, and not the last weights.
     best: Any = progress.restore_best(model)
 
     # --- average and project
@@ -136,6 +148,7 @@ def train(
         texts, labels = (embed_all(best, ids, accelerator) for ids in (train_ids, label_ids))
         projection = fit_projection(texts, labels, train_rows, best.temperature_and_bias(), recipe)
     probability = as_probability(best, dev_rows, label_ids, accelerator, recipe, projection)
+    # Embedded by the published weights, because the model's users embed their own texts with these.
     chosen = np.random.default_rng(recipe.seed).permutation(len(train_ids))[:REFERENCE_ROWS]
     reference = embed_all(best, [train_ids[row] for row in chosen], accelerator)
 

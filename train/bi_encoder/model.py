@@ -34,6 +34,7 @@ class BiEncoder(nn.Module):  # type: ignore[misc]
     def __init__(self, encoder: nn.Module, recipe: BiEncoderRecipe, padding: int) -> None:
         super().__init__()
         self.encoder = encoder
+        # The logarithm is learned, so that the temperature stays positive.
         self.log_scale = nn.Parameter(torch.tensor(1 / recipe.temperature).log())
         self.bias = nn.Parameter(torch.tensor(recipe.bias))
         self.padding = padding
@@ -50,6 +51,7 @@ class BiEncoder(nn.Module):  # type: ignore[misc]
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Return embeddings (rows, size) of length 1 from ids and mask (rows, length)."""
+        # Pooled and normalised in float32, also under mixed precision.
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state.float()
         mask = attention_mask[..., None].float()
         return normalize((states * mask).sum(dim=1) / mask.sum(dim=1), dim=-1)

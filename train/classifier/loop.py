@@ -68,10 +68,12 @@ def train(
 
     # --- model
     tokenizer, model = load_model(recipe, base_model)
+    # `owner` is a hash of recipe, base model and data. A checkpoint with another hash is refused.
     inputs, owner = describe_inputs(recipe, base_model, corpus)
     loss_function = loss_of(recipe)
 
     # --- batches
+    # All rows are tokenised now, because batches are grouped by length in tokens.
     train_rows, dev_rows = (tokenise(corpus.rows(split), tokenizer, recipe) for split in SPLITS)
     lengths = [len(row["input_ids"]) for row in train_rows]
     batches = LengthGroupedBatches(lengths, recipe.batch_size, recipe.seed)
@@ -86,11 +88,14 @@ def train(
         fit_head(model.to(accelerator.device), DataLoader(by_length, **in_order), loss_function)
 
     # --- optimiser
+    # The optimiser takes only weights with gradients: with adapters, those of the adapters and the head.
     model = with_lora(model, recipe.lora)
     optimiser = torch.optim.AdamW(parameter_groups(model, recipe), fused=True)
 
     # --- prepare
     model, optimiser, train_loader, dev_loader = accelerator.prepare(model, optimiser, train_loader, dev_loader)
+    # The batches that are left at the end of an epoch are an update too. A frozen encoder takes none: the fitted head
+    # is the result.
     updates = recipe.epochs * -(-len(train_loader) // recipe.gradient_accumulation_steps) * recipe.train_encoder
     updates = min(updates, max_steps or updates)
     # The schedule is not prepared: accelerate would step it once for each process.
@@ -101,6 +106,7 @@ def train(
     progress = Progress()
     checkpoints = Checkpoints(accelerator, output_dir, owner, progress, schedule, average)
     accelerator.init_trackers(recipe.name, config={"recipe_hash": inputs["recipe_hash"]})
+    # After `prepare`: accelerate loads its states into the prepared objects.
     if resumes:
         checkpoints.load()
     elif recipe.fit_head:  # an epoch must beat the fitted head
@@ -109,36 +115,47 @@ def train(
     # --- steps
     bar = tqdm(total=updates, initial=progress.updates, desc=recipe.name, unit="step", disable=not is_main)
     while progress.updates < updates:
+        # The order of an epoch follows from seed and epoch, so a resumed run skips exactly the batches that are done.
         batches.set_epoch(progress.epoch)
+        # In every epoch, because the evaluation switched dropout off.
         model.train()
         progress.start_clock()
         for batch in accelerator.skip_first_batches(train_loader, progress.batch):
+            # While gradients accumulate, accelerate skips the optimiser's `step` and `zero_grad`.
             with accelerator.accumulate(model):
                 targets = batch.pop("targets")
+                # The loss is computed in float32, also under mixed precision.
                 loss = loss_function(model(**batch).logits.float(), targets)
                 accelerator.backward(loss)
+                # Only whole gradients are clipped, not those of a part of an update.
                 if accelerator.sync_gradients:
                     accelerator.clip_grad_norm_(model.parameters(), recipe.max_gradient_norm)
                 optimiser.step()
                 optimiser.zero_grad()
+            # Every process has an equal part of the batch (`split_batches`).
             progress.add_batch(loss, len(targets) * accelerator.num_processes)
+            # From here on, steps count updates and not batches.
             if not accelerator.sync_gradients:
                 continue
             schedule.step()
             if average:
                 average.update_parameters(unwrap(model))
             progress.add_update(bar, accelerator, schedule)
+            # After an update and never between its batches: a checkpoint holds no gradients.
             if keep_every and progress.updates % keep_every == 0:
                 checkpoints.save()
+            # `max_steps` may end the training within an epoch. That part is evaluated like a whole epoch.
             if progress.updates == updates:
                 break
 
         # --- evaluate
         score = evaluate(measured, dev_loader, accelerator, recipe)
         progress.end_epoch("macro_f1", score, measured, accelerator)
+        # Not after the last epoch: the model is saved next, and then the checkpoint is deleted.
         if progress.updates < updates:
             checkpoints.save()
     bar.close()
+    # The weights of the best epoch, with a moving average the averaged ones, and not the last weights.
     best = progress.restore_best(model)
     # Calibration and thresholds see the validation split alone, and the weights that are published.
     logits, targets = predict(best, dev_loader, accelerator)
@@ -169,6 +186,7 @@ def predict(model: Any, loader: Any, accelerator: Accelerator) -> tuple[np.ndarr
     logits, targets = [], []
     for batch in loader:
         wanted = batch.pop("targets")
+        # Without the rows that accelerate repeats to give every process a full last batch.
         found, wanted = accelerator.gather_for_metrics((model(**batch).logits.float(), wanted))
         logits.append(found.cpu())
         targets.append(wanted.cpu())
@@ -188,6 +206,7 @@ def decide(logits: np.ndarray, targets: np.ndarray, recipe: ClassifierRecipe) ->
     gold = targets >= recipe.hard_at
     calibration = calibrate(logits, gold)
     before, after = sigmoid(logits), sigmoid(calibration(logits))
+    # On calibrated probabilities, since the published head returns these.
     thresholds, source = choose_thresholds(after, gold, recipe.seed)
     return calibration, {
         "dev_macro_f1": round(macro_f1(gold, after >= thresholds), 4),

@@ -118,6 +118,7 @@ def fit_head(model: nn.Module, loader: Any, loss: Loss) -> None:
     """
     head = last_linear(model)
     device = head.weight.device
+    # The inputs of the head's last layer, whatever the architecture puts before it.
     features: list[torch.Tensor] = []
     hook = head.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0].float()))
     targets = []
@@ -128,9 +129,11 @@ def fit_head(model: nn.Module, loader: Any, loss: Loss) -> None:
             model(**{name: value.to(device) for name, value in batch.items()})
     hook.remove()
     inputs, wanted = torch.cat(features), torch.cat(targets)
+    # A single row has no sample deviation, and a constant feature has 0: both must not divide by 0.
     mean, deviation = inputs.mean(dim=0), inputs.std(dim=0, correction=min(1, len(inputs) - 1)) + 1e-6
     inputs = (inputs - mean) / deviation
     # The bias starts at each label's frequency: from there the fit only has to find what features add.
+    # Clamped, because the bias of a label without rows would start at minus infinity.
     share = wanted.mean(dim=0).clamp(1e-4, 1 - 1e-4)
     weight = torch.zeros_like(head.weight, dtype=torch.float32, device=device).requires_grad_()
     bias = torch.logit(share).detach().clone().requires_grad_()
@@ -201,10 +204,12 @@ def save_model(
     model: Any, tokenizer: PreTrainedTokenizerBase, recipe: ClassifierRecipe, record: dict[str, Any], output_dir: Path
 ) -> None:
     """Write weights, tokenizer, thresholds (in `config.json` and in a file of their own) and, last, the record."""
+    # First, because a folder with a record counts as complete.
     (output_dir / RECORD).unlink(missing_ok=True)
     shutil.rmtree(output_dir / "onnx", ignore_errors=True)  # of other weights
     with weights_written_to(output_dir):
         if recipe.lora:
+            # Before the merge, which removes the adapter from the model.
             model.save_pretrained(output_dir / ADAPTER)
             model = model.merge_and_unload()
         model.config.thresholds = record["thresholds"]
