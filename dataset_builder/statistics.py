@@ -23,7 +23,7 @@ RESAMPLES = 2000
 SEED = 13
 MIN_GOLD_ROWS = 5  # a class with fewer has no interval of its own F1
 BINS = 15  # of a calibration error
-Z_975 = 1.959964  # 97.5 % quantile of the normal distribution
+Z_975 = 1.959964  # 97.5% quantile of the normal distribution
 MAX_WEIGHTS = 4_000_000  # in memory at once, when resamples are drawn
 
 
@@ -115,7 +115,7 @@ def bootstrap(
     seed: int = SEED,
     clusters: Sequence[object] | None = None,
 ) -> tuple[float, float]:
-    """95 % interval of a measure, see `intervals`; two NaN if there is none."""
+    """95% interval of a measure, see `intervals`; two NaN if there is none."""
     bounds, samples = (measure.least, measure.most), RESAMPLES if samples is None else samples
     found = intervals(measure.rows(gold, predicted), measure.of, clusters, bounds, samples, seed)
     return float(found[0]), float(found[1])
@@ -129,14 +129,14 @@ def intervals(
     samples: int = RESAMPLES,
     seed: int = SEED,
 ) -> Array:
-    """95 % bootstrap intervals of `of(sums of rows)`: (2, …), low and high.
+    """95% bootstrap intervals of `of(sums of rows)`: (2, …), low and high.
 
     Rows, or whole clusters of rows, are drawn with replacement. The bootstrap's deviations from its mean are put around
     the estimate, stretched to the jackknife's standard error if that is larger, and by Student's t for few clusters.
     Plain percentiles of macro-F1 are too narrow and too low: a class with a row or two hardly varies in resamples, and
     F1, which is concave, is biased down twice.
 
-    Coverage of the nominal 95 % of macro-F1, simulated (1,000 sets; 333 of the largest): GoEmotions' frequencies with
+    Coverage of the nominal 95% of macro-F1, simulated (1,000 sets; 333 of the largest): GoEmotions' frequencies with
     28 labels, 5,427 rows: .92 to .96 (percentiles .90 to .94); 300 rows: .94 (.86 to .87), but .89 (.82) where F1 is
     about .2; 64 rows of 32 classes, two each: .94 (.78); ISEAR's 794 rows of 7 classes: .95 (.95). F1 of one class with
     5 to 30 rows: .93 to .99. Accuracy in 5, 10 or 40 stories that differ: .94 to .95 by stories, .64 to .82 by rows.

@@ -110,7 +110,9 @@ def prepared(domain: str, place: str, config: str) -> Rows:
             f"{path}: contains {type(manifest).__name__} instead of an object. Create the folder again: `{command}`."
         )
     if manifest.get("domain") != domain:
-        raise InputError(f"{place}: contains {manifest.get('domain', 'no domain set')}. Give a folder of `{command}`.")
+        raise InputError(
+            f"{place}: contains {manifest.get('domain', 'no domain set')}. Give a folder written by `{command}`."
+        )
     if not isinstance(manifest.get("rows"), dict) or not manifest["rows"] or "protocol" not in manifest:
         raise InputError(f"{path}: has no 'rows' or no 'protocol'. Create the folder again: `{command}`.")
     own_config = next(iter(manifest["rows"]))

@@ -1,9 +1,9 @@
 """The table of benchmarks: where the rows come from, which classes they have, how they are scored.
 
 There are three kinds: `several` (any number of classes per text), `single` (one class per text) and `affect` (ratings
-of valence and arousal). A classifier of the 28 labels is scored on another set's classes with a label map
-(`dataset_builder.label_maps`); a bi-encoder uses the names of the classes as labels. To add a benchmark, add a loader
-of rows and an entry to the table.
+of valence and arousal). To score a 28-label classifier on a dataset with other classes, a label map
+(`dataset_builder.label_maps`) is used; a bi-encoder uses the class names as labels. To add a benchmark, write a loader
+that returns its rows and add an entry to the table.
 """
 
 from collections.abc import Callable
@@ -23,10 +23,10 @@ Read = Callable[[Any, str], Rows]
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A data set for evaluation. `read(place, config)` returns its rows; `files` describes what the place must contain.
+    """A dataset for evaluation. `read(place, config)` returns its rows; `files` describes what the place must contain.
 
-    `of` is the name of the data set if it differs. `emotions` are the classes that `micro_f1_emotions` counts.
-    `by_name`: a bi-encoder can use the names of the classes as labels. `is_test`: a test set, on which classifiers are
+    `of` is the name of the dataset if it differs. `emotions` are the classes that `micro_f1_emotions` counts. With
+    `by_name`, a bi-encoder can use the class names as labels. `is_test` marks test sets, on which classifiers are
     evaluated too; the other sets are for bi-encoders, to choose settings or to try labels.
     """
 
@@ -46,12 +46,12 @@ class Benchmark:
 
     @property
     def data_set(self) -> str:
-        """The name of the data set; benchmarks on one data set share their texts."""
+        """The name of the dataset; benchmarks on the same dataset share their texts."""
         return self.of or self.name
 
     @property
     def needs_files(self) -> bool:
-        """Whether it can be loaded only from a given place."""
+        """Whether the benchmark's files must be given."""
         return self.hub is None and self.name not in label_sets()
 
     def load(self, place: str | None, config: str = "contextless") -> Rows:
@@ -65,32 +65,33 @@ class Benchmark:
 
 
 def _goemotions(name: str, title: str, read: Read, **more: Any) -> Benchmark:
-    files = "the official TSV files, or a folder of `dataset_builder domain goemotions`"
+    files = "the official TSV files, or a folder written by `dataset_builder domain goemotions`"
     return Benchmark(name, title, read, "cc-by-4.0", files, of="goemotions", hub=GOEMOTIONS, **more)
 
 
-def _in_groups(group: str, **more: Any) -> Benchmark:
-    name = f"goemotions-{group}"
-    title = f"GoEmotions test, {len(LABEL_MAPS[name])} {group} groups"
+def _in_groups(name: str, kind: str, **more: Any) -> Benchmark:
+    title = f"GoEmotions test, {len(LABEL_MAPS[name])} {kind} groups"
     return _goemotions(name, title, partial(grouped, name), label_map=name, **more)
 
 
 def _prepared(name: str, title: str, licence: str, **more: Any) -> Benchmark:
-    """Return a data set with one class a text, in a folder that the builder prepared."""
-    files, read = f"a folder of `dataset_builder domain {name}`", partial(prepared, name)
+    """Return a dataset with one class per text, in a folder written by `dataset_builder domain`."""
+    files, read = f"a folder written by `dataset_builder domain {name}`", partial(prepared, name)
     return Benchmark(name, title, read, licence, files, "single", label_map=name, **more)
 
 
 def _own_labels(label_set: LabelSet) -> Benchmark:
-    title = f"{len(label_set.labels)} labels of our own, on our own sentences"
-    files, read = "nothing, or a file of texts, one a line", partial(own_labels, label_set.name)
+    title = f"Our own sentences, {len(label_set.labels)} labels"
+    files, read = "nothing, or a text file with one text per line", partial(own_labels, label_set.name)
     return Benchmark(label_set.name, title, read, "apache-2.0", files, "single", by_name=True, is_test=False)
 
 
 _TABLE = [
     _goemotions("goemotions", "GoEmotions test, 28 labels", goemotions, by_name=True),
-    _in_groups("ekman", by_name=True),
-    _in_groups("sentiment"),  # no text expresses "ambiguous", so bi-encoders do not use these names
+    _in_groups("goemotions-ekman", "Ekman", by_name=True),
+    _in_groups(
+        "goemotions-sentiment", "sentiment"
+    ),  # no text expresses "ambiguous", so bi-encoders do not use these names
     Benchmark("own", "The corpus's own test split", own, "apache-2.0", "the corpus that the model was trained on"),
     _prepared("isear", "ISEAR, 7 classes", "none stated; research", by_name=True),
     _prepared(
@@ -111,7 +112,7 @@ _TABLE = [
         "SemEval-2018 E-c test, 11 classes",
         semeval2018,
         "research; tweets",
-        f"the folder of `{SEMEVAL_TEST}`",
+        f"the folder that contains `{SEMEVAL_TEST}`",
         headline="jaccard",
         label_map="semeval2018-ec",
         by_name=True,
@@ -121,7 +122,7 @@ _TABLE = [
         "EmoBank test, valence",
         emobank,
         "cc-by-sa-4.0",
-        "the folder of `emobank.csv`",
+        "the folder that contains `emobank.csv`",
         kind="affect",
         headline="pearson_valence",
         by_name=True,

@@ -39,7 +39,7 @@ from eval.models import BiEncoder, Scores
 from eval.valence import CIRCLE_AROUSAL, CIRCLE_VALENCE, TAXONOMY, values_by_anchors
 
 SIGNS = np.array([VALENCE[label] for label in LABELS], dtype=float)
-ARGMAX = "argmax over the set's own classes"
+ARGMAX = "argmax over the classes"
 ONE_CLASS = {"macro_f1": macro_f1, "accuracy": accuracy, "weighted_f1": weighted_f1}
 ANY_NUMBER = {"macro_f1": macro_f1, "micro_f1": micro_f1, "jaccard": jaccard}
 # `check_order` needs this many rows, and this many rows of a label: with fewer, columns correlate by chance.
@@ -133,16 +133,16 @@ def bi_encoder_numbers(
         defined: labels are embedded with their definitions.
     """
     if benchmark.kind == "affect":
-        metrics, source = _affect(rows, models), "none: values by anchor words"
+        metrics, source = _affect(rows, models), "none: valence from anchor words"
         return {"metrics": metrics, "per_label": {}, "threshold_source": source}
     definitions = rows.definitions if defined else None
     scores = [model.predict(rows.texts, rows.classes, definitions) for model in models]
     if benchmark.kind == "several":
         metrics, decided = _several(rows, scores)
-        source = f"rule {DEFAULT} over {scores[0].source}, without labels"
+        source = f"rule {DEFAULT} on {scores[0].source}, without labels"
     else:
         metrics, decided = _single(rows, scores)
-        source = "argmax over the set's own names"
+        source = "argmax over the class names"
     per_label = by_class(rows.classes, rows.gold, decided, clusters=rows.clusters) if rows.gold.size else {}
     return {"metrics": metrics, "per_label": per_label, "threshold_source": source}
 

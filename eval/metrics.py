@@ -152,4 +152,4 @@ def shown(metric: Mapping[str, Any], digits: int = 4) -> str:
 def about_intervals(rows: int, clusters: Clusters = None, units: str = "rows") -> str:
     """Return how a result file describes its intervals: how many resamples, and of what."""
     drawn = rows if clusters is None else len(set(clusters))
-    return f"95 % bootstrap intervals, {RESAMPLES:,} resamples of {drawn:,} {units}"
+    return f"95% bootstrap intervals, {RESAMPLES:,} resamples of {drawn:,} {units}"

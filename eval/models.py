@@ -112,14 +112,14 @@ class BiEncoder(Model):
     ) -> Scores:
         """Score texts against any labels.
 
-        Reference texts are those that come with the model. For a model without any they are the given texts, or the
-        sentences of our label sets if there are fewer than 50 texts.
+        The reference texts are stored with the model. If a model has none, the given texts are used, or the sentences
+        of our label sets if there are fewer than 50 texts.
         """
         embedded, columns = self.embed_texts(texts), self.embed_labels(labels, definitions)
         if self.reference is not None:
-            reference, source = self.reference, "texts that the model brings"
+            reference, source = self.reference, "the model's reference texts"
         elif len(texts) >= ENOUGH:
-            reference, source = embedded, "the texts asked about"
+            reference, source = embedded, "the given texts"
         else:
             reference, source = self.embed_texts(own_sentences()), "the sentences of eval/label_sets"
         cosines, of_reference = embedded @ columns.T, reference @ columns.T

@@ -47,7 +47,7 @@ def classify(
         given, how = largest(found.cosines), "argmax over the labels"
     else:
         given = apply_rule(rule, found.logits, found.reference_logits, "neutral" in labels)
-        how = f"rule {rule} over {found.source}"
+        how = f"rule {rule} on {found.source}"
     answers = []
     for text, scores, flags in zip(texts, sigmoid(found.logits).tolist(), given, strict=True):
         chosen = tuple(name for name, is_given in zip(labels, flags, strict=True) if is_given)

@@ -121,7 +121,7 @@ def test_a_card_shows_the_recorded_recipe() -> None:
     result = ModelResult.model_validate(WHOLE | {"recipe": recipe})
     assert recorded_recipe({"old": ModelResult.model_validate(WHOLE | {"recipe": None}), "own": result}) == recipe
     section = recipe_section("x", recipe)
-    for words in ("3 epochs of batches of 48", "1e-05", "99 tokens", "| seed | 7 |", "averaged with `y` (0.3)"):
+    for words in ("3 epochs in batches of 48", "1e-05", "99 tokens", "| seed | 7 |", "averaged with `y` (0.3)"):
         assert words in section
 
 

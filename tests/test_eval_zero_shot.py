@@ -152,7 +152,7 @@ def test_what_a_model_brings_is_used(bi_encoder: Path) -> None:
     assert encoder.reference is not None
     assert encoder.reference.shape[1] == 32
     found = encoder.predict(TEXTS, ["joy", "dread"])
-    assert found.source == "texts that the model brings"
+    assert found.source == "the model's reference texts"
     stock = SentenceTransformer(str(bi_encoder), device="cpu")
     similarity = stock.similarity(stock.encode_query(TEXTS), stock.encode_document(["joy", "dread"])).numpy()
     assert found.cosines == pytest.approx(similarity, abs=1e-5)
@@ -175,7 +175,7 @@ def test_other_encoders_are_scored_too(raw_encoder: Path) -> None:
     assert found.source == "the sentences of eval/label_sets"
     assert sigmoid(found.reference_logits).sum(axis=1).mean() == pytest.approx(1.0)
     many = encoder.predict(TEXTS * 20, ["joy", "dread", "awe"])
-    assert many.source == "the texts asked about"
+    assert many.source == "the given texts"
 
 
 def test_texts_are_classified(bi_encoder: Path) -> None:
@@ -187,7 +187,7 @@ def test_texts_are_classified(bi_encoder: Path) -> None:
         (given,) = answer.given
         assert answer.probabilities[given] == max(answer.probabilities.values())
     answers, how = classify(encoder, TEXTS, [*labels, "neutral"])
-    assert how == f"rule {DEFAULT} over texts that the model brings"
+    assert how == f"rule {DEFAULT} on the model's reference texts"
     assert all(answer.given for answer in answers), "with neutral among the labels a text has one"
     values = values_by_anchors(encoder, encoder.embed_texts(TEXTS))
     assert values.shape == (3,)
@@ -215,7 +215,7 @@ def test_emobank_s_file(tmp_path: Path) -> None:
             find("emobank").load(str(write_emobank(tmp_path, lines)), "contextless")
     with pytest.raises(InputError, match="no such file"):
         find("emobank").load(str(tmp_path / "none"), "contextless")
-    with pytest.raises(InputError, match=r"give the folder of .emobank.csv. with --data"):
+    with pytest.raises(InputError, match=r"give the folder that contains .emobank.csv. with --data"):
         find("emobank").load(None, "contextless")
 
 
@@ -255,11 +255,11 @@ def test_results_have_the_shape_of_the_others(bi_encoder: Path, raw_encoder: Pat
     rows = find("isear").load(str(tmp_path / "isear"), "contextless")
     models = [load_bi_encoder(str(bi_encoder))]
     content = bi_encoder_result(find("isear"), rows, models, load_bi_encoder(str(raw_encoder)), defined=False)
-    assert content["threshold_source"] == "argmax over the set's own names"
+    assert content["threshold_source"] == "argmax over the class names"
     assert set(content["metrics"]) == {"accuracy", "macro_f1", "weighted_f1", "macro_f1_centred"}
     assert content["beside"]["name"] == "raw"
     assert set(content["beside"]["metrics"]) == set(content["metrics"])
-    assert content["intervals"] == "95 % bootstrap intervals, 2,000 resamples of 4 persons"
+    assert content["intervals"] == "95% bootstrap intervals, 2,000 resamples of 4 persons"
     assert content["prompts"] == {"query": "", "document": "emotion: "}
     assert content["seeds"] == [13]
     assert sum(found["support"] for found in content["per_label"].values()) == content["support"]
@@ -340,7 +340,7 @@ def test_the_commands(bi_encoder: Path, raw_encoder: Path, tmp_path: Path, comma
         assert done.returncode == 0, done.stderr
     content = json.loads((tmp_path / "out" / bi_encoder.name / "goemotions.json").read_text())
     assert {"macro_f1", "micro_f1", "average_precision", "roc_auc", "macro_f1_prior"} <= set(content["metrics"])
-    assert content["threshold_source"].startswith(f"rule {DEFAULT} over texts that the model brings")
+    assert content["threshold_source"].startswith(f"rule {DEFAULT} on the model's reference texts")
     assert content["definitions"] is True
     shares = json.loads((tmp_path / "out" / bi_encoder.name / "labels-32.json").read_text())["metrics"]
     assert sum(found["value"] for found in shares.values()) == pytest.approx(1, abs=1e-3)
@@ -387,8 +387,8 @@ def test_a_card_shows_both_encoders(bi_encoder: Path, raw_encoder: Path) -> None
     content = bi_encoder_result(find("labels-6"), rows, models, load_bi_encoder(str(raw_encoder)), defined=False)
     section = model_section("m", {"labels-6": ModelResult.model_validate(content)})
     assert "| benchmark | rows | metric | this model | for comparison: raw |" in section
-    assert "| 6 labels of our own, on our own sentences | 24 | macro-F1 |" in section
-    assert "argmax over the set's own names" in section
+    assert "| Our own sentences, 6 labels | 24 | macro-F1 |" in section
+    assert "argmax over the class names" in section
 
 
 def test_variants_stand_side_by_side(bi_encoder: Path, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_thresholds_are_per_label_only_where_that_helps() -> None:
     scores = np.clip(level + np.where(gold > 0, 0.1, 0.0) + draw.normal(0, 0.02, gold.shape), 0, 1)
     thresholds, source = choose_thresholds(scores, gold, seed=0)
     assert len(set(thresholds)) > 10
-    assert source.startswith("one for each label")
+    assert source.startswith("one per label")
     few = np.zeros_like(gold)
     few[:, 0] = gold[:, 0]
     thresholds, source = choose_thresholds(draw.random(gold.shape), few, seed=0)

@@ -59,7 +59,7 @@ def read(folder: Path, fold: Fold | None = None) -> Source:
     parts = [_examples(path, counts) for path in files]
     if fold is None:
         splits = _by_person(*parts)
-        protocol = f"by person: {DEV} is test; of {TRAIN}'s persons {VALIDATION_SHARE:.0%} are validation"
+        protocol = f"split by person: {DEV} is test, {VALIDATION_SHARE:.0%} of the people in {TRAIN} are validation"
     else:
         splits = _by_fold([example for part in parts for example in part], fold, counts)
         protocol = (

@@ -154,7 +154,7 @@ def score(key: Key, people: People, name: str) -> dict[str, Any]:
         **key.model_dump(include={"corpus", "data_revision", "config", "split", "sample"}),
         "teacher": ", ".join(key.teachers),
         "seeds": [key.seed, SEED],
-        "intervals": f"95 % bootstrap intervals, {RESAMPLES:,} resamples of the tasks",
+        "intervals": f"95% bootstrap intervals, {RESAMPLES:,} resamples of the tasks",
     }
 
 

@@ -85,7 +85,7 @@ def context_test(
         "name": "context-test",
         "metrics": metrics(found),
         "support": len(found.rows),
-        "intervals": f"95 % bootstrap intervals, {RESAMPLES:,} resamples of the stories",
+        "intervals": f"95% bootstrap intervals, {RESAMPLES:,} resamples of the stories",
         "failed": {situation: made.failed for situation, made in labelled.items()},
         "split": split,
         "variants": dict(Counter(row["variant"] for row in drawn)),

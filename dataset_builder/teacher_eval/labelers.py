@@ -122,7 +122,7 @@ def measure(recipes: Sequence[BuildRecipe], data: Path, rows: Sequence[int]) -> 
         "metrics": metrics,
         "support": support[recipes[0].name],
         "rows": support,
-        "intervals": f"95 % bootstrap intervals, {RESAMPLES:,} resamples of the texts",
+        "intervals": f"95% bootstrap intervals, {RESAMPLES:,} resamples of the texts",
         "teachers": {recipe.name: load_teacher(recipe.teacher).name for recipe in recipes},
         "rule": {recipe.name: recipe.labels.model_dump(mode="json", exclude={"labeler"}) for recipe in recipes},
     }

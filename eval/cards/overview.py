@@ -35,7 +35,7 @@ def readme_section(results: dict[str, Results]) -> str:
     lacking = " Our values without brackets were measured before intervals were computed." if older(shown) else ""
     return (
         f"{table(head, rows)}\n\n"
-        f"Brackets are 95 % intervals.{lacking} {len(names) - len(measured)} more recipes need a GPU, a corpus or a "
+        f"Brackets show 95% intervals.{lacking} {len(names) - len(measured)} more recipes need a GPU, a corpus or a "
         f"licence: `{RECIPES}/`."
     )
 
@@ -85,7 +85,7 @@ def _system_row(path: Path, about: dict[str, Any]) -> list[str]:
     figures = "; ".join(f"{title}: {_value(value)}" for title, value in shown.items() if value)
     files = [file for file in (path, path.with_suffix(".md")) if file.exists()]
     links = ", ".join(f"[`{file.name}`](../{file.as_posix()})" for file in files)
-    command = f"`{about['command']}`" if "command" in about else f"its code is in commit `{found.commit[:12]}`"
+    command = f"`{about['command']}`" if "command" in about else f"code: commit `{found.commit[:12]}`"
     return [about["what"], figures, links, command]
 
 

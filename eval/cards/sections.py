@@ -26,10 +26,10 @@ PUBLISHED_SCORES = Path(__file__).with_name("published_scores.yaml")
 GROUPS = {
     "all": "all",
     "open": "remarks that are ambiguous out of context",
-    "original": "utterances as they were written",
-    "rewritten": "utterances rewritten to depend on it",
-    "needing": "rows marked as depending on it",
-    "not_needing": "rows marked as not depending on it",
+    "original": "original utterances",
+    "rewritten": "utterances rewritten to depend on the situation",
+    "needing": "rows marked as depending on the situation",
+    "not_needing": "rows marked as not depending on the situation",
 }
 
 
@@ -66,13 +66,13 @@ def model_section(name: str, results: Results, ablations: Sequence[ModelResult] 
     if published := read_yaml(PUBLISHED_SCORES).get(main.benchmark):
         rows = [[row["system"], row["parameters"], f"{row['value']:.3f}", row["how"]] for row in published]
         head = ["system", "parameters", TITLES[first.headline], "threshold"]
-        parts.append(f"Scores that others report on the same rows (not measured here):\n\n{table(head, rows)}")
+        parts.append(f"Scores reported by others on the same rows (not measured here):\n\n{table(head, rows)}")
     parts += [_ablations(main, of_same)] if of_same else []
     parts += how_measured([main, *others])
     parts += [_context(context)] if isinstance(context, ContextResult) else []
-    weights = " The published weights are the first seed's." if len(main.seeds) > 1 else ""
+    weights = " The published weights are those of the first seed." if len(main.seeds) > 1 else ""
     parts += [
-        folded(f"Label by label: {first.title}", _by_label(main)),
+        folded(f"Scores per label: {first.title}", _by_label(main)),
         f"{how_certain(main)}.{weights} Thresholds: {main.threshold_source}. {where_from(main)}",
         *older([main, *others, *of_same, *([context] if context else [])]),
     ]
@@ -115,10 +115,10 @@ def _context(found: ContextResult) -> str:
         for name, title in GROUPS.items()
         if found.groups.get(name)
     ]
-    head = ["rows", "count", "own situation", "none", "another story's", "gain over none"]
+    head = ["rows", "count", "own situation", "no situation", "another story's situation", "gain over none"]
     return (
         f"Does the model use the situation? Micro-F1 on the corpus's {found.support} test rows, each with its own "
-        f"situation, with none, and with that of another story:\n\n{table(head, rows)}"
+        f"situation, with no situation, and with a situation from another story:\n\n{table(head, rows)}"
     )
 
 
@@ -151,13 +151,13 @@ def zero_shot_section(results: Results) -> str:
     variants = results.get("ablations")
     parts = [
         table(["benchmark", "rows", "metric", "this model", f"for comparison: {other}" if other else ""], rows),
-        "\n".join(["How labels are decided:\n", *rules]),
+        "\n".join(["How labels are chosen:\n", *rules]),
         f"{how_certain(measured[0])}. {where_from(measured[0], 'texts')}",
     ]
     if isinstance(variants, VariantResult):
         parts.append(
-            "Variants on the same rows. The recipe of each, in `train/recipes/ablations/` or in the history of that "
-            f"folder, names the one setting that it changes:\n\n{variants_table(variants)}"
+            "Variants on the same rows. Each variant changes one setting, which its recipe names; the recipes are in "
+            f"`train/recipes/ablations/` or in the history of that folder:\n\n{variants_table(variants)}"
         )
     return "\n\n".join([*parts, *older([*measured, *([variants] if variants else [])])])
 
