@@ -29,6 +29,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
     building = target.with_name(f"{target.name}.part")
     clear(building)
     yield building
+    # A kill between these two lines leaves no corpus, only the `.part`, and the same command writes it again.
     clear(target)
     building.rename(target)
 
@@ -98,6 +99,7 @@ def write_manifest(folder: Path, manifest: dict[str, Any], kinds: Mapping[str, t
     revision = hashlib.sha256()
     for path in sorted(folder.glob("*/*.parquet")):
         split = path.name.partition("-")[0]
+        # The name holds a hash of the content: caches of `datasets` know a local file by its name.
         named = path.rename(path.with_name(f"{split}-00000-of-00001-{digest_of(path)[:16]}.parquet"))
         revision.update(named.relative_to(folder).as_posix().encode())
     _write_card(folder, manifest["rows"], kinds)

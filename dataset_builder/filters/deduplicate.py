@@ -41,6 +41,7 @@ class TextIndex:
 
     def first_match(self, text: str) -> tuple[str, int] | None:
         """Return the duplicate of a text, else its near-duplicate with the lowest number, else None."""
+        # "duplicate" sorts before "near_duplicate", so an exact match wins over a near one with a lower number.
         return min(self.matches(text), default=None)
 
     def add(self, text: str) -> int:
@@ -59,6 +60,7 @@ def _shingles(text: str) -> frozenset[int]:
 @lru_cache(maxsize=4)
 def words_digest(text: str) -> bytes:
     """Return a digest that is the same for texts with the same words, whatever the case and the punctuation."""
+    # 16 bytes: with 10^9 texts, the chance of any collision is below 10^-20.
     return hashlib.blake2b((" ".join(words(text)) or text.strip()).encode(), digest_size=16).digest()
 
 
@@ -82,6 +84,7 @@ class DuplicateFilter:
         self._benchmarks = TextIndex(near_duplicate_at)
         self._benchmark_keys: list[str] = []
         for key, text in benchmarks:
+            # A text that repeats another one gets that one's number, and the first key stays.
             if self._benchmarks.add(text) == len(self._benchmark_keys):
                 self._benchmark_keys.append(key)
 
@@ -128,6 +131,7 @@ class DuplicateFilter:
         same = texts.number(text)
         if same in ids and len(self._ids) == 1 and _utterance(ids[same]) == own:
             return None  # the same text was compared when it came
+        # Only rows of this config, and not the other variant of the same utterance, which resembles it by design.
         others = (match for match in texts.matches(text) if match[1] in ids and _utterance(ids[match[1]]) != own)
         found = min(others, default=None)
         return (found[0], ids[found[1]]) if found else None

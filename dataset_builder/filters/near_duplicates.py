@@ -25,6 +25,7 @@ def tokens(text: str) -> list[str]:
 def shingles(text: Sequence[str]) -> frozenset[int]:
     """The set of a text's token 3-grams, each as a 64-bit hash: of n texts two collide with probability n² / 2⁶⁴."""
     words = tuple(text)
+    # Python's hashes of strings differ from process to process, so shingles are never stored.
     return frozenset(hash(words[i : i + SHINGLE]) for i in range(max(1, len(words) - SHINGLE + 1)))
 
 
@@ -45,7 +46,9 @@ class NearDuplicates:
         self._at = at
         self._flat = array("q")  # the shingles of all sets, one set after the other
         self._ends = array("Q", [0])
+        # A shingle with one text has its plain number, since a list for each would need more memory.
         self._index: dict[int, int | list[int]] = {}
+        # Shingles that occurred once count as 0 and need no entry.
         self._common: dict[int, int] = {}  # frequency of the shingles that occurred twice and more
         self._count_at = _FIRST_COUNT
 
@@ -66,6 +69,7 @@ class NearDuplicates:
     def matches(self, found: frozenset[int]) -> Iterator[int]:
         """Yield numbers of the added sets that are near-duplicates of this one, each once, in no order."""
         size, seen = len(found), set[int]()
+        # Sets of other sizes cannot reach the threshold; comparing sizes is cheaper than intersecting.
         shortest, longest = self._at * size - _ROUNDING, size / self._at + _ROUNDING
         for shingle in self._prefix(found):
             numbers = self._index.get(shingle, ())

@@ -45,6 +45,7 @@ def class_of(word: str, method: Resolve) -> int | None:
 @cache
 def _nearest(word: str, method: Similarity) -> int | None:
     best, second = np.argsort(-(found := similarities([word], method)[0]))[:2]
+    # Without the margin, a word far from all classes would get the one that happens to be nearest.
     return int(best) if found[best] - found[second] >= method.margin else None
 
 

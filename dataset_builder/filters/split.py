@@ -13,6 +13,7 @@ def split_narratives(rows_of: Mapping[str, int], shares: tuple[float, float, flo
     With three or more narratives that have rows, no split is empty. A corpus is split once, by the rows of one config,
     for all its configs: other counts or shares would put a narrative into other splits.
     """
+    # By hash and not in the order of the sources, so that every split gets stories of all sources. The id breaks ties.
     order = sorted(rows_of, key=lambda narrative: (stable_hash(seed, "split", narrative), narrative))
     total = sum(rows_of.values())
     last = max(
@@ -22,6 +23,7 @@ def split_narratives(rows_of: Mapping[str, int], shares: tuple[float, float, flo
     position = 0
     for split, share in ((SPLITS[2], shares[2]), (SPLITS[1], shares[1])):
         taken = 0
+        # A story is taken if at least half of its rows fit: the split then comes closer to its share.
         while position < last and (taken == 0 or taken + rows_of[order[position]] / 2 <= share * total):
             taken += rows_of[order[position]]
             split_of[order[position]] = split

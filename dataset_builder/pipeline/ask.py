@@ -153,6 +153,8 @@ class Ask:
                 temperature=decoding.temperature or (RETRY_TEMPERATURE if attempt else 0.0),
                 top_p=decoding.top_p,
                 repetition_penalty=decoding.repetition_penalty,
+                # Each attempt of each unit has its own seed, which does not depend on the order of the units or on
+                # restarts.
                 seed=stable_hash(self._run_seed, self.stage, self.unit, part, attempt),
             )
             text = ""
@@ -214,6 +216,8 @@ class Ask:
             result: T = await task
         except UnitRejected as rejected:
             self._remember(rejected.failure)
+            # Only the first unit that sees the failure removes it: another one may already have started the next
+            # attempt.
             if self._shared.get(key) is task:
                 del self._shared[key]
             raise

@@ -55,6 +55,8 @@ def assemble(recipe: BuildRecipe, work_dir: Path, teachers: Mapping[str, str]) -
     with whole_folder(work_dir / CORPUS) as building:
         rows = _PublishedRows(recipe, work_dir, teachers)
         kept = building / KEPT
+        # `keep` is a generator: writing the rejects runs it to its end. Only then are the counts for manifest and split
+        # complete.
         rejected = (to_line(reject.model_dump()) for reject in rows.keep(kept))
         write_whole(work_dir / REJECTS / f"{STAGE}.jsonl", rejected)
         manifest = rows.manifest()
@@ -69,6 +71,7 @@ def assemble(recipe: BuildRecipe, work_dir: Path, teachers: Mapping[str, str]) -
             raise InputError(
                 f"no row was kept; {work_dir / REJECTS}/*.jsonl lists the reasons. Use another teacher or more stories."
             )
+        # The folder becomes the corpus with everything that is in it.
         clear(kept)
         write_manifest(building, manifest | {"rows": counts})
 
@@ -153,6 +156,7 @@ class _PublishedRows:
 
     def _variants(self, row: RewrittenRow) -> Iterator[ContextualRow]:
         common = self._labelled(row) | {"context": row.context, "original_text": row.text}
+        # The original first: the filter drops a rewriting whose original it has dropped.
         yield ContextualRow(**common | {"id": f"{row.id}/original", "variant": "original"})
         if row.rewritten is not None:
             rewritten = {"id": f"{row.id}/rewritten", "variant": "rewritten", "text": row.rewritten}
@@ -171,6 +175,7 @@ class _PublishedRows:
             self._unresolved.update(word for word in words if class_of(word, self._recipe.resolve) is None)
         compared = {"id": row.id, "text": row.text, "variant": getattr(row, "variant", None)}
         if reason:
+            # The filter must know of this row, or its rewriting would be kept without it.
             duplicates.drop(compared)
             return reason
         repeated = duplicates.check(compared)

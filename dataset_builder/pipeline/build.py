@@ -43,7 +43,10 @@ def build(recipe: BuildRecipe, work_dir: Path, restart_from: str | None = None, 
         next(benchmark_texts(benchmark), None)
     if recipe.split.contextual not in (None, recipe.split.contextless):
         print("note: split.contextual has no effect: stories are split once for all configs, by split.contextless")
+    # The stories have their own hash below. Executor and runtime settings of the teacher may change within a run.
     left_out: dict[str, Any] = {"narratives": True, "teacher": set(RUNTIME_ONLY), "executor": True}
+    # What every row depends on. A folder whose run.json differs from it is refused, except in stages that are made
+    # again.
     run: dict[str, Any] = {
         "recipe": recipe.model_dump(mode="json", exclude=left_out),
         "shards": recipe.executor.shards,
@@ -73,6 +76,8 @@ def _write_run(run: dict[str, Any], work_dir: Path, restart_from: str | None) ->
     before = former_run(work_dir, run, STAGE_NAMES, may_differ, _restart_advice)
     if before:
         run["teachers"] = before["teachers"] | {name: run["teachers"][name] for name in STAGE_NAMES if name in redone}
+        # The rows are deleted before run.json describes the new run: after a kill in between, the old one still names
+        # what is left.
         if restart_from:
             delete_from_stage(work_dir, restart_from)
     if run != before:
@@ -96,6 +101,7 @@ def _is_made_again(difference: str, redone: list[str], not_begun: list[str]) -> 
     path = difference.partition(" ")[0] + "."
     if path.startswith("teachers.") and path != "teachers.":  # records which teacher produced the existing rows
         return True
+    # Another teacher is fine if a stage is restarted; `teachers` keeps who made the other rows.
     if path.startswith("recipe.teacher."):
         return bool(redone)
     stages = {stage for stage, parts in DEPENDS_ON.items() if any(path.startswith(f"{part}.") for part in parts)}

@@ -47,11 +47,14 @@ def run_stages(recipe: Run, items: Sequence[Item], stages: tuple[Stage, ...], wo
     if missing:
         for name in names:  # its sums count shards that were deleted since
             (work_dir / name / MANIFEST).unlink(missing_ok=True)
+        # Before the workers start, each of which loads a teacher of its own.
         make_room(recipe, len(missing))
+        # Items are cut into shards once. Every later run reads these shards, so that no item changes its shard.
         if not (work_dir / NARRATIVES / MANIFEST).exists():
             write_shards(work_dir / NARRATIVES, [item.model_dump() for item in items], recipe.executor.shards)
             counts = {"stage": NARRATIVES, "rows": len(items), "shards": recipe.executor.shards}
             write_json(work_dir / NARRATIVES / MANIFEST, counts)
+        # Without this, workers of a killed run would go on, keep their shards locked and use the teacher.
         with forks_exit_with_parent():
             _executor(recipe, work_dir, stages).run()
         missing = _missing_shards(work_dir, names, recipe.executor.shards)
@@ -89,6 +92,7 @@ def _missing_shards(work_dir: Path, names: Sequence[str], shards: int) -> list[i
 
 def _executor(recipe: Run, work_dir: Path, stages: tuple[Stage, ...]) -> Any:
     """Return the datatrove executor that the recipe names; the pipeline is the same for all of them."""
+    # A Slurm job starts in another folder, where a relative path would be another place.
     executor, work_dir = recipe.executor, work_dir.resolve()
     shared: dict[str, Any] = {
         "pipeline": [Flow(recipe, work_dir, stages)],
@@ -100,6 +104,7 @@ def _executor(recipe: Run, work_dir: Path, stages: tuple[Stage, ...]) -> Any:
     if executor.kind == "local":
         return LocalPipelineExecutor(**shared)
     if executor.kind == "ray":
+        # Ray is not installed with the project; only this executor needs it.
         import ray
 
         if not ray.is_initialized():
@@ -138,6 +143,8 @@ def _summarise(name: str, work_dir: Path, shards: int) -> None:
                     rejected[reject.reason] += 1
                     yield to_line(reject.model_dump())
 
+    # This also fills the counts: the manifest is written after it, and last, because a stage with a manifest is not
+    # summarised again.
     write_whole(work_dir / REJECTS / f"{name}.jsonl", rejects())
     counts = [shard.stages[name] for shard in read_progress(work_dir) if name in shard.stages]
     manifest = {

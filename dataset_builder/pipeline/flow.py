@@ -44,6 +44,7 @@ class Flow(PipelineStep):  # type: ignore[misc]
     def __init__(self, recipe: Run, work_dir: Path, stages: tuple[Stage, ...]) -> None:
         super().__init__()
         self.recipe, self.work_dir, self.stages = recipe, work_dir, stages
+        # Only local workers are children of this process. Ray and Slurm start theirs elsewhere.
         self.parent = os.getpid() if recipe.executor.kind == "local" else None
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:
@@ -80,6 +81,8 @@ class _ShardFlow:
         for stage in self._stages:
             shard = shard_path(self._work_dir / stage.name, self._rank)
             journal = journal_path(self._work_dir, stage.name, self._rank)
+            # Both exist if a kill came between writing the shard and deleting its journal. The journal is then written
+            # out again.
             done = shard.exists() and not journal.exists()
             self._records[stage.name] = Shard(shard) if done else Journal(journal)
         items = [*stage_rows(self._work_dir / NARRATIVES, (self._rank,))]
@@ -97,6 +100,7 @@ class _ShardFlow:
             ticking.cancel()
             self._progress.write()
             bar.close()
+            # Connections belong to the event loop of this shard, which ends now.
             for teacher in self._teachers.values():
                 await teacher.close()
         self._write_shards()
@@ -148,6 +152,7 @@ class _ShardFlow:
         record = self._records[stage].get(unit.row["id"])
         new = record is None
         if record is None:
+            # Held only while the teacher is asked. A unit that held it for its children too could wait for itself.
             async with self._free:
                 started = time.monotonic()
                 made, ask = await self._ask(unit)
@@ -157,8 +162,10 @@ class _ShardFlow:
                 made.retried = dict(Counter(made.retried) + Counter(before.retried))
             if ask.failure and self._unanswered.hold(Unanswered(unit, made, ask.failure), answered=ask.answered):
                 return
+            # In the journal before its rows are used: after a kill, no stage has a row whose source row is lost.
             self._keep(stage, made)
             record = made.model_dump()
+            # An answer shows that the stage works, so the units that were refused before are themselves at fault.
             await self._reject(self._unanswered.answer_came(stage))
         elif record["status"] == "ok":
             self._unanswered.answer_came(stage)
@@ -173,6 +180,7 @@ class _ShardFlow:
         """
         again = self._unanswered.for_the_last_round()
         await asyncio.gather(*(self._run_unit(one.unit, one.record) for one in again))
+        # Again and again, since the rows of a rejected unit may lead to units that are refused too.
         while refused := self._unanswered.refused_for_good():
             await self._reject(refused)
 
@@ -226,6 +234,7 @@ class _ShardFlow:
         for stage in self._stages:
             if stage.name in journals:
                 before = stage_rows(self._work_dir / stage.after, (self._rank,))
+                # In the order of the input rows and not of the answers, so that two runs write the same file.
                 order = (row["id"] for row in _selected(stage, before, self._recipe))
                 journals[stage.name].write(order, shard_path(self._work_dir / stage.name, self._rank))
         for journal in journals.values():

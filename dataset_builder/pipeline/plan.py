@@ -126,6 +126,7 @@ def _assumed_rates(stage: Stage, recipe: BuildRecipe) -> Rates:
     prompt = prompts.get(stage.name, stage.name)
     load_prompt(prompt)  # a broken prompt file fails here, not after hours
     letters = len((PROMPTS / f"{prompt}.txt").read_text(encoding="utf-8"))
+    # These prompts list all emotions with their definitions, which the file holds as a placeholder.
     if prompt in ("utterances_list", "labels_verbalised"):
         letters += len(emotion_list(neutral=True))
     instructions = letters / LETTERS_PER_TOKEN

@@ -104,6 +104,8 @@ class UnansweredUnits:
         self._in_a_row.append(one.unit.item.id)
         failures, stories = len(self._in_a_row), len(set(self._in_a_row))
         enough = MAX_CONSECUTIVE_FAILURES if self._answered else MAX_FIRST_FAILURES
+        # Several stories, because one bad story fails in all its units; a run of one or two stories has no more to
+        # show.
         if failures >= enough and stories >= min(MIN_FAILING_STORIES, self._stories):
             raise one.error(f"failed on {failures} units in a row")
 

@@ -40,6 +40,7 @@ class PromptEncoder:
             if token.content.strip() and (token.special or MARK_SIGNS.search(token.content))
         }
         self._control = frozenset(control)
+        # A mark may begin with another one, and a regular expression takes the first alternative that fits.
         longest_first = sorted(control.values(), key=len, reverse=True)
         self._marks = re.compile("|".join(map(re.escape, longest_first))) if control else None
 

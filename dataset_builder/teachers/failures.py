@@ -76,6 +76,7 @@ def failure_of(status: int, words: str, headers: Mapping[str, str]) -> TeacherEr
     if not status:
         return TeacherError("error_in_body", words, retryable=not question, advice=advise(words))
     reason = f"http_{status}"
+    # The statuses that the openai client repeats, except server errors about the prompt itself: these would come again.
     retryable = status in (408, 409, 429) or (status >= 500 and not question)
     failure = TeacherError(reason, words, retryable=retryable, advice="" if reason in OVERLOADED else advise(words))
     failure.retry_after = retry_after(headers)
@@ -84,6 +85,7 @@ def failure_of(status: int, words: str, headers: Mapping[str, str]) -> TeacherEr
 
 def retry_after(headers: Mapping[str, str]) -> float:
     """Seconds that the server asks us to wait, given as milliseconds, seconds or a date; 0 if it does not ask."""
+    # In the order of the openai client: the header of some providers in milliseconds, then HTTP's own in its two forms.
     given = headers.get("retry-after", "")
     with contextlib.suppress(ValueError):
         return max(0.0, float(headers.get("retry-after-ms", "")) / 1000)
@@ -152,6 +154,7 @@ class FailureLimit:
 
 def _fault(error: TeacherError) -> str:
     refused = error.reason.startswith("http_")
+    # First, because some providers send it as 429, which would otherwise be repeated for a long time.
     if (refused or error.reason == "error_in_body") and any(sign in error.detail.lower() for sign in _OUT_OF_CREDIT):
         return "access"
     if is_about_the_question(error.detail) or error.reason in ("refusal", "content_filter"):

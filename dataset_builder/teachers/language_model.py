@@ -50,6 +50,7 @@ class LanguageModel:
         ends = self._tokens_that_end(stop)
         batch = self._prefixes.lay_out(prompts, request.max_new_tokens)
         sampling = {"temperature": request.temperature, "top_p": request.top_p} if request.temperature else {}
+        # One seed for the batch: sampling is repeatable only if the same prompts meet in a batch again.
         torch.manual_seed(request.seed)
         output = self.network.generate(
             input_ids=batch.ids,
@@ -80,6 +81,7 @@ class LanguageModel:
         tree = self.tree(choices, prompts[0].request.prefill)
         batch = self._prefixes.lay_out(prompts, len(tree.nodes))
         for usage in batch.usages:
+            # Every inner node of the tree is one more token that the model reads.
             usage.prompt_tokens += len(tree.nodes) - 1
         found = self._score_nodes(tree, batch)
         return [Scores(tree.combine(row), usage) for row, usage in zip(found, batch.usages, strict=True)]
@@ -115,12 +117,14 @@ class LanguageModel:
 
     def _score_nodes(self, tree: ChoiceTree, batch: Batch) -> list[NodeScores]:
         """Return the log-probabilities that a tree of choices needs, after each prompt."""
+        # Positions count real tokens: padding, which stands on the left and in the middle, must not shift them.
         positions = (batch.mask.cumsum(-1) - 1).clamp(min=0)
         logits = self.network(
             input_ids=batch.ids[:, batch.read :],
             attention_mask=batch.mask,
             position_ids=positions[:, batch.read :],
             past_key_values=batch.cache,
+            # Only the last position: logits of every token would take (tokens, vocabulary) numbers for each prompt.
             logits_to_keep=1,
         ).logits
         if inner := tree.nodes[1:]:
@@ -145,6 +149,7 @@ class LanguageModel:
                 "(sliding windows) do not allow to follow them. Set 'descriptors.describer: generated'."
             )
         rows = len(batch.ids)
+        # A node sees the nodes on its own path and no others, so that all paths go through the model together.
         path = torch.tensor([[other == node[: len(other)] for other in nodes] for node in nodes])
         seen = torch.cat([batch.mask.bool()[:, None].expand(-1, len(nodes), -1), path.expand(rows, -1, -1)], dim=-1)
         logits: torch.Tensor = self.network(

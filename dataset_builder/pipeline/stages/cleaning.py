@@ -43,6 +43,7 @@ def _parse(text: str, cut: bool, original: str, labels: list[str], recipe: Build
     if reason := check_context(cleaned, labels, recipe.quality):
         raise BadReply(reason)
     before, after = words(original), words(cleaned)
+    # Without `autojunk`, which ignores frequent words in texts of 200 words and more.
     matched = sum(block.size for block in SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks())
     if matched < LEAST_KEPT * len(after):
         raise BadReply("not_a_deletion")
