@@ -164,7 +164,8 @@ def read_recipe(path: str | Path, model: type[RecipeT]) -> RecipeT:
     """
     path = Path(path)
     if not path.exists():
-        raise InputError(f"{path}: no such recipe. Recipes are in {path.parent}/*.yaml.")
+        folder = next(parent for parent in path.parents if parent.exists())
+        raise InputError(f"{path}: no such recipe. Recipes are in {folder}/**/*.yaml.")
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise InputError(

@@ -132,8 +132,9 @@ def test_a_place_that_is_none_ends_a_command_in_one_line(
 
 
 def test_a_missing_recipe(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such recipe"):
-        read_recipe(tmp_path / "none.yaml", BuildRecipe)
+    for path in ("none.yaml", "none/none.yaml"):
+        with pytest.raises(InputError, match=rf"no such recipe. Recipes are in {tmp_path}/\*\*/\*.yaml"):
+            read_recipe(tmp_path / path, BuildRecipe)
 
 
 def test_exponents_without_a_point_are_numbers(tmp_path: Path) -> None:

@@ -35,8 +35,8 @@ def readme_section(results: dict[str, Results]) -> str:
     lacking = " Our values without brackets were measured before intervals were computed." if older(shown) else ""
     return (
         f"{table(head, rows)}\n\n"
-        f"Brackets show 95% intervals.{lacking} {len(names) - len(measured)} more recipes need a GPU, a corpus or a "
-        f"licence: `{RECIPES}/`."
+        f"The best possible score is 1. Brackets show 95% intervals.{lacking} {len(names) - len(measured)} more "
+        f"recipes need a GPU, a corpus or a licence: `{RECIPES}/`."
     )
 
 
