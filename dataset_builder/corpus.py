@@ -32,7 +32,7 @@ class Corpus:
         for name, paths in self.files[config].items():
             if split in (None, name):
                 for path in paths:
-                    for row in _rows_of(path, columns, broken_text=True) if broken_text else read_rows(path, columns):
+                    for row in read_rows(path, columns, broken_text=broken_text):
                         yield row | {"split": name}
 
     def count(self, config: str) -> dict[str, int]:
@@ -79,12 +79,8 @@ def open_parquet(path: Path) -> pq.ParquetFile:
         ) from None
 
 
-def read_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-    """Return the rows of one file. Raises InputError if it is damaged or a text is not UTF-8."""
-    return _rows_of(path, columns, broken_text=False)
-
-
-def _rows_of(path: Path, columns: list[str] | None, *, broken_text: bool) -> Iterator[dict[str, Any]]:
+def read_rows(path: Path, columns: list[str] | None = None, *, broken_text: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield the rows of one file. Raises InputError if it is damaged or, without `broken_text`, a text is not UTF-8."""
     file = open_parquet(path)
     wanted = [name for name in columns if name in file.schema_arrow.names] if columns else None
     try:

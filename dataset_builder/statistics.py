@@ -108,17 +108,11 @@ f1_by_class = Measure(label_counts, class_f1)  # (classes,), for `intervals`
 
 
 def bootstrap(
-    measure: Measure,
-    gold: np.ndarray,
-    predicted: np.ndarray,
-    samples: int | None = None,
-    seed: int = SEED,
-    clusters: Sequence[object] | None = None,
+    measure: Measure, gold: np.ndarray, predicted: np.ndarray, clusters: Sequence[object] | None = None
 ) -> tuple[float, float]:
     """95% interval of a measure, see `intervals`; two NaN if there is none."""
-    bounds, samples = (measure.least, measure.most), RESAMPLES if samples is None else samples
-    found = intervals(measure.rows(gold, predicted), measure.of, clusters, bounds, samples, seed)
-    return float(found[0]), float(found[1])
+    low, high = intervals(measure.rows(gold, predicted), measure.of, clusters, (measure.least, measure.most))
+    return float(low), float(high)
 
 
 def intervals(
@@ -126,8 +120,6 @@ def intervals(
     of: Callable[[np.ndarray], np.ndarray],
     clusters: Sequence[object] | None = None,
     bounds: tuple[float, float] = (0.0, 1.0),
-    samples: int = RESAMPLES,
-    seed: int = SEED,
 ) -> Array:
     """95% bootstrap intervals of `of(sums of rows)`: (2, …), low and high.
 
@@ -161,7 +153,7 @@ def intervals(
         return np.full((2, *point.shape), np.nan)
     with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of columns without a value
-        resampled = _finite(of(_resampled(units, samples, seed)))
+        resampled = _finite(of(_resampled(units)))
         spread = np.nanstd(resampled, axis=0)
         deviations = np.nanquantile(resampled, (0.025, 0.975), axis=0) - np.nanmean(resampled, axis=0)
         jackknife = np.sqrt((len(units) - 1) * np.nanvar(_finite(of(total - units)), axis=0))
@@ -202,13 +194,13 @@ def _sums_of_clusters(rows: np.ndarray, clusters: Sequence[object] | None) -> np
     return np.asarray(np.add.reduceat(rows[order], starts, axis=0))
 
 
-def _resampled(units: np.ndarray, samples: int, seed: int) -> Array:
-    """Return the sums of each resample, (samples, sums): as many units as there are, drawn with replacement."""
-    draw, size = np.random.default_rng(seed), len(units)
-    sums = np.empty((samples, units.shape[1]))
+def _resampled(units: np.ndarray) -> Array:
+    """Return the sums of each resample, (RESAMPLES, sums): as many units as there are, drawn with replacement."""
+    draw, size = np.random.default_rng(SEED), len(units)
+    sums = np.empty((RESAMPLES, units.shape[1]))
     step = max(1, MAX_WEIGHTS // size)
-    for start in range(0, samples, step):
-        here = min(step, samples - start)
+    for start in range(0, RESAMPLES, step):
+        here = min(step, RESAMPLES - start)
         drawn = draw.integers(0, size, (here, size)) + size * np.arange(here)[:, None]
         weights = np.bincount(drawn.ravel(), minlength=here * size).reshape(here, size)
         sums[start : start + here] = weights.astype(units.dtype) @ units
@@ -230,32 +222,32 @@ def roc_auc(gold: np.ndarray, scores: np.ndarray) -> float:
     return float(np.mean([roc_auc_score(gold[:, c], scores[:, c]) for c in classes])) if len(classes) else 0.5
 
 
-def calibration_bins(gold: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> tuple[Array, Array, Array]:
-    """Number of decisions, sum of probabilities and sum of gold labels in bins of equal width, (bins,) each."""
+def calibration_bins(gold: np.ndarray, probabilities: np.ndarray) -> tuple[Array, Array, Array]:
+    """Number of decisions, sum of probabilities and sum of gold labels in bins of equal width, (BINS,) each."""
     flat, truth = np.ravel(probabilities).astype(float), np.ravel(gold).astype(float)
-    which = np.clip((flat * bins).astype(int), 0, bins - 1)
+    which = np.clip((flat * BINS).astype(int), 0, BINS - 1)
     weights = (np.ones(len(flat)), flat, truth)
-    sizes, confidence, frequency = (np.asarray(np.bincount(which, of, bins), dtype=float) for of in weights)
+    sizes, confidence, frequency = (np.asarray(np.bincount(which, of, BINS), dtype=float) for of in weights)
     return sizes, confidence, frequency
 
 
-def expected_calibration_error(gold: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> float:
+def expected_calibration_error(gold: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean |probability - frequency| over bins of all decisions together, weighted by size (Naeini et al. 2015).
 
     With many rare classes, it is small even for a model that knows only how rare labels are: errors of different
     classes cancel out, and most decisions are easy. See `classwise_calibration_error`.
     """
-    sizes, confidence, frequency = calibration_bins(gold, probabilities, bins)
+    sizes, confidence, frequency = calibration_bins(gold, probabilities)
     return float(np.abs(confidence - frequency).sum() / max(sizes.sum(), 1))
 
 
-def classwise_calibration_error(gold: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> float:
+def classwise_calibration_error(gold: np.ndarray, probabilities: np.ndarray) -> float:
     """Return the mean of the classes' own calibration errors (Kull et al. 2019), from two (rows, classes).
 
     A finite sample has some error even where probabilities are perfect: its frequencies are off by chance.
     """
     columns = zip(np.transpose(gold), np.transpose(probabilities), strict=True)
-    return float(np.mean([expected_calibration_error(truth, given, bins) for truth, given in columns]))
+    return float(np.mean([expected_calibration_error(truth, given) for truth, given in columns]))
 
 
 def brier_skill(gold: np.ndarray, probabilities: np.ndarray) -> float:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from scipy.special import expit
 
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import class_scores
@@ -22,7 +23,7 @@ from dataset_builder.statistics import (
 from dataset_builder.taxonomy import LABELS, VALENCE
 from eval.benchmark_rows import Rows
 from eval.benchmarks import Benchmark
-from eval.decision_rules import DEFAULT, RULES, apply_rule, sigmoid
+from eval.decision_rules import DEFAULT, RULES, apply_rule
 from eval.metrics import (
     Metrics,
     accuracy,
@@ -156,7 +157,7 @@ def _several(rows: Rows, scores: Sequence[Scores]) -> tuple[Metrics, np.ndarray]
     }
     decided = by_rule[DEFAULT]
     metrics = _with_intervals(ANY_NUMBER, rows, decided)
-    metrics |= _without_thresholds(rows.gold, [sigmoid(one.logits) for one in scores], decided)
+    metrics |= _without_thresholds(rows.gold, [expit(one.logits) for one in scores], decided)
     for rule, found in by_rule.items():
         metrics[f"macro_f1_{rule}"] = of_seeds([macro_f1(rows.gold, found[:, seed]) for seed in range(len(scores))])
     return metrics, decided

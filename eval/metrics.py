@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from dataset_builder.statistics import (
-    BINS,
     MIN_GOLD_ROWS,
     RESAMPLES,
     Measure,
@@ -90,9 +89,9 @@ def per_class(gold: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
     return {name: np.asarray(above / np.maximum(below, 1), dtype=float) for name, (above, below) in of.items()}
 
 
-def reliability(gold: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> list[dict[str, float]]:
+def reliability(gold: np.ndarray, probabilities: np.ndarray) -> list[dict[str, float]]:
     """The bins of `expected_calibration_error` that hold a decision: mean probability, frequency, and how many."""
-    sizes, confidence, frequency = calibration_bins(gold, probabilities, bins)
+    sizes, confidence, frequency = calibration_bins(gold, probabilities)
     return [
         {"probability": round(p / n, 4), "frequency": round(f / n, 4), "decisions": int(n)}
         for n, p, f in zip(sizes, confidence, frequency, strict=True)

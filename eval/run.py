@@ -14,7 +14,6 @@ decides. A bi-encoder uses the names of the classes as labels and decides by a r
 
 import argparse
 import importlib.metadata
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from dataset_builder.files.reading import json_file
+from dataset_builder.files.shards import to_line, write_whole
 from dataset_builder.inputs import InputError, option_name, run_command
 from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
 from dataset_builder.taxonomy import LABELS
@@ -249,10 +249,8 @@ def measure_given(args: argparse.Namespace, benchmarks: list[Benchmark], place: 
         if len(benchmarks) > 1:
             raise InputError("--texts writes the texts of only one --benchmark.")
         texts = benchmarks[0].load(place).texts
-        args.texts.parent.mkdir(parents=True, exist_ok=True)
-        lines = [json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts]
-        args.texts.write_text("".join(lines), encoding="utf-8")
-        print(f"{args.texts}: {len(lines)} texts")
+        write_whole(args.texts, (to_line({"text": text}) for text in texts))
+        print(f"{args.texts}: {len(texts)} texts")
     elif args.scores:
         if not args.name:
             raise InputError("--scores needs the --name of the system that produced them.")

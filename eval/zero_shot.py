@@ -9,9 +9,11 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from scipy.special import expit
+
 from dataset_builder.files.text_hygiene import damage_of
 from dataset_builder.inputs import InputError, run_command
-from eval.decision_rules import DEFAULT, RULES, apply_rule, sigmoid
+from eval.decision_rules import DEFAULT, RULES, apply_rule
 from eval.label_sets import find_set, read_definitions
 from eval.metrics import largest
 from eval.models import BiEncoder, load_bi_encoder
@@ -49,7 +51,7 @@ def classify(
         given = apply_rule(rule, found.logits, found.reference_logits, "neutral" in labels)
         how = f"rule {rule} on {found.source}"
     answers = []
-    for text, scores, flags in zip(texts, sigmoid(found.logits).tolist(), given, strict=True):
+    for text, scores, flags in zip(texts, expit(found.logits).tolist(), given, strict=True):
         chosen = tuple(name for name, is_given in zip(labels, flags, strict=True) if is_given)
         answers.append(Answer(text, dict(zip(labels, scores, strict=True)), chosen))
     return answers, how

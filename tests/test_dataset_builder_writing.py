@@ -9,10 +9,10 @@ from datasets import load_dataset
 
 from dataset_builder.descriptors.merge import publish_rows
 from dataset_builder.descriptors.recipe import WritingRecipe
-from dataset_builder.descriptors.situate import open_remarks, situate
+from dataset_builder.descriptors.situate import REMARKS, situate
 from dataset_builder.descriptors.writing import asked_for, first_sentence, write
 from dataset_builder.files.shards import read_json
-from dataset_builder.inputs import InputError, read_recipe
+from dataset_builder.inputs import InputError, read_list, read_recipe
 from dataset_builder.pipeline.status import status as said_by_status
 from dataset_builder.schema import DescriptorsRow
 from dataset_builder.taxonomy import LABELS
@@ -152,7 +152,7 @@ def test_remarks_after_what_happened(tmp_path: Path, scripted_work: Path) -> Non
     classes = {(row["requested_emotion"], *(LABELS[label] for label in row["labels"])) for row in ours}
     assert classes == {("joy", "joy"), ("dread", "fear"), ("wanderlust", "desire")}, "alertness has no home"
     for row in ours:
-        assert (row["text"] in open_remarks(), row["scores"][row["labels"][0]]) == (True, 1)
+        assert (row["text"] in read_list(REMARKS), row["scores"][row["labels"][0]]) == (True, 1)
     for column in ("text", "context"):
         of_split = [{row[column] for row in ours if row["split"] == split} for split in ("train", "validation", "test")]
         assert all(of_split)

@@ -9,7 +9,6 @@ it, in standard operators, for any runtime. The int8 file is built from the lean
 import argparse
 import contextlib
 import importlib.metadata
-import json
 import logging
 import shutil
 import warnings
@@ -23,13 +22,14 @@ import onnxruntime
 import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as faults
 from onnxruntime.quantization import QuantType, quantize_dynamic
+from scipy.special import expit
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from dataset_builder.files.shards import write_json
 from dataset_builder.inputs import InputError, first_line, run_command
 from dataset_builder.provenance import weights_digest
 from train.base_model import positions
-from train.classifier.thresholds import sigmoid
 from train.lean_graph import ARCHITECTURES, LeanClassifier
 
 FOLDER = "onnx"
@@ -97,7 +97,7 @@ def export(folder: Path, out: Path | None = None) -> dict[str, Any]:
             "weights_sha256": weights_digest(folder),
             "libraries": {n: importlib.metadata.version(n) for n in ("onnx", "onnxruntime", "torch", "transformers")},
         }
-        (part / RECORD).write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_json(part / RECORD, record)
         target.mkdir(exist_ok=True)
         # The record last: a folder without it counts as not exported.
         for name in (FP32, INT8, RECORD):
@@ -235,7 +235,7 @@ def _compare(path: Path, batches: list[Any], expected: list[np.ndarray]) -> tupl
     of_logits, of_probabilities = (
         # A NaN would pass every comparison with a maximum, so it counts as infinitely far.
         np.where(np.isfinite(logits), np.abs(a - b), np.inf)
-        for a, b in ((logits, wanted), (sigmoid(logits), sigmoid(wanted)))
+        for a, b in ((logits, wanted), (expit(logits), expit(wanted)))
     )
     differences = {
         "bytes": path.stat().st_size,

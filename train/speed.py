@@ -20,7 +20,8 @@ import torch
 from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
 
 from dataset_builder.inputs import InputError, read_recipe, run_command
-from dataset_builder.provenance import RESULTS, cores, provenance, results_folder, write_result
+from dataset_builder.processes import available_cores
+from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
 from train.classifier.data import read_corpus, tokenise
 from train.classifier.loop import train
 from train.classifier.model import load_model
@@ -96,7 +97,9 @@ def main() -> None:
     parser.add_argument("--recipe", default=RECIPE, help=f"default: {RECIPE}")
     parser.add_argument("--data", required=True, help="a prepared data set, folder or Hub id")
     parser.add_argument("--steps", type=int, default=60, help="updates per turn (default: 60)")
-    parser.add_argument("--threads", type=int, default=cores(), help="threads for both loops; default: all cores")
+    parser.add_argument(
+        "--threads", type=int, default=available_cores(), help="threads for both loops; default: all cores"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="turns per loop (default: 3)")
     parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
     parser.add_argument("--turn", choices=LOOPS, help=argparse.SUPPRESS)

@@ -174,7 +174,7 @@ def check_columns(data: DataSet, split: str, wanted: Mapping[str, str]) -> None:
         )
 
 
-def check_descriptors(data: DataSet, split: str, column: str = "descriptors") -> None:
+def check_descriptors(data: DataSet, split: str) -> None:
     """Raise InputError unless every row has a list of descriptors, each a text with a weight from 0 to 1."""
 
     def is_wrong(found: Any) -> bool:
@@ -183,7 +183,7 @@ def check_descriptors(data: DataSet, split: str, column: str = "descriptors") ->
         except (TypeError, KeyError):
             return True
 
-    wrong = [is_wrong(found) for found in data.rows(split)[column]]
+    wrong = [is_wrong(found) for found in data.rows(split)["descriptors"]]
     why = "has a descriptor that is not a text with a weight from 0 to 1. Correct or delete the row."
     _refuse(data, split, wrong, why)
 
@@ -198,33 +198,33 @@ def check_texts(data: DataSet, split: str, column: str) -> None:
     _refuse(data, split, empty, f"has no '{column}'. Fill it or delete the row.")
 
 
-def check_scores(data: DataSet, split: str, column: str = "scores") -> None:
+def check_scores(data: DataSet, split: str) -> None:
     """Raise InputError if a row does not have 28 numbers from 0 to 1."""
-    values = data.rows(split).data.column(column)
+    values = data.rows(split).data.column("scores")
     numbers = getattr(values.type, "value_type", None)
     if numbers is None or not (pa.types.is_floating(numbers) or pa.types.is_integer(numbers)):
-        raise InputError(f"{data}: column '{column}' of its {split} rows contains {values.type}, not lists of numbers.")
+        raise InputError(f"{data}: column 'scores' of its {split} rows contains {values.type}, not lists of numbers.")
     lengths = pc.fill_null(pc.list_value_length(values), -1).to_numpy()
     _refuse(
-        data, split, lengths != len(LABELS), f"does not have {len(LABELS)} values in '{column}'. Correct or delete it."
+        data, split, lengths != len(LABELS), f"does not have {len(LABELS)} values in 'scores'. Correct or delete it."
     )
     scores = pc.list_flatten(values).to_numpy().astype(np.float64).reshape(-1, len(LABELS))
     wrong = ~((scores >= 0) & (scores <= 1))  # so is NaN
     first = next((f" ({LABELS[label]} {scores[row, label]:g})" for row, label in np.argwhere(wrong)), "")
-    why = f"has a value in '{column}' that is not from 0 to 1{first}. Correct or delete it."
+    why = f"has a value in 'scores' that is not from 0 to 1{first}. Correct or delete it."
     _refuse(data, split, wrong.any(axis=1), why)
 
 
-def check_label_numbers(data: DataSet, split: str, column: str = "labels") -> None:
+def check_label_numbers(data: DataSet, split: str) -> None:
     """Raise InputError if a row's labels are missing or invalid; -1 stands for an unlabelled row."""
     rows = data.rows(split)
-    values = rows.data.column(column)
+    values = rows.data.column("labels")
     if not _holds_integers(values):
-        raise InputError(f"{data}: column '{column}' of its {split} rows contains {values.type}, not lists of numbers.")
-    _refuse(data, split, pc.is_null(values), f"has no '{column}'. Label it or delete it.")
+        raise InputError(f"{data}: column 'labels' of its {split} rows contains {values.type}, not lists of numbers.")
+    _refuse(data, split, pc.is_null(values), "has no 'labels'. Label it or delete it.")
     if fault := _wrong_label(values):
         row, why = fault
-        raise InputError(f"{data}: {split} {row_name(rows, row)} has {why} in '{column}'. Correct or delete it.")
+        raise InputError(f"{data}: {split} {row_name(rows, row)} has {why} in 'labels'. Correct or delete it.")
 
 
 def _holds_integers(values: pa.ChunkedArray) -> bool:

@@ -95,7 +95,8 @@ def to_line(value: Any) -> bytes:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a small JSON file for people and programs, whole or not at all."""
-    write_whole(path, json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2).encode() + b"\n")
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+    write_whole(path, text.encode(errors="backslashreplace"))  # a path may hold bytes that are not UTF-8
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Labels given texts with a recipe's teacher outside of a build: for evaluations of teachers and for `label-texts`."""
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dataset_builder.files.reading import json_lines
+from dataset_builder.files.shards import to_line, write_whole
 from dataset_builder.files.texts import texts_of
 from dataset_builder.filters.resolve import class_of, resolve
 from dataset_builder.inputs import InputError
@@ -145,6 +145,6 @@ def label_file(path: Path, recipe: BuildRecipe, out: Path) -> Labelled:
     lines = []
     for text, row in zip(texts, found.scores, strict=True):
         scores = {LABELS[index]: round(float(row[index]), 4) for index in np.flatnonzero(row > 0)}
-        lines.append(json.dumps({"text": text, "scores": scores}, ensure_ascii=False) + "\n")
-    out.write_text("".join(lines), encoding="utf-8")
+        lines.append(to_line({"text": text, "scores": scores}))
+    write_whole(out, lines)
     return found

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.inputs import InputError, run_command
-from dataset_builder.provenance import RESULTS, provenance, write_result
+from dataset_builder.provenance import RESULTS, write_measurement
 from dataset_builder.stress_tests import faults, full_size, kills
 
 ONCE = ("overhead", "prefix")  # measurements whose code was removed; their results remain
@@ -42,10 +42,8 @@ def main() -> None:
         folder = args.work_dir / name
         if not args.keep:
             shutil.rmtree(folder, ignore_errors=True)
-        content = measures[name](folder) | provenance()
-        print(write_result(content, args.out, "system", content["name"]))
-        for metric, found in content["metrics"].items():
-            print(f"{metric:<40}{found['value']:g}")
+        content = measures[name](folder)
+        write_measurement(content, args.out, content["name"])
         if not args.keep:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -56,9 +56,8 @@ def hits_by_rank(gold: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return np.asarray(np.take_along_axis(gold, order, axis=1) & (np.take_along_axis(scores, order, axis=1) > 0))
 
 
-def quality(gold: Gold, found: Labelled, with_interval: bool = True) -> dict[str, dict[str, float]]:
+def quality(gold: Gold, found: Labelled) -> dict[str, dict[str, float]]:
     """Return macro-F1, the shares of texts whose best label (one of the best three) is a gold label, and the cost."""
-    interval = interval_fields(*bootstrap(macro_f1, gold.labels, found.chosen)) if with_interval else {}
     hits = hits_by_rank(gold.labels, found.scores)
     usage = found.usage
     values = {
@@ -73,7 +72,7 @@ def quality(gold: Gold, found: Labelled, with_interval: bool = True) -> dict[str
         / len(gold.texts),
     }
     metrics = as_metrics(values)
-    metrics["macro_f1_dev"] |= interval
+    metrics["macro_f1_dev"] |= interval_fields(*bootstrap(macro_f1, gold.labels, found.chosen))
     return metrics
 
 

@@ -24,7 +24,8 @@ from tqdm import tqdm
 
 from dataset_builder.files.reading import json_file
 from dataset_builder.inputs import InputError, run_command, wheel_path
-from dataset_builder.provenance import RESULTS, cores, results_folder, write_result
+from dataset_builder.processes import available_cores
+from dataset_builder.provenance import RESULTS, results_folder, write_result
 from dataset_builder.statistics import macro_f1
 from dataset_builder.taxonomy import LABELS
 from eval.benchmark_rows import Rows
@@ -221,7 +222,7 @@ def main() -> None:
     parser.add_argument("--nli-texts", type=int, help="number of texts that an NLI classifier reads, 28 times each")
     parser.add_argument("--rounds", type=int, default=5, help="turns per contender; default: 5")
     parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
-    parser.add_argument("--threads", type=int, default=cores(), help="threads per model; default: all cores")
+    parser.add_argument("--threads", type=int, default=available_cores(), help="threads per model; default: all cores")
     args = parser.parse_args()
     stand_ins, limit, nli_texts = DEFAULTS[args.what]
     args.stand_ins = args.stand_ins or stand_ins

@@ -21,7 +21,7 @@ from typing import Any
 from starlette.requests import Request
 
 from dataset_builder.inputs import run_command
-from dataset_builder.provenance import RESULTS, provenance, write_result
+from dataset_builder.provenance import RESULTS, write_measurement
 from tools.loopback_hub import LoopbackHub, client_environment, serve
 from tools.push_kills import release
 
@@ -150,10 +150,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="push-kills-") as folder:
-        content = measure(prepare(Path(folder)), Path(folder), args.kills) | provenance()
-    print(write_result(content, args.out, "system", content["name"]))
-    for metric, found in content["metrics"].items():
-        print(f"{metric:<40}{found['value']:g}")
+        content = measure(prepare(Path(folder)), Path(folder), args.kills)
+    write_measurement(content, args.out, content["name"])
 
 
 if __name__ == "__main__":

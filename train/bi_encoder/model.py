@@ -1,6 +1,5 @@
 """One encoder for texts and descriptors: token states pooled to a vector of length 1, with temperature and bias."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import nn
 from torch.nn.functional import normalize
 from transformers import AutoModel, PreTrainedTokenizerBase
 
+from dataset_builder.files.shards import write_json
 from dataset_builder.inputs import InputError
 from train.base_model import load_base
 from train.bi_encoder.recipe import BiEncoderRecipe
@@ -128,10 +128,8 @@ def save_model(
     model.encoder.config.zero_shot = {name: record[name] for name in ("temperature", "bias", "probability")}
     for path in (NORMALIZE, ROUTER):  # of an earlier training
         shutil.rmtree(output_dir / path, ignore_errors=True)
-    files = _layout(model, recipe, projection)
-    for name, content in files.items():
-        (output_dir / name).parent.mkdir(parents=True, exist_ok=True)
-        (output_dir / name).write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    for name, content in _layout(model, recipe, projection).items():
+        write_json(output_dir / name, content)
     with weights_written_to(output_dir):
         model.encoder.save_pretrained(output_dir)
         tokenizer.save_pretrained(output_dir)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from scipy.special import expit
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import DataCollatorWithPadding, get_scheduler
@@ -36,7 +37,7 @@ from train.classifier.model import (
     with_lora,
 )
 from train.classifier.recipe import ClassifierRecipe
-from train.classifier.thresholds import Calibration, calibrate, choose_thresholds, global_threshold, sigmoid
+from train.classifier.thresholds import Calibration, calibrate, choose_thresholds, global_threshold
 from train.launch import start_process
 from train.training_record import describe_inputs, describe_run
 
@@ -190,7 +191,7 @@ def predict(model: Any, loader: Any, accelerator: Accelerator) -> tuple[np.ndarr
         found, wanted = accelerator.gather_for_metrics((model(**batch).logits.float(), wanted))
         logits.append(found.cpu())
         targets.append(wanted.cpu())
-    return torch.cat(logits).numpy(), torch.cat(targets).numpy()
+    return torch.cat(logits).double().numpy(), torch.cat(targets).numpy()
 
 
 def evaluate(model: Any, loader: Any, accelerator: Accelerator, recipe: ClassifierRecipe) -> float:
@@ -198,14 +199,14 @@ def evaluate(model: Any, loader: Any, accelerator: Accelerator, recipe: Classifi
     logits, targets = predict(model, loader, accelerator)
     if not np.isfinite(logits).all():
         return -float("inf")
-    return global_threshold(sigmoid(logits), targets >= recipe.hard_at)[1]
+    return global_threshold(expit(logits), targets >= recipe.hard_at)[1]
 
 
 def decide(logits: np.ndarray, targets: np.ndarray, recipe: ClassifierRecipe) -> tuple[Calibration, dict[str, Any]]:
     """Fit calibration and thresholds on the validation split; return them with their part of the record."""
     gold = targets >= recipe.hard_at
     calibration = calibrate(logits, gold)
-    before, after = sigmoid(logits), sigmoid(calibration(logits))
+    before, after = expit(logits), expit(calibration(logits))
     # On calibrated probabilities, since the published head returns these.
     thresholds, source = choose_thresholds(after, gold, recipe.seed)
     return calibration, {

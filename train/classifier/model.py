@@ -1,6 +1,5 @@
 """The classifier: a stock model, its initialisation, its trainable parts, and how it is saved."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from torch import nn
 from tqdm import tqdm
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
+from dataset_builder.files.shards import write_json
 from dataset_builder.inputs import InputError, first_line
 from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS
 from train.base_model import load_base
@@ -221,5 +221,5 @@ def save_model(
         "source": record["threshold_source"],
         "dataset": record["dataset_revision"],
     }
-    (output_dir / "thresholds.json").write_text(json.dumps(about, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(output_dir / "thresholds.json", about)
     write_record(record, output_dir)

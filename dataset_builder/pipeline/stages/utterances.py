@@ -27,18 +27,13 @@ async def run(row: CharacterRow, story: Item, ask: Ask, recipe: BuildRecipe) -> 
     ]
 
 
-def neutral_acts() -> tuple[str, ...]:
-    """Return the speech acts of vocabulary/neutral_acts.txt, in their order."""
-    return read_list(NEUTRAL_ACTS)
-
-
 def acts_of(row: CharacterRow, recipe: BuildRecipe) -> list[str]:
     """Return the speech acts of a character's neutral utterances, "" if the recipe wants none.
 
     Each story starts at another place in the list, and its characters continue from there: within a story, an act
     occurs again only after all others.
     """
-    wanted, acts = recipe.utterances.neutral, neutral_acts()
+    wanted, acts = recipe.utterances.neutral, read_list(NEUTRAL_ACTS)
     if not recipe.utterances.neutral_acts:
         return [""] * wanted
     number = int(row.id.rpartition("/c")[2])
