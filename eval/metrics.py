@@ -142,13 +142,13 @@ def by_class(
     return rows
 
 
-def shown(metric: Mapping[str, Any], digits: int = 4) -> str:
+def shown(metric: Mapping[str, Any]) -> str:
     """`0.1230 [0.1100, 0.1350]`, without the brackets if there is no interval."""
-    value = f"{metric['value']:.{digits}f}"
-    return f"{value} [{metric['low']:.{digits}f}, {metric['high']:.{digits}f}]" if "low" in metric else value
+    value = f"{metric['value']:.4f}"
+    return f"{value} [{metric['low']:.4f}, {metric['high']:.4f}]" if "low" in metric else value
 
 
-def about_intervals(rows: int, clusters: Clusters = None, units: str = "rows") -> str:
+def about_intervals(rows: int, clusters: Clusters, units: str) -> str:
     """Return how a result file describes its intervals: how many resamples, and of what."""
     drawn = rows if clusters is None else len(set(clusters))
     return f"95% bootstrap intervals, {RESAMPLES:,} resamples of {drawn:,} {units}"

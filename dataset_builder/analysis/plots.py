@@ -122,9 +122,6 @@ def _lengths(config: str, found: Survey, contexts: Counter[int], human: Counter[
 
 
 def _percentile(lengths: Counter[int], share: float) -> int:
-    wanted, passed = share * lengths.total(), 0
-    for length in sorted(lengths):
-        passed += lengths[length]
-        if passed >= wanted:
-            return length
-    return 0
+    """Return the length up to which a share of all lengths lies; 0 without lengths."""
+    weights = list(lengths.values())
+    return int(np.quantile(list(lengths), share, method="inverted_cdf", weights=weights)) if weights else 0

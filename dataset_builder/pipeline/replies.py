@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from dataset_builder.filters.validate import words
 from dataset_builder.schema import RawLabel
 from dataset_builder.taxonomy import LABELS
 from dataset_builder.teachers.reply_text import (
@@ -92,10 +93,10 @@ def is_refusal(text: str) -> bool:
     return bool(_REFUSAL.match(text))
 
 
-def shingles(text: str, size: int = 8) -> set[tuple[str, ...]]:
-    """Return all runs of `size` words."""
-    words = re.findall(r"\w+", text.lower())
-    return {tuple(words[i : i + size]) for i in range(len(words) - size + 1)}
+def shingles(text: str) -> set[tuple[str, ...]]:
+    """Return all runs of eight words."""
+    found = words(text)
+    return {tuple(found[i : i + 8]) for i in range(len(found) - 7)}
 
 
 # ------------------------------------------------------------------ lists
