@@ -98,10 +98,7 @@ def _any_number(benchmark: Benchmark, rows: Rows, scores: Sequence[np.ndarray], 
     metrics = _with_intervals(ANY_NUMBER | {"weighted_f1": weighted_f1, "subset_accuracy": accuracy}, rows, decided)
     metrics |= _with_intervals({"macro_f1_at_05": macro_f1, "micro_f1_at_05": micro_f1}, rows, at_half)
     metrics |= _without_thresholds(rows.gold, own, decided)
-    return {
-        "metrics": metrics,
-        "reliability": reliability(np.concatenate([rows.gold] * len(own)), np.concatenate(own)),
-    }
+    return {"metrics": metrics, "reliability": reliability(np.concatenate([rows.gold] * len(own)), np.concatenate(own))}
 
 
 def own_scores(benchmark: Benchmark, scores: np.ndarray) -> np.ndarray:

@@ -4,17 +4,7 @@ import tempfile
 from argparse import Namespace
 from pathlib import Path
 
-from dataset_builder.commands.options import (
-    CORPUS,
-    FOLDER,
-    OUT,
-    RECIPE,
-    SEND_KEY,
-    count,
-    group,
-    option,
-    with_teacher,
-)
+from dataset_builder.commands.options import CORPUS, FOLDER, OUT, RECIPE, SEND_KEY, count, group, option, with_teacher
 from dataset_builder.inputs import InputError, option_name
 from dataset_builder.provenance import provenance, write_measurement, write_result
 from dataset_builder.recipe import BuildRecipe

@@ -35,10 +35,7 @@ METRICS: Final[dict[str, tuple[str, str]]] = {
     "none_share": ("Answers that pick none of these", ""),
     "distractor_share": ("Answers that pick the distractor", ""),
     "revealed_share": ("Answers to tasks with a situation that opened it", ""),
-    "rewritten_weaker": (
-        "Answers to pairs in which the rewritten text shows the emotion less",
-        ".67, .71, .92",
-    ),
+    "rewritten_weaker": ("Answers to pairs in which the rewritten text shows the emotion less", ".67, .71, .92"),
 }
 Estimate = dict[str, float]
 People = Mapping[str, Mapping[str, Answer]]

@@ -205,12 +205,7 @@ class _ShardFlow:
             status = rejected.reason
             ask.reject(rejected.reason, rejected.text)
         record = UnitRecord(
-            unit=row["id"],
-            status=status,
-            rows=rows,
-            rejected=ask.rejected,
-            retried=dict(ask.retried),
-            usage=ask.usage,
+            unit=row["id"], status=status, rows=rows, rejected=ask.rejected, retried=dict(ask.retried), usage=ask.usage
         )
         return record, ask
 

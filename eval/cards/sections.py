@@ -10,15 +10,7 @@ from eval.benchmarks import BENCHMARKS, TEST_SETS
 from eval.cards.columns import BY_NAME, COLUMNS, TITLES
 from eval.cards.notes import about_labels, how_certain, how_measured, older, where_from
 from eval.cards.plots import names as plot_names
-from eval.cards.results import (
-    ContextResult,
-    CorpusResult,
-    Metric,
-    ModelResult,
-    Results,
-    VariantResult,
-    of_models,
-)
+from eval.cards.results import ContextResult, CorpusResult, Metric, ModelResult, Results, VariantResult, of_models
 
 CORPORA = ("emo-pillars", "emo-pillars-descriptors")  # data sets with a card: the corpus, texts with descriptors
 PUBLISHED_SCORES = Path(__file__).with_name("published_scores.yaml")

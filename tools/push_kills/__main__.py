@@ -100,10 +100,7 @@ def measure(words: list[str], folder: Path, kills: int = 10) -> dict[str, Any]:
         status, _ = _push(hub, words, folder)
         same = status == 0 and hub.state() == wanted
         tally["inconsistent"] += not same
-        print(
-            f"killed at {hub.writes[hub.number - 1]}: then {'complete' if same else 'INCONSISTENT'}",
-            flush=True,
-        )
+        print(f"killed at {hub.writes[hub.number - 1]}: then {'complete' if same else 'INCONSISTENT'}", flush=True)
     names = ("kills", "inconsistent", "kills_before_the_call_was_done", "kills_after_the_call_was_done")
     metrics = {name: {"value": tally[name]} for name in (*names, "kills_between_commits")}
     about = {"writing_calls": number, "seconds_undisturbed": round(seconds, 1)}

@@ -18,14 +18,7 @@ from transformers import DataCollatorWithPadding, get_scheduler
 from dataset_builder.statistics import classwise_calibration_error, expected_calibration_error, macro_f1
 from dataset_builder.taxonomy import LABELS
 from train.batches import SPLITS, LengthGroupedBatches
-from train.checkpoint import (
-    Checkpoints,
-    Progress,
-    delete_checkpoint,
-    moving_average,
-    should_resume,
-    unwrap,
-)
+from train.checkpoint import Checkpoints, Progress, delete_checkpoint, moving_average, should_resume, unwrap
 from train.classifier.data import read_corpus, tokenise, warn_of_shared_texts
 from train.classifier.losses import loss_of
 from train.classifier.model import (
