@@ -69,6 +69,7 @@ EMOTIONS: Final[tuple[Emotion, ...]] = (
 LABELS: Final[tuple[str, ...]] = tuple(emotion.name for emotion in EMOTIONS)
 LABEL_TO_INDEX: Final[dict[str, int]] = {name: index for index, name in enumerate(LABELS)}
 NEUTRAL: Final[int] = LABEL_TO_INDEX["neutral"]
+DEFINITIONS: Final[dict[str, str]] = {emotion.name: emotion.definition for emotion in EMOTIONS}
 VALENCE: Final[dict[str, int]] = {
     emotion.name: {"positive": 1, "negative": -1, "ambiguous": 0, "neutral": 0}[emotion.sentiment]
     for emotion in EMOTIONS

@@ -22,10 +22,9 @@ from dataset_builder.files.reading import json_file, lines
 from dataset_builder.hashing import digest_of, fingerprint
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import LABEL_MAPS, class_scores
-from dataset_builder.taxonomy import EMOTIONS, LABELS
+from dataset_builder.taxonomy import DEFINITIONS, LABELS
 from eval.label_sets import find_set
 
-DEFINITIONS = {emotion.name: emotion.definition for emotion in EMOTIONS}
 # A descriptor of the teacher counts as gold from this weight, like a label in the published corpus.
 GOLD_WEIGHT = 0.3
 

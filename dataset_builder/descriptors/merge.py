@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from dataset_builder.corpus import open_corpus
+from dataset_builder.descriptors.phrases import one_line
 from dataset_builder.files.shards import to_line, write_whole
 from dataset_builder.filters.deduplicate import OPEN, words_digest
 from dataset_builder.filters.validate import check_texts
+from dataset_builder.hashing import is_drawn, stable_hash
 from dataset_builder.inputs import InputError
 from dataset_builder.parquet import (
     CORPUS,
@@ -55,6 +57,13 @@ def reference_to(place: Path) -> dict[str, Any]:
     folder = open_corpus(place).folder
     manifest = read_manifest(folder) if (folder / MANIFEST).exists() else {}
     return {"name": manifest.get("recipe", place.name), "revision": manifest.get("revision", "unknown")}
+
+
+def split_by_hash(rows: Iterable[DescriptorsRow], validation: float, seed: int) -> list[SplitRow]:
+    """Return rows in the order of a hash of their texts, a share of them, by hash too, in `validation`."""
+    ordered = sorted(rows, key=lambda row: (stable_hash(seed, row.text), row.id))
+    held = [is_drawn(validation, seed, "validation", one_line(row.text)) for row in ordered]
+    return [("validation" if is_held else "train", row) for is_held, row in zip(held, ordered, strict=True)]
 
 
 def publish_rows(split: Iterable[SplitRow], work_dir: Path, manifest: dict[str, Any], config: str = CONFIG) -> None:

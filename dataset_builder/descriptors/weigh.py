@@ -15,14 +15,14 @@ import numpy as np
 from dataset_builder.descriptors import phrases
 from dataset_builder.descriptors.calibration import NEUTRAL, advantages, descriptors
 from dataset_builder.descriptors.embed import embed
-from dataset_builder.descriptors.merge import CONFIG, SplitRow, corpora_rows, is_written, publish_rows
+from dataset_builder.descriptors.merge import CONFIG, SplitRow, corpora_rows, is_written, publish_rows, split_by_hash
 from dataset_builder.descriptors.phrases import one_line
 from dataset_builder.descriptors.recipe import TextsRecipe
 from dataset_builder.descriptors.teacher_scores import TeacherScores
 from dataset_builder.descriptors.words import WORDS
 from dataset_builder.files.shards import stage_rows, to_line, write_whole
 from dataset_builder.filters.encoder import load_encoder
-from dataset_builder.hashing import is_drawn, stable_hash
+from dataset_builder.hashing import is_drawn
 from dataset_builder.inputs import InputError
 from dataset_builder.parquet import read_manifest
 from dataset_builder.run_state import REJECTS
@@ -65,12 +65,8 @@ def publish(
     write_whole(work_dir / REJECTS / "texts.jsonl", (to_line(reject.model_dump()) for reject in rejected))
     if not rows:
         raise InputError(f"no text was described; {work_dir / REJECTS}/*.jsonl lists the reasons.")
-    rows.sort(key=lambda row: (stable_hash(recipe.seed, row.text), row.id))
     own = {one_line(row.text) for row in rows}
-    split: list[SplitRow] = [
-        ("validation" if is_drawn(recipe.validation, recipe.seed, "validation", one_line(row.text)) else "train", row)
-        for row in rows
-    ]
+    split = split_by_hash(rows, recipe.validation, recipe.seed)
     split += ((place, row) for place, row in along if one_line(row.text) not in own)
     reasons = Counter(reject.reason for reject in rejected) + Counter(read_manifest(work_dir / WORDS.name)["rejected"])
     counted = {

@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.descriptors.merge import publish_rows
+from dataset_builder.descriptors.merge import publish_rows, split_by_hash
 from dataset_builder.descriptors.recipe import WRITING_PROMPTS, WritingRecipe, teacher_part
 from dataset_builder.files.shards import stage_rows, write_json
 from dataset_builder.filters.validate import check_form
-from dataset_builder.hashing import fingerprint, is_drawn, stable_hash
+from dataset_builder.hashing import fingerprint
 from dataset_builder.inputs import InputError
 from dataset_builder.parquet import finished_corpus, read_manifest
 from dataset_builder.pipeline.ask import Ask, prompt_version
@@ -117,15 +117,10 @@ def _publish(recipe: WritingRecipe, work_dir: Path, manifest: dict[str, Any]) ->
     distinct: dict[str, DescriptorsRow] = {}
     for row in _rows(recipe, work_dir, manifest):
         distinct.setdefault(row.text.lower(), row)
-    rows = sorted(distinct.values(), key=lambda row: (stable_hash(recipe.seed, row.text), row.id))
-    if not rows:
+    if not distinct:
         raise InputError(f"no text was written; {work_dir / REJECTS}/{WRITING.name}.jsonl lists the reasons.")
-    split = (
-        ("validation" if is_drawn(recipe.validation, recipe.seed, "validation", row.text) else "train", row)
-        for row in rows
-    )
-    rejected = read_manifest(work_dir / WRITING.name)["rejected"]
-    publish_rows(split, work_dir, manifest | {"rejected": rejected})
+    split = split_by_hash(distinct.values(), recipe.validation, recipe.seed)
+    publish_rows(split, work_dir, manifest | {"rejected": read_manifest(work_dir / WRITING.name)["rejected"]})
 
 
 def _rows(recipe: WritingRecipe, work_dir: Path, manifest: dict[str, Any]) -> Iterator[DescriptorsRow]:

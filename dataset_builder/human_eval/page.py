@@ -14,12 +14,11 @@ from dataset_builder.files.shards import write_json, write_whole
 from dataset_builder.hashing import stable_hash
 from dataset_builder.human_eval.sample import NONE, Key, Pair, Task, read_key
 from dataset_builder.inputs import InputError
-from dataset_builder.taxonomy import EMOTIONS
+from dataset_builder.taxonomy import DEFINITIONS
 
 HERE = Path(__file__).parent
 KEY = "key.json"
 SAME = "same"  # the third option of a pair
-DEFINITIONS = {emotion.name: emotion.definition for emotion in EMOTIONS}
 
 
 def export(key: Key, out: Path) -> list[Path]:
