@@ -17,11 +17,7 @@ DIGITS = 3
 
 
 async def run(text: Item, story: Item, ask: Ask, recipe: TextsRecipe) -> list[WordsRow]:
-    """Return one row: the text with the teacher's answer.
-
-    Raises:
-        UnitRejected: the teacher failed, or wrote no list of descriptors.
-    """
+    """Return the text with the teacher's answer. Raises UnitRejected if it failed, or wrote no list of descriptors."""
     row = WordsRow(id=text.id, text=text.text, source=text.fields["source"])
     if recipe.describer == "generated":
         made = await ask.text("descriptors_generated", recipe.decoding, descriptors, text=text.text)

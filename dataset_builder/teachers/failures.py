@@ -125,11 +125,7 @@ class FailureLimit:
         return prompt in self._prompts and self._prompts[prompt].answered
 
     def failed(self, prompt: str, story: str, error: TeacherError) -> None:
-        """A call failed.
-
-        Raises:
-            InputError: the next ones will fail, too.
-        """
+        """Count a failed call. Raises InputError if the next ones will fail, too."""
         fault = _fault(error)
         if fault == "access":
             place = " 'teacher.urls' (an API's url often ends in /v1)," if error.reason.endswith(("404", "405")) else ""

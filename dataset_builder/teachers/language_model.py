@@ -18,11 +18,7 @@ NodeScores = dict[Path, dict[int, float]]  # log-probabilities of the next token
 
 
 class LanguageModel:
-    """A model with its tokenizer and prefix cache; to be called from one thread at a time.
-
-    Raises:
-        InputError: there are no weights.
-    """
+    """A model with tokenizer and prefix cache, for one thread at a time. Raises InputError if there are no weights."""
 
     def __init__(self, config: EmbeddedTeacher) -> None:
         self.network, self._tokenizer = load_model(config)

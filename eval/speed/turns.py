@@ -79,11 +79,7 @@ def padding_share(data: Sequence[Batch]) -> float:
 
 
 def take_turns(contenders: dict[str, Contender], rounds: int, threads: int) -> Turns:
-    """Time every set of every contender `rounds` times.
-
-    Raises:
-        InputError: a contender does not load, or its process ended.
-    """
+    """Time every set of every contender `rounds` times. Raises InputError if one does not load or its process ends."""
     found, names = Turns(), list(contenders)
     with ExitStack() as stack:
         worker = partial(ProcessPoolExecutor, 1, get_context("spawn"), exit_with_parent, (os.getpid(),))
