@@ -64,6 +64,7 @@ def push(args: argparse.Namespace) -> None:
     problems += refused_address
     plan.notes += hub_errors.address_notes(constants.ENDPOINT)
     api, states = HfApi(), States()
+    # The Hub is only asked if the address may have the token.
     if (args.compare and not refused_address) or (args.execute and not problems):
         hub.check_token(api, release.namespace)
         for repository in plan.repositories:

@@ -241,6 +241,7 @@ def run_command(main: Callable[[], int | None]) -> None:
         sys.stdout.flush()
         sys.exit(code)
     except BrokenPipeError:  # the reader of the output has stopped, as `head` does
+        # Otherwise Python reports the broken pipe again when it flushes stdout at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except InputError as error:

@@ -19,7 +19,9 @@ from scipy.special import stdtrit
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 Array = NDArray[np.float64]
+# The ends of a 95 % interval then have 50 resamples beyond them each.
 RESAMPLES = 2000
+# Fixed, so that the same predictions give the same interval.
 SEED = 13
 MIN_GOLD_ROWS = 5  # a class with fewer has no interval of its own F1
 BINS = 15  # of a calibration error
@@ -71,11 +73,13 @@ class Measure:
 def label_counts(gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """True positives, gold and predicted labels of each row, 0 or 1: (rows, 3 * classes), from two (rows, classes)."""
     true, found = np.asarray(gold) != 0, np.asarray(predicted) != 0
+    # float32 holds counts up to 16 million exactly.
     return np.concatenate([true & found, true, found], axis=1).astype(np.float32)
 
 
 def f1_from_counts(hits: np.ndarray, gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Return F1 from three arrays of counts, elementwise; NaN without a gold row, since recall is not defined."""
+    # At least 1, so that nothing divides by 0. Classes without a gold row become NaN below.
     total = np.maximum(gold + predicted, 1)
     return np.asarray(np.where(gold > 0, 2 * hits / total, np.nan))
 
@@ -156,7 +160,9 @@ def intervals(
         resampled = _finite(of(_resampled(units)))
         spread = np.nanstd(resampled, axis=0)
         deviations = np.nanquantile(resampled, (0.025, 0.975), axis=0) - np.nanmean(resampled, axis=0)
+        # `total - units` is the jackknife: the sums without each unit in turn.
         jackknife = np.sqrt((len(units) - 1) * np.nanvar(_finite(of(total - units)), axis=0))
+        # `fmax`, because 0 / 0 is NaN and the stretch is then 1.
         stretch = np.fmax(jackknife / spread, 1.0) * stdtrit(len(units) - 1, 0.975) / Z_975
         found = np.clip(point + deviations * stretch, *bounds)
     return np.where((spread > 1e-9) & np.isfinite(point), found, np.nan)
@@ -202,6 +208,7 @@ def _resampled(units: np.ndarray) -> Array:
     for start in range(0, RESAMPLES, step):
         here = min(step, RESAMPLES - start)
         drawn = draw.integers(0, size, (here, size)) + size * np.arange(here)[:, None]
+        # One call for all resamples of this step: each has its own range of numbers.
         weights = np.bincount(drawn.ravel(), minlength=here * size).reshape(here, size)
         sums[start : start + here] = weights.astype(units.dtype) @ units
     return sums
@@ -225,6 +232,7 @@ def roc_auc(gold: np.ndarray, scores: np.ndarray) -> float:
 def calibration_bins(gold: np.ndarray, probabilities: np.ndarray) -> tuple[Array, Array, Array]:
     """Number of decisions, sum of probabilities and sum of gold labels in bins of equal width, (BINS,) each."""
     flat, truth = np.ravel(probabilities).astype(float), np.ravel(gold).astype(float)
+    # A probability of 1 belongs to the last bin.
     which = np.clip((flat * BINS).astype(int), 0, BINS - 1)
     weights = (np.ones(len(flat)), flat, truth)
     sizes, confidence, frequency = (np.asarray(np.bincount(which, of, BINS), dtype=float) for of in weights)

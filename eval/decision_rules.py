@@ -54,6 +54,7 @@ def by_sigmoid(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 def by_prior(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Return margins at .5 after every label has been given the same prior."""
+    # In logits, multiplying the odds by a ratio is adding its logarithm.
     old = log_odds(expit(reference).mean(axis=0))
     new = log_odds(np.array(labels_per_text(logits.shape[1]) / logits.shape[1]))
     margins: np.ndarray = logits - old + new
@@ -69,6 +70,8 @@ def by_z_score(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 def by_expected_f1(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Return margins over the threshold of each label that has the largest expected F1."""
+    # The shift comes from the reference texts and is applied to both, so that a text's labels do not depend on its
+    # neighbours.
     shift = shift_to(reference, labels_per_text(reference.shape[1]))
     margins: np.ndarray = logits + shift - log_odds(best_thresholds(expit(reference + shift)))
     return margins
@@ -76,6 +79,7 @@ def by_expected_f1(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 def best_thresholds(probabilities: np.ndarray) -> np.ndarray:
     """Return the thresholds (labels,) with the largest expected F1, from probabilities (texts, labels)."""
+    # The best threshold is one of the probabilities: F1 only changes where a text is added.
     ordered = -np.sort(-probabilities, axis=0)
     chosen = np.arange(1, len(ordered) + 1)[:, None]
     expected = 2 * np.cumsum(ordered, axis=0) / (chosen + probabilities.sum(axis=0))

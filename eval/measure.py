@@ -147,6 +147,7 @@ def bi_encoder_numbers(
 
 def _several(rows: Rows, scores: Sequence[Scores]) -> tuple[Metrics, np.ndarray]:
     """Metrics, and decisions (rows, seeds, classes) by the default rule; macro-F1 of every rule, for comparison."""
+    # With `neutral` among the classes every text has a class, so each gets at least one.
     exhaustive = "neutral" in rows.classes
     by_rule = {
         rule: np.stack([apply_rule(rule, one.logits, one.reference_logits, exhaustive) for one in scores], axis=1)

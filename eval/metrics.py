@@ -43,6 +43,7 @@ def _overlaps(gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 def _moments(gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Return the number and the first and second moments of two (rows,); a value is subtracted first, for precision."""
+    # Values far from 0 would lose digits in the differences of sums of squares.
     one, two = np.asarray(gold, dtype=float) - np.mean(gold), np.asarray(predicted, dtype=float) - np.mean(gold)
     return np.stack([np.ones(len(one)), one, two, one * one, two * two, one * two], axis=1)
 

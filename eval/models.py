@@ -134,6 +134,7 @@ def _unit(embeddings: Any) -> np.ndarray:
     array = np.asarray(embeddings, dtype=np.float32)
     if not np.isfinite(array).all():
         raise InputError("the model's embeddings are not finite: its weights are damaged. Train it again.")
+    # The clip keeps an embedding of zeros from dividing by 0.
     unit: np.ndarray = array / np.linalg.norm(array, axis=1, keepdims=True).clip(1e-12)
     return unit
 
@@ -160,6 +161,7 @@ def load_classifier(place: str) -> Classifier:
     if len(loaded.tokenizer) <= len(loaded.tokenizer.all_special_ids):
         raise InputError(f"model '{place}': has no tokenizer. Give the complete folder that the training wrote.")
     config = loaded.model.config
+    # Scores are compared by position later, so another order of the same labels would be wrong without an error.
     if tuple(map(config.id2label.get, range(len(config.id2label)))) != LABELS:
         raise InputError(f"model '{place}': its outputs are not the 28 emotions in GoEmotions order.")
     thresholds, record = _thresholds(config, place), files.training_record()

@@ -59,6 +59,7 @@ def _git(root: Path, *arguments: str) -> str:
 
 def cards_are_fresh(folders: Folders) -> list[str]:
     """Return whether the cards show the numbers of the results; README too if these are the repository's own cards."""
+    # As a program, because this package imports nothing of eval.
     command = [sys.executable, "-m", "eval.cards", "--check"]
     if (folders.cards.resolve(), folders.results.resolve()) != (ROOT / "model_cards", ROOT / "eval/results"):
         command += ["--results", os.path.relpath(folders.results, ROOT), "--out", os.path.relpath(folders.cards, ROOT)]
@@ -171,6 +172,7 @@ def _weights(repository: Repository, trained: str | None) -> Iterator[str]:
     names = {Path(name).name for name in files}
     for name in sorted({*NEEDED} - names):
         yield f"{folder}: has no {name}, so the model could not be loaded. Train it again."
+    # In the order of the names, as the training hashed them (provenance.weights_digest).
     if sha256(*(files[name] for name in weights)) != trained:
         yield f"{folder}: has other weights ({first(weights)}) than those of its {RECORD}. Train the model again."
     if not any(name.startswith("onnx/") for name in files):
@@ -189,6 +191,7 @@ def _results(results: Path, model: Path, record: dict[str, Any]) -> list[str]:
         return [
             f"{results}: no result of {results.name}. Measure the model with `python -m eval.run`, or give --results."
         ]
+    # A result names the model by the first 16 digits of its weights' hash.
     wanted = {"recipe_hash": record.get("recipe_hash"), "model_revision": str(record.get("weights_sha256"))[:16]}
     for path in paths:
         result = read_json(path, problems)
@@ -214,6 +217,7 @@ def _dataset(repository: Repository, folders: Folders) -> list[str]:
         for name in names
         if repository.digests.get(name, "")[:16] != name.removesuffix(PARQUET).rpartition("-")[2]
     ]
+    # The names hold the hashes of the contents, so the hash of the names is one of the whole data set.
     if hashlib.sha256("".join(names).encode()).hexdigest()[:16] != revision:
         problems.append(
             f"{folder}: its files are not those of {MANIFEST}, revision {revision}. Build the corpus again."

@@ -75,6 +75,8 @@ def retried(attempt: Callable[[], Result]) -> Result:
             return attempt()
         except HfHubHTTPError as error:
             status = error.response.status_code
+            # 408, 429 and 5xx may pass. 409 and 412 mean that another commit came first: the next attempt starts from
+            # it.
             if tried == TRIES - 1 or (status < 500 and status not in (408, 409, 412, 429)):
                 raise
             limit = parse_ratelimit_headers(error.response.headers) if status == 429 else None
@@ -115,11 +117,13 @@ def look(api: HfApi, repo_id: str, kind: str, revision: str | None = None) -> Re
         info = api.repo_info(repo_id, repo_type=kind)
     except RepositoryNotFoundError:
         return None
+    # The Hub answers for a renamed repository under its new name.
     if info.id.casefold() != repo_id.casefold():
         raise Refused(
             f"{repo_id} ({kind}) was renamed or moved to {info.id}, which is left alone. Rename it back, or create a "
             "new repository of that name."
         )
+    # At the commit that becomes `head`: `main` may move between two calls.
     tree = api.list_repo_tree(repo_id, recursive=True, revision=revision or info.sha, repo_type=kind)
     files = {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
     tags = {ref.name: ref.target_commit for ref in api.list_repo_refs(repo_id, repo_type=kind).tags}
@@ -179,6 +183,7 @@ def compare(api: HfApi, repository: Repository, release: Release) -> tuple[dict[
         )
     if CARD in repository.files:
         try:
+            # The Hub itself validates the YAML, before anything is sent.
             retried(lambda: RepoCard(repository.card).validate(repo_type=kind))
         except ValueError as error:
             problems.append(f"{repo_id} ({kind}): the Hub refuses its card: {error}")
@@ -225,6 +230,7 @@ def _commit(api: HfApi, repository: Repository, release: Release) -> str:
             if repository.digests.get(name) not in (None, sha256(content)):
                 raise FileChanged(content) from None
         raise error.__cause__ if isinstance(error.__cause__, Exception) else OSError(first_line(error)) from None
+    # The Hub drops files that a .gitignore of the repository lists, and reports success.
     sent = look(api, repo_id, kind, commit.oid)
     ignored = [one.path_in_repo for one in added if sent and _blob(sent, one) in (None, _blob(remote, one))]
     if ignored:
@@ -238,6 +244,7 @@ def _commit(api: HfApi, repository: Repository, release: Release) -> str:
 def _create(api: HfApi, repository: Repository, release: Release) -> RemoteState:
     repo_id, kind = release.repo_id(repository), repository.kind
     sdk = "gradio" if kind == "space" else None
+    # `exist_ok`, because an attempt whose answer was lost may have created it. A Space must name its SDK now.
     api.create_repo(repo_id, repo_type=kind, private=release.private, space_sdk=sdk, exist_ok=True)
     if remote := look(api, repo_id, kind):
         return remote
@@ -255,6 +262,8 @@ def _tag(api: HfApi, repository: Repository, release: Release, head: str) -> Non
     repo_id, kind = release.repo_id(repository), repository.kind
     tags = {ref.name: ref.target_commit for ref in api.list_repo_refs(repo_id, repo_type=kind).tags}
     if release.tag not in tags:
+        # After the commit and by its own call: a kill in between leaves a commit without a tag, which the next run
+        # sets.
         api.create_tag(repo_id, tag=release.tag, revision=head, repo_type=kind)
     elif tags[release.tag] != head:
         _refuse_other_tag(api, repository, release)
@@ -275,6 +284,7 @@ def collect(api: HfApi, repositories: list[Repository], release: Release) -> str
 
 
 def _collect(api: HfApi, repositories: list[Repository], release: Release) -> str:
+    # Nothing here stores the collection's address, so it is found by its title.
     slug = next((one.slug for one in api.list_collections(owner=release.namespace) if one.title == TITLE), None)
     slug = slug or api.create_collection(
         TITLE, namespace=release.namespace, description=ABOUT, private=release.private, exists_ok=True
@@ -293,6 +303,7 @@ def _collect(api: HfApi, repositories: list[Repository], release: Release) -> st
             api.update_collection_item(slug, item.item_object_id, note=repository.note)
         if order[position] != key:
             api.update_collection_item(slug, item.item_object_id, position=position)
+            # The Hub has just moved this item; the list follows, so that the next positions are right.
             order.remove(key)
             order.insert(position, key)
     return str(collection.url)

@@ -75,6 +75,7 @@ class Plan:
 def make_plan(namespace: str, folders: Folders) -> Plan:
     """Plan the corpus, the texts with descriptors and the Space if there are any, and every model folder."""
     plan = Plan()
+    # The order of sending: cards of models refer to the data sets, and the Space loads the models.
     _add_dataset(plan, DATASET, folders.corpus, namespace, folders)
     if folders.descriptors.is_dir():
         _add_dataset(plan, DESCRIPTORS, folders.descriptors, namespace, folders)
@@ -128,6 +129,7 @@ def _add_models(plan: Plan, namespace: str, folders: Folders) -> None:
                 f"{folder}: has no {RECORD}, so its training did not finish. Train it again, or delete the folder."
             )
             continue
+        # The record of an earlier training may still be there.
         if checkpoints := sorted(folder.glob("checkpoint*")):
             plan.problems.append(
                 f"{checkpoints[0]}: a training is still writing to this folder, or was interrupted. Wait for it, "
@@ -147,6 +149,7 @@ def _add_models(plan: Plan, namespace: str, folders: Folders) -> None:
 
 def _left_out(folder: Path, recipes: Path) -> str:
     """Why a model is measured and not published; empty if it is published."""
+    # The problems go into a list of their own: the checks report an unreadable record.
     trained_by = read_json(folder / RECORD, []).get("recipe")
     recipe = str(trained_by.get("name", folder.name)) if isinstance(trained_by, dict) else folder.name
     if folder.name.startswith(f"{recipe}-") and not (recipes / f"{folder.name}.yaml").exists():
@@ -156,6 +159,7 @@ def _left_out(folder: Path, recipes: Path) -> str:
 
 def _model_files(folder: Path, namespace: str, problems: list[str]) -> dict[str, Content]:
     """Weights, configuration, ONNX files, the adapter, and the folders that `modules.json` names."""
+    # sentence-transformers cannot load a model without the folders that `modules.json` names.
     parts = dict.fromkeys((*MODEL_PARTS, *module_folders(folder, problems)))
     paths = [
         path

@@ -128,6 +128,7 @@ def thresholds_of(logits: np.ndarray) -> np.ndarray:
     def excess(shift: float) -> float:
         return float(expit(logits + shift).sum(axis=1).mean() - labels_per_text)
 
+    # Between these ends all probabilities are nearly 0, or nearly 1.
     shift = brentq(excess, -100 - logits.max(), 100 - logits.min())
     ordered = -np.sort(-expit(logits + shift), axis=0)
     chosen = np.arange(1, len(ordered) + 1)[:, None]

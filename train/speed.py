@@ -117,6 +117,7 @@ def main() -> None:
     environment = os.environ | {"OMP_NUM_THREADS": str(args.threads)}
     turns: dict[str, list[dict[str, float]]] = {loop: [] for loop in LOOPS}
     for loop in LOOPS * args.rounds:
+        # A process for each turn: peak memory cannot be reset within one.
         command = [sys.executable, "-m", "train.speed", *sys.argv[1:], "--turn", loop]
         done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, env=environment)
         if done.returncode:

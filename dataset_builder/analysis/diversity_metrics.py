@@ -100,6 +100,7 @@ def self_bleu(texts: Sequence[Tokens]) -> float:
             for gram, count in order.items():
                 first, owner, second = most[gram]
                 matched += min(count, second if owner == number else first)
+            # An order without a match would make the whole score 0.
             logs.append(math.log(max(matched, 0.1) / order.total()))
         # Brevity penalty relative to the other text with the closest length; of two, the shorter.
         own = len(texts[number])
@@ -134,6 +135,7 @@ def vendi_score(embedded: np.ndarray) -> float:
     The kernel is the cosine; its eigenvalues are those of the smaller (size, size) matrix.
     """
     values = np.linalg.eigvalsh(embedded.T @ embedded / len(embedded))
+    # 0 · log 0 counts as 0; rounding may leave tiny negative eigenvalues.
     values = values[values > 1e-12]
     return float(np.exp(-(values * np.log(values)).sum()))
 

@@ -56,6 +56,7 @@ def confident(probabilities: np.ndarray, labels: np.ndarray, top: np.ndarray) ->
 
     A class's threshold is its mean probability over the rows whose strongest label it is (`top`).
     """
+    # A class that no row has as its strongest label can never be suggested.
     thresholds = np.full(labels.shape[1], np.inf)
     for label in np.unique(top):
         thresholds[label] = probabilities[top == label, label].mean()
@@ -68,6 +69,7 @@ def _out_of_fold(embedded: np.ndarray, top: np.ndarray, classes: int, groups: Se
     """Return probabilities (rows, classes), each row's from a model that saw no row of its group."""
     from sklearn.linear_model import LogisticRegression
 
+    # By group, because rows of one story resemble each other: the model would recognise the story and not the emotion.
     folds = np.array([stable_hash("fold", group) % FOLDS for group in groups])
     probabilities = np.zeros((len(embedded), classes))
     for fold in np.unique(folds):

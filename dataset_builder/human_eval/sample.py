@@ -169,6 +169,7 @@ def _rows_by_label(corpus: Corpus, config: str, split: str, seed: int) -> dict[i
             utterance = utterance_of(row)
             rows = first.setdefault(ranked(utterance, row["scores"], seed)[0], {})
             place = (stable_hash(seed, "row", row["id"]), row["id"])
+            # Original and rewriting compete by hash, so that an utterance is drawn in one form only.
             rows[utterance] = min(place, rows.get(utterance, place))
     if not first:
         raise InputError(f"{corpus.place}: '{config}' {split} has no labelled row.")

@@ -23,6 +23,7 @@ async def likelihood_scores(
 
     `calibration` is the share of the baseline that is subtracted.
     """
+    # Once per shard: the baseline does not depend on the text.
     baseline = await ask.shared_result(f"baseline of {len(choices)}", lambda: _baseline(choices, ask))
     found = await ask.scores(PROMPT, choices, text=text)
     return soft_scores(found, [calibration * usual for usual in baseline], temperature)
@@ -38,5 +39,6 @@ async def _baseline(choices: Sequence[str], ask: Ask) -> list[float]:
 def soft_scores(log_probabilities: Sequence[float], baseline: Sequence[float], temperature: float) -> list[float]:
     """Calibrated scores, rounded to 3 digits; all of the same length."""
     calibrated = [(found - usual) / temperature for found, usual in zip(log_probabilities, baseline, strict=True)]
+    # Subtracted before `exp`, which makes the largest score 1 and cannot overflow.
     highest = max(calibrated)
     return [round(math.exp(value - highest), 3) for value in calibrated]
