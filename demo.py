@@ -141,4 +141,4 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit("interrupted; finished steps are kept, and the same command resumes")
+        sys.exit("interrupted; finished steps are kept. Run the same command again to resume")

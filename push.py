@@ -1,4 +1,4 @@
-"""Publishes the data sets, the models, the Space and their cards: python push.py --namespace NS [--execute]
+"""Publishes the datasets, the models, the Space and their cards: python push.py --namespace NS [--execute]
 
 Plans, checks, prints the plan, and sends it only with --execute, to the Hub of HF_ENDPOINT: one commit and one tag for
 each repository, then one collection of all. A second run changes nothing; after a kill at any moment the next run
@@ -77,7 +77,7 @@ def push(args: argparse.Namespace) -> None:
 
     # Act
     if not args.execute:
-        print("nothing was sent; add --execute to send it")
+        print("nothing was sent; add --execute to upload")
         return
     for repository in plan.repositories:
         head, changed = hub.send(api, repository, release)
@@ -118,7 +118,9 @@ def _version() -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python push.py", description="Publishes data sets, models, Space and cards.")
+    parser = argparse.ArgumentParser(
+        prog="python push.py", description="Publishes the datasets, models, Space and cards."
+    )
     parser.add_argument("--namespace", required=True, help="user or organisation")
     parser.add_argument("--corpus", type=Path, default=Path("work/demo/corpus"), help="folder of the corpus")
     parser.add_argument(
@@ -127,7 +129,7 @@ def _arguments() -> argparse.Namespace:
         default=Path("work/texts/corpus"),
         help="folder of the texts with emotion words, if any",
     )
-    parser.add_argument("--models", type=Path, default=Path("work/models"), help="folder of the model folders")
+    parser.add_argument("--models", type=Path, default=Path("work/models"), help="folder with the model folders")
     parser.add_argument("--cards", type=Path, default=Path("model_cards"), help="folder of the cards")
     parser.add_argument(
         "--results", type=Path, default=Path("eval/results"), help="folder of the results shown in the cards"
@@ -136,8 +138,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--space", type=Path, default=Path("space"), help="folder of the Space, if any")
     parser.add_argument("--tag", help="tag of this release; default: v and the version in pyproject.toml")
     parser.add_argument("--public", action="store_true", help="make the repositories public; default: private")
-    parser.add_argument("--compare", action="store_true", help="ask the Hub what is new or changed, and send nothing")
-    parser.add_argument("--execute", action="store_true", help="send; without it only the plan is printed")
+    parser.add_argument("--compare", action="store_true", help="ask the Hub what is new or changed, but upload nothing")
+    parser.add_argument("--execute", action="store_true", help="upload; without this option, only the plan is printed")
     return parser.parse_args()
 
 

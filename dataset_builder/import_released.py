@@ -51,7 +51,7 @@ def import_released(files: Sequence[Path], work_dir: Path, fields: Fields) -> di
     """
     target = work_dir / CORPUS
     if target.exists():
-        raise InputError(f"{target}: already exists. Give another --work-dir, or delete it.")
+        raise InputError(f"{target}: already exists. Use another --work-dir, or delete it.")
     splits = {path: _split_of(path) for path in files}
     config = "contextual" if fields.context else "contextless"
     rejected: list[Rejected] = []
@@ -86,7 +86,7 @@ def _rows(
     path: Path, split: str, fields: Fields, rejected: list[Rejected], unresolved: Counter[str]
 ) -> Iterator[ContextlessRow]:
     """The rows of a file that are kept; the others are added to `rejected`, words without a label to `unresolved`."""
-    for place, found in json_lines(path, "Give the released JSONL files."):
+    for place, found in json_lines(path, "Pass the released JSONL files."):
         if not isinstance(found, dict):
             raise InputError(f"{place}: expected an object with {TEXT}, {RAW}, {MAPPED}.")
         row_id = f"{path.absolute().parent.name}-{path.stem}/{place.rpartition(' ')[2]}"

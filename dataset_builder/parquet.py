@@ -1,4 +1,4 @@
-"""The published format of every data set: typed Parquet files named after their content, a card and a manifest.
+"""The published format of every dataset: typed Parquet files named after their content, a card and a manifest.
 
 `datasets` identifies a local folder only by its name and its card. The card therefore lists the full name of each file:
 otherwise `datasets` would return the rows of an old corpus from its cache for a new one.
@@ -91,7 +91,7 @@ def write_manifest(folder: Path, manifest: dict[str, Any], kinds: Mapping[str, t
     """Name the files by their content, write the card's YAML, and last the manifest.
 
     Args:
-        manifest: what is to be known of the data set; `rows` counts the rows of each config and split.
+        manifest: what is to be known of the dataset; `rows` counts the rows of each config and split.
 
     Returns:
         The manifest as it was written, with the `revision`: a hash of all files.

@@ -77,7 +77,7 @@ def results_folder(text: str) -> Path:
     """Return the `--out` folder of a command line. Raises InputError, before any measurement, if it is not writable."""
     folder = Path(text)
     if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-        raise InputError(f"--out {text}: is not a writable folder. Give another.")
+        raise InputError(f"--out {text}: is not a writable folder. Use another.")
     return folder
 
 

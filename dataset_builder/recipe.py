@@ -27,7 +27,7 @@ def _in_order(section: StrictT, least: str, most: str) -> StrictT:
 
 
 class Narratives(Strict):
-    """The stories: the built-in tales, JSONL files (`id`, `title`, `text`), Hub data sets with these columns.
+    """The stories: the built-in tales, JSONL files (`id`, `title`, `text`), Hub datasets with these columns.
 
     `limit` counts the stories of each source; stories outside `min_words` to `max_words` are skipped.
     """
@@ -178,7 +178,7 @@ class Quality(Strict):
 
     `near_duplicate_at` is a Jaccard index of token 3-grams (filters/near_duplicates.py); null removes only texts with
     the same words. `label_words: true` lets texts name their own emotions, as in the paper; by default such texts are
-    rejected. `benchmarks` are files or Hub data sets whose texts are kept out (files/texts.py describes their form).
+    rejected. `benchmarks` are files or Hub datasets whose texts are kept out (files/texts.py describes their form).
     """
 
     min_words: Positive = 3

@@ -60,7 +60,7 @@ class Benchmark:
         Raises InputError if a place is needed, or does not contain the right files.
         """
         if place is None and self.needs_files:
-            raise InputError(f"benchmark '{self.name}': give {self.files} with --data.")
+            raise InputError(f"benchmark '{self.name}': pass {self.files} with --data.")
         return self.read(place, config)
 
 

@@ -72,7 +72,7 @@ def _gain(measure: Measure, gold: np.ndarray, pair: np.ndarray, clusters: Cluste
 def read_marks(path: Path) -> dict[str, bool]:
     """Marks by row id. Raises InputError for a line that is not a mark."""
     marks = {}
-    for place, mark in json_lines(path, "Give the marks of `dataset_builder context-test`."):
+    for place, mark in json_lines(path, "Pass a file written by `dataset_builder context-test`."):
         if not isinstance(mark, dict) or "id" not in mark or not isinstance(mark.get("needs_context"), bool):
             raise InputError(f'{place}: not the marks of `dataset_builder context-test`: {{"id", "needs_context"}}.')
         marks[str(mark["id"])] = mark["needs_context"]
@@ -93,10 +93,10 @@ def groups_of(variants: list[str], ids: list[str], marks: dict[str, bool]) -> di
 def main() -> None:
     """Parse the command line, measure, write."""
     parser = argparse.ArgumentParser(prog="python -m eval.context_use", description="Does a model use situations?")
-    parser.add_argument("--model", required=True, help="a context-aware model, folder or Hub id")
-    parser.add_argument("--data", required=True, help="its corpus, folder or Hub id")
+    parser.add_argument("--model", required=True, help="a context-aware model: a folder or Hub id")
+    parser.add_argument("--data", required=True, help="its corpus: a folder or Hub id")
     parser.add_argument("--split", default="test", help="default: test")
-    parser.add_argument("--needs", type=Path, help="marks of rows that need their situation")
+    parser.add_argument("--needs", type=Path, help="file that marks the rows whose label depends on the situation")
     parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
     marks = read_marks(args.needs) if args.needs else {}
@@ -107,7 +107,7 @@ def main() -> None:
     ids, stories, variants = ([str(value) for value in rows[column]] for column in COLUMNS)
     if marks and not set(ids) & set(marks):
         print(
-            f"{args.needs}: marks no row of the {args.split} split. Do the marks belong to this corpus?",
+            f"{args.needs}: marks no row of the {args.split} split. Does the file belong to this corpus?",
             file=sys.stderr,
         )
     model = load_classifier(args.model)

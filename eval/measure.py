@@ -222,7 +222,7 @@ def check_order(gold: np.ndarray, scores: np.ndarray) -> None:
         wrong = [(present[g], present[s]) for g, s in zip(of_gold, of_scores, strict=True) if g != s]
         example = "; ".join(f"the scores of '{LABELS[s]}' fit '{LABELS[g]}'" for g, s in wrong[:3])
         raise InputError(
-            f"the scores are in another order than the labels: {example}. Give them in the order of "
+            f"the scores are not in the order of the labels: {example}. Use the order of "
             "dataset_builder/taxonomy.py, and check the model's id2label."
         )
 

@@ -50,7 +50,7 @@ def measure_models(
     """Evaluate the seeds of a model and write a file for each benchmark.
 
     Args:
-        places: where the files of each data set are, by `Benchmark.data_set`; None for the Hub.
+        places: where the files of each dataset are, by `Benchmark.data_set`; None for the Hub.
         beside: another bi-encoder, evaluated in the same way.
         defined: a bi-encoder's labels are embedded with their definitions.
     """
@@ -134,7 +134,11 @@ def report(benchmark: Benchmark, content: dict[str, Any], out: Path) -> None:
     for measured in (content, content.get("beside")):
         if measured:
             headline = measured["metrics"].get(benchmark.headline)
-            says = f"{benchmark.headline} {shown(headline)}" if headline else "only shares of the labels, without gold"
+            says = (
+                f"{benchmark.headline} {shown(headline)}"
+                if headline
+                else "only label frequencies, because there are no gold labels"
+            )
             print(f"  {measured['name']}: {says}, {content['support']} rows")
     if before is not None and benchmark.headline in content["metrics"]:
         difference = content["metrics"][benchmark.headline]["value"] - before
@@ -167,8 +171,8 @@ def measure_all(folder: Path, data: Mapping[str, str], out: Path) -> None:
         missing |= {benchmark.data_set: benchmark for benchmark in benchmarks if benchmark not in here}
         measure_models(models, here, places, out)
     for name, benchmark in sorted(missing.items()):
-        terms = f"Terms: {benchmark.licence}. Give --data {name}=PLACE with {benchmark.files}."
-        print(f"not evaluated: {name}, no data here. {terms}")
+        terms = f"Licence: {benchmark.licence}. Pass --data {name}=PLACE, where PLACE is {benchmark.files}."
+        print(f"not evaluated: {name}, because its data is missing. {terms}")
 
 
 def _is_here(benchmark: Benchmark, place: str | None) -> bool:
@@ -188,7 +192,7 @@ def data_places(given: Sequence[str]) -> dict[str, str]:
         name, equals, place = pair.partition("=")
         if not equals or name not in BENCHMARKS:
             known = ", ".join(sorted(BENCHMARKS))
-            raise InputError(f"--data {pair}: with --all, give BENCHMARK=PLACE. Known: {known}.")
+            raise InputError(f"--data {pair}: with --all, pass BENCHMARK=PLACE. Known: {known}.")
         places[name] = place
     return places
 
@@ -205,7 +209,7 @@ def published_models(folder: Path) -> dict[str, list[str]]:
         if name.startswith(PUBLISHED):
             found.setdefault(name, []).append((seed, str(path.parent)))
     if not found:
-        raise InputError(f"{folder}: contains no model folder. Train a model, or give a folder of models after --all.")
+        raise InputError(f"{folder}: contains no model folder. Train a model, or pass a folder of models after --all.")
     return {name: [place for _, place in sorted(seeds)] for name, seeds in found.items()}
 
 
@@ -235,10 +239,10 @@ def main() -> None:
     args = parser.parse_args()
     if args.all:
         if args.benchmark:
-            raise InputError("--all uses every benchmark whose data is present. Remove --benchmark.")
+            raise InputError("--all uses every benchmark whose data is available. Remove --benchmark.")
         measure_all(args.all, data_places(args.data), args.out)
     elif not args.benchmark or len(args.data) > 1:
-        raise InputError("give --benchmark, and at most one --data.")
+        raise InputError("pass --benchmark, and at most one --data.")
     else:
         measure_given(args, [find(name) for name in args.benchmark], args.data[0] if args.data else None)
 
@@ -255,7 +259,7 @@ def measure_given(args: argparse.Namespace, benchmarks: list[Benchmark], place: 
         if not args.name:
             raise InputError("--scores needs the --name of the system that produced them.")
         if not 0 <= args.threshold <= 1:  # NaN is neither
-            raise InputError(f"--threshold {args.threshold:g}: give a threshold from 0 to 1, like the scores.")
+            raise InputError(f"--threshold {args.threshold:g}: must be from 0 to 1, like the scores.")
         for benchmark in benchmarks:
             if not benchmark.is_test:
                 raise InputError(f"benchmark '{benchmark.name}': is for bi-encoders. --scores are for the 28 labels.")

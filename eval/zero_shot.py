@@ -73,7 +73,7 @@ def read_labels(given: str) -> list[str]:
     if not labels or "" in labels or len(set(labels)) < len(labels):
         shown = given[:80].encode("utf-8", "replace").decode()
         raise InputError(
-            f"--labels '{shown}': give one or more labels, separated by commas, none empty and none twice."
+            f"--labels '{shown}': pass one or more labels, separated by commas, without empty or repeated labels."
         )
     for number, label in enumerate(labels, start=1):
         _refuse_damage(label, f"label {number}")
@@ -84,7 +84,7 @@ def read_texts(given: Sequence[str]) -> list[str]:
     """Return the texts of a command line. Raises InputError if one is blank, or not in UTF-8."""
     for number, text in enumerate(given, start=1):
         if not text.strip():
-            raise InputError(f"text {number} is empty. Give the texts to score, each in quotes.")
+            raise InputError(f"text {number} is empty. Pass the texts to score, each in quotes.")
         _refuse_damage(text, f"text {number}")
     return list(given)
 

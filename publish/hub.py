@@ -100,7 +100,7 @@ def check_token(api: HfApi, namespace: str) -> None:
         names = [about["name"], *(organisation["name"] for organisation in about.get("orgs") or ())]
         role = ((about.get("auth") or {}).get("accessToken") or {}).get("role")
     except (KeyError, TypeError, AttributeError):
-        raise Refused(f"{api.endpoint} does not answer as a Hub does. Check HF_ENDPOINT.") from None
+        raise Refused(f"{api.endpoint} does not respond like a Hub. Check HF_ENDPOINT.") from None
     if namespace not in names:
         raise Refused(f"the token may not write to '{namespace}'; it belongs to {', '.join(names)}.")
     if role == "read":
@@ -120,7 +120,7 @@ def look(api: HfApi, repo_id: str, kind: str, revision: str | None = None) -> Re
     # The Hub answers for a renamed repository under its new name.
     if info.id.casefold() != repo_id.casefold():
         raise Refused(
-            f"{repo_id} ({kind}) was renamed or moved to {info.id}, which is left alone. Rename it back, or create a "
+            f"{repo_id} ({kind}) was renamed or moved to {info.id}, which is not changed. Rename it back, or create a "
             "new repository of that name."
         )
     # At the commit that becomes `head`: `main` may move between two calls.
@@ -169,7 +169,7 @@ def compare(api: HfApi, repository: Repository, release: Release) -> tuple[dict[
     if remote and remote.private != release.private:
         found, planned = ("private", "public") if remote.private else ("public", "private")
         problems.append(
-            f"{repo_id} ({kind}) is {found} on the Hub and {planned} in the plan. Change it in its settings, or "
+            f"{repo_id} ({kind}) is {found} on the Hub but {planned} in the plan. Change it in its settings, or "
             f"{'leave out' if planned == 'public' else 'give'} --public."
         )
     if (
@@ -178,15 +178,15 @@ def compare(api: HfApi, repository: Repository, release: Release) -> tuple[dict[
         and (other := retried(lambda: _differs_from_tag(api, repository, release)))
     ):
         problems.append(
-            f"{repo_id} ({kind}) already has the tag {release.tag}, with another {other}. A tag is never moved; give a "
-            "new --tag."
+            f"{repo_id} ({kind}) already has the tag {release.tag}, with a different {other}. Tags are never moved; "
+            "use a new --tag."
         )
     if CARD in repository.files:
         try:
             # The Hub itself validates the YAML, before anything is sent.
             retried(lambda: RepoCard(repository.card).validate(repo_type=kind))
         except ValueError as error:
-            problems.append(f"{repo_id} ({kind}): the Hub refuses its card: {error}")
+            problems.append(f"{repo_id} ({kind}): the Hub rejected its card: {error}")
     return file_states(repository, remote), problems
 
 
@@ -273,8 +273,8 @@ def _refuse_other_tag(api: HfApi, repository: Repository, release: Release) -> N
     """Raise Refused if the tag has other files than the plan: another push set it after this one compared."""
     if other := _differs_from_tag(api, repository, release):
         raise Refused(
-            f"{release.repo_id(repository)} ({repository.kind}): another push has just set the tag {release.tag}, with "
-            f"another {other}. Compare with --compare, then give a new --tag."
+            f"{release.repo_id(repository)} ({repository.kind}): another push has just set the tag {release.tag}, "
+            f"with a different {other}. Compare with --compare, then use a new --tag."
         )
 
 

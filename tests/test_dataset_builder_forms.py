@@ -154,7 +154,7 @@ def test_a_folder_of_another_set_is_named(tmp_path: Path, command: Command) -> N
         ("iemocap-4", "meld", "The folder contains MELD"),
         ("isear", "mdb", "export it as isear.csv in UTF-8, with the columns MYKEY, Field1 and SIT"),
         ("isear", "emobank", "The folder contains EmoBank; evaluate on it with eval.run"),
-        ("meld", "meld", "unknown domain set 'meld'. .*MELD has no reader yet"),
+        ("meld", "meld", "unknown dataset 'meld'. .*MELD has no reader yet"),
         ("emobank", "emobank", "EmoBank is for evaluation only: eval.run"),
     ):
         with pytest.raises(InputError, match=says):
@@ -179,7 +179,7 @@ def test_isear_s_original_export(tmp_path: Path) -> None:
     manifest = prepare("isear", tmp_path / "whole", tmp_path / "out", Fold(1, 5))
     assert manifest["rows"]["contextless"] == {"train": 50, "validation": 6, "test": 14}
     assert all(row["text"].endswith(" So it was.") for row in rows_of(tmp_path / "out", "test"))
-    with pytest.raises(InputError, match=r"isear.csv: the whole set needs a fold"):
+    with pytest.raises(InputError, match=r"isear.csv: the whole dataset needs a fold"):
         prepare("isear", tmp_path / "whole", tmp_path / "again")
     put(tmp_path / "two/isear.csv", 'joy,"On days when I feel close to my partner."\n')
     with pytest.raises(InputError, match=r"isear.csv, line 1: expected key, emotion, text"):
@@ -207,7 +207,7 @@ def test_emobank_s_forms(tmp_path: Path, rows: list[list[Any]], delimiter: str) 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("id,V,A,D,text\na,3,3,3,x\n", "Give JULIELab/EmoBank's corpus/emobank.csv, which has the split"),
+        ("id,V,A,D,text\na,3,3,3,x\n", "Use JULIELab/EmoBank's corpus/emobank.csv, which has the split"),
         ("id,split,V,A,D,text\na,test,3,3,3,\n", "line 2: the text is empty"),
         ("id,split,V,A,D,text\na,test,3,3,3,x\na,test,3,3,3,y\n", "line 3: the id 'a' occurs twice"),
         (
@@ -247,7 +247,7 @@ def test_semeval_s_forms(tmp_path: Path, head: tuple[str, ...], given: str) -> N
         (semeval(("1", "x"), given="NONE"), "found 'NONE'. This is the file without the gold labels"),
         (semeval(("1", "")), "line 2: the text is empty"),
         (semeval(("1", "x"), ("1", "y")), "line 3: the id '1' occurs twice"),
-        (semeval(("1", "x"), head=("ID", "Post")), "Give the E-c file"),
+        (semeval(("1", "x"), head=("ID", "Post")), "Use the E-c file"),
     ):
         put(tmp_path / "a" / official_files.SEMEVAL_TEST, content)
         with pytest.raises(InputError, match=says):

@@ -54,5 +54,5 @@ def test_metrics_of_the_full_size_have_no_suffix() -> None:
 def test_a_measure_without_code_names_its_result(once: str, command: Command) -> None:
     done = command("-m", "dataset_builder.stress_tests", once)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"error: '{once}' was measured once: see ")
+    assert done.stderr.startswith(f"error: '{once}' can no longer be measured: see ")
     assert done.stderr.count("\n") == 1

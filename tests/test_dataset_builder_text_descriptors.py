@@ -163,7 +163,7 @@ def test_tables_and_lines_have_their_texts_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("dev.tsv", "a\t1\tx\n", "'dev' in its name means that this split is held out"),
+        ("dev.tsv", "a\t1\tx\n", "'dev' in its name means that it is a validation or test split"),
         ("goemotions_test.jsonl", '{"text": "a"}\n', "'test' in its name"),
         ("validation-2.jsonl", '{"text": "a"}\n', "'validation' in its name"),
         ("a.txt", "text\n", r"not a \.jsonl, "),

@@ -134,11 +134,11 @@ def test_prepared_folders_are_benchmarks(tmp_path: Path) -> None:
 
 def test_folders_of_another_set_are_refused(tmp_path: Path, scripted_work: Path) -> None:
     prepare("iemocap-6", iemocap_files(tmp_path / "i"), tmp_path / "iemocap-6")
-    with pytest.raises(InputError, match=r"contains iemocap-6\. Give a folder written by .*domain iemocap-4"):
+    with pytest.raises(InputError, match=r"contains iemocap-6\. Pass a folder written by .*domain iemocap-4"):
         find("iemocap-4").load(str(tmp_path / "iemocap-6"), "contextual")
     with pytest.raises(InputError, match="contains no domain set"):
         find("isear").load(str(scripted_work / "corpus"), "contextless")
-    with pytest.raises(InputError, match=r"benchmark .isear.: give a folder written by .*domain isear. with --data"):
+    with pytest.raises(InputError, match=r"benchmark .isear.: pass a folder written by .*domain isear. with --data"):
         find("isear").load(None, "contextless")
     (tmp_path / "iemocap-6/manifest.json").write_text("{")
     with pytest.raises(InputError, match=r"manifest.json: broken JSON"):
@@ -264,9 +264,9 @@ def test_seeds_are_averaged_and_kept() -> None:
 
 def test_seeds_are_of_one_recipe(tiny_models: Path, tmp_path: Path) -> None:
     place = tiny_models / "emo-pillars-contextless-minilm"
-    with pytest.raises(InputError, match="two have the same seed"):
+    with pytest.raises(InputError, match="two models have the same seed"):
         load_seeds([str(place), str(place)])
-    with pytest.raises(InputError, match="not from one recipe"):
+    with pytest.raises(InputError, match="different recipes"):
         load_seeds([str(place), str(tiny_models / "emo-pillars-contextual-minilm")])
     other = tmp_path / "other"
     shutil.copytree(place, other)

@@ -125,9 +125,9 @@ def test_labels_are_read() -> None:
     assert read_labels("joy,dread\nhope") == ["joy", "dread", "hope"]
     assert read_labels('\n joy,\r\n"quiet, pride",\n\ndread  of   it\n') == ["joy", "quiet, pride", "dread of it"]
     for wrong in ("", "joy,,dread", "joy,joy", "joy\njoy", " \n", "joy," + "x" * 140_000):
-        with pytest.raises(InputError, match="give one or more labels"):
+        with pytest.raises(InputError, match="pass one or more labels"):
             read_labels(wrong)
-    with pytest.raises(InputError, match="label 2 contains half a character"):
+    with pytest.raises(InputError, match="label 2 contains incomplete character"):
         read_labels("joy,tr\udce4ume")
 
 
@@ -140,7 +140,7 @@ def test_texts_of_a_command_line_are_utf_8(command: Command) -> None:
     ask = ["-m", "eval.zero_shot", "--model", "none", "--labels", "joy,dread\nhope"]
     done = command(*ask, os.fsdecode("tr\u00e4ume".encode("latin-1")))
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert "text 1 contains half a character" in done.stderr
+    assert "text 1 contains incomplete character" in done.stderr
 
 
 def test_what_a_model_brings_is_used(bi_encoder: Path) -> None:
@@ -214,7 +214,7 @@ def test_emobank_s_file(tmp_path: Path) -> None:
             find("emobank").load(str(write_emobank(tmp_path, lines)), "contextless")
     with pytest.raises(InputError, match="no such file"):
         find("emobank").load(str(tmp_path / "none"), "contextless")
-    with pytest.raises(InputError, match=r"give the folder that contains .emobank.csv. with --data"):
+    with pytest.raises(InputError, match=r"pass the folder that contains .emobank.csv. with --data"):
         find("emobank").load(None, "contextless")
 
 
@@ -404,6 +404,6 @@ def test_variants_stand_side_by_side(bi_encoder: Path, tmp_path: Path) -> None:
     assert [line.split("|")[1].strip() for line in lines] == ["variant", "---", "sigmoid", "info-nce"]
     assert lines[0].count("|") == 3, "no column for a set of our own"
     assert "0.500 [0.400, 0.600]" in lines[3]
-    for wrong, says in (("x", "give VARIANT=FOLDER"), (f"x={tmp_path}", "no result of eval.run")):
+    for wrong, says in (("x", "pass VARIANT=FOLDER"), (f"x={tmp_path}", "no result of eval.run")):
         with pytest.raises(InputError, match=says):
             read_runs([wrong])

@@ -200,9 +200,9 @@ def as_user(about: Any) -> Change:
         (renamed, r"tester/m \(model\) was renamed or moved to tester/other"),
         (hidden, r"tester/m \(model\) exists, but this token may not see it"),
         (ignoring, r"the Hub did not accept notes\.txt; a \.gitignore there may list it"),
-        (as_user({"user": "x"}), r"http://127\.0\.0\.1:\d+ does not answer as a Hub does"),
-        (as_user(["tester"]), r"http://127\.0\.0\.1:\d+ does not answer as a Hub does"),
-        (as_user({"name": "tester", "orgs": [3]}), r"http://127\.0\.0\.1:\d+ does not answer as a Hub does"),
+        (as_user({"user": "x"}), r"http://127\.0\.0\.1:\d+ does not respond like a Hub"),
+        (as_user(["tester"]), r"http://127\.0\.0\.1:\d+ does not respond like a Hub"),
+        (as_user({"name": "tester", "orgs": [3]}), r"http://127\.0\.0\.1:\d+ does not respond like a Hub"),
     ],
 )
 def test_a_state_of_the_hub_that_forbids_a_push_is_named(
@@ -229,7 +229,7 @@ def test_an_answer_that_no_hub_gives_is_not_a_defect_of_ours(
 
     with serve(ChangedHub(change)) as (_, url), pytest.raises((KeyError, TypeError)) as raised:
         hub.send(client(url), checked(tmp_path, config=b"{}"), RELEASE)
-    assert "does not answer as a Hub does" in str(hub_errors.explain(raised.value, url, "tester"))
+    assert "does not respond like a Hub" in str(hub_errors.explain(raised.value, url, "tester"))
     with pytest.raises(KeyError) as own:
         {}["a"]
     assert hub_errors.explain(own.value, url, "tester") is None
@@ -287,7 +287,7 @@ def test_of_two_pushes_with_one_tag_the_second_is_refused(
     served = ChangedHub()
     served.change = once(call, lambda: send_directly(served, others))
     with serve(served) as (_, url):
-        with pytest.raises(hub_errors.Refused, match="another push has just set the tag v1, with another config"):
+        with pytest.raises(hub_errors.Refused, match="another push has just set the tag v1, with a different config"):
             hub.send(client(url), ours, RELEASE)
         model = served.repositories["models", "tester/m"]
         tagged = model.commits[model.tags["v1"]].files["config"]
@@ -396,8 +396,8 @@ REASONS = {
     403: ("Private repository storage limit reached, please upgrade your plan.", "Delete what is not needed"),
     402: ("Payment required.", "get more storage"),
     413: ("Request entity too large.", "Make the files smaller"),
-    422: ("The card is not valid.", "Correct what it names"),
-    400: ("Your push was rejected because it contains binary files.", "Correct what it names"),
+    422: ("The card is not valid.", "Fix the reported problem"),
+    400: ("Your push was rejected because it contains binary files.", "Fix the reported problem"),
     429: ("You have exceeded the rate limit for commits.", "wait some minutes"),
 }
 

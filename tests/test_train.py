@@ -193,7 +193,7 @@ def test_equal_recipes_give_equal_weights(tiny_encoder: Path, scripted_work: Pat
 
 
 def test_a_corpus_that_is_not_there(tiny_encoder: Path, tmp_path: Path, scripted_work: Path) -> None:
-    with pytest.raises(InputError, match="does not load"):
+    with pytest.raises(InputError, match="cannot be loaded"):
         read_corpus(recipe(tiny_encoder, tmp_path / "none"), None)
     corpus = read_corpus(recipe(tiny_encoder, tmp_path / "none"), str(scripted_work / "corpus"))
     assert set(corpus.splits) == {"train", "validation", "test"}

@@ -30,7 +30,7 @@ SIZES = "sizes.json"  # of the other files, in bytes
 PROGRESS, WEIGHTS = "progress.json", "progress.safetensors"
 BEST, AVERAGE = "best.", "average."  # begin the names of weights in WEIGHTS
 REPORT_EVERY = 10  # updates
-DIVERGED = "The training diverges: lower the learning rates, or raise 'warmup_share'; after fp16, try bf16 or no."
+DIVERGED = "The training has diverged: lower the learning rates, or raise 'warmup_share'; after fp16, try bf16 or no."
 
 
 @dataclass
@@ -217,8 +217,8 @@ class Checkpoints:
         assert place is not None
         if (place / IDENTITY).read_text(encoding="utf-8") != self.identity:
             raise InputError(
-                f"{place}: belongs to another recipe or to other data. Delete it to start again, or "
-                "give another --output-dir."
+                f"{place}: belongs to a different recipe or to different data. Delete it to start again, or "
+                "use another --output-dir."
             )
         try:
             _check_sizes(place)
@@ -226,7 +226,8 @@ class Checkpoints:
             self._read(place)
         except Exception as error:  # torn files: safetensors, pickle and zip each have errors of their own
             raise InputError(
-                f"{place}: does not load ({first_line(error)}). Delete it to start again, or give another --output-dir."
+                f"{place}: cannot be loaded ({first_line(error)}). Delete it to start again, or use another "
+                "--output-dir."
             ) from None
 
     def _write(self, place: Path) -> None:
@@ -285,10 +286,10 @@ def should_resume(output_dir: Path, *, resume: bool, shown: bool) -> bool:
     """Whether there is a checkpoint and the user asked to resume; prints a line if only one of the two is true."""
     there = find_checkpoint(output_dir) is not None
     if resume and not there and shown:
-        print(f"{output_dir}: has no checkpoint to resume from; the training starts at step 0.", file=sys.stderr)
+        print(f"{output_dir}: contains no checkpoint to resume from; training starts at step 0.", file=sys.stderr)
     if there and not resume and shown:
-        what = "To resume from it, stop now and add --resume; this training starts at step 0 and replaces it"
-        print(f"{output_dir}: has a checkpoint. {what}.", file=sys.stderr)
+        what = "To resume from it, stop now and add --resume; this run starts at step 0 and replaces it"
+        print(f"{output_dir}: contains a checkpoint. {what}.", file=sys.stderr)
     return resume and there
 
 

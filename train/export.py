@@ -83,7 +83,7 @@ def export(folder: Path, out: Path | None = None) -> dict[str, Any]:
         The record that is saved with them (`export.json`).
 
     Raises:
-        InputError: the folder does not load, or a file's outputs are too far from PyTorch's.
+        InputError: the folder cannot be loaded, or a file's outputs are too far from PyTorch's.
     """
     model, tokenizer = load(folder)
     target = (out or folder) / FOLDER
@@ -125,16 +125,14 @@ def load(folder: Path) -> tuple[Any, Any]:
             folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
         )
     except Exception as error:  # torn files, unknown architectures: the library promises no kinds
-        raise InputError(f"model folder '{folder}': does not load ({first_line(error)}). Train it again.") from None
+        raise InputError(f"model folder '{folder}': cannot be loaded ({first_line(error)}). Train it again.") from None
     # Without its files, a tokenizer loads with special tokens alone.
     if len(tokenizer) <= len(tokenizer.all_special_ids):
-        raise InputError(
-            f"model folder '{folder}': has no tokenizer. Give the complete folder that the training wrote."
-        )
+        raise InputError(f"model folder '{folder}': has no tokenizer. Use the complete folder that the training wrote.")
     # transformers fills missing weights at random and only warns.
     if missing := sorted(found["missing_keys"]):
         raise InputError(
-            f"model folder '{folder}': its weights lack {missing[0]}, so it is not a trained classifier. "
+            f"model folder '{folder}': its weights have no {missing[0]}, so it is not a trained classifier. "
             "Train it first."
         )
     return model.eval(), tokenizer
@@ -230,7 +228,7 @@ def _compare(path: Path, batches: list[Any], expected: list[np.ndarray]) -> tupl
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         found = [session.run(None, {name: batch[name].numpy() for name in batch})[0] for batch in batches]
     except RUNTIME_ERRORS as error:
-        raise InputError(f"{path.name}: onnxruntime does not run it ({first_line(error)}). Nothing was kept.") from None
+        raise InputError(f"{path.name}: onnxruntime cannot run it ({first_line(error)}). Nothing was kept.") from None
     logits, wanted = np.concatenate(found).astype(np.float64), np.concatenate(expected).astype(np.float64)
     of_logits, of_probabilities = (
         # A NaN would pass every comparison with a maximum, so it counts as infinitely far.
@@ -250,8 +248,9 @@ def _check(name: str, what: str, difference: float, tolerance: float) -> None:
     # Not `>`, which would let NaN pass.
     if not difference <= tolerance:
         raise InputError(
-            f"{name}: {what} is {difference:.3g} off PyTorch's; at most {tolerance:.3g} is allowed. Nothing was kept; "
-            "this model can only be published without ONNX files, or its export must be fixed in train/export.py."
+            f"{name}: {what} differs from PyTorch by {difference:.3g}; at most {tolerance:.3g} is allowed. Nothing "
+            "was kept; this model can only be published without ONNX files, or its export must be fixed in "
+            "train/export.py."
         )
 
 

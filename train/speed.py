@@ -95,7 +95,7 @@ def main() -> None:
         prog="python -m train.speed", description="Compares our training loop with transformers.Trainer."
     )
     parser.add_argument("--recipe", default=RECIPE, help=f"default: {RECIPE}")
-    parser.add_argument("--data", required=True, help="a prepared data set, folder or Hub id")
+    parser.add_argument("--data", required=True, help="a prepared dataset, folder or Hub id")
     parser.add_argument("--steps", type=int, default=60, help="updates per turn (default: 60)")
     parser.add_argument(
         "--threads", type=int, default=available_cores(), help="threads for both loops; default: all cores"
@@ -106,10 +106,11 @@ def main() -> None:
     args = parser.parse_args()
     if args.steps <= WARM_UP:
         raise InputError(
-            f"--steps {args.steps}: give more than {WARM_UP}; the library's loop needs as many to warm up."
+            f"--steps {args.steps}: must be above {WARM_UP}, because the library's loop needs that many steps to "
+            "warm up."
         )
     if args.threads < 1 or args.rounds < 1:
-        raise InputError(f"--threads {args.threads} --rounds {args.rounds}: give 1 or more of each.")
+        raise InputError(f"--threads {args.threads} --rounds {args.rounds}: both must be 1 or more.")
     recipe = read_recipe(args.recipe, ClassifierRecipe).model_copy(update=PLAIN)
     if args.turn:
         print(json.dumps(run_turn(args.turn, recipe, args.data, args.steps)))

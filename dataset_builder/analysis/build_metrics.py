@@ -38,7 +38,7 @@ def measure_build(work_dir: Path) -> dict[str, Any]:
     if not (work_dir / RUN).exists():
         return {}
     if not (work_dir / CORPUS / MANIFEST).exists():
-        raise InputError(f"{work_dir}: contains no finished build. Build one with dataset_builder build.")
+        raise InputError(f"{work_dir}: contains no finished build. Create one with `dataset_builder build`.")
     run, corpus = read_json(work_dir / RUN), read_manifest(work_dir / CORPUS)
     if "shards" not in run:
         raise InputError(f"{work_dir}: built by an older version. Report on {work_dir / CORPUS}, or build it again.")

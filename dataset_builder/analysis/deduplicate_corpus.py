@@ -56,7 +56,7 @@ def deduplicate(
     """
     corpus = open_corpus(place)
     if target.exists():
-        raise InputError(f"{target}: already exists. Give another --out, or delete it.")
+        raise InputError(f"{target}: already exists. Use another --out, or delete it.")
     for config in corpus.files:
         if config not in CONFIGS:
             raise InputError(f"{corpus.folder / config}: unknown config; known are {', '.join(CONFIGS)}.")
@@ -68,7 +68,7 @@ def deduplicate(
     with whole_folder(target) as part:
         kept = {config: rows for config in corpus.files if (rows := _write(corpus, config, removed[config], part))}
         if not kept:
-            raise InputError(f"{corpus.folder}: no row would be left; the first is '{lines[0]['reason']}'.")
+            raise InputError(f"{corpus.folder}: no row would be left; the first reason is '{lines[0]['reason']}'.")
         write_whole(part / REMOVED, map(to_line, lines))
         manifest = {
             "stage": "deduplicate",

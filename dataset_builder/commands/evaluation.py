@@ -10,7 +10,7 @@ from dataset_builder.provenance import provenance, write_measurement, write_resu
 from dataset_builder.recipe import BuildRecipe
 
 people, teacher = group("human evaluation"), group("evaluate a teacher")
-RECIPES = option("--recipe", required=True, nargs="+", help="one or several recipes")
+RECIPES = option("--recipe", required=True, nargs="+", help="one or more recipes")
 DEV = option("--data", required=True, type=Path, help="GoEmotions' official dev.tsv")
 
 
@@ -102,11 +102,11 @@ def context_test(args: Namespace) -> None:
     marked = args.marks or Path("work") / f"context-test-{args.name}.jsonl"
     write_whole(marked, (to_line(line) for line in marks(found)))
     write_measurement(content, args.out, f"context-test-{args.name}")
-    print(f"rows that need their situation are marked in {marked}")
+    print(f"rows whose label depends on the situation are marked in {marked}")
 
 
 @teacher(
-    option("texts", type=Path, help="a file of `eval.run --texts`: JSON lines with a `text`"),
+    option("texts", type=Path, help="a file written by `eval.run --texts`: JSON Lines with a `text`"),
     RECIPE,
     option("--out", required=True, type=Path, help="the file to write"),
     SEND_KEY,
@@ -145,7 +145,7 @@ def measure_labelers(args: Namespace) -> None:
     recipes = [with_teacher(path, BuildRecipe, args) for path in args.recipe]
     if len(args.rows) not in (1, len(recipes)):
         raise InputError(
-            f"--rows: {len(args.rows)} numbers for {len(recipes)} recipes. Give one number, or one per recipe."
+            f"--rows: {len(args.rows)} numbers for {len(recipes)} recipes. Pass one number, or one per recipe."
         )
     write_measurement(measure(recipes, args.data, args.rows), args.out, "labelers")
 
@@ -158,7 +158,7 @@ def measure_descriptors(args: Namespace) -> None:
 
     recipes = [with_teacher(path, TextsRecipe, args) for path in args.recipe]
     if len({recipe.name for recipe in recipes}) < len(recipes):
-        raise InputError("--recipe: two recipes have the same name. Give each a different name.")
+        raise InputError("--recipe: two recipes have the same name. Rename one.")
     write_measurement(measure(recipes, args.data, args.rows), args.out, "descriptors")
 
 

@@ -112,7 +112,7 @@ def _choose(sources: list[Source], recipe: TextsRecipe, limit: int | None) -> tu
             seen.add(line)
             kept.append(text)
     if not kept:
-        raise InputError("all texts are blank or invalid. Give other texts with --texts.")
+        raise InputError("all texts are blank or invalid. Pass other texts with --texts.")
     kept.sort(key=lambda text: (stable_hash(recipe.seed, "limit", text.text), text.id))
     return kept[:limit], rejected
 
@@ -121,7 +121,7 @@ def _phrases(texts: list[Item], recipe: TextsRecipe) -> list[Item]:
     """Return the phrases that the texts share, each as an item for the teacher."""
     found = find_phrases([text.text for text in texts], recipe.cues)
     if not found:
-        raise InputError(f"{len(texts)} texts share no phrase. Lower cues.in_texts, or give more texts.")
+        raise InputError(f"{len(texts)} texts share no phrase. Lower cues.in_texts, or pass more texts.")
     return [Item(id=f"cue/{number:06d}", text=phrase, fields={"source": "cues"}) for number, phrase in enumerate(found)]
 
 

@@ -14,7 +14,7 @@ from dataset_builder.descriptors.recipe import Cues
 from dataset_builder.schema import Descriptor
 
 _TOKEN = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|[?!]+|[\u2600-\u27bf\U0001f300-\U0001faff]")
-_PLACEHOLDER = re.compile(r"\[[A-Z]+\]")  # [NAME], [RELIGION]: placeholders for names in a data set
+_PLACEHOLDER = re.compile(r"\[[A-Z]+\]")  # [NAME], [RELIGION]: placeholders for names in a dataset
 _MEANINGFUL = re.compile(r"[^\W\d_]|\?|[\u2600-\u27bf\U0001f300-\U0001faff]")  # exclamation marks alone say nothing
 # Words that occur in every text: an n-gram of only these is not a phrase.
 _FUNCTION_WORDS = frozenset(

@@ -50,7 +50,7 @@ def read_sources(places: list[Path], column: str) -> list[Source]:
     for place in places:
         source = _folder(place) if place.is_dir() else _file(place, column)
         if not source.texts:
-            raise InputError(f"{place}: contains no text. Give a file or folder with texts.")
+            raise InputError(f"{place}: contains no text. Pass a file or folder with texts.")
         for text in source.texts:
             if text.id in seen:
                 raise InputError(f"{place}: the id '{text.id}' occurs twice (also in {seen[text.id]}). Rename one.")
@@ -68,7 +68,7 @@ def first_person_sentences(source: Source, most: int, seed: int) -> Source:
         if SHORTEST <= len((sentence := part.strip(QUOTES)).split()) <= LONGEST and _FIRST_PERSON.search(sentence)
     }
     if not found:
-        raise InputError(f"{source.name}: contains no first-person sentence. Give narratives to --stories.")
+        raise InputError(f"{source.name}: contains no first-person sentence. Pass stories to --stories.")
     drawn = sorted(found.values(), key=lambda text: (stable_hash(seed, "spoken", text.text), text.id))[:most]
     return replace(source, texts=sorted(drawn, key=lambda text: text.id))
 
@@ -104,12 +104,12 @@ def _file(place: Path, column: str) -> Source:
     stem = place.name.removesuffix(ending)
     if held_out := HELD_OUT_NAMES & path_words(Path(stem)):
         raise InputError(
-            f"{place}: '{held_out.pop()}' in its name means that this split is held out; it is not described. Give "
-            "train texts."
+            f"{place}: '{held_out.pop()}' in its name means that it is a validation or test split, which must not be "
+            "used. Pass train texts."
         )
     folder = place.absolute().parent.name
     name = f"{folder}/{stem}" if folder else stem
-    what = "Name the field with --column, or give other texts with --texts."
+    what = "Name the field with --column, or pass other texts with --texts."
     texts = [
         Item(id=id_ or f"{name}/{int(row.rpartition(' ')[2]):07d}", text=text, fields={"source": name})
         for row, id_, text in texts_of(place, column, what)

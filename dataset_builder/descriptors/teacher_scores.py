@@ -37,7 +37,7 @@ def read_teacher_scores(place: Path, words: Sequence[str], weights: Weights) -> 
     folder = place / WORDS.name
     rows = list(stage_rows(folder, (shard for shard in range(run["shards"]) if shard_path(folder, shard).exists())))
     if not rows:
-        raise InputError(f"{place}: no shard is finished yet. Let the run continue.")
+        raise InputError(f"{place}: no shard is finished yet. Wait until the run has finished more.")
     texts = [row["text"] for row in rows]
     found = np.asarray([row["found"] for row in rows], dtype=np.float32)
     scores = z_scores(advantages(found, texts, weights))

@@ -1,6 +1,6 @@
-"""Converts external emotion data sets from their official files to the format of a built corpus: one reader per set.
+"""Converts external emotion datasets from their official files to the format of a built corpus: one reader per set.
 
-To add a data set:
+To add a dataset:
 
 1. Give its classes their labels in `dataset_builder/label_maps.py`, before any model is scored on it.
 2. Write its reader here: a function that takes a folder and returns a `Source`, and a `DataSet` with the licence.

@@ -14,7 +14,7 @@ from dataset_builder.label_maps import LABEL_MAPS
 
 FILES = {"train": "train.txt", "validation": "dev.txt", "test": "test.txt"}
 COLUMNS = {name: (name,) for name in ("id", "turn1", "turn2", "turn3", "label")}
-WHAT = "Give the folder of the task's train.txt, dev.txt and test.txt, all with labels."
+WHAT = "Pass the folder with the task's train.txt, dev.txt and test.txt, all with labels."
 
 
 def read(folder: Path) -> Source:
@@ -46,6 +46,6 @@ SET = DataSet(
     config="contextual",
     read=read,
     licence="terms of SemEval-2019 Task 3",
-    terms="for participants of the task only; neither the texts nor this folder may be passed on",
+    terms="for participants of the task only; neither the texts nor this folder may be shared",
     citation="Chatterjee et al. 2019, SemEval-2019 Task 3, S19-2005",
 )

@@ -1,4 +1,4 @@
-"""The return types of all data set readers: rows with the set's own classes, their splits, and the terms of use."""
+"""The return types of all dataset readers: rows with the set's own classes, their splits, and the terms of use."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -44,7 +44,7 @@ class Source:
 
 @dataclass(frozen=True)
 class DataSet:
-    """An external data set. `config` is `contextual` for dialogues.
+    """An external dataset. `config` is `contextual` for dialogues.
 
     `read(folder)` returns the set in its usual splits, `read_fold(folder, fold)` for a cross-validation.
     """
@@ -60,7 +60,7 @@ class DataSet:
 def class_in(name: str, classes: tuple[str, ...], place: str) -> str:
     """Return the name, if it is one of the classes. Raises InputError with the place if it is not."""
     if name not in classes:
-        raise InputError(f"{place}: unknown class {name!r}; the set has {', '.join(classes)}.")
+        raise InputError(f"{place}: unknown class {name!r}; the dataset has {', '.join(classes)}.")
     return name
 
 

@@ -22,7 +22,7 @@ from dataset_builder.taxonomy import LABELS
 FILES = {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"}
 NAMES = "emotions.txt"
 PROTOCOL = "official splits"
-WHAT = "Give the folder of GoEmotions' official TSV files."
+WHAT = "Pass the folder with GoEmotions' official TSV files."
 RAW = (
     "these are the raw annotations, one row per rater. Use the simplified split: the official train.tsv, dev.tsv "
     "and test.tsv, or the Hub's config 'simplified'"

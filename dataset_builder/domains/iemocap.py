@@ -24,7 +24,7 @@ VALIDATION_SHARE = 0.1  # of the dialogues of sessions 1-4
 FOUR = {"hap": "hap", "exc": "hap", "sad": "sad", "neu": "neu", "ang": "ang"}
 SIX = {"hap": "hap", "sad": "sad", "neu": "neu", "ang": "ang", "exc": "exc", "fru": "fru"}
 EMOTIONS = ("ang", "dis", "exc", "fea", "fru", "hap", "neu", "oth", "sad", "sur", "xxx")
-WHAT = "Give the folder IEMOCAP_full_release, with Session1 to Session5 in it."
+WHAT = "Pass the folder IEMOCAP_full_release, with Session1 to Session5 in it."
 LABEL = re.compile(r"\[[\d.]+ - [\d.]+\]\s+(Ses\d\d\w+)\s+(\w+)\s+\[.*\]\s*")
 TURN = re.compile(r"(Ses\d\d\w+_([FM])\w+)\s+\[(\d+\.?\d*)-[\d.]+\]:\s*(\S.*)")
 ASIDE = re.compile(r"([FM]):\s*(\S.*)")  # some turns have neither name nor time; they keep their place in the file
@@ -60,8 +60,8 @@ def read(classes: Mapping[str, str], folder: Path) -> Source:
             split = "test" if session == TEST_SESSION else "validation" if path.stem in held else "train"
             splits[split] += _examples(path, transcript, classes, counts)
     protocol = (
-        f"sessions 1-4 for training, of their dialogues {VALIDATION_SHARE:.0%} validation; session {TEST_SESSION} is "
-        f"test; context: {CONTEXT_TURNS} turns"
+        f"sessions 1-4 for training, with {VALIDATION_SHARE:.0%} of their dialogues for validation; session "
+        f"{TEST_SESSION} is test; context: {CONTEXT_TURNS} turns"
     )
     return Source(splits, files, protocol, dict(counts))
 
@@ -122,7 +122,7 @@ FOUR_CLASSES, SIX_CLASSES = (
         config="contextual",
         read=partial(read, classes),
         licence="IEMOCAP release agreement of the University of Southern California",
-        terms="for those who signed the agreement; neither the texts nor this folder may be passed on",
+        terms="for those who signed the agreement; neither the texts nor this folder may be shared",
         citation="Busso et al. 2008, Language Resources and Evaluation 42, 335-359",
     )
     for classes in (FOUR, SIX)

@@ -23,7 +23,7 @@ COLUMNS = {"key": ("key", "mykey"), "emotion": ("emotion", "field1"), "text": ("
 TRAIN, DEV, WHOLE = "train.tsv", "dev.tsv", "isear.tsv"
 WHOLES = (WHOLE, "isear.csv")
 VALIDATION_SHARE = 0.1
-WHAT = f"Give a folder with {TRAIN} and {DEV}, or with the whole set as {WHOLE} (header: key, emotion, text)."
+WHAT = f"Pass a folder with {TRAIN} and {DEV}, or with the whole dataset as {WHOLE} (header: key, emotion, text)."
 # Line breaks and letters outside ASCII, as conversions of the original have them.
 ODD = str.maketrans({"á": " ", "÷": "ö", "¦": "°"})
 LONGEST_NON_ANSWER = 100  # characters; longer texts that begin like this go on to report something
@@ -53,7 +53,7 @@ def read(folder: Path, fold: Fold | None = None) -> Source:
     if not whole and not train:
         raise missing_file(folder / TRAIN, WHAT)
     if fold is None and whole and not train:
-        raise InputError(f"{whole}: the whole set needs a fold. Add --fold 1 (up to 5, or to N with --folds N).")
+        raise InputError(f"{whole}: the whole dataset needs a fold. Add --fold 1 (up to 5, or to N with --folds N).")
     counts = Counter[str]()
     files = [whole] if whole and fold else [train or folder / TRAIN, dev or folder / DEV]
     parts = [_examples(path, counts) for path in files]
@@ -64,7 +64,7 @@ def read(folder: Path, fold: Fold | None = None) -> Source:
         splits = _by_fold([example for part in parts for example in part], fold, counts)
         protocol = (
             f"random folds over all rows of {', '.join(path.name for path in files)}: fold {fold.number} of {fold.of} "
-            f"is test, {VALIDATION_SHARE:.0%} of the rest validation; a person may be on both sides"
+            f"is test, {VALIDATION_SHARE:.0%} of the rest validation; a person may be in both splits"
         )
     splits = {split: _without_repeats(examples, counts) for split, examples in splits.items()}
     tested = {_plain(example.text) for example in splits["test"]}

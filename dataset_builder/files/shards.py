@@ -33,7 +33,9 @@ def file_lock(lock: Path, held_by_another: str) -> Iterator[None]:
         except BlockingIOError:
             raise InputError(f"{held_by_another}. Wait for it, or stop it.") from None
         except OSError as error:
-            raise InputError(f"{lock}: this file system has no locks ({error}). Give another folder.") from None
+            raise InputError(
+                f"{lock}: this file system does not support locks ({error}). Use another folder."
+            ) from None
         yield
 
 
@@ -85,7 +87,7 @@ def _open_own(path: Path, mode: str) -> IO[bytes]:
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        raise InputError(f"{path}: is a link, but this program creates no links there. Delete it.") from None
+        raise InputError(f"{path}: is a symbolic link, but this program creates no links there. Delete it.") from None
 
 
 def to_line(value: Any) -> bytes:
@@ -101,7 +103,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object that this program wrote. Raises InputError if it is missing, damaged or no object."""
-    what = "Was it deleted or changed? Make it again (the files of a stage by `build --restart-from STAGE`)."
+    what = "Was it deleted or changed? Create it again (a stage's files with `build --restart-from STAGE`)."
     value = json_file(path, what)
     if not isinstance(value, dict):
         raise InputError(f"{path}: contains {type(value).__name__} instead of an object. {what}")
@@ -113,7 +115,7 @@ def read_model(path: Path, model: type[ModelT]) -> ModelT:
     try:
         return model.model_validate(read_json(path))
     except ValidationError as error:
-        raise InputError(f"{path}: {validation_message(error)}. Was it changed? Make it again.") from None
+        raise InputError(f"{path}: {validation_message(error)}. Was it changed? Create it again.") from None
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:

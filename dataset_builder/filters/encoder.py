@@ -31,7 +31,7 @@ class Encoder:
         try:
             self._model = SentenceTransformer(str(folder) if folder else model, device="cpu", trust_remote_code=False)
         except (OSError, ValueError) as error:
-            raise InputError(f"encoder '{model}': does not load ({first_line(error)}).") from None
+            raise InputError(f"encoder '{model}': cannot be loaded ({first_line(error)}).") from None
         weights = folder / "model.safetensors" if folder else None
         if weights and weights.exists():
             self.revision = digest_of(weights)[:16]

@@ -42,7 +42,7 @@ class NearDuplicates:
 
     def __init__(self, at: float) -> None:
         if not 0 < at <= 1:
-            raise ValueError(f"a Jaccard threshold is above 0 and at most 1, found {at}")
+            raise ValueError(f"a Jaccard threshold must be above 0 and at most 1, found {at}")
         self._at = at
         self._flat = array("q")  # the shingles of all sets, one set after the other
         self._ends = array("Q", [0])

@@ -28,7 +28,7 @@ def export(key: Key, out: Path) -> list[Path]:
         InputError: the folder holds another sample, which annotators may be answering.
     """
     if (out / KEY).exists() and (found := read_key(out / KEY).sample) != key.sample:
-        raise InputError(f"{out}: contains another sample ({found}), whose key must be kept. Give another folder.")
+        raise InputError(f"{out}: contains another sample ({found}), whose key must be kept. Use another folder.")
     pages = {out / f"{annotator}.html": page(key, annotator) for annotator in key.annotators}
     for path, content in pages.items():
         write_whole(path, content.encode())

@@ -182,7 +182,7 @@ def _label(key: Key, found: Mapping[str, tuple[Array, Array]], label: str, kappa
 
 
 def section(content: Mapping[str, Any]) -> str:
-    """A result as a section of the data set's card: the questions, the metrics and those of the paper, the labels."""
+    """A result as a section of the dataset's card: the questions, the metrics and those of the paper, the labels."""
     metrics, people = content["metrics"], content["annotators"]
     lines = [
         "## Human evaluation",

@@ -83,7 +83,7 @@ def make_room(recipe: Run, shards: int) -> None:
         workers = min(recipe.executor.workers, shards)
         fit = check_memory(recipe.teacher, workers, here=here)
         if fit is not None and not here:
-            print(f"{workers} workers at a time; {fit} fit in the memory that is available", file=sys.stderr)
+            print(f"{workers} workers at a time; {fit} fit into the available memory", file=sys.stderr)
 
 
 def _missing_shards(work_dir: Path, names: Sequence[str], shards: int) -> list[int]:

@@ -133,13 +133,13 @@ def label_file(path: Path, recipe: BuildRecipe, out: Path) -> Labelled:
     advice = "Write one with `eval.run --texts`."
     texts: list[str] = []
     if path.name.removesuffix(".gz").endswith((".tsv", ".csv", ".parquet")):
-        texts += [text for _, _, text in texts_of(path, "text", "Give JSON lines or a table with a column 'text'.")]
+        texts += [text for _, _, text in texts_of(path, "text", "Pass JSON Lines or a table with a column 'text'.")]
     for place, row in json_lines(path, advice) if not texts else ():
         if not isinstance(row, dict) or not isinstance(row.get("text"), str):
             raise InputError(f'{place}: not {{"text": …}}. {advice}')
         texts.append(row["text"])
     if not texts:
-        raise InputError(f"{path}: no text in it. {advice}")
+        raise InputError(f"{path}: contains no text. {advice}")
     out.parent.mkdir(parents=True, exist_ok=True)
     found = label(texts, recipe)
     lines = []

@@ -54,7 +54,7 @@ def plan(recipe: BuildRecipe, pilot: Path | None) -> str:
     rates = _pilot_rates(recipe, pilot) if pilot else {stage.name: _assumed_rates(stage, recipe) for stage in STAGES}
     lines = [
         f"{recipe.name}: {stories:,} stories, "
-        + (f"rates from the pilot in {pilot}" if pilot else "rates assumed (give --pilot DIR for measured ones)"),
+        + (f"rates from the pilot in {pilot}" if pilot else "assumed rates (pass --pilot DIR to use measured rates)"),
         f"{'stage':<12}{'units':>12}{'calls':>12}{'read':>10}{'cached':>10}{'written':>10}{'disk':>10}{'hours':>9}",
     ]
     rows: dict[str, float] = {NARRATIVES: stories}

@@ -54,7 +54,7 @@ def status(work_dir: Path) -> str:
         InputError: no run began in the folder, or a file of it is damaged.
     """
     if not (work_dir / RUN).exists():
-        raise InputError(f"{work_dir}: contains no run. Start one with dataset_builder build.")
+        raise InputError(f"{work_dir}: contains no run. Start one with `dataset_builder build`.")
     after = _stages(work_dir)
     if not (work_dir / [*after][-1] / MANIFEST).exists():
         return _unfinished(work_dir, after)
@@ -65,9 +65,9 @@ def status(work_dir: Path) -> str:
             f"{stage:<12}{made.units:>9}{made.rows:>9}{sum(made.rejected.values()):>10}"
             f"{made.prompt_tokens + made.completion_tokens:>12,}{made.busy_seconds:>9.0f}  {_counted(made.rejected)}"
         )
-    lines.append(f"{elapsed(work_dir):.0f} s; busy seconds are those of all units, also while they wait for a batch")
+    lines.append(f"{elapsed(work_dir):.0f} s; busy seconds are summed over all units and include waiting for a batch")
     if not (work_dir / CORPUS / MANIFEST).exists():
-        return "\n".join([*lines, "publish: not finished; the same command resumes from there"])
+        return "\n".join([*lines, "publish: not finished; run the same command again to resume"])
     corpus = read_model(work_dir / CORPUS / MANIFEST, CorpusManifest)
     lines.append(f"publish: {sum(corpus.rejected.values())} rejected  {_counted(corpus.rejected)}")
     for config, splits in corpus.rows.items():
@@ -97,7 +97,7 @@ def _unfinished(work_dir: Path, after: dict[str, str]) -> str:
     spent = elapsed(work_dir)
     left = minutes_left(counts, expected, spent)
     lines = [
-        f"not finished: {stories.done} of {stories.all} stories are finished; the same command resumes from there",
+        f"not finished: {stories.done} of {stories.all} stories are finished; run the same command again to resume",
         f"{'stage':<12}{'units':>9}{'of about':>10}{'units/s':>9}{'tokens/s':>10}",
     ]
     for name, counted in counts.items():

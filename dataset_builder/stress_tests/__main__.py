@@ -29,7 +29,9 @@ def main() -> None:
     args = parser.parse_args()
     if args.which in ONCE:
         result = RESULTS / "system" / f"builder-{args.which}.json"
-        raise InputError(f"'{args.which}' was measured once: see {result}; the code is in the commit named there.")
+        raise InputError(
+            f"'{args.which}' can no longer be measured: see {result}; the code is in the commit named there."
+        )
     if args.keep and args.which != "quality":
         raise InputError(f"--keep: '{args.which}' always starts from scratch; only 'quality' can use the last run.")
     measures: dict[str, Callable[[Path], dict[str, Any]]] = {

@@ -24,9 +24,9 @@ from dataset_builder.teachers import teacher_name
 # Minimum shares of gold utterances whose best label (one of the best three) is right, and of kept items.
 TOP1, TOP3, PASSED = 0.6, 0.85, 0.8
 VERDICTS = {
-    "fit": "fit: every bar is met. Build a pilot, look at its report, then start the full build.",
-    "weak": "weak: the pipeline runs with this teacher, but do not train on what it writes.",
-    "unfit": "unfit: at least one value is below half of its bar. Try another teacher, labeler, mode or prompt.",
+    "fit": "fit: every threshold is met. Build a pilot, look at its report, then start the full build.",
+    "weak": "weak: the pipeline runs with this teacher, but do not train on its output.",
+    "unfit": "unfit: at least one value is below half of its threshold. Try another teacher, labeler, mode or prompt.",
 }
 
 

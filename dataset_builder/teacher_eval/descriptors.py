@@ -64,7 +64,7 @@ def measure(recipes: Sequence[TextsRecipe], data: Path, rows: int) -> dict[str, 
             metrics[f"{recipe.name}_prompts_agree"] = {"value": round(value, 4)}
     return {
         "name": "descriptors",
-        "benchmark": "GoEmotions dev, rows drawn by hash; a report: no recipe, prompt or weight was chosen by it",
+        "benchmark": "GoEmotions dev, rows drawn by hash; only a report: no recipe, prompt or weight was chosen on it",
         "metrics": metrics,
         "support": len(dev.texts),
         "failed": failed,

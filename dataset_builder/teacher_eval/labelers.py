@@ -39,7 +39,7 @@ def read_dev(path: Path, rows: int) -> Gold:
         InputError: no such file, a malformed line, or the test split.
     """
     if "test" in path_words(Path(path.name)):
-        raise InputError(f"{path}: this is the test split, on which nothing may be chosen. Give dev.tsv.")
+        raise InputError(f"{path}: this is the test split, which must not be used to choose anything. Pass dev.tsv.")
     found = list(file_comments(path))
     if rows < 1 or not found:
         raise InputError(f"{path}: {rows} rows requested, {len(found)} found. Request 1 or more.")

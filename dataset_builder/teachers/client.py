@@ -228,8 +228,8 @@ class Client:
             return TeacherError(NO_CONNECTION, why, retryable=True)
         through = f" Calls go through {proxies}." if (proxies := _proxies_to(self._url)) else ""
         raise InputError(
-            f"{self.server}: no teacher answers ({why}). Start the server and run the same command again; finished "
-            f"work is kept.{through}"
+            f"{self.server}: the teacher does not respond ({why}). Start the server and run the same command again; "
+            f"finished work is kept.{through}"
         )
 
     def _check_redirect(self, response: Any) -> None:
@@ -254,6 +254,6 @@ def _http_client(url: str) -> Any:
         return openai.DefaultAsyncHttpxClient(trust_env=not is_this_machine(urlsplit(url).hostname or ""))
     except Exception as error:  # of several libraries; its message may contain the proxy's password
         raise InputError(
-            f"{public_url(url)}: no call can be made through {_proxies_to(url)} ({type(error).__name__}). Set it to an "
+            f"{public_url(url)}: calls cannot go through {_proxies_to(url)} ({type(error).__name__}). Set it to an "
             "http:// url, or remove it from the environment."
         ) from None

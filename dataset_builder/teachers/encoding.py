@@ -57,7 +57,7 @@ class PromptEncoder:
             plain = self._tokens(self._prompt(request, lambda text: "x" if text else ""))
             if self._count(tokens) != self._count(plain):
                 raise TeacherError(
-                    "control_tokens", "a text contains marks that this tokenizer reads as control tokens"
+                    "control_tokens", "a text contains strings that this tokenizer reads as control tokens"
                 )
         return tokens
 

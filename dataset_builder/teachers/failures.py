@@ -130,8 +130,8 @@ class FailureLimit:
         if fault == "access":
             place = " 'teacher.urls' (an API's url often ends in /v1)," if error.reason.endswith(("404", "405")) else ""
             raise InputError(
-                f"{self._server}: the teacher refuses ({error.reason}: {error.detail}). Check{place} 'teacher.model' "
-                f"in the recipe and {self._what_to_check}. The same command continues from here."
+                f"{self._server}: the server rejected the call ({error.reason}: {error.detail}). Check{place} "
+                f"'teacher.model' in the recipe and {self._what_to_check}. To resume, run the same command again."
             )
         streak = self._prompts.setdefault(prompt, _Streak())
         # A server that answered before and fails now is counted by units (pipeline/unanswered.py).

@@ -142,7 +142,8 @@ class LanguageModel:
         if not self._prefixes.usable:
             raise InputError(
                 f"teacher '{self._config.model}': some choices begin with the same token, and this model's layers "
-                "(sliding windows) do not allow to follow them. Set 'descriptors.describer: generated'."
+                "(sliding windows) do not allow the builder to distinguish them. Set 'descriptors.describer: "
+                "generated'."
             )
         rows = len(batch.ids)
         # A node sees the nodes on its own path and no others, so that all paths go through the model together.

@@ -26,7 +26,7 @@ def recorded_recipe(results: Results) -> dict[str, Any] | None:
 def recipe_section(name: str, recipe: dict[str, Any]) -> str:
     """Return that part for a published model. Raises InputError if the recipe is incomplete."""
     if missing := [key for key in NEEDED if key not in recipe]:
-        raise InputError(f"{name}: the recipe in its results lacks '{missing[0]}'. Measure the model again.")
+        raise InputError(f"{name}: the recipe in its results lacks '{missing[0]}'. Evaluate the model again.")
     files = ["citation.md"]
     if "config" in recipe:  # a classifier
         files = ["classifier.md", *(["contextual.md"] if recipe["config"] == "contextual" else []), *files]

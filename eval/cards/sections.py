@@ -12,7 +12,7 @@ from eval.cards.notes import about_labels, how_certain, how_measured, older, whe
 from eval.cards.plots import names as plot_names
 from eval.cards.results import ContextResult, CorpusResult, Metric, ModelResult, Results, VariantResult, of_models
 
-CORPORA = ("emo-pillars", "emo-pillars-descriptors")  # data sets with a card: the corpus, texts with descriptors
+CORPORA = ("emo-pillars", "emo-pillars-descriptors")  # datasets with a card: the corpus, texts with descriptors
 PUBLISHED_SCORES = Path(__file__).with_name("published_scores.yaml")
 # The groups of rows in the measurement of context use, and their names in a card.
 GROUPS = {
@@ -172,7 +172,7 @@ def variants_table(found: VariantResult) -> str:
 
 
 def corpus_section(results: Results) -> str:
-    """Return the results part of a data set's card."""
+    """Return the results part of a dataset's card."""
     found = results.get("corpus")
     if not isinstance(found, CorpusResult):
         return "Not built yet."

@@ -73,7 +73,7 @@ def our_models(places: Sequence[str]) -> dict[Path, Classifier]:
             raise InputError(f"model folder '{place}': no such folder. Train a model first.")
         model = load_classifier(str(place))
         if model.name in (other.name for other in found.values()):
-            raise InputError(f"--model: '{model.name}' is the name of two folders. Give only one of them.")
+            raise InputError(f"--model: '{model.name}' is the name of two folders. Pass only one of them.")
         found[place] = model
     return found
 
@@ -87,7 +87,7 @@ def check_exports(folder: Path, model: Classifier) -> None:
     record = json_file(folder / RECORD, again)
     exported = record.get("weights_sha256") if isinstance(record, dict) else None
     if exported is None or exported != model.record.get("weights_sha256"):
-        raise InputError(f"{folder / RECORD}: names other weights than training.json. {again}")
+        raise InputError(f"{folder / RECORD}: belongs to other weights than training.json. {again}")
 
 
 def write_stand_in(name: str, tokenizer: Any, folder: Path) -> Path:
@@ -230,11 +230,11 @@ def main() -> None:
     args.nli_texts = nli_texts if args.nli_texts is None else args.nli_texts
     for name in ("limit", "nli_texts", "rounds", "threads"):
         if getattr(args, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}: give 1 or more.")
+            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}: must be 1 or more.")
     if args.what != "encoders" and len(args.model) > 1:
         raise InputError(f"--model: {args.what} needs exactly one model.")
     if args.what == "zero-shot" and not is_nli(args.stand_ins[0]):
-        raise InputError(f"--stand-ins {args.stand_ins[0]}: is not an NLI classifier. Give roberta-base-mnli.")
+        raise InputError(f"--stand-ins {args.stand_ins[0]}: is not an NLI classifier. Use roberta-base-mnli.")
     rows = find("goemotions").load(args.data, "contextless")
     with tempfile.TemporaryDirectory(prefix="speed-") as temporary:
         measure = {"encoders": encoders, "exports": exports, "zero-shot": zero_shot}[args.what]
@@ -243,7 +243,7 @@ def main() -> None:
     content |= {"rounds": args.rounds, "threads": args.threads, "data_revision": rows.revision}
     print(write_result(content, args.out, "system", content["name"]))
     if (busy := content["cpu_share_of_others"] or 0) > TOO_BUSY:
-        print(f"other processes took {busy:.0%} of the CPU time: measure again on an idle machine.")
+        print(f"other processes used {busy:.0%} of the CPU time: measure again on an idle machine.")
     for metric, value in content["metrics"].items():
         print(f"{metric:<72}{value['value']:g}")
 

@@ -27,7 +27,7 @@ def load(engine: str, place: str, threads: int) -> Run:
         place: a folder, or for a bi-encoder also a Hub id.
 
     Raises:
-        InputError: onnxruntime does not load the file.
+        InputError: onnxruntime cannot be loaded the file.
     """
     if engine in FILES:
         return _onnxruntime(Path(place) / FILES[engine], threads)
@@ -60,7 +60,7 @@ def _onnxruntime(path: Path, threads: int) -> Run:
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except (faults.Fail, faults.InvalidGraph, faults.InvalidProtobuf, faults.NotImplemented) as error:
-        raise InputError(f"{path}: does not load ({first_line(error)}). Export the model again.") from None
+        raise InputError(f"{path}: cannot be loaded ({first_line(error)}). Export the model again.") from None
     names = [found.name for found in session.get_inputs()]
     return lambda batch: session.run(["logits"], {name: batch[name] for name in names})[0]
 

@@ -79,7 +79,7 @@ def padding_share(data: Sequence[Batch]) -> float:
 
 
 def take_turns(contenders: dict[str, Contender], rounds: int, threads: int) -> Turns:
-    """Time every set of every contender `rounds` times. Raises InputError if one does not load or its process ends."""
+    """Time each set of each contender `rounds` times. Raises InputError if one cannot be loaded or its process ends."""
     found, names = Turns(), list(contenders)
     with ExitStack() as stack:
         worker = partial(ProcessPoolExecutor, 1, get_context("spawn"), exit_with_parent, (os.getpid(),))
@@ -102,8 +102,8 @@ def take_turns(contenders: dict[str, Contender], rounds: int, threads: int) -> T
                 found.peak_memory[name] = workers[name].submit(peak_memory).result()
         except BrokenProcessPool:
             raise InputError(
-                f"{name}: its process ended. If nothing above says why, memory may have run out: measure fewer or "
-                "smaller models, see --stand-ins."
+                f"{name}: its process ended. If there is no message above, it may have run out of memory: measure "
+                "fewer or smaller models (see --stand-ins)."
             ) from None
     return found
 

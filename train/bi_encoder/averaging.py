@@ -33,7 +33,7 @@ def other_weights(untrained: nn.Module, recipe: BiEncoderRecipe) -> tuple[list[t
         except (OSError, SafetensorError, InputError, KeyError, TypeError) as error:
             raise InputError(f"{where} has no trained weights ({first_line(error)}). Train it first.") from None
         if any(name not in weights or weights[name].shape != value.shape for name, value in own.items()):
-            raise InputError(f"{where} has another base model. Give a model with the same base.")
+            raise InputError(f"{where} has a different base model. Use a model with the same base.")
         found.append((weights, share))
     return found, hashes
 

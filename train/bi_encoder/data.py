@@ -37,7 +37,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Texts of both splits with descriptors, the number of train texts without any, and the data set itself."""
+    """Texts of both splits with descriptors, the number of train texts without any, and the dataset itself."""
 
     train: list[tuple[str, Weights]]
     validation: list[tuple[str, Weights]]
@@ -69,7 +69,7 @@ def read_corpus(recipe: BiEncoderRecipe, place: str | None) -> Corpus:
         place: a folder or Hub id instead of the recipe's.
 
     Raises:
-        InputError: nothing there that loads, a split is missing, a row is wrong, or no text has a descriptor.
+        InputError: the dataset cannot be loaded, a split is missing, a row is wrong, or no text has a descriptor.
     """
     data = read_data_set(place or recipe.dataset, "descriptors", None if place else recipe.dataset_revision)
     found = {}

@@ -73,7 +73,7 @@ def load_model(recipe: BiEncoderRecipe, place: str | None = None) -> tuple[PreTr
         place: the base model, a folder or Hub id, instead of the recipe's.
 
     Raises:
-        InputError: the base model does not load, is too short for the recipe, or has no layer left to train.
+        InputError: the base model cannot be loaded, is too short for the recipe, or has no layer left to train.
     """
     tokenizer, encoder = load_base(recipe, AutoModel, {}, place)
     if recipe.frozen_layers:

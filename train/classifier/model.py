@@ -51,7 +51,7 @@ def load_model(recipe: ClassifierRecipe, place: str | None = None) -> tuple[PreT
         place: the base model, a folder or Hub id, instead of the recipe's.
 
     Raises:
-        InputError: the base model does not load, or does not support the recipe's settings.
+        InputError: the base model cannot be loaded, or does not support the recipe's settings.
     """
     outputs = {
         "num_labels": len(LABELS),
