@@ -79,7 +79,7 @@ def test_situations_where_their_field_is_named(tmp_path: Path) -> None:
         (ROW | {"all_emotions_mapped": [["joy", 8]]}, "not between 0 and 1"),
         (ROW | {"utterance": "They \ud83d built it."}, r"contains half a character \(a lone surrogate\)"),
         (ROW | {"utterance": "They \x00 built it."}, r"contains the control character U\+0000"),
-        (ROW | {"all_emotions": [["j\ud83doy", 0.5]]}, r"'all_emotions' contains incomplete character"),
+        (ROW | {"all_emotions": [["j\ud83doy", 0.5]]}, r"'all_emotions' contains half a character"),
     ],
 )
 def test_rows_of_another_form_are_named(tmp_path: Path, row: Any, says: str) -> None:

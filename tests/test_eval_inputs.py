@@ -99,7 +99,7 @@ def test_label_sets_and_definitions_that_cannot_be_embedded(tmp_path: Path) -> N
     path = tmp_path / "set.yaml"
     for name, says in (
         ('" "', "is blank"),
-        ('"jo\\ud83dy"', "incomplete character"),
+        ('"jo\\ud83dy"', "half a character"),
         ('"jo\\0y"', "control character"),
     ):
         labels = f"  - {{name: {name}, definition: glad}}\n  - {{name: dread, definition: fear}}\n"

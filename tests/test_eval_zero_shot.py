@@ -127,7 +127,7 @@ def test_labels_are_read() -> None:
     for wrong in ("", "joy,,dread", "joy,joy", "joy\njoy", " \n", "joy," + "x" * 140_000):
         with pytest.raises(InputError, match="pass one or more labels"):
             read_labels(wrong)
-    with pytest.raises(InputError, match="label 2 contains incomplete character"):
+    with pytest.raises(InputError, match="label 2 contains half a character"):
         read_labels("joy,tr\udce4ume")
 
 
@@ -140,7 +140,7 @@ def test_texts_of_a_command_line_are_utf_8(command: Command) -> None:
     ask = ["-m", "eval.zero_shot", "--model", "none", "--labels", "joy,dread\nhope"]
     done = command(*ask, os.fsdecode("tr\u00e4ume".encode("latin-1")))
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert "text 1 contains incomplete character" in done.stderr
+    assert "text 1 contains half a character" in done.stderr
 
 
 def test_what_a_model_brings_is_used(bi_encoder: Path) -> None:
