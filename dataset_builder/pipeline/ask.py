@@ -153,8 +153,7 @@ class Ask:
                 temperature=decoding.temperature or (RETRY_TEMPERATURE if attempt else 0.0),
                 top_p=decoding.top_p,
                 repetition_penalty=decoding.repetition_penalty,
-                # Each attempt of each unit has its own seed, which does not depend on the order of the units or on
-                # restarts.
+                # Each attempt of each unit has its own seed, independent of the order of the units and of restarts.
                 seed=stable_hash(self._run_seed, self.stage, self.unit, part, attempt),
             )
             text = ""

@@ -6,6 +6,7 @@ descriptors, also those of the validation split on which the weights are chosen:
 Top to bottom: seed, data, model, batches, optimiser, prepare, steps, evaluate, average and project, save.
 """
 
+import sys
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -17,11 +18,11 @@ import torch
 from accelerate import Accelerator
 from torch.utils.data import DataLoader
 from tqdm import tqdm
-from transformers import get_scheduler
+from transformers import PreTrainedTokenizerBase, get_scheduler
 
 from train.batches import LengthGroupedBatches
 from train.bi_encoder.averaging import average_with, other_weights
-from train.bi_encoder.data import CollatePairs, Pair, as_pairs, ndcg, read_corpus, target_matrix, tokenise
+from train.bi_encoder.data import CollatePairs, Corpus, Pair, as_pairs, ndcg, read_corpus, target_matrix, tokenise
 from train.bi_encoder.distributed import backward, embed_all
 from train.bi_encoder.losses import LOSSES, fit_scale
 from train.bi_encoder.model import PROBABILITY, BiEncoder, Ids, load_model, parameter_groups, save_model
@@ -64,14 +65,7 @@ def train(
     others, averaged = other_weights(model.encoder, recipe)  # read now: a missing model ends the training early too
 
     # --- batches
-    vocabulary = corpus.vocabulary()
-    to_ids = partial(tokenise, tokenizer=tokenizer, max_length=recipe.max_length)
-    # The whole vocabulary is tokenised once; a batch takes the rows of its columns.
-    label_ids = to_ids(vocabulary, recipe.label_prompt)
-    train_rows, dev_rows = (
-        as_pairs(rows, to_ids([text for text, _ in rows], recipe.text_prompt), vocabulary)
-        for rows in (corpus.train, corpus.validation)
-    )
+    label_ids, train_rows, dev_rows = tokenised(corpus, recipe, tokenizer)
     train_ids = [row.ids for row in train_rows]
     batches = LengthGroupedBatches(list(map(len, train_ids)), recipe.batch_size, recipe.seed)
     # Every process gets the whole batch, since the loss compares all its texts, and embeds its part of it. The loader
@@ -89,10 +83,8 @@ def train(
     # --- prepare
     # `evaluation_mode` leaves the model undistributed: `backward` sums the gradients of the processes itself.
     model = accelerator.prepare_model(model, evaluation_mode=True)
-    # The loader is not prepared: accelerate would give each process only a part of the batch.
-    optimiser = accelerator.prepare(optimiser)
-    updates = recipe.epochs * len(train_loader)
-    updates = min(updates, max_steps or updates)
+    optimiser = accelerator.prepare(optimiser)  # not the loader: each process would get a part of the batch only
+    updates = min(recipe.epochs * len(train_loader), max_steps or sys.maxsize)
     schedule = get_scheduler(recipe.schedule, optimiser, round(recipe.warmup_share * updates), updates)
     # The moving average is published, so it is also evaluated after each epoch.
     average = moving_average(model, recipe.ema_decay)
@@ -108,8 +100,7 @@ def train(
     while progress.updates < updates:
         # The order of an epoch follows from seed and epoch, so a resumed run skips exactly the batches that are done.
         batches.set_epoch(progress.epoch)
-        # In every epoch, because the evaluation switched dropout off.
-        model.train()
+        model.train()  # in every epoch, because the evaluation switched dropout off
         progress.start_clock()
         for batch in accelerator.skip_first_batches(train_loader, progress.batch):
             # Every process has the gradients of the whole batch afterwards (distributed.py), so all take the same step.
@@ -117,13 +108,11 @@ def train(
             accelerator.clip_grad_norm_(model.parameters(), recipe.max_gradient_norm)
             optimiser.step()
             optimiser.zero_grad()
-            # All processes work on the same texts: they count once.
-            progress.add_batch(loss, len(batch.texts))
+            progress.add_batch(loss, len(batch.texts))  # all processes work on the same texts: they count once
             schedule.step()
             if average:
                 average.update_parameters(unwrap(model))
-            # Logged with the loss, because both are learned and drift with it.
-            scale = {"temperature": 1 / model.scale.detach(), "bias": model.bias.detach()}
+            scale = {"temperature": 1 / model.scale.detach(), "bias": model.bias.detach()}  # learned, so logged
             progress.add_update(bar, accelerator, schedule, **scale)
             if keep_every and progress.updates % keep_every == 0:
                 checkpoints.save()
@@ -168,6 +157,19 @@ def train(
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return record
+
+
+def tokenised(
+    corpus: Corpus, recipe: BiEncoderRecipe, tokenizer: PreTrainedTokenizerBase
+) -> tuple[list[Ids], list[Pair], list[Pair]]:
+    """Return the vocabulary's token ids, of which batches take their labels, and the train and validation rows."""
+    vocabulary = corpus.vocabulary()
+    to_ids = partial(tokenise, tokenizer=tokenizer, max_length=recipe.max_length)
+    train_rows, dev_rows = (
+        as_pairs(rows, to_ids([text for text, _ in rows], recipe.text_prompt), vocabulary)
+        for rows in (corpus.train, corpus.validation)
+    )
+    return to_ids(vocabulary, recipe.label_prompt), train_rows, dev_rows
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]

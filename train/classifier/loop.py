@@ -13,13 +13,13 @@ from accelerate import Accelerator
 from scipy.special import expit
 from torch.utils.data import DataLoader
 from tqdm import tqdm
-from transformers import DataCollatorWithPadding, get_scheduler
+from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase, get_scheduler
 
 from dataset_builder.statistics import classwise_calibration_error, expected_calibration_error, macro_f1
 from dataset_builder.taxonomy import LABELS
 from train.batches import SPLITS, LengthGroupedBatches
 from train.checkpoint import Checkpoints, Progress, delete_checkpoint, moving_average, should_resume, unwrap
-from train.classifier.data import read_corpus, tokenise, warn_of_shared_texts
+from train.classifier.data import Example, read_corpus, tokenise, warn_of_shared_texts
 from train.classifier.losses import loss_of
 from train.classifier.model import (
     fit_head,
@@ -67,19 +67,12 @@ def train(
     loss_function = loss_of(recipe)
 
     # --- batches
-    # All rows are tokenised now, because batches are grouped by length in tokens.
     train_rows, dev_rows = (tokenise(corpus.rows(split), tokenizer, recipe) for split in SPLITS)
-    lengths = [len(row["input_ids"]) for row in train_rows]
-    batches = LengthGroupedBatches(lengths, recipe.batch_size, recipe.seed)
-    # Loaders leave the global generator to dropout, so that a resumed run draws what an undisturbed run draws.
-    common: dict[str, Any] = {"collate_fn": DataCollatorWithPadding(tokenizer), "generator": torch.Generator()}
-    in_order = common | {"batch_size": recipe.batch_size * 4}  # without gradients there is room for four
-    train_loader, dev_loader = DataLoader(train_rows, batch_sampler=batches, **common), DataLoader(dev_rows, **in_order)
+    batches, train_loader, dev_loader, loader_by_length = make_loaders(train_rows, dev_rows, tokenizer, recipe)
     # A random head sends large, useless gradients into the encoder; a head that already fits its features does not.
     resumes = should_resume(output_dir, resume=resume, shown=is_main)
     if recipe.fit_head and not resumes:
-        by_length = [train_rows[row] for row in np.argsort(lengths, kind="stable")]
-        fit_head(model.to(accelerator.device), DataLoader(by_length, **in_order), loss_function)
+        fit_head(model.to(accelerator.device), loader_by_length, loss_function)
 
     # --- optimiser
     # The optimiser takes only weights with gradients: with adapters, those of the adapters and the head.
@@ -88,10 +81,7 @@ def train(
 
     # --- prepare
     model, optimiser, train_loader, dev_loader = accelerator.prepare(model, optimiser, train_loader, dev_loader)
-    # The batches that are left at the end of an epoch are an update too. A frozen encoder takes none: the fitted head
-    # is the result.
-    updates = recipe.epochs * -(-len(train_loader) // recipe.gradient_accumulation_steps) * recipe.train_encoder
-    updates = min(updates, max_steps or updates)
+    updates = count_updates(recipe, len(train_loader), max_steps)
     # The schedule is not prepared: accelerate would step it once for each process.
     schedule = get_scheduler(recipe.schedule, optimiser, round(recipe.warmup_share * updates), updates)
     # The moving average is published, so it is also evaluated after each epoch.
@@ -100,9 +90,8 @@ def train(
     progress = Progress()
     checkpoints = Checkpoints(accelerator, output_dir, owner, progress, schedule, average)
     accelerator.init_trackers(recipe.name, config={"recipe_hash": inputs["recipe_hash"]})
-    # After `prepare`: accelerate loads its states into the prepared objects.
     if resumes:
-        checkpoints.load()
+        checkpoints.load()  # after `prepare`: accelerate loads its states into the prepared objects
     elif recipe.fit_head:  # an epoch must beat the fitted head
         progress.update_best(evaluate(measured, dev_loader, accelerator, recipe), measured)
 
@@ -111,8 +100,7 @@ def train(
     while progress.updates < updates:
         # The order of an epoch follows from seed and epoch, so a resumed run skips exactly the batches that are done.
         batches.set_epoch(progress.epoch)
-        # In every epoch, because the evaluation switched dropout off.
-        model.train()
+        model.train()  # in every epoch, because the evaluation switched dropout off
         progress.start_clock()
         for batch in accelerator.skip_first_batches(train_loader, progress.batch):
             # While gradients accumulate, accelerate skips the optimiser's `step` and `zero_grad`.
@@ -121,15 +109,12 @@ def train(
                 # The loss is computed in float32, also under mixed precision.
                 loss = loss_function(model(**batch).logits.float(), targets)
                 accelerator.backward(loss)
-                # Only whole gradients are clipped, not those of a part of an update.
-                if accelerator.sync_gradients:
+                if accelerator.sync_gradients:  # only whole gradients are clipped, not those of a part of an update
                     accelerator.clip_grad_norm_(model.parameters(), recipe.max_gradient_norm)
                 optimiser.step()
                 optimiser.zero_grad()
-            # Every process has an equal part of the batch (`split_batches`).
-            progress.add_batch(loss, len(targets) * accelerator.num_processes)
-            # From here on, steps count updates and not batches.
-            if not accelerator.sync_gradients:
+            progress.add_batch(loss, len(targets) * accelerator.num_processes)  # `split_batches`: all parts are equal
+            if not accelerator.sync_gradients:  # steps count updates, not batches
                 continue
             schedule.step()
             if average:
@@ -143,8 +128,7 @@ def train(
                 break
 
         # --- evaluate
-        score = evaluate(measured, dev_loader, accelerator, recipe)
-        progress.end_epoch("macro_f1", score, measured, accelerator)
+        progress.end_epoch("macro_f1", evaluate(measured, dev_loader, accelerator, recipe), measured, accelerator)
         # Not after the last epoch: the model is saved next, and then the checkpoint is deleted.
         if progress.updates < updates:
             checkpoints.save()
@@ -171,6 +155,28 @@ def train(
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return record
+
+
+def make_loaders(
+    train_rows: list[Example], dev_rows: list[Example], tokenizer: PreTrainedTokenizerBase, recipe: ClassifierRecipe
+) -> tuple[LengthGroupedBatches, DataLoader[Example], DataLoader[Example], DataLoader[Example]]:
+    """Return the train batches, a loader of them, of the validation rows, and of the train rows from short to long."""
+    lengths = [len(row["input_ids"]) for row in train_rows]
+    batches = LengthGroupedBatches(lengths, recipe.batch_size, recipe.seed)
+    # Loaders leave the global generator to dropout, so that a resumed run draws what an undisturbed run draws.
+    common: dict[str, Any] = {"collate_fn": DataCollatorWithPadding(tokenizer), "generator": torch.Generator()}
+    in_order = common | {"batch_size": recipe.batch_size * 4}  # without gradients there is room for four
+    by_length = [train_rows[row] for row in np.argsort(lengths, kind="stable")]
+    train_loader = DataLoader(train_rows, batch_sampler=batches, **common)
+    return batches, train_loader, DataLoader(dev_rows, **in_order), DataLoader(by_length, **in_order)
+
+
+def count_updates(recipe: ClassifierRecipe, batches: int, max_steps: int | None) -> int:
+    """Return the number of updates of a training whose epochs have this many batches."""
+    # The batches that are left at the end of an epoch are an update too. A frozen encoder takes none: the fitted head
+    # is the result.
+    updates = recipe.epochs * -(-batches // recipe.gradient_accumulation_steps) * recipe.train_encoder
+    return min(updates, max_steps or updates)
 
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]
