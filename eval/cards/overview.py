@@ -35,8 +35,9 @@ def readme_section(results: dict[str, Results]) -> str:
     lacking = " Our values without brackets were measured before intervals were computed." if older(shown) else ""
     return (
         f"{table(head, rows)}\n\n"
-        f"The best possible score is 1. Brackets show 95% intervals.{lacking} {len(names) - len(measured)} more "
-        f"recipes need a GPU, a corpus or a licence: `{RECIPES}/`."
+        f"The best possible score is 1. Brackets show 95% intervals. An empty cell was not measured.{lacking} Sources of "
+        f"the scores reported by others: [`{PUBLISHED_SCORES.name}`](eval/cards/{PUBLISHED_SCORES.name}). `{RECIPES}/` has "
+        f"{len(names) - len(measured)} more recipes without a result: they need a GPU or data with a licence."
     )
 
 
