@@ -1,9 +1,9 @@
-"""Imports the released Emo Pillars corpus: its JSONL files become typed configs on which models can train.
+"""Imports the released Emo Pillars corpus: converts its JSONL files to typed configs for training.
 
 The released rows hold `utterance`, `all_emotions` and `all_emotions_mapped`. The last two are lists of [label, score]
 pairs whose mixed types `load_dataset` cannot read (papers: A3). `all_emotions` become `raw_labels`, and
-`all_emotions_mapped` become `scores` of the 28 labels, and labels from 0.3 on. In the context-aware files, options name
-the fields of situation and character; with `--context-field` the config is `contextual`.
+`all_emotions_mapped` become `scores` of the 28 labels; a score of 0.3 or more makes a label. For the context-aware
+files, options name the fields of situation and character; with `--context-field` the config is `contextual`.
 """
 
 from collections import Counter
@@ -34,16 +34,16 @@ TEXT, RAW, MAPPED = "utterance", "all_emotions", "all_emotions_mapped"
 
 @dataclass(frozen=True)
 class Fields:
-    """Names of the fields that only some files have."""
+    """Names of the fields that exist only in some files."""
 
     context: str | None = None
     character: str | None = None
 
 
 def import_released(files: Sequence[Path], work_dir: Path, fields: Fields) -> dict[str, Any]:
-    """Write `<work>/corpus` from released files; the name of each file contains its split. Returns the manifest.
+    """Write `<work>/corpus` from released files and return its manifest. Each file's name contains its split.
 
-    Rows without a label from 0.3 on are rejected with a reason, as in the paper.
+    Rows without a score of 0.3 or more are rejected with a reason, as in the paper.
 
     Raises:
         InputError: a file whose name contains no split, a row in another format (the message names file and line), or
@@ -85,7 +85,7 @@ def _split_of(path: Path) -> str:
 def _rows(
     path: Path, split: str, fields: Fields, rejected: list[Rejected], unresolved: Counter[str]
 ) -> Iterator[ContextlessRow]:
-    """The rows of a file that are kept; the others are added to `rejected`, words without a label to `unresolved`."""
+    """Yield the accepted rows of a file; add the others to `rejected`, and words without a label to `unresolved`."""
     for place, found in json_lines(path, "Pass the released JSONL files."):
         if not isinstance(found, dict):
             raise InputError(f"{place}: expected an object with {TEXT}, {RAW}, {MAPPED}.")
@@ -115,7 +115,7 @@ def _row(
         "scores": scores,
         "raw_labels": [RawLabel(label=label, score=score) for label, score in raw],
         "character": _text(found, fields.character, place) if fields.character else "",
-        "narrative_id": f"released {split}",  # released rows name no story: each split stands for one
+        "narrative_id": f"released {split}",  # released rows name no story, so each split counts as one story
         "source": SOURCE,
         "requested_emotion": "",
         "teacher": TEACHER,
@@ -138,7 +138,7 @@ def _text(found: dict[str, Any], field: str, place: str) -> str:
 
 
 def _pairs(found: dict[str, Any], field: str, place: str) -> list[tuple[str, float]]:
-    """Pairs of label and score; the score may be a number or text."""
+    """Return pairs of label and score; the score in the file may be a number or a string."""
     value = found.get(field)
     if not isinstance(value, list):
         raise InputError(f"{place}: field '{field}' must be a list of [label, score], found {str(value)[:80]}.")

@@ -24,11 +24,11 @@ def teacher_part(recipe: Run) -> dict[str, Any]:
 
 
 class Weights(Strict):
-    """From log-probabilities to weights (calibration.py); no call to the teacher depends on these settings.
+    """Settings that turn log-probabilities into weights (calibration.py). No call to the teacher depends on them.
 
     `calibration` times a word's usual log-probability (its mean over texts of the same length) is subtracted. The
     result, averaged over the prompts, goes through a softmax with a `temperature`; the strongest word gets weight 1. At
-    most `most` words are kept, none below `keep_at`. Texts after which no word gains `clear_at` nats are rejected.
+    most `most` words are kept, none below `keep_at`. A text is rejected if no word gains `clear_at` nats.
 
     The defaults come from 96 unlabelled texts, SmolLM2-135M and the three default prompts. Two prompts agree more on
     words with calibration by length (mean correlation .48) than without it (.43); with calibration on content-free
@@ -45,7 +45,7 @@ class Weights(Strict):
 
 
 class Cues(Strict):
-    """From the teacher's answers about phrases to descriptors of texts (phrases.py).
+    """Settings that turn the teacher's scores of phrases into descriptors of texts (phrases.py).
 
     An n-gram of 1, 2, 3 … words is a phrase if it occurs in at least as many texts as `in_texts` requires for its
     length. The teacher's advantages and, weighted by `encoder_share`, a sentence encoder's similarities with each word

@@ -1,6 +1,6 @@
 """Pairs neutral remarks with situations: rows that cannot be labelled without their situation.
 
-"They are here." fits any feeling; after "I was walking home alone at night." it expresses fear. The situations are
+"They are here." fits any emotion; after "I was walking home alone at night." it expresses fear. The situations are
 texts that a teacher wrote for emotion words and that were described (describe.py). Their descriptors, mapped to the 28
 labels, become the labels of the remark. No teacher is called; the result is the config `contextual`.
 """
@@ -27,7 +27,7 @@ from dataset_builder.schema import ContextualRow, DescriptorsRow, RawLabel
 REMARKS = Path(__file__).parent.parent / "vocabulary" / "open_remarks.txt"
 KEEP_AT = 0.3  # as the labels of a corpus
 SEED = 13
-SHARES = {"test": 0.15, "validation": 0.1}  # of the remarks, and of the situations
+SHARES = {"test": 0.15, "validation": 0.1}  # word limits of the remarks, and of the situations
 
 
 def situate(described: Path, work_dir: Path, others: Sequence[Path] = ()) -> None:
@@ -37,7 +37,7 @@ def situate(described: Path, work_dir: Path, others: Sequence[Path] = ()) -> Non
         described: a corpus with texts that were written for emotion words, in its config `descriptors`.
 
     Raises:
-        InputError: a corpus without the config that is needed, or without a text that was written for a word.
+        InputError: a corpus lacks the required config, or has no text that was written for a word.
     """
     check_corpora([described], CONFIG)
     check_corpora(others, "contextual")

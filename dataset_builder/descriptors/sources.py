@@ -1,4 +1,4 @@
-"""Reads texts without their labels: only ids and texts of a file or folder, and no held-out split."""
+"""Reads texts without labels: only ids and texts from a file or folder, never from a held-out split."""
 
 import re
 from dataclasses import dataclass, replace
@@ -13,12 +13,12 @@ from dataset_builder.parquet import MANIFEST, read_manifest
 from dataset_builder.schema import CONFIGS, Item
 
 TRAIN = "train"
-TERMS = ("domain", "licence", "terms", "citation", "recipe", "revision")  # of a folder's manifest, copied into ours
+TERMS = ("domain", "licence", "terms", "citation", "recipe", "revision")  # manifest keys to copy
 ENDINGS = (".jsonl", ".jsonl.gz", ".tsv", ".tsv.gz", ".csv", ".csv.gz")
 _BETWEEN_SENTENCES = re.compile(r"(?<=[.!?…][\"”’'])\s+|(?<=[.!?…])\s+(?=[\"“‘'A-Z])")
 _FIRST_PERSON = re.compile(r"\b(?:I|me|my|we|us|our)\b")
 QUOTES = "\"“”‘’' "
-SHORTEST, LONGEST = 4, 40  # words of a sentence
+SHORTEST, LONGEST = 4, 40  # words per sentence
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Source:
 
 
 def read_sources(places: list[Path], column: str) -> list[Source]:
-    """Return the texts of all places, in their order, blank ones too.
+    """Return the texts of all places in order, including blank texts.
 
     Args:
-        column: the field of the texts in JSON lines, and the name that a table's first line may have.
+        column: the field of the text in JSON Lines, or the name of the text column in a table's header.
 
     Raises:
         InputError: a place that is missing or in an unknown format, a held-out split, a line without its text
@@ -60,7 +60,7 @@ def read_sources(places: list[Path], column: str) -> list[Source]:
 
 
 def first_person_sentences(source: Source, most: int, seed: int) -> Source:
-    """Return the first-person sentences of stories, of 4 to 40 words; at most so many, drawn by hash."""
+    """Return the first-person sentences of stories, of 4 to 40 words; at most a given number, drawn by hash."""
     found = {
         sentence: Item(id=f"{story.id}/s{number:04d}", text=sentence, fields=story.fields)
         for story in source.texts
@@ -74,7 +74,7 @@ def first_person_sentences(source: Source, most: int, seed: int) -> Source:
 
 
 def _folder(place: Path) -> Source:
-    """Return the train split of a prepared domain set or corpus: its texts without situations, if it has both."""
+    """Return the train split of a prepared domain set or corpus; of two configs, the one without situations."""
     corpus = open_corpus(place)
     config = next((name for name in CONFIGS if name in corpus.files), None)
     if config is None or TRAIN not in corpus.files[config]:

@@ -1,4 +1,4 @@
-"""EmoContext (SemEval-2019 Task 3): three turns of a chat, the third labelled; from a participant's own copy.
+"""Reads EmoContext (SemEval-2019 Task 3) from a participant's copy: chats of three turns, the third labelled.
 
 Speaker A has the first and the third turn, speaker B the second. The official splits differ in their class shares: half
 of train is `others`, but six in seven rows of dev and test are.
@@ -21,7 +21,7 @@ def read(folder: Path) -> Source:
     """Return the official splits.
 
     Raises:
-        InputError: a file is missing or without labels, or a line is malformed (the message names file and line).
+        InputError: a file is missing or has no labels, or a line is malformed (the message names file and line).
     """
     files = {split: find_file(folder, [name]) or folder / name for split, name in FILES.items()}
     splits = {split: _examples(path, split) for split, path in files.items()}

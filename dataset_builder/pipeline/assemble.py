@@ -1,7 +1,7 @@
 """Turns the stages' rows into the published corpus: resolve labels, check, drop duplicates, split, write Parquet.
 
 Each row is read, resolved and checked once. The split of a story depends on the rows of all stories, so accepted rows
-are kept in a file per config until then: memory holds an index of the texts, not the rows.
+are written to one file per config until all splits are known. Memory holds only an index of the texts.
 """
 
 from collections import Counter
@@ -39,11 +39,11 @@ from dataset_builder.schema import (
 )
 from dataset_builder.taxonomy import LABELS
 
-STAGE = "publish"  # its name in manifests and for --restart-from
+STAGE = "publish"  # the stage's name in manifests and for --restart-from
 DEPENDS_ON = ("recipe.split", "recipe.name", "recipe.quality.near_duplicate_at", "recipe.quality.benchmarks")
 DEFAULT_CONFIG = "contextless"
-KEPT = "kept"  # the folder of the rows that pass, until their split is known
-MOST_UNRESOLVED = 1_000  # words without a class that the manifest counts, the most frequent ones
+KEPT = "kept"  # the folder for accepted rows until their split is known
+MOST_UNRESOLVED = 1_000  # the manifest counts at most this many words without a class, the most frequent first
 
 
 def assemble(recipe: BuildRecipe, work_dir: Path, teachers: Mapping[str, str]) -> None:
@@ -60,7 +60,7 @@ def assemble(recipe: BuildRecipe, work_dir: Path, teachers: Mapping[str, str]) -
         rejected = (to_line(reject.model_dump()) for reject in rows.keep(kept))
         write_whole(work_dir / REJECTS / f"{STAGE}.jsonl", rejected)
         manifest = rows.manifest()
-        # One split for all configs, by the rows of the default one: no story is in two splits.
+        # All configs share one split, computed from the default config's rows, so no story is in two splits.
         split_of = split_narratives(rows.of_story, recipe.split.contextless, recipe.seed)
         counts = {}
         for config in CONFIGS:
@@ -71,26 +71,26 @@ def assemble(recipe: BuildRecipe, work_dir: Path, teachers: Mapping[str, str]) -
             raise InputError(
                 f"no row was kept; {work_dir / REJECTS}/*.jsonl lists the reasons. Use another teacher or more stories."
             )
-        # The folder becomes the corpus with everything that is in it.
+        # Everything in this folder becomes part of the corpus.
         clear(kept)
         write_manifest(building, manifest | {"rows": counts})
 
 
 class _PublishedRows:
-    """The stages' rows as they are published, and which of them are kept."""
+    """Converts the stages' rows to published rows and selects the rows to keep."""
 
     def __init__(self, recipe: BuildRecipe, work_dir: Path, teachers: Mapping[str, str]) -> None:
         self._recipe, self._work_dir, self._teachers = recipe, work_dir, teachers
         self._prompt_version = fingerprint(prompt_versions())
         self._reasons: Counter[str] = Counter()
         self._unresolved: Counter[str] = Counter()  # words without a class
-        self.of_story: Counter[str] = Counter()  # rows of the default config; stories of other configs count 0
+        self.of_story: Counter[str] = Counter()  # rows in the default config, which may be 0
 
     def keep(self, folder: Path) -> Iterator[Rejected]:
-        """Write the rows that pass to `folder`, config by config; yields the others."""
+        """Write accepted rows to `folder`, config by config, and yield the rejected rows."""
         quality = self._recipe.quality
         texts = (text for benchmark in quality.benchmarks for text in benchmark_texts(benchmark))
-        # One filter for all configs: no other utterance may repeat a kept text, in any config.
+        # All configs share one filter: no other utterance may repeat a kept text in any config.
         duplicates = DuplicateFilter(quality.near_duplicate_at, texts)
         for config in CONFIGS:
             with SplitWriter(config, folder) as passed:
@@ -118,7 +118,7 @@ class _PublishedRows:
         }
 
     def _rows(self, config: str) -> Iterator[PublishedRow]:
-        """Yield all rows of a config in the order of the stories, with resolved labels, not yet checked."""
+        """Yield all rows of a config in story order, with resolved labels, before any check."""
         stage = {"contextless": "labels", "contextual": "rewriting", "descriptors": "descriptors"}[config]
         for row in map(cleaned_row, stage_rows(self._work_dir / stage, range(self._recipe.executor.shards))):
             if config == "contextless":
@@ -156,26 +156,26 @@ class _PublishedRows:
 
     def _variants(self, row: RewrittenRow) -> Iterator[ContextualRow]:
         common = self._labelled(row) | {"context": row.context, "original_text": row.text}
-        # The original first: the filter drops a rewriting whose original it has dropped.
+        # The original comes first, because the filter drops a rewriting whose original it has dropped.
         yield ContextualRow(**common | {"id": f"{row.id}/original", "variant": "original"})
         if row.rewritten is not None:
             rewritten = {"id": f"{row.id}/rewritten", "variant": "rewritten", "text": row.rewritten}
             yield ContextualRow(**common | rewritten)
 
     def _with_teacher(self, method: str, stage: str) -> str:
-        """Return how a stage produced its part of a row, with its teacher if another teacher wrote the utterances."""
+        """Return how a stage produced its part of a row, and its teacher if it differs from the utterances' teacher."""
         teacher = self._teachers[stage]
         return method if teacher == self._teachers["utterances"] else f"{method} by {teacher}"
 
     def _fault(self, row: PublishedRow, config: str, duplicates: DuplicateFilter) -> str | None:
         reason = check_row(row, self._recipe.quality)
-        # Unresolved words are counted where the row's texts and labels are bounded.
+        # Count unresolved words only in rows whose texts and labels are within bounds.
         if config == DEFAULT_CONFIG and isinstance(row, ContextlessRow) and (not reason or not check_texts(row)):
             words = (raw.label for raw in row.raw_labels)
             self._unresolved.update(word for word in words if class_of(word, self._recipe.resolve) is None)
         compared = {"id": row.id, "text": row.text, "variant": getattr(row, "variant", None)}
         if reason:
-            # The filter must know of this row, or its rewriting would be kept without it.
+            # Tell the filter, or it would keep the rewriting without its original.
             duplicates.drop(compared)
             return reason
         repeated = duplicates.check(compared)

@@ -39,24 +39,24 @@ def build(recipe: BuildRecipe, work_dir: Path, restart_from: str | None = None, 
         InputError: bad stories or benchmarks, no teacher, or a work folder that belongs to another run.
     """
     stories = read_narratives(recipe.narratives)
-    for benchmark in recipe.quality.benchmarks if publish else ():  # a missing file fails now and not after weeks
+    for benchmark in recipe.quality.benchmarks if publish else ():  # fail now if a file is missing, not after weeks
         next(benchmark_texts(benchmark), None)
     if recipe.split.contextual not in (None, recipe.split.contextless):
         print("note: split.contextual has no effect: stories are split once for all configs, by split.contextless")
     # The stories have their own hash below. Executor and runtime settings of the teacher may change within a run.
     left_out: dict[str, Any] = {"narratives": True, "teacher": set(RUNTIME_ONLY), "executor": True}
-    # What every row depends on. A folder whose run.json differs from it is refused, except in stages that are made
-    # again.
+    # Everything that rows depend on. If the folder's run.json differs, the run stops with an error, unless the
+    # affected stages are generated again.
     run: dict[str, Any] = {
         "recipe": recipe.model_dump(mode="json", exclude=left_out),
         "shards": recipe.executor.shards,
         "prompts": prompt_versions(),
         "narratives": fingerprint([[story.id, story.fields["title"], story.text] for story in stories]),
-        # One per stage, because a restart may use another teacher.
+        # One teacher per stage, because a restart may use another teacher.
         "teachers": dict.fromkeys(STAGE_NAMES, recipe.teacher.name),
     }
     with run_lock(work_dir):
-        finished_corpus(work_dir, assemble.STAGE)  # a corpus of another kind of run is kept
+        finished_corpus(work_dir, assemble.STAGE)  # keep a corpus from another kind of run
         run = _write_run(run, work_dir, restart_from)
         if publish and finished_corpus(work_dir, assemble.STAGE):
             return False
@@ -69,15 +69,15 @@ def build(recipe: BuildRecipe, work_dir: Path, restart_from: str | None = None, 
 
 
 def _write_run(run: dict[str, Any], work_dir: Path, restart_from: str | None) -> dict[str, Any]:
-    """Write run.json and return its content, or refuse a folder with the rows of another run."""
+    """Write run.json and return its content. Raises InputError if the folder has rows of another run."""
     redone = _with_followers(restart_from) if restart_from else []
     not_begun = [stage for stage in STAGE_NAMES if nothing_made(work_dir, stage)]
     may_differ = partial(_is_made_again, redone=redone, not_begun=not_begun)
     before = former_run(work_dir, run, STAGE_NAMES, may_differ, _restart_advice)
     if before:
         run["teachers"] = before["teachers"] | {name: run["teachers"][name] for name in STAGE_NAMES if name in redone}
-        # The rows are deleted before run.json describes the new run: after a kill in between, the old one still names
-        # what is left.
+        # Delete the rows before run.json describes the new run. After a kill in between, the old run.json still
+        # describes the remaining rows.
         if restart_from:
             delete_from_stage(work_dir, restart_from)
     if run != before:
@@ -86,9 +86,9 @@ def _write_run(run: dict[str, Any], work_dir: Path, restart_from: str | None) ->
 
 
 def delete_from_stage(work_dir: Path, stage: str) -> None:
-    """Delete the rows of a stage and everything that depends on them, the corpus and the last stages first.
+    """Delete the rows of a stage and everything that depends on them: first the corpus, then the last stages.
 
-    A kill in between therefore never leaves rows whose source rows are gone.
+    In this order, a kill never leaves rows whose source rows are gone.
     """
     deleted = _with_followers(stage)
     for name in deleted:
@@ -97,11 +97,11 @@ def delete_from_stage(work_dir: Path, stage: str) -> None:
 
 
 def _is_made_again(difference: str, redone: list[str], not_begun: list[str]) -> bool:
-    """Return whether all that depends on a difference is restarted or not begun; a stage may change its teacher."""
+    """Return whether every stage affected by a difference is restarted or has no rows yet."""
     path = difference.partition(" ")[0] + "."
     if path.startswith("teachers.") and path != "teachers.":  # records which teacher produced the existing rows
         return True
-    # Another teacher is fine if a stage is restarted; `teachers` keeps who made the other rows.
+    # A restarted stage may use another teacher; `teachers` records which teacher produced the other rows.
     if path.startswith("recipe.teacher."):
         return bool(redone)
     stages = {stage for stage, parts in DEPENDS_ON.items() if any(path.startswith(f"{part}.") for part in parts)}
@@ -118,7 +118,7 @@ def _restart_advice(differences: list[str]) -> str:
 
 
 def _with_followers(name: str) -> list[str]:
-    """Return a stage and all stages that depend on its rows, the last first; the corpus depends on every stage."""
+    """Return a stage and everything that depends on its rows, last stage first. The corpus depends on all stages."""
     if name not in DEPENDS_ON:
         raise InputError(f"--restart-from {name}: no such stage. Stages are {', '.join(DEPENDS_ON)}.")
     found = [name] if name != assemble.STAGE else []

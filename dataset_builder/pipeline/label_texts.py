@@ -23,12 +23,12 @@ from dataset_builder.schema import Usage
 from dataset_builder.taxonomy import LABELS
 from dataset_builder.teachers import load_teacher
 
-TIE = 1e-6  # less than any difference between two scores that a teacher gives
+TIE = 1e-6  # smaller than any difference between two scores of a teacher
 
 
 @dataclass
 class Asked:
-    """How a teacher did on some texts: tokens, reasons for failures, the last failure, whether it answered at all."""
+    """A teacher's results on a set of texts: tokens, reasons for failures, the last failure, and any answer at all."""
 
     usage: Usage = field(default_factory=Usage)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -38,10 +38,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Labels of texts: `scores` and `chosen`, both (texts, 28), and what they cost.
+    """Labels of texts: `scores` and `chosen`, both (texts, 28), and their cost.
 
-    Of equal scores, the label that the teacher named first has a slightly higher one, for rankings. Texts on which the
-    teacher `failed`, for `reasons`, have no scores.
+    Among equal scores, labels that the teacher named earlier are slightly higher, which fixes their rank. Texts on
+    which the teacher `failed` have no scores; `reasons` counts the reason codes.
     """
 
     scores: np.ndarray
@@ -62,10 +62,10 @@ async def ask_about_texts(
         InputError: the teacher itself failed on many texts in a row.
     """
     teacher, asked = load_teacher(recipe.teacher), Asked()
-    shared: dict[str, asyncio.Task[Any]] = {}  # what the labeler computes once for all texts
+    shared: dict[str, asyncio.Task[Any]] = {}  # results that the labeler computes once for all texts
     free = asyncio.Semaphore(recipe.teacher.in_flight)
     bar = tqdm(total=len(order), desc=title, unit="text")
-    failures = 0  # in a row, by the teacher's own fault
+    failures = 0  # consecutive failures of the teacher itself
 
     async def one(number: int) -> None:
         nonlocal failures
@@ -96,7 +96,7 @@ def label(texts: Sequence[str], recipe: BuildRecipe, *, any_answer: bool = False
     """Label texts as the recipe's labels stage would.
 
     Args:
-        any_answer: accept it if there are only bad answers, in order to count them.
+        any_answer: if true, do not raise an error if all answers are bad, so that they can be counted.
 
     Raises:
         InputError: the teacher labelled none of the texts.

@@ -1,4 +1,4 @@
-"""Shows the state of a work folder: of a finished, a running or an interrupted run."""
+"""Shows the state of a work folder, whether its run is finished, running or interrupted."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from dataset_builder.schema import Usage
 
 
 class StageManifest(Usage, extra="ignore"):
-    """The sums of a stage over all shards, as engine.py writes them."""
+    """A stage's sums over all shards, as written by engine.py."""
 
     units: int
     rows: int
@@ -30,13 +30,13 @@ class StageManifest(Usage, extra="ignore"):
 
 
 class ItemsManifest(BaseModel):
-    """How many items a run began with."""
+    """The number of items at the start of a run."""
 
     rows: int
 
 
 class CorpusManifest(BaseModel):
-    """What the manifest of a corpus counts."""
+    """The counts in a corpus's manifest."""
 
     rows: dict[str, dict[str, int]]
     rejected: dict[str, int] = {}
@@ -48,10 +48,10 @@ def read_stage(work_dir: Path, stage: str) -> StageManifest:
 
 
 def status(work_dir: Path) -> str:
-    """Return rows, rejects, tokens and seconds per stage, rows per split; for an unfinished run, what remains.
+    """Return rows, rejects, tokens and seconds per stage, and rows per split; for an unfinished run, its progress.
 
     Raises:
-        InputError: no run began in the folder, or a file of it is damaged.
+        InputError: the folder contains no run, or a file of the run is damaged.
     """
     if not (work_dir / RUN).exists():
         raise InputError(f"{work_dir}: contains no run. Start one with `dataset_builder build`.")
@@ -77,14 +77,14 @@ def status(work_dir: Path) -> str:
 
 
 def _stages(work_dir: Path) -> dict[str, str]:
-    """Return the stages of the run, each with the stage whose rows it reads: a build's, or another run's."""
+    """Map each stage of the run (a build or another kind of run) to the stage whose rows it reads."""
     build = {stage.name: stage.after for stage in STAGES}
     others = [name for shard in read_progress(work_dir) for name in shard.stages if name not in build]
     return dict.fromkeys(others, NARRATIVES) or build
 
 
 def _unfinished(work_dir: Path, after: dict[str, str]) -> str:
-    """Return the units so far, the expected units as far as known, and the remaining time."""
+    """Return finished units, expected units where they can be estimated, and the remaining time."""
     shards = read_progress(work_dir)
     begun = work_dir / NARRATIVES / MANIFEST
     stories = StoryCounts(

@@ -17,13 +17,13 @@ LOWEST_KEPT = 0.05  # raw likelihood scores below this are not stored
 
 
 async def run(row: UtteranceRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[LabelledRow]:
-    """Return the utterance with its raw labels, the strongest first."""
+    """Return the utterance with its raw labels, strongest first."""
     raw = await raw_labels(row.text, ask, recipe)
     return [LabelledRow(**row.model_dump(), raw_labels=tuple(raw), labeler=recipe.labels.labeler)]
 
 
 async def raw_labels(text: str, ask: Ask, recipe: BuildRecipe) -> list[RawLabel]:
-    """Return the labeler's answer for any text, the strongest first."""
+    """Return the labeler's raw labels for any text, strongest first."""
     if recipe.labels.labeler == "likelihood":
         scores = await likelihood_scores(text, CHOICES, ask, recipe.labels.temperature)
         scored = zip(LABELS, scores, strict=True)
@@ -32,10 +32,10 @@ async def raw_labels(text: str, ask: Ask, recipe: BuildRecipe) -> list[RawLabel]
         raw = await ask.text(
             "labels_verbalised", recipe.labels.decoding, scored_labels, emotions=emotion_list(neutral=True), text=text
         )
-    return sorted(raw, key=lambda label: -label.score)  # of equals the one that the teacher named first
+    return sorted(raw, key=lambda label: -label.score)  # stable: among equal scores, the teacher's order is kept
 
 
 def taxonomy_labels(row: LabelledRow, recipe: BuildRecipe) -> list[str]:
-    """Return names of the classes that the row expresses, for prompts and checks."""
+    """Return the names of the classes that the row expresses, for prompts and checks."""
     scores = resolve(row.raw_labels, recipe.resolve)
     return [label for label, score in zip(LABELS, scores, strict=True) if score >= recipe.labels.keep_at]
