@@ -33,11 +33,12 @@ def readme_section(results: dict[str, Results]) -> str:
     head = ["model", "use", *(f"{of.title}: {TITLES[of.headline]}" for of in columns)]
     shown = [found[of.name] for found in measured.values() for of in columns if of.name in found]
     lacking = " Our values without brackets were measured before intervals were computed." if older(shown) else ""
+    source = f"[`{PUBLISHED_SCORES.name}`](eval/cards/{PUBLISHED_SCORES.name})"
     return (
         f"{table(head, rows)}\n\n"
         f"The best possible score is 1. Brackets show 95% intervals. An empty cell was not measured.{lacking} Sources of "
-        f"the scores reported by others: [`{PUBLISHED_SCORES.name}`](eval/cards/{PUBLISHED_SCORES.name}). `{RECIPES}/` has "
-        f"{len(names) - len(measured)} more recipes without a result: they need a GPU or data with a licence."
+        f"the scores reported by others: {source}. `{RECIPES}/` has {len(names) - len(measured)} more recipes without a "
+        "result: they need a GPU or data with a licence."
     )
 
 
