@@ -36,9 +36,9 @@ def readme_section(results: dict[str, Results]) -> str:
     source = f"[`{PUBLISHED_SCORES.name}`](eval/cards/{PUBLISHED_SCORES.name})"
     return (
         f"{table(head, rows)}\n\n"
-        f"The best possible score is 1. Brackets show 95% intervals. An empty cell was not measured.{lacking} Sources of "
-        f"the scores reported by others: {source}. `{RECIPES}/` has {len(names) - len(measured)} more recipes without a "
-        "result: they need a GPU or data with a licence."
+        f"The best possible score is 1. Brackets show 95% intervals. An empty cell was not measured.{lacking} Sources "
+        f"of the scores reported by others: {source}. `{RECIPES}/` has {len(names) - len(measured)} more recipes "
+        "without a result: they need a GPU or data with a licence."
     )
 
 
