@@ -43,7 +43,9 @@ def load_base(
             config.update({name: recipe.dropout for name in DROPOUTS if hasattr(config, name)})
         # Bases that are stored in 16 bits are trained in 32: small updates vanish in 16.
         model = auto_class.from_pretrained(**base, config=config, dtype=torch.float32)
-    except Exception as error:  # of the Hub, torn files, unknown architectures: the library promises no kinds
+    except (
+        Exception
+    ) as error:  # Hub errors, torn files, unknown architectures: the library does not document the exception types
         raise InputError(
             f"{named}: cannot be loaded ({first_line(error)}). Check 'base_model' and the network."
         ) from None
@@ -99,9 +101,9 @@ def _check_length(recipe: TrainingRecipe, model: nn.Module, tokenizer: PreTraine
 
 
 def positions(model: nn.Module) -> int | None:
-    """How many tokens a model's table of positions holds; None with relative or rotary positions, which have no limit.
+    """Return how many tokens a model's table of positions holds; None with relative or rotary positions (no limit).
 
-    RoBERTa and related models count positions from after that of the padding token, BART from 2.
+    RoBERTa and related models count positions from after the padding token's, BART from 2.
     """
     for name, part in model.named_modules():
         if name.rpartition(".")[2] in POSITIONS and isinstance(part, nn.Embedding):

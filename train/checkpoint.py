@@ -22,7 +22,7 @@ from torch.optim.swa_utils import AveragedModel
 from dataset_builder.files.reading import json_file
 from dataset_builder.inputs import InputError, first_line
 
-# A checkpoint is written as `.part`. While it takes the former one's place, that one is `.old`.
+# A checkpoint is written as `.part`. While it replaces the previous checkpoint, the previous one is `.old`.
 CHECKPOINT = "checkpoint"
 PART, OLD = f"{CHECKPOINT}.part", f"{CHECKPOINT}.old"
 IDENTITY = "recipe_hash"  # the file of the training's identity; written last, so it marks a whole checkpoint
@@ -277,13 +277,13 @@ def _check_sizes(place: Path) -> None:
 
 
 def find_checkpoint(output_dir: Path) -> Path | None:
-    """The folder of a whole checkpoint, which has another name after a kill between two renames; None without one."""
+    """Return the folder of a complete checkpoint, or None. After a kill between two renames it has another name."""
     places = (output_dir / name for name in (CHECKPOINT, PART, OLD))
     return next((place for place in places if (place / IDENTITY).exists()), None)
 
 
 def should_resume(output_dir: Path, *, resume: bool, shown: bool) -> bool:
-    """Whether there is a checkpoint and the user asked to resume; prints a line if only one of the two is true."""
+    """Return whether there is a checkpoint and the user asked to resume; print a line if only one of them is true."""
     there = find_checkpoint(output_dir) is not None
     if resume and not there and shown:
         print(f"{output_dir}: contains no checkpoint to resume from; training starts at step 0.", file=sys.stderr)

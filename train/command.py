@@ -40,7 +40,7 @@ def train_from_command_line(
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}: must be 1 or more.")
     for name in ("data", "base_model"):
-        if getattr(args, name) == "":  # of a shell variable that is not set
+        if getattr(args, name) == "":  # from a shell variable that is not set
             raise InputError(f"--{name.replace('_', '-')}: is empty. Pass a folder or Hub id, or remove the option.")
     if args.seed is not None:
         if not 0 <= args.seed < 2**32:

@@ -102,10 +102,10 @@ def export(folder: Path, out: Path | None = None) -> dict[str, Any]:
         # The record last: a folder without it counts as not exported.
         for name in (FP32, INT8, RECORD):
             (part / name).replace(target / name)
-    # These say what is wrong themselves.
+    # These errors already say what is wrong.
     except (InputError, OSError):
         raise
-    except Exception as error:  # of an exporter that does not know the architecture
+    except Exception as error:  # such as an architecture that the exporter does not support
         raise InputError(
             f"model folder '{folder}': cannot be exported ({first_line(error)}). Nothing was kept; the model can be "
             "published without ONNX files."
@@ -116,7 +116,7 @@ def export(folder: Path, out: Path | None = None) -> dict[str, Any]:
 
 
 def load(folder: Path) -> tuple[Any, Any]:
-    """The model, in evaluation mode, and its tokenizer. Raises InputError when they are not there or do not load."""
+    """Return the model, in evaluation mode, and its tokenizer. Raises InputError if they are missing or do not load."""
     if not (folder / "config.json").exists():
         raise InputError(f"model folder '{folder}': has no config.json. Train a model into it, or check --model.")
     try:
@@ -124,7 +124,7 @@ def load(folder: Path) -> tuple[Any, Any]:
         model, found = AutoModelForSequenceClassification.from_pretrained(
             folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
         )
-    except Exception as error:  # torn files, unknown architectures: the library promises no kinds
+    except Exception as error:  # torn files, unknown architectures: the library does not document the exception types
         raise InputError(f"model folder '{folder}': cannot be loaded ({first_line(error)}). Train it again.") from None
     # Without its files, a tokenizer loads with special tokens alone.
     if len(tokenizer) <= len(tokenizer.all_special_ids):
@@ -139,7 +139,7 @@ def load(folder: Path) -> tuple[Any, Any]:
 
 
 def _write(model: Any, tokenizer: Any, part: Path) -> dict[str, Any]:
-    """Return both files in `part`, checked, and their part of the record."""
+    """Write both files to `part`, check them, and return their part of the record."""
     # A tokenizer without a limit has a huge one.
     longest = min(tokenizer.model_max_length, LONGEST, positions(model) or LONGEST)
     batches = [
@@ -184,14 +184,14 @@ def _write(model: Any, tokenizer: Any, part: Path) -> dict[str, Any]:
 
 
 def _why_plain(model: Any, tokenizer: Any) -> str | None:
-    """Why a model has no lean graph; None if it has one."""
+    """Return why a model has no lean graph; None if it has one."""
     if model.config.model_type not in ARCHITECTURES:
         return f"no lean graph for {model.config.model_type}, only for {', '.join(ARCHITECTURES)}"
     return None if tokenizer.padding_side == "right" else "the tokenizer pads on the left"
 
 
 def _last_products(lean: Path) -> list[str]:
-    """The names of the products of the last layer and the head, which stay fp32: later layers cannot mend their error.
+    """Return the names of the last layer's and the head's products. They stay fp32: later layers cannot correct them.
 
     On GoEmotions' validation texts a trained model's probabilities are a sixth nearer to PyTorch's with them, and the
     last layer of the lean graph is little work.
@@ -218,7 +218,7 @@ def _trace(module: nn.Module, batch: Any, names: list[str], path: Path) -> None:
             dynamo=False,
         )
     exported = onnx.load(path)
-    del exported.graph.value_info[:]  # shapes of the traced batch, which quantisation would take for all
+    del exported.graph.value_info[:]  # shapes of the traced batch, which quantisation would take as fixed
     onnx.save(exported, path)
 
 

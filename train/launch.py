@@ -30,7 +30,7 @@ def start_process(
         accumulate: batches for an update.
 
     Raises:
-        InputError: this machine lacks what the recipe asks for.
+        InputError: this machine lacks something that the recipe needs.
     """
     try:
         accelerator = Accelerator(

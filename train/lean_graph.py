@@ -14,7 +14,11 @@ from typing import Any
 import torch
 from torch import nn
 
-ARCHITECTURES = ("bert", "mpnet", "roberta")  # encoders that norm after each half of a layer and classify by token 0
+ARCHITECTURES = (
+    "bert",
+    "mpnet",
+    "roberta",
+)  # encoders with normalisation after each half of a layer that classify by token 0
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ def _attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: t
 
 
 def _join(*scaled: tuple[nn.Linear, float]) -> nn.Linear:
-    """Several projections of the same rows, each times a factor, as one."""
+    """Return several projections of the same rows, each scaled by its factor, as a single layer."""
     weight = torch.cat([part.weight.detach() * factor for part, factor in scaled])
     joined = nn.Linear(weight.shape[1], weight.shape[0])
     joined.weight = nn.Parameter(weight, requires_grad=False)

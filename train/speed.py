@@ -48,7 +48,7 @@ def measure(turns: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, flo
 
 
 def run_turn(loop: str, recipe: ClassifierRecipe, data: str, steps: int) -> dict[str, float]:
-    """Train for so many steps with one loop; return its speed and the process's peak memory."""
+    """Train for `steps` steps with one loop; return its speed and the process's peak memory."""
     with tempfile.TemporaryDirectory() as folder:
         if loop == "ours":
             speed = float(train(recipe, data, Path(folder), steps)["samples_per_second"])
@@ -90,7 +90,7 @@ def _run_trainer(recipe: ClassifierRecipe, data: str, folder: str, steps: int, s
 
 
 def main() -> None:
-    """Parse the command line; run the turns, each in its own process, whose peak of memory is the loop's."""
+    """Parse the command line; run the turns, each in its own process, so that its peak memory is that of the loop."""
     parser = argparse.ArgumentParser(
         prog="python -m train.speed", description="Compares our training loop with transformers.Trainer."
     )

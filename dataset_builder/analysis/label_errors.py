@@ -2,9 +2,9 @@
 
 A logistic regression on embeddings predicts every row from folds without it. A row is suspected when the most probable
 class is not one of its labels and is predicted with at least the confidence that the rows of that class usually get.
-That it is the most probable class is our condition: of 28 classes of uneven size, the rare ones have thresholds so low
-that without it 63% of GoEmotions would be suspected, with it 23 %. The estimate is as good as the classifier, whose
-accuracy is reported with it: it compares corpora and does not count errors.
+The condition that it is the most probable class is ours. With 28 classes of uneven size, the thresholds of rare classes
+are so low that 63% of GoEmotions would be suspected without this condition; with it, 23% are. The estimate is
+only as good as the classifier, whose accuracy is reported too: use it to compare corpora, not to count errors.
 """
 
 from collections.abc import Sequence

@@ -128,7 +128,7 @@ class Survey:
 
 
 class _Samples:
-    """Samples of originals or of rewritings: the two variants of an utterance must not meet in one."""
+    """Samples of originals or of rewritings: a sample must not contain both variants of an utterance."""
 
     def __init__(self) -> None:
         self.rows = 0

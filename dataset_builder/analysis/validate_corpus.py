@@ -82,14 +82,14 @@ class Findings:
     examples: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
     def add(self, config: str, check: str, example: str) -> None:
-        """One more row of `config` fails `check`."""
+        """Record that a row of `config` fails `check`."""
         self.counts[config, check] += 1
         examples = self.examples.setdefault((config, check), [])
         if len(examples) < EXAMPLES:
             examples.append(one_line(example if len(example) <= 200 else f"{example[:197]}…"))
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the findings as JSON."""
         faults = [
             {"config": config, "check": check, "rows": count, "examples": self.examples[config, check]}
             for (config, check), count in sorted(self.counts.items())
@@ -97,7 +97,7 @@ class Findings:
         return {"valid": not faults, "rows": self.rows, "checks": CHECKS, "faults": faults}
 
     def page(self) -> str:
-        """For people."""
+        """Return the findings as readable text."""
         counted = ", ".join(f"{one_line(config)} {sum(splits.values())}" for config, splits in self.rows.items())
         lines = [f"rows: {counted}"]
         for (config, check), count in sorted(self.counts.items(), key=lambda item: (-item[1], item[0])):

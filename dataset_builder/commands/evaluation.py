@@ -150,7 +150,7 @@ def measure_labelers(args: Namespace) -> None:
     write_measurement(measure(recipes, args.data, args.rows), args.out, "labelers")
 
 
-@teacher(RECIPES, DEV, option("--rows", type=int, default=500, help="rows to use (500)"), SEND_KEY, OUT)
+@teacher(RECIPES, DEV, option("--rows", type=int, default=500, help="rows to use (default: 500)"), SEND_KEY, OUT)
 def measure_descriptors(args: Namespace) -> None:
     """Compare the descriptors of describe-texts with the labels of GoEmotions dev; do not tune on the result."""
     from dataset_builder.descriptors.recipe import TextsRecipe

@@ -54,7 +54,7 @@ def count(name: str, least: int = 1, **settings: Any) -> Option:
             raise InputError(f"{name} {text}: must be {least} or more.")
         return number
 
-    read.__name__ = "int"  # argparse prints it for text that is no number: `invalid int value`
+    read.__name__ = "int"  # argparse prints it if the text is not a number: `invalid int value`
     return option(name, type=read, **settings)
 
 

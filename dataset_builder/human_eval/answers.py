@@ -38,8 +38,8 @@ def read_answers(key: Key, paths: Iterable[Path]) -> dict[str, dict[str, Answer]
     """Return each annotator's answers by task or pair, without the missing ones.
 
     Raises:
-        InputError: a file is broken, belongs to another sample, answers what was not asked, or is the second of one
-            annotator; the message names the file or both files.
+        InputError: a file is broken, belongs to another sample, answers a question that was not asked, or is a
+            second file of an annotator; the message names the file or both files.
     """
     files: dict[str, tuple[Path, dict[str, Answer]]] = {}
     for path in paths:

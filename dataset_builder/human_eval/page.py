@@ -52,7 +52,7 @@ def page(key: Key, annotator: str) -> str:
         "__SAMPLE__": key.sample,
         "__SCRIPT_HASH__": f"sha256-{digest}",  # the browser runs this script and no other
         "__SCRIPT__": script,
-        "__TASKS__": tasks,  # last: a text of the corpus may hold any of the other marks
+        "__TASKS__": tasks,  # last: a corpus text may contain any of the other placeholders
     }
     content = (HERE / "page.html").read_text(encoding="utf-8")
     for mark, value in parts.items():

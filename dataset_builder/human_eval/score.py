@@ -115,9 +115,9 @@ def shares(key: Key, people: People) -> dict[str, tuple[Array, Array]]:
 
 
 def share(above: Array, below: Array) -> Estimate | None:
-    """One sum over the other with its interval, and the latter as `support`; None if that is 0.
+    """Return the ratio of the two sums with its interval, and the denominator as `support`; None if it is 0.
 
-    There is no interval for fewer than five tasks: resampling three tasks is not informative about others.
+    There is no interval for fewer than five tasks: resampling so few tasks says little about other tasks.
     """
     if not below.sum():
         return None

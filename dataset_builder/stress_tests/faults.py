@@ -17,7 +17,9 @@ from dataset_builder.stress_tests.stories import write_stories
 
 ALIVE_SECONDS, DEAD_SECONDS = 20.0, 30.0
 LOST = "lost"
-REPEATED = tuple(fault for fault in FAULTS if fault != CUT_OFF)  # a reply cut off is a reply: asked with another seed
+REPEATED = tuple(
+    fault for fault in FAULTS if fault != CUT_OFF
+)  # a truncated reply is a reply: the question is asked with another seed
 REASONS = (*REPEATED, "no_connection")  # for which units are rejected
 RECIPE = """
 name: faults
@@ -90,7 +92,7 @@ def _start_server(port: int, log: Path) -> "subprocess.Popen[bytes]":
 
 
 def read_log(log: Path) -> tuple[Counter[str], int]:
-    """Return the number of calls by what became of them, and of calls for a question that had been answered before."""
+    """Return the number of calls by outcome, and the number of calls for questions that had already been answered."""
     unanswered: Counter[str] = Counter()  # calls without a fault, by question
     kinds: Counter[str] = Counter()
     answered: set[str] = set()

@@ -105,7 +105,7 @@ def merged(descriptors: Sequence[dict[str, Any]]) -> Weights:
 
 
 def _draw(pairs: list[tuple[str, Weights]], most: int | None, seed: int) -> list[tuple[str, Weights]]:
-    """Draw at most so many pairs, keeping their order; a smaller draw is a subset of a larger one."""
+    """Draw at most `most` pairs, keeping their order; a smaller draw is a subset of a larger one."""
     if most is None or most >= len(pairs):
         return pairs
     return [pairs[row] for row in sorted(np.random.default_rng(seed).permutation(len(pairs))[:most])]

@@ -126,7 +126,7 @@ def train(
         if progress.updates < updates:
             checkpoints.save()
     bar.close()
-    # The weights of the best epoch by NDCG, with a moving average the averaged ones, and not the last weights.
+    # The weights of the best epoch by NDCG, not the last ones; with a moving average, the averaged weights.
     best: Any = progress.restore_best(model)
 
     # --- average and project

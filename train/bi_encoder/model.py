@@ -119,7 +119,7 @@ def save_model(
     """Write a folder that `SentenceTransformer` loads, in a layout that versions before 6 also load.
 
     Args:
-        record: the training record, which is written last; how a cosine becomes a probability is in `config.json` too.
+        record: the training record, which is written last; `config.json` also has the formula for probabilities.
         reference: embeddings (texts, size) of unlabelled texts, for thresholds; kept in 16 bits.
         projection: the map (size, size) of labels' embeddings, which `encode_document` applies.
     """

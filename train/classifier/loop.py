@@ -133,7 +133,7 @@ def train(
         if progress.updates < updates:
             checkpoints.save()
     bar.close()
-    # The weights of the best epoch, with a moving average the averaged ones, and not the last weights.
+    # The weights of the best epoch, not the last ones; with a moving average, the averaged weights.
     best = progress.restore_best(model)
     # Calibration and thresholds see the validation split alone, and the weights that are published.
     logits, targets = predict(best, dev_loader, accelerator)

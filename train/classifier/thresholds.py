@@ -8,7 +8,7 @@ import torch
 from dataset_builder.statistics import f1_from_counts, macro_f1
 
 GRID = np.round(np.arange(0.05, 0.951, 0.01), 2)  # paper A's sweep
-# A label with so many validation positives gets the mean of its own best threshold and the global threshold; a rarer
+# A label with this many validation positives gets the mean of its own best threshold and the global threshold; a rarer
 # label is shrunk towards the global threshold, because its own optimum depends on a few rows.
 SHRINK = 30
 FOLDS = 5
