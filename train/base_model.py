@@ -43,9 +43,7 @@ def load_base(
             config.update({name: recipe.dropout for name in DROPOUTS if hasattr(config, name)})
         # Bases that are stored in 16 bits are trained in 32: small updates vanish in 16.
         model = auto_class.from_pretrained(**base, config=config, dtype=torch.float32)
-    except (
-        Exception
-    ) as error:  # Hub errors, torn files, unknown architectures: the library does not document the exception types
+    except Exception as error:  # Hub errors, torn files, unknown architectures: undocumented types
         raise InputError(
             f"{named}: cannot be loaded ({first_line(error)}). Check 'base_model' and the network."
         ) from None

@@ -124,7 +124,7 @@ def load(folder: Path) -> tuple[Any, Any]:
         model, found = AutoModelForSequenceClassification.from_pretrained(
             folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
         )
-    except Exception as error:  # torn files, unknown architectures: the library does not document the exception types
+    except Exception as error:  # torn files, unknown architectures: undocumented types
         raise InputError(f"model folder '{folder}': cannot be loaded ({first_line(error)}). Train it again.") from None
     # Without its files, a tokenizer loads with special tokens alone.
     if len(tokenizer) <= len(tokenizer.all_special_ids):
