@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tools.loopback_hub import client_environment, serve
-from tools.side_by_side import Step, watch
+from tools.parallel_commands import Step, watch
 
 NAMESPACE = "tester"
 MODELS = ("emo-pillars-contextless-minilm", "emo-pillars-contextual-minilm")
@@ -141,4 +141,4 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit("interrupted; finished steps are kept, and the same command resumes")
+        sys.exit("interrupted; finished steps are kept. Run the same command again to resume")

@@ -1,4 +1,4 @@
-"""Publishes the data sets, the models, the Space and their cards: python push.py --namespace NS [--execute]
+"""Publishes the datasets, the models, the Space and their cards: python push.py --namespace NS [--execute]
 
 Plans, checks, prints the plan, and sends it only with --execute, to the Hub of HF_ENDPOINT: one commit and one tag for
 each repository, then one collection of all. A second run changes nothing; after a kill at any moment the next run
@@ -22,7 +22,7 @@ except (
     sys.exit(2)
 from huggingface_hub.utils import validate_repo_id
 
-from publish import checks, hub, server
+from publish import checks, hub, hub_errors
 from publish.files import size_of
 from publish.plan import DATASET, Folders, Plan, make_plan
 
@@ -37,7 +37,7 @@ def main() -> None:
     try:
         push(args)
     except (Exception, KeyboardInterrupt) as error:
-        message = server.explain(error, constants.ENDPOINT, args.namespace)
+        message = hub_errors.explain(error, constants.ENDPOINT, args.namespace)
         if message is None:
             raise
         fail(message)
@@ -56,14 +56,15 @@ def push(args: argparse.Namespace) -> None:
 
     # Check: the files, the address, and the state of the Hub
     problems = [*checks.check(plan, folders), *checks.cards_are_fresh(folders)]
-    if uncommitted and server.is_local(constants.ENDPOINT):
+    if uncommitted and hub_errors.is_local(constants.ENDPOINT):
         plan.notes.append(f"allowed, because this Hub is on this machine: {uncommitted[0]}")
     else:
         problems += uncommitted
-    refused_address = server.address_problems(constants.ENDPOINT)
+    refused_address = hub_errors.address_problems(constants.ENDPOINT)
     problems += refused_address
-    plan.notes += server.address_notes(constants.ENDPOINT)
+    plan.notes += hub_errors.address_notes(constants.ENDPOINT)
     api, states = HfApi(), States()
+    # The Hub is only asked if the address may have the token.
     if (args.compare and not refused_address) or (args.execute and not problems):
         hub.check_token(api, release.namespace)
         for repository in plan.repositories:
@@ -76,13 +77,13 @@ def push(args: argparse.Namespace) -> None:
 
     # Act
     if not args.execute:
-        print("nothing was sent; add --execute to send it")
+        print("nothing was sent; add --execute to upload")
         return
     for repository in plan.repositories:
         head, changed = hub.send(api, repository, release)
         done = "sent" if changed else "nothing new"
         print(f"{repository.kind} {release.repo_id(repository)}: {done}, {release.tag}, {head}", flush=True)
-    print(server.printable(f"collection: {hub.collect(api, plan.repositories, release)}", constants.ENDPOINT))
+    print(hub_errors.printable(f"collection: {hub.collect(api, plan.repositories, release)}", constants.ENDPOINT))
 
 
 def show(plan: Plan, release: hub.Release, states: States) -> None:
@@ -102,13 +103,13 @@ def show(plan: Plan, release: hub.Release, states: States) -> None:
     lines.append(f"  then the collection '{hub.TITLE}' of these {len(plan.repositories)}")
     lines += [f"  {note}" for note in plan.notes]
     for line in lines:
-        print(server.printable(line, constants.ENDPOINT))
+        print(hub_errors.printable(line, constants.ENDPOINT))
 
 
 def fail(*messages: str) -> NoReturn:
     """Print each message as one line of stderr, and end with exit code 2."""
     for message in messages:
-        print(f"error: {server.printable(message, constants.ENDPOINT)}", file=sys.stderr)
+        print(f"error: {hub_errors.printable(message, constants.ENDPOINT)}", file=sys.stderr)
     sys.exit(2)
 
 
@@ -117,7 +118,9 @@ def _version() -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python push.py", description="Publishes data sets, models, Space and cards.")
+    parser = argparse.ArgumentParser(
+        prog="python push.py", description="Publishes the datasets, models, Space and cards."
+    )
     parser.add_argument("--namespace", required=True, help="user or organisation")
     parser.add_argument("--corpus", type=Path, default=Path("published/emo-pillars"), help="folder of the corpus")
     parser.add_argument(
@@ -126,7 +129,7 @@ def _arguments() -> argparse.Namespace:
         default=Path("work/texts/corpus"),
         help="folder of the texts with emotion words, if any",
     )
-    parser.add_argument("--models", type=Path, default=Path("work/models"), help="folder of the model folders")
+    parser.add_argument("--models", type=Path, default=Path("work/models"), help="folder with the model folders")
     parser.add_argument("--cards", type=Path, default=Path("model_cards"), help="folder of the cards")
     parser.add_argument(
         "--results", type=Path, default=Path("eval/results"), help="folder of the results shown in the cards"
@@ -135,8 +138,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--space", type=Path, default=Path("space"), help="folder of the Space, if any")
     parser.add_argument("--tag", help="tag of this release; default: v and the version in pyproject.toml")
     parser.add_argument("--public", action="store_true", help="make the repositories public; default: private")
-    parser.add_argument("--compare", action="store_true", help="ask the Hub what is new or changed, and send nothing")
-    parser.add_argument("--execute", action="store_true", help="send; without it only the plan is printed")
+    parser.add_argument("--compare", action="store_true", help="ask the Hub what is new or changed, but upload nothing")
+    parser.add_argument("--execute", action="store_true", help="upload; without this option, only the plan is printed")
     return parser.parse_args()
 
 

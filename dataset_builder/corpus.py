@@ -32,7 +32,7 @@ class Corpus:
         for name, paths in self.files[config].items():
             if split in (None, name):
                 for path in paths:
-                    for row in _rows_of(path, columns, broken_text=True) if broken_text else read_rows(path, columns):
+                    for row in read_rows(path, columns, broken_text=broken_text):
                         yield row | {"split": name}
 
     def count(self, config: str) -> dict[str, int]:
@@ -44,10 +44,10 @@ class Corpus:
 
 
 def open_corpus(place: str | Path) -> Corpus:
-    """The corpus of a work folder, a folder of configs, or a Hub data set (`owner/name`, by the environment's Hub).
+    """Open the corpus in a work folder, a folder with one subfolder per config, or a Hub dataset (`owner/name`).
 
     Raises:
-        InputError: there is no such folder or data set, or no `<config>/<split>-*.parquet` in it.
+        InputError: there is no such folder or dataset, or no `<config>/<split>-*.parquet` in it.
     """
     folder = Path(place)
     if not folder.is_dir():
@@ -59,7 +59,7 @@ def open_corpus(place: str | Path) -> Corpus:
         files.setdefault(path.parent.name, {}).setdefault(path.stem.partition("-")[0], []).append(path)
     if not files:
         raise InputError(
-            f"{folder}: contains no <config>/<split>-*.parquet. Give a work folder, a corpus, or a Hub id."
+            f"{folder}: contains no <config>/<split>-*.parquet. Pass a work folder, a corpus folder or a Hub id."
         )
     order = {split: number for number, split in enumerate(SPLITS)}
     ordered = {
@@ -79,12 +79,8 @@ def open_parquet(path: Path) -> pq.ParquetFile:
         ) from None
 
 
-def read_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-    """Return the rows of one file. Raises InputError if it is damaged or a text is not UTF-8."""
-    return _rows_of(path, columns, broken_text=False)
-
-
-def _rows_of(path: Path, columns: list[str] | None, *, broken_text: bool) -> Iterator[dict[str, Any]]:
+def read_rows(path: Path, columns: list[str] | None = None, *, broken_text: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield the rows of one file. Raises InputError if it is damaged or, without `broken_text`, a text is not UTF-8."""
     file = open_parquet(path)
     wanted = [name for name in columns if name in file.schema_arrow.names] if columns else None
     try:
@@ -94,7 +90,7 @@ def _rows_of(path: Path, columns: list[str] | None, *, broken_text: bool) -> Ite
             except UnicodeDecodeError as error:
                 if not broken_text:
                     raise InputError(
-                        f"{path}: a text in it is not UTF-8 ({error}). Validate the corpus first."
+                        f"{path}: it contains a text that is not UTF-8 ({error}). Validate the corpus first."
                     ) from None
                 rows = _with_surrogates(batch)
             yield from rows
@@ -132,7 +128,7 @@ def column_faults(corpus: Corpus, config: str) -> list[str]:
     for path in (path for paths in corpus.files[config].values() for path in paths):
         schema = open_parquet(path).schema_arrow
         faults = [
-            f"{name}: {schema.field(name).type if name in schema.names else 'missing'}, wanted {column.type}"
+            f"{name}: {schema.field(name).type if name in schema.names else 'missing'}, expected {column.type}"
             for name, column in zip(wanted.names, wanted, strict=True)
             if name not in schema.names or schema.field(name).type != column.type
         ]
@@ -150,6 +146,6 @@ def _download(place: str) -> Path:
         found = snapshot_download(place, repo_type="dataset", allow_patterns=["*.parquet", "README.md"])
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise InputError(
-            f"'{place}': no such folder, and no data set of the Hub ({first_line(error)}). Check the path or the id."
+            f"'{place}': no such folder, and not a dataset on the Hub ({first_line(error)}). Check the path or the id."
         ) from None
     return Path(found)

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from dataset_builder.files.reading import json_lines
 from dataset_builder.inputs import InputError, validation_message
 from dataset_builder.schema import RawLabel, Row
-from dataset_builder.taxonomy import EMOTIONS, LABEL_TO_INDEX, LABELS
+from dataset_builder.taxonomy import DEFINITIONS, LABELS
 
 GOLD_SET = Path(__file__).parent / "gold_set.jsonl"
 SHOTS = 3  # examples in a prompt
@@ -71,7 +71,7 @@ def _fields(row: GoldRow) -> dict[str, object]:
         "character": row.character,
         "text": row.text,
         "emotion": first,
-        "definition": EMOTIONS[LABEL_TO_INDEX[first]].definition,
+        "definition": DEFINITIONS[first],
         "act": "",
         "emotions": " and ".join(label.label for label in row.labels),
         "context": f"{row.situation} {row.character} felt {first}.",

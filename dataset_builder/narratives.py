@@ -1,4 +1,4 @@
-"""Reads stories from the built-in tales, files, or a Hub data set, and checks all of them before use."""
+"""Reads stories from the built-in tales, files, or a Hub dataset, and checks all of them before use."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -40,7 +40,9 @@ def read_narratives(source: Narratives) -> list[Item]:
         if not stories:
             lengths = f" of {source.min_words} to {source.max_words or 'any number of'} words"
             words = lengths if source.min_words or source.max_words else ""
-            raise InputError(f"{name}: no story{words} in it. Give at least one with the fields {', '.join(FIELDS)}.")
+            raise InputError(
+                f"{name}: contains no story{words}. Pass at least one with the fields {', '.join(FIELDS)}."
+            )
         if kind := not_texts([story.text for story in stories[:SNIFFED_ROWS]]):
             raise InputError(
                 f"{name}: the field 'text' contains {kind} ({stories[0].text[:40]}, …) instead of stories."
@@ -59,8 +61,9 @@ def read_narratives(source: Narratives) -> list[Item]:
         found += stories
     if repeated:
         print(
-            f"note: {len(repeated)} of {len(found)} stories have the text of another ({', '.join(repeated[:3])}). Rows "
-            "from both are built and may be in different splits: delete one of each.",
+            f"note: {len(repeated)} of {len(found)} stories have the same text as another story "
+            f"({', '.join(repeated[:3])}). The rows of both are built and may be in different splits: delete one of "
+            "each.",
             file=sys.stderr,
         )
     return found
@@ -93,7 +96,7 @@ def _tales() -> Rows:
 
 def _file_rows(path: Path) -> Rows:
     if not path.name.endswith(".parquet"):
-        return json_lines(path, f"Give a .jsonl or .jsonl.gz with {', '.join(FIELDS)}.")
+        return json_lines(path, f"Pass a .jsonl or .jsonl.gz file with {', '.join(FIELDS)}.")
     return ((f"{path}, row {number}", row) for number, row in enumerate(read_rows(path)))
 
 
@@ -104,13 +107,15 @@ def _train_files(folder: Path) -> list[Path]:
     if len(kinds) != 1:
         found = "both .jsonl and .parquet files" if kinds else f"neither {', '.join(ENDINGS[:2])} nor .parquet files"
         raise InputError(
-            f"narratives '{folder}': contains {found}. Give stories as JSON lines with {', '.join(FIELDS)}."
+            f"narratives '{folder}': contains {found}. Pass stories as JSON Lines with {', '.join(FIELDS)}."
         )
     words = {path: path_words(path.relative_to(folder)) for path in files}
     train = [path for path in files if "train" in words[path]]
     train = train or [path for path in files if not HELD_OUT_NAMES & words[path]]
     if not train:
-        raise InputError(f"narratives '{folder}': all files are named after held-out splits. Give train files.")
+        raise InputError(
+            f"narratives '{folder}': all files are named after validation or test splits. Pass training files."
+        )
     return train
 
 
@@ -121,7 +126,7 @@ def _hub_rows(name: str, revision: str | None) -> Rows:
         rows = read_data_set(name, None, revision).rows("train")
     except InputError as error:
         raise InputError(
-            f"narratives '{name}': neither 'tales', nor a .jsonl[.gz] file or folder, nor a data set that loads "
+            f"narratives '{name}': neither 'tales', nor a .jsonl[.gz] file or folder, nor a dataset that can be loaded "
             f"({first_line(error)})."
         ) from None
     return ((f"{name}, row {number}", row) for number, row in enumerate(rows))

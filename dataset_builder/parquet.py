@@ -1,4 +1,4 @@
-"""The published format of every data set: typed Parquet files named after their content, a card and a manifest.
+"""The published format of every dataset: typed Parquet files named after their content, a card and a manifest.
 
 `datasets` identifies a local folder only by its name and its card. The card therefore lists the full name of each file:
 otherwise `datasets` would return the rows of an old corpus from its cache for a new one.
@@ -29,6 +29,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
     building = target.with_name(f"{target.name}.part")
     clear(building)
     yield building
+    # A kill between these two lines leaves no corpus, only the `.part`, and the same command writes it again.
     clear(target)
     building.rename(target)
 
@@ -90,7 +91,7 @@ def write_manifest(folder: Path, manifest: dict[str, Any], kinds: Mapping[str, t
     """Name the files by their content, write the card's YAML, and last the manifest.
 
     Args:
-        manifest: what is to be known of the data set; `rows` counts the rows of each config and split.
+        manifest: what is to be known of the dataset; `rows` counts the rows of each config and split.
 
     Returns:
         The manifest as it was written, with the `revision`: a hash of all files.
@@ -98,6 +99,7 @@ def write_manifest(folder: Path, manifest: dict[str, Any], kinds: Mapping[str, t
     revision = hashlib.sha256()
     for path in sorted(folder.glob("*/*.parquet")):
         split = path.name.partition("-")[0]
+        # The name holds a hash of the content: caches of `datasets` know a local file by its name.
         named = path.rename(path.with_name(f"{split}-00000-of-00001-{digest_of(path)[:16]}.parquet"))
         revision.update(named.relative_to(folder).as_posix().encode())
     _write_card(folder, manifest["rows"], kinds)

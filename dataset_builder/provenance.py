@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.metadata
-import json
 import math
 import os
 import platform
@@ -12,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from dataset_builder.files.shards import write_json
 from dataset_builder.inputs import InputError
 
 RESULTS = Path("eval/results")
@@ -49,11 +49,6 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip() if done else ""
 
 
-def cores() -> int:
-    """Return the CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def weights_digest(folder: Path) -> str:
     """Return the SHA-256 of a model folder's safetensors, one after the other by path, without those of checkpoints.
 
@@ -82,18 +77,22 @@ def results_folder(text: str) -> Path:
     """Return the `--out` folder of a command line. Raises InputError, before any measurement, if it is not writable."""
     folder = Path(text)
     if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-        raise InputError(f"--out {text}: is not a writable folder. Give another.")
+        raise InputError(f"--out {text}: is not a writable folder. Use another.")
     return folder
 
 
 def write_result(content: dict[str, Any], out: Path, name: str, benchmark: str) -> Path:
     """Write `<out>/<name>/<benchmark>.json`, whole or not at all. NaN and infinite values are left out."""
     path = out / name / f"{benchmark}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(_defined(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_json(path, _defined(content))
     return path
+
+
+def write_measurement(content: dict[str, Any], out: Path, name: str) -> None:
+    """Write `<out>/system/<name>.json`, with its provenance; print its path and its metrics."""
+    print(write_result(content | provenance(), out, "system", name))
+    for metric, found in content["metrics"].items():
+        print(f"{metric:<56}{found['value']:g}")
 
 
 def _defined(content: Any) -> Any:

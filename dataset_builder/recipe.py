@@ -30,7 +30,7 @@ def _in_order(section: StrictT, least: str, most: str) -> StrictT:
 
 
 class Narratives(Strict):
-    """The stories: the built-in tales, JSONL files (`id`, `title`, `text`), Hub data sets with these columns.
+    """The stories: the built-in tales, JSONL files (`id`, `title`, `text`), Hub datasets with these columns.
 
     `limit` counts the stories of each source; stories outside `min_words` to `max_words` are skipped.
     """

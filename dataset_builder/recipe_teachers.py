@@ -149,12 +149,12 @@ class EndpointTeacher(Strict):
         for url in urls:
             if not re.fullmatch(r"https?://[^/\s]\S*", url):
                 raise ValueError(
-                    "a url begins with http:// or https:// and contains no space, as in http://127.0.0.1:8000/v1"
+                    "a url must begin with http:// or https:// and contain no spaces, as in http://127.0.0.1:8000/v1"
                 )
             try:
                 urlsplit(url).port  # noqa: B018 - raises where the port is no number
             except ValueError as error:
-                raise ValueError(f"no url: {error}. Write one as http://127.0.0.1:8000/v1") from None
+                raise ValueError(f"not a url: {error}. Write it like http://127.0.0.1:8000/v1") from None
         return urls
 
     @field_validator("extra_body")

@@ -8,6 +8,7 @@ import sys
 from typing import Final, NoReturn
 
 NEW_NAMES: Final[dict[str, str]] = {
+    "dataset_builder.benchmarks": "python -m dataset_builder.stress_tests",
     "tests.push_kills": "python -m tools.push_kills",
     "eval.export_speed": "python -m eval.speed exports",
     "eval.zero_shot_speed": "python -m eval.speed zero-shot",

@@ -65,6 +65,7 @@ def former_run(
     found = [difference for difference in found if not may_differ(difference)]
     if not found:
         return before
+    # Nothing would be lost, so a run that failed from the start may be corrected in the same folder.
     if nothing_made(work_dir) and not (work_dir / CORPUS).exists():
         begun = [journal.parent for journal in work_dir.glob(f"*/{JOURNAL}")]
         for folder in (work_dir / NARRATIVES, work_dir / PROGRESS, *begun):

@@ -28,12 +28,7 @@ EMOTIONS: Final[tuple[Emotion, ...]] = (
     Emotion("caring", "Displaying kindness and concern for others.", "positive", "joy"),
     Emotion("confusion", "Lack of understanding, uncertainty.", "ambiguous", "surprise"),
     Emotion("curiosity", "A strong desire to know or learn something.", "ambiguous", "surprise"),
-    Emotion(
-        "desire",
-        "A strong feeling of wanting something or wishing for something to happen.",
-        "positive",
-        "joy",
-    ),
+    Emotion("desire", "A strong feeling of wanting something or wishing for something to happen.", "positive", "joy"),
     Emotion(
         "disappointment",
         "Sadness or displeasure caused by the nonfulfillment of one's hopes or expectations.",
@@ -55,12 +50,7 @@ EMOTIONS: Final[tuple[Emotion, ...]] = (
     Emotion("joy", "A feeling of pleasure and happiness.", "positive", "joy"),
     Emotion("love", "A strong positive emotion of regard and affection.", "positive", "joy"),
     Emotion("nervousness", "Apprehension, worry, anxiety.", "negative", "fear"),
-    Emotion(
-        "optimism",
-        "Hopefulness and confidence about the future or the success of something.",
-        "positive",
-        "joy",
-    ),
+    Emotion("optimism", "Hopefulness and confidence about the future or the success of something.", "positive", "joy"),
     Emotion(
         "pride",
         "Pleasure or satisfaction due to one's own achievements or the achievements of those with whom one is "
@@ -69,12 +59,7 @@ EMOTIONS: Final[tuple[Emotion, ...]] = (
         "joy",
     ),
     Emotion("realization", "Becoming aware of something.", "ambiguous", "surprise"),
-    Emotion(
-        "relief",
-        "Reassurance and relaxation following release from anxiety or distress.",
-        "positive",
-        "joy",
-    ),
+    Emotion("relief", "Reassurance and relaxation following release from anxiety or distress.", "positive", "joy"),
     Emotion("remorse", "Regret or guilty feeling.", "negative", "sadness"),
     Emotion("sadness", "Emotional pain, sorrow.", "negative", "sadness"),
     Emotion("surprise", "Feeling astonished, startled by something unexpected.", "ambiguous", "surprise"),
@@ -84,6 +69,7 @@ EMOTIONS: Final[tuple[Emotion, ...]] = (
 LABELS: Final[tuple[str, ...]] = tuple(emotion.name for emotion in EMOTIONS)
 LABEL_TO_INDEX: Final[dict[str, int]] = {name: index for index, name in enumerate(LABELS)}
 NEUTRAL: Final[int] = LABEL_TO_INDEX["neutral"]
+DEFINITIONS: Final[dict[str, str]] = {emotion.name: emotion.definition for emotion in EMOTIONS}
 VALENCE: Final[dict[str, int]] = {
     emotion.name: {"positive": 1, "negative": -1, "ambiguous": 0, "neutral": 0}[emotion.sentiment]
     for emotion in EMOTIONS

@@ -5,14 +5,14 @@ import numpy as np
 from dataset_builder.statistics import f1_from_counts, macro_f1
 
 GRID = np.round(np.arange(0.05, 0.951, 0.01), 2)  # paper A's sweep
-# A label with so many validation positives gets the mean of its own best threshold and the global threshold; a rarer
+# A label with this many validation positives gets the mean of its own best threshold and the global threshold; a rarer
 # label is shrunk towards the global threshold, because its own optimum depends on a few rows.
 SHRINK = 30
 FOLDS = 5
 
 
 def global_threshold(probabilities: np.ndarray, gold: np.ndarray) -> tuple[float, float]:
-    """Return the one threshold with the best macro-F1, and that macro-F1 (paper A, evaluation).
+    """Return the shared threshold with the best macro-F1, and that macro-F1 (paper A, evaluation).
 
     Args:
         probabilities: (rows, labels), of the validation split.
@@ -40,24 +40,25 @@ def choose_thresholds(probabilities: np.ndarray, gold: np.ndarray, seed: int) ->
     validation split, each on rows that it was not fitted to, and label thresholds are used only if they win.
     """
     fold = np.random.default_rng(seed).permutation(len(gold)) % FOLDS
-    found = {"one for all labels": np.zeros_like(gold, dtype=bool), "one for each label": np.zeros_like(gold, bool)}
+    found = {"one for all labels": np.zeros_like(gold, dtype=bool), "one per label": np.zeros_like(gold, bool)}
     for number in range(FOLDS):
         fit, held = fold != number, fold == number
         if not gold[fit].any() or not held.any():
             continue
         shared, _ = global_threshold(probabilities[fit], gold[fit])
         found["one for all labels"][held] = probabilities[held] >= shared
-        found["one for each label"][held] = probabilities[held] >= label_thresholds(probabilities[fit], gold[fit])
+        found["one per label"][held] = probabilities[held] >= label_thresholds(probabilities[fit], gold[fit])
     scores = {kind: macro_f1(gold, predicted) for kind, predicted in found.items()}
-    compared = f"macro-F1 by {FOLDS}-fold cross-validation there: " + ", ".join(
+    compared = f"macro-F1 in {FOLDS}-fold cross-validation: " + ", ".join(
         f"{score:.4f} with {kind}" for kind, score in scores.items()
     )
-    if scores["one for each label"] > scores["one for all labels"]:
-        thresholds, kind = label_thresholds(probabilities, gold), "one for each label, rare labels shrunk to the rest"
+    if scores["one per label"] > scores["one for all labels"]:
+        kind = "one per label, shrunk towards a shared threshold for rare labels"
+        thresholds = label_thresholds(probabilities, gold)
     else:
         shared, _ = global_threshold(probabilities, gold)
-        thresholds, kind = np.full(gold.shape[1], shared), "one value for all labels"
-    return thresholds, f"{kind}; best F1 on {len(gold)} validation rows ({compared})"
+        thresholds, kind = np.full(gold.shape[1], shared), "one for all labels"
+    return thresholds, f"{kind}; chosen for F1 on {len(gold)} validation rows ({compared})"
 
 
 def _f1_by_threshold(probabilities: np.ndarray, gold: np.ndarray) -> np.ndarray:

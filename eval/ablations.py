@@ -26,7 +26,7 @@ def read_runs(given: list[str]) -> dict[str, dict[str, dict[str, Any]]]:
     for pair in given:
         variant, equals, place = pair.partition("=")
         if not equals or not variant or variant in runs:
-            raise InputError(f"--run {pair}: give VARIANT=FOLDER, each variant only once.")
+            raise InputError(f"--run {pair}: pass VARIANT=FOLDER, each variant only once.")
         paths = [path for path in (Path(place) / f"{name}.json" for name in BENCHMARKS) if path.exists()]
         if not paths:
             raise InputError(f"--run {pair}: contains no result of eval.run. Evaluate the variant first.")

@@ -1,9 +1,9 @@
 """The table of benchmarks: where the rows come from, which classes they have, how they are scored.
 
 There are three kinds: `several` (any number of classes per text), `single` (one class per text) and `affect` (ratings
-of valence and arousal). A classifier of the 28 labels is scored on another set's classes with a label map
-(`dataset_builder.label_maps`); a bi-encoder uses the names of the classes as labels. To add a benchmark, add a loader
-of rows and an entry to the table.
+of valence and arousal). To score a 28-label classifier on a dataset with other classes, a label map
+(`dataset_builder.label_maps`) is used; a bi-encoder uses the class names as labels. To add a benchmark, write a loader
+that returns its rows and add an entry to the table.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,6 @@ from dataset_builder.label_maps import LABEL_MAPS
 from eval.held_out_rows import contrast_rows, everyday_rows
 from eval.label_sets import LabelSet, label_sets
 from eval.official_files import SEMEVAL_TEST, emobank, semeval2018
-from eval.rows import GOEMOTIONS, HubData, Rows, descriptors, goemotions, grouped, own, own_labels, prepared
 
 DEVELOPMENT = "validation"  # the split of that name
 Kind = Literal["several", "single", "affect"]
@@ -25,7 +24,7 @@ Read = Callable[..., Rows]  # from a place and a model's config and, if the benc
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A data set for evaluation. `read(place, config)` returns its rows; `files` describes what the place must contain.
+    """A dataset for evaluation. `read(place, config)` returns its rows; `files` describes what the place must contain.
 
     `of` is the name of the data set if it differs. `emotions` are the classes that `micro_f1_emotions` counts.
     `by_name`: a bi-encoder can use the names of the classes as labels. `is_test`: a test set, on which classifiers are
@@ -53,7 +52,7 @@ class Benchmark:
 
     @property
     def data_set(self) -> str:
-        """The name of the data set; benchmarks on one data set share their texts."""
+        """The name of the dataset; benchmarks on the same dataset share their texts."""
         return self.of or self.name
 
     @property
@@ -67,7 +66,7 @@ class Benchmark:
         Raises InputError if a place is needed, or does not contain the right files.
         """
         if place is None and self.needs_files:
-            raise InputError(f"benchmark '{self.name}': give {self.files} with --data.")
+            raise InputError(f"benchmark '{self.name}': pass {self.files} with --data.")
         return self.read(place, config)
 
     def development(self) -> "Benchmark":
@@ -91,9 +90,8 @@ def _goemotions(name: str, title: str, read: Read, **more: Any) -> Benchmark:
     return Benchmark(name, title, read, "cc-by-4.0", files, **more)
 
 
-def _in_groups(group: str, **more: Any) -> Benchmark:
-    name = f"goemotions-{group}"
-    title = f"GoEmotions test, {len(LABEL_MAPS[name])} {group} groups"
+def _in_groups(name: str, kind: str, **more: Any) -> Benchmark:
+    title = f"GoEmotions test, {len(LABEL_MAPS[name])} {kind} groups"
     return _goemotions(name, title, partial(grouped, name), label_map=name, **more)
 
 
@@ -164,7 +162,7 @@ _TABLE = [
         "SemEval-2018 E-c test, 11 classes",
         semeval2018,
         "research; tweets",
-        f"the folder of `{SEMEVAL_TEST}`",
+        f"the folder that contains `{SEMEVAL_TEST}`",
         headline="jaccard",
         label_map="semeval2018-ec",
         by_name=True,
@@ -174,7 +172,7 @@ _TABLE = [
         "EmoBank test, valence",
         emobank,
         "cc-by-sa-4.0",
-        "the folder of `emobank.csv`",
+        "the folder that contains `emobank.csv`",
         kind="affect",
         headline="pearson_valence",
         by_name=True,

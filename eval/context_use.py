@@ -83,7 +83,7 @@ def _gain(measure: Measure, gold: np.ndarray, pair: np.ndarray, clusters: Cluste
 def read_marks(path: Path) -> dict[str, bool]:
     """Marks by row id. Raises InputError for a line that is not a mark."""
     marks = {}
-    for place, mark in json_lines(path, "Give the marks of `dataset_builder context-test`."):
+    for place, mark in json_lines(path, "Pass a file written by `dataset_builder context-test`."):
         if not isinstance(mark, dict) or "id" not in mark or not isinstance(mark.get("needs_context"), bool):
             raise InputError(f'{place}: not the marks of `dataset_builder context-test`: {{"id", "needs_context"}}.')
         marks[str(mark["id"])] = mark["needs_context"]

@@ -1,7 +1,7 @@
 """python -m eval.corpus --data DIR_OR_ID [--out DIR]
 
 Describes a published corpus as `load_dataset` returns it and writes <out>/<name>/corpus.json for its card. A corpus
-with labels is the data set `emo-pillars`; a corpus with only texts and descriptors is `emo-pillars-descriptors`.
+with labels is the dataset `emo-pillars`; a corpus with only texts and descriptors is `emo-pillars-descriptors`.
 """
 
 import argparse
@@ -44,10 +44,10 @@ def read_configs(place: str) -> dict[str, DatasetDict]:
     try:
         published = get_dataset_config_names(place)
     except (DatasetNotFoundError, FileNotFoundError, ValueError, ConnectionError, HfHubHTTPError) as error:
-        raise InputError(f"{place}: no data set ({first_line(error)}). Give a built corpus or a Hub id.") from None
+        raise InputError(f"{place}: not a dataset ({first_line(error)}). Pass a built corpus or a Hub id.") from None
     configs = {config: read_data_set(place, config).splits for config in CONFIGS if config in published}
     if not configs:
-        raise InputError(f"{place}: has no config {', '.join(CONFIGS)}. Give a corpus of dataset_builder.")
+        raise InputError(f"{place}: has no config {', '.join(CONFIGS)}. Pass a corpus built by dataset_builder.")
     return configs
 
 
@@ -76,8 +76,8 @@ def main() -> None:
     for split, found in splits.items():
         if missing := [column for column in wanted if column not in found.column_names]:
             raise InputError(
-                f"{args.data}: its {split} rows have no {', '.join(missing)}, so it is no corpus of `dataset_builder "
-                "build` or describe-texts. Give one."
+                f"{args.data}: its {split} rows have no {', '.join(missing)}, so it was not written by "
+                "`dataset_builder build` or describe-texts. Pass such a corpus."
             )
     rows = concatenate_datasets([found.select_columns(list(wanted)) for found in splits.values()])
     made_by = {column: list(dict.fromkeys(rows[column])) for column in wanted}

@@ -19,22 +19,16 @@ from collections.abc import Callable
 from statistics import NormalDist
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit, logit
 
 Rule = Callable[[np.ndarray, np.ndarray], np.ndarray]
 TINY = 1e-6  # keeps log-odds and standardised logits finite
 
 
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Return probabilities of logits."""
-    found: np.ndarray = np.where(logits >= 0, 1, np.exp(-np.abs(logits))) / (1 + np.exp(-np.abs(logits)))
-    return found
-
-
 def log_odds(probabilities: np.ndarray) -> np.ndarray:
     """Return logits of probabilities; 0 and 1 get large finite ones."""
-    clipped = np.clip(probabilities, TINY, 1 - TINY)
-    found: np.ndarray = np.log(clipped) - np.log1p(-clipped)
-    return found
+    return np.asarray(logit(np.clip(probabilities, TINY, 1 - TINY)))
 
 
 def labels_per_text(labels: int) -> float:
@@ -44,12 +38,12 @@ def labels_per_text(labels: int) -> float:
 
 def shift_to(logits: np.ndarray, each: float) -> float:
     """Return the shift of logits (texts, labels) with which probabilities sum to `each` per text, on average."""
-    # Bisection: between these ends all probabilities are nearly 0, or nearly 1.
-    low, high = -100.0 - float(logits.max()), 100.0 - float(logits.min())
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if sigmoid(logits + middle).sum(axis=1).mean() < each else (low, middle)
-    return (low + high) / 2
+
+    def excess(shift: float) -> float:
+        return float(expit(logits + shift).sum(axis=1).mean()) - each
+
+    # Between these ends all probabilities are nearly 0, or nearly 1.
+    return float(brentq(excess, -100 - logits.max(), 100 - logits.min()))
 
 
 def by_sigmoid(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -60,7 +54,8 @@ def by_sigmoid(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 def by_prior(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Return margins at .5 after every label has been given the same prior."""
-    old = log_odds(sigmoid(reference).mean(axis=0))
+    # In logits, multiplying the odds by a ratio is adding its logarithm.
+    old = log_odds(expit(reference).mean(axis=0))
     new = log_odds(np.array(labels_per_text(logits.shape[1]) / logits.shape[1]))
     margins: np.ndarray = logits - old + new
     return margins
@@ -75,13 +70,16 @@ def by_z_score(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 def by_expected_f1(logits: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Return margins over the threshold of each label that has the largest expected F1."""
+    # The shift comes from the reference texts and is applied to both, so that a text's labels do not depend on its
+    # neighbours.
     shift = shift_to(reference, labels_per_text(reference.shape[1]))
-    margins: np.ndarray = logits + shift - log_odds(best_thresholds(sigmoid(reference + shift)))
+    margins: np.ndarray = logits + shift - log_odds(best_thresholds(expit(reference + shift)))
     return margins
 
 
 def best_thresholds(probabilities: np.ndarray) -> np.ndarray:
     """Return the thresholds (labels,) with the largest expected F1, from probabilities (texts, labels)."""
+    # The best threshold is one of the probabilities: F1 only changes where a text is added.
     ordered = -np.sort(-probabilities, axis=0)
     chosen = np.arange(1, len(ordered) + 1)[:, None]
     expected = 2 * np.cumsum(ordered, axis=0) / (chosen + probabilities.sum(axis=0))

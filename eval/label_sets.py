@@ -1,6 +1,6 @@
 """Our own label sets: 6, 11 and 32 labels with definitions and example sentences, in eval/label_sets/*.yaml.
 
-No model is trained on them, and they belong to no published data set. The sentences are ours too, each written with one
+No model is trained on them, and they belong to no published dataset. The sentences are ours too, each written with one
 label in mind: a score on them only shows that a label set works.
 """
 
@@ -62,7 +62,9 @@ def find_set(name: str) -> LabelSet:
     if name in label_sets():
         return label_sets()[name]
     if not Path(name).suffix:
-        raise InputError(f"unknown label set '{name}'. Known: {', '.join(label_sets())}; or give a YAML file.")
+        raise InputError(
+            f"unknown label set '{name}'. Known: {', '.join(label_sets())}. You can also pass a YAML file."
+        )
     return read_recipe(name, LabelSet)
 
 

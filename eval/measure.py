@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from scipy.special import expit
 
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import class_scores
@@ -23,7 +24,7 @@ from dataset_builder.statistics import (
 from dataset_builder.taxonomy import LABELS, VALENCE
 from dataset_builder.thresholds import choose_thresholds
 from eval.benchmarks import Benchmark
-from eval.decision_rules import DEFAULT, RULES, apply_rule, sigmoid
+from eval.decision_rules import DEFAULT, RULES, apply_rule
 from eval.metrics import (
     Metrics,
     accuracy,
@@ -99,10 +100,7 @@ def _any_number(benchmark: Benchmark, rows: Rows, scores: Sequence[np.ndarray], 
     metrics = _with_intervals(ANY_NUMBER | {"weighted_f1": weighted_f1, "subset_accuracy": accuracy}, rows, decided)
     metrics |= _with_intervals({"macro_f1_at_05": macro_f1, "micro_f1_at_05": micro_f1}, rows, at_half)
     metrics |= _without_thresholds(rows.gold, own, decided)
-    return {
-        "metrics": metrics,
-        "reliability": reliability(np.concatenate([rows.gold] * len(own)), np.concatenate(own)),
-    }
+    return {"metrics": metrics, "reliability": reliability(np.concatenate([rows.gold] * len(own)), np.concatenate(own))}
 
 
 def development_numbers(
@@ -150,13 +148,13 @@ def bi_encoder_numbers(
         defined: labels are embedded with their definitions.
     """
     if benchmark.kind == "affect":
-        metrics, source = _affect(rows, models), "none: values by anchor words"
+        metrics, source = _affect(rows, models), "none: valence from anchor words"
         return {"metrics": metrics, "per_label": {}, "threshold_source": source}
     definitions = rows.definitions if defined else None
     scores = [model.predict(rows.texts, rows.classes, definitions) for model in models]
     if benchmark.kind == "several":
         metrics, decided = _several(rows, scores)
-        source = f"rule {DEFAULT} over {scores[0].source}, without labels"
+        source = f"rule {DEFAULT} on {scores[0].source}, without labels"
     else:
         metrics, decided = _single(benchmark, rows, scores)
         source = "argmax over the set's own names"
@@ -166,6 +164,7 @@ def bi_encoder_numbers(
 
 def _several(rows: Rows, scores: Sequence[Scores]) -> tuple[Metrics, np.ndarray]:
     """Metrics, and decisions (rows, seeds, classes) by the default rule; macro-F1 of every rule, for comparison."""
+    # With `neutral` among the classes every text has a class, so each gets at least one.
     exhaustive = "neutral" in rows.classes
     by_rule = {
         rule: np.stack([apply_rule(rule, one.logits, one.reference_logits, exhaustive) for one in scores], axis=1)
@@ -173,7 +172,7 @@ def _several(rows: Rows, scores: Sequence[Scores]) -> tuple[Metrics, np.ndarray]
     }
     decided = by_rule[DEFAULT]
     metrics = _with_intervals(ANY_NUMBER, rows, decided)
-    metrics |= _without_thresholds(rows.gold, [sigmoid(one.logits) for one in scores], decided)
+    metrics |= _without_thresholds(rows.gold, [expit(one.logits) for one in scores], decided)
     for rule, found in by_rule.items():
         metrics[f"macro_f1_{rule}"] = of_seeds([macro_f1(rows.gold, found[:, seed]) for seed in range(len(scores))])
     return metrics, decided
@@ -240,7 +239,7 @@ def check_order(gold: np.ndarray, scores: np.ndarray) -> None:
         wrong = [(present[g], present[s]) for g, s in zip(of_gold, of_scores, strict=True) if g != s]
         example = "; ".join(f"the scores of '{LABELS[s]}' fit '{LABELS[g]}'" for g, s in wrong[:3])
         raise InputError(
-            f"the scores are in another order than the labels: {example}. Give them in the order of "
+            f"the scores are not in the order of the labels: {example}. Use the order of "
             "dataset_builder/taxonomy.py, and check the model's id2label."
         )
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from dataset_builder.statistics import (
-    BINS,
     MIN_GOLD_ROWS,
     RESAMPLES,
     Measure,
@@ -49,6 +48,7 @@ def _in_group(group: np.ndarray, is_true: np.ndarray) -> np.ndarray:
 
 def _moments(gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Return the number and the first and second moments of two (rows,); a value is subtracted first, for precision."""
+    # Values far from 0 would lose digits in the differences of sums of squares.
     one, two = np.asarray(gold, dtype=float) - np.mean(gold), np.asarray(predicted, dtype=float) - np.mean(gold)
     return np.stack([np.ones(len(one)), one, two, one * one, two * two, one * two], axis=1)
 
@@ -97,9 +97,9 @@ def per_class(gold: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
     return {name: np.asarray(above / np.maximum(below, 1), dtype=float) for name, (above, below) in of.items()}
 
 
-def reliability(gold: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> list[dict[str, float]]:
+def reliability(gold: np.ndarray, probabilities: np.ndarray) -> list[dict[str, float]]:
     """The bins of `expected_calibration_error` that hold a decision: mean probability, frequency, and how many."""
-    sizes, confidence, frequency = calibration_bins(gold, probabilities, bins)
+    sizes, confidence, frequency = calibration_bins(gold, probabilities)
     return [
         {"probability": round(p / n, 4), "frequency": round(f / n, 4), "decisions": int(n)}
         for n, p, f in zip(sizes, confidence, frequency, strict=True)
@@ -150,13 +150,13 @@ def by_class(
     return rows
 
 
-def shown(metric: Mapping[str, Any], digits: int = 4) -> str:
+def shown(metric: Mapping[str, Any]) -> str:
     """`0.1230 [0.1100, 0.1350]`, without the brackets if there is no interval."""
-    value = f"{metric['value']:.{digits}f}"
-    return f"{value} [{metric['low']:.{digits}f}, {metric['high']:.{digits}f}]" if "low" in metric else value
+    value = f"{metric['value']:.4f}"
+    return f"{value} [{metric['low']:.4f}, {metric['high']:.4f}]" if "low" in metric else value
 
 
-def about_intervals(rows: int, clusters: Clusters = None, units: str = "rows") -> str:
+def about_intervals(rows: int, clusters: Clusters, units: str) -> str:
     """Return how a result file describes its intervals: how many resamples, and of what."""
     drawn = rows if clusters is None else len(set(clusters))
-    return f"95 % bootstrap intervals, {RESAMPLES:,} resamples of {drawn:,} {units}"
+    return f"95% bootstrap intervals, {RESAMPLES:,} resamples of {drawn:,} {units}"

@@ -73,7 +73,9 @@ class ModelFiles:
         try:
             return None if path is None else np.asarray(load_file(path)["embeddings"], dtype=np.float32)
         except (SafetensorError, OSError, KeyError) as error:
-            raise InputError(f"{path}: does not load ({first_line(error)}). Copy or train the model again.") from None
+            raise InputError(
+                f"{path}: cannot be loaded ({first_line(error)}). Copy or train the model again."
+            ) from None
 
 
 def find_model(place: str) -> ModelFiles:
@@ -87,7 +89,7 @@ def find_model(place: str) -> ModelFiles:
         return ModelFiles(place, place.partition("/")[0] if installed else folder.resolve().name, folder)
     if place.count("/") != 1 or place.startswith((".", "/")):
         raise InputError(
-            f"model '{place}': no such folder, and not a Hub id (namespace/name). Train a model or check --model."
+            f"model '{place}': no such folder, and not a Hub id (namespace/name). Train a model, or check --model."
         )
     try:
         info = HfApi().model_info(place)
@@ -105,5 +107,5 @@ def find_model(place: str) -> ModelFiles:
 def unreachable(place: str, error: Exception) -> InputError:
     """Return the error for a Hub that does not answer."""
     return InputError(
-        f"model '{place}': the Hub does not answer ({first_line(error)}). Check the network and HF_ENDPOINT."
+        f"model '{place}': the Hub does not respond ({first_line(error)}). Check the network and HF_ENDPOINT."
     )

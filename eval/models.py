@@ -58,7 +58,8 @@ class Classifier(Model):
                 scores[row, index[found["label"]]] = found["score"]
         if not np.isfinite(scores).all():
             raise InputError(
-                f"model '{self.name}': some of its scores are not finite: its weights are damaged. Train it again."
+                f"model '{self.name}': some of its scores are not finite: its weights are damaged. Train the model "
+                "again."
             )
         return scores
 
@@ -112,14 +113,14 @@ class BiEncoder(Model):
     ) -> Scores:
         """Score texts against any labels.
 
-        Reference texts are those that come with the model. For a model without any they are the given texts, or the
-        sentences of our label sets if there are fewer than 50 texts.
+        The reference texts are stored with the model. If a model has none, the given texts are used, or the sentences
+        of our label sets if there are fewer than 50 texts.
         """
         embedded, columns = self.embed_texts(texts), self.embed_labels(labels, definitions)
         if self.reference is not None:
-            reference, source = self.reference, "texts that the model brings"
+            reference, source = self.reference, "the model's reference texts"
         elif len(texts) >= ENOUGH:
-            reference, source = embedded, "the texts asked about"
+            reference, source = embedded, "the given texts"
         else:
             reference, source = self.embed_texts(own_sentences()), "the sentences of eval/label_sets"
         cosines, of_reference = embedded @ columns.T, reference @ columns.T
@@ -133,7 +134,8 @@ class BiEncoder(Model):
 def _unit(embeddings: Any) -> np.ndarray:
     array = np.asarray(embeddings, dtype=np.float32)
     if not np.isfinite(array).all():
-        raise InputError("the model's embeddings are not finite: its weights are damaged. Train it again.")
+        raise InputError("the model's embeddings are not finite: its weights are damaged. Train the model again.")
+    # The clip keeps an embedding of zeros from dividing by 0.
     unit: np.ndarray = array / np.linalg.norm(array, axis=1, keepdims=True).clip(1e-12)
     return unit
 
@@ -156,10 +158,11 @@ def load_classifier(place: str) -> Classifier:
     try:
         loaded = pipeline("text-classification", model=files.source, **options)
     except Exception as error:  # torn files, the Hub, unknown architectures: the library promises no kinds
-        raise InputError(f"model '{place}': does not load ({first_line(error)}).") from None
+        raise InputError(f"model '{place}': cannot be loaded ({first_line(error)}).") from None
     if len(loaded.tokenizer) <= len(loaded.tokenizer.all_special_ids):
-        raise InputError(f"model '{place}': has no tokenizer. Give the complete folder that the training wrote.")
+        raise InputError(f"model '{place}': has no tokenizer. Use the complete folder that the training wrote.")
     config = loaded.model.config
+    # Scores are compared by position later, so another order of the same labels would be wrong without an error.
     if tuple(map(config.id2label.get, range(len(config.id2label)))) != LABELS:
         raise InputError(f"model '{place}': its outputs are not the 28 emotions in GoEmotions order.")
     thresholds, record = _thresholds(config, place), files.training_record()
@@ -177,7 +180,7 @@ def _thresholds(config: Any, place: str) -> np.ndarray:
     for label, value in zip(LABELS, values, strict=True):
         if not isinstance(value, int | float) or not 0 <= value <= 1:  # NaN is neither
             raise InputError(
-                f"model '{place}': config.json, 'thresholds': '{label}' has {value}. Give each of the 28 labels a "
+                f"model '{place}': config.json, 'thresholds': '{label}' has {value}. Each of the 28 labels needs a "
                 "number from 0 to 1, as thresholds.json has them."
             )
     return np.array(values, dtype=float)
@@ -190,11 +193,11 @@ def load_bi_encoder(place: str) -> BiEncoder:
     """
     files = find_model(place)
     if files.folder is not None and files.file("modules.json") is None:
-        raise InputError(f"model folder '{place}': has no modules.json. Give a folder written by train.bi_encoder.")
+        raise InputError(f"model folder '{place}': has no modules.json. Pass a folder written by train.bi_encoder.")
     try:
         loaded = SentenceTransformer(files.source, revision=files.commit, trust_remote_code=False)
     except Exception as error:  # torn files, the Hub, unknown architectures: the library promises no kinds
-        raise InputError(f"model '{place}': does not load ({first_line(error)}).") from None
+        raise InputError(f"model '{place}': cannot be loaded ({first_line(error)}).") from None
     record, reference = files.training_record(), files.reference()
     if reference is not None and not record:
         raise _unfinished(place)
@@ -211,9 +214,9 @@ def load_seeds(places: Sequence[str]) -> list[Classifier] | list[BiEncoder]:
     models = [load(place) for place in places]
     recipes = [(type(model), model.record.get("recipe", {})) for model in models]
     if len({(kind, json.dumps(recipe | {"seed": None}, sort_keys=True)) for kind, recipe in recipes}) > 1:
-        raise InputError(f"--model {' '.join(places)}: not from one recipe. Evaluate them one by one.")
+        raise InputError(f"--model {' '.join(places)}: the models have different recipes. Evaluate them one by one.")
     if len(models) > 1 and len({recipe.get("seed") for _, recipe in recipes}) < len(models):
-        raise InputError(f"--model {' '.join(places)}: two have the same seed. Give each once.")
+        raise InputError(f"--model {' '.join(places)}: two models have the same seed. Pass each model once.")
     classifiers = [model for model in models if isinstance(model, Classifier)]
     return classifiers or [model for model in models if isinstance(model, BiEncoder)]
 

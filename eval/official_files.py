@@ -11,7 +11,7 @@ from dataset_builder.files.texts import RowCheck
 from dataset_builder.hashing import digest_of
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import LABEL_MAPS
-from eval.rows import Rows
+from eval.benchmark_rows import Rows
 
 EMOBANK = ("id", "split", "V", "A", "D", "text")
 EMOBANK_FILE = "emobank.csv"
@@ -28,10 +28,10 @@ def emobank(place: str, config: str) -> Rows:
 
     Raises InputError if the file is missing or malformed, a text is empty, or an id occurs twice.
     """
-    path = _find(Path(place), EMOBANK_FILE, f"Give the folder of {EMOBANK_FILE}.")
+    path = _find(Path(place), EMOBANK_FILE, f"Pass the folder that contains {EMOBANK_FILE}.")
     longer = {"V": "valence", "A": "arousal", "D": "dominance"}
     columns = {name: (name.lower(), longer.get(name, name)) for name in EMOBANK}
-    what = f"(its header is not {','.join(EMOBANK)}). Give JULIELab/EmoBank's corpus/{path.name}, which has the split."
+    what = f"(its header is not {','.join(EMOBANK)}). Use JULIELab/EmoBank's corpus/{path.name}, which has the split."
     texts, ratings, documents = [], [], []
     once = RowCheck()
     for line, row in named_columns(path, columns, what):
@@ -49,7 +49,7 @@ def emobank(place: str, config: str) -> Rows:
         ratings.append(rating)
         documents.append(OFFSETS.sub("", row["id"].strip()))
     if not texts:
-        raise InputError(f"{path}: has no test rows. Give the file with the official split.")
+        raise InputError(f"{path}: has no test rows. Use the file with the official split.")
     return Rows(texts, None, np.array(ratings), _revision(path), PROTOCOL, documents, "documents", classes=())
 
 
@@ -58,11 +58,11 @@ def semeval2018(place: str, config: str) -> Rows:
 
     Raises InputError if the file is missing or malformed, a text is empty, or an id occurs twice.
     """
-    what = "Give the folder of the task's files, E-c, English, with the gold labels."
+    what = "Pass the folder with the task's files, E-c, English, with the gold labels."
     path = _find(Path(place), SEMEVAL_TEST, what, SEMEVAL_FOLDERS)
     columns = {"ID": ("id",), "Tweet": ("tweet", "text"), **{name: (name,) for name in SEMEVAL}}
     form = f"not an id, a text and {len(SEMEVAL)} times 0 or 1"
-    header = f"Its header is not ID, Tweet and the {len(SEMEVAL)} classes. Give the E-c file."
+    header = f"Its header is not ID, Tweet and the {len(SEMEVAL)} classes. Use the E-c file."
     texts, labels = [], []
     once = RowCheck()
     for line, row in named_columns(path, columns, header, form):

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from sklearn.metrics import silhouette_score
 
-from dataset_builder.figures import new_figure, png
 from dataset_builder.inputs import run_command
+from dataset_builder.plot_style import new_figure, png
 from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
 from dataset_builder.taxonomy import EMOTIONS, VALENCE
 from eval.label_sets import label_sets

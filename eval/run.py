@@ -17,7 +17,6 @@ decides. A bi-encoder uses the names of the classes as labels and decides by a r
 
 import argparse
 import importlib.metadata
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from dataset_builder.files.reading import json_file
+from dataset_builder.files.shards import to_line, write_whole
 from dataset_builder.inputs import InputError, option_name, run_command
 from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
 from dataset_builder.taxonomy import LABELS
@@ -32,7 +32,6 @@ from eval.benchmarks import BENCHMARKS, DEVELOPMENT, Benchmark, find
 from eval.measure import bi_encoder_numbers, classifier_numbers, development_numbers
 from eval.metrics import about_intervals, shown
 from eval.models import BiEncoder, Classifier, Model, about_training, about_weights, load_bi_encoder, load_seeds
-from eval.rows import Rows
 from eval.scores_file import read_scores
 
 MODELS = Path("work/models")
@@ -54,7 +53,7 @@ def measure_models(
     """Evaluate the seeds of a model and write a file for each benchmark.
 
     Args:
-        places: where the files of each data set are, by `Benchmark.data_set`; None for the Hub.
+        places: where the files of each dataset are, by `Benchmark.data_set`; None for the Hub.
         beside: another bi-encoder, evaluated in the same way.
         defined: a bi-encoder's labels are embedded with their definitions.
         dev_thresholds: also use thresholds that are chosen on each benchmark's development split.
@@ -144,7 +143,11 @@ def report(benchmark: Benchmark, content: dict[str, Any], out: Path) -> None:
     for measured in (content, content.get("beside")):
         if measured:
             headline = measured["metrics"].get(benchmark.headline)
-            says = f"{benchmark.headline} {shown(headline)}" if headline else "only shares of the labels, without gold"
+            says = (
+                f"{benchmark.headline} {shown(headline)}"
+                if headline
+                else "only label frequencies, because there are no gold labels"
+            )
             print(f"  {measured['name']}: {says}, {content['support']} rows")
     if before is not None and benchmark.headline in content["metrics"]:
         difference = content["metrics"][benchmark.headline]["value"] - before
@@ -184,8 +187,8 @@ def measure_all(folder: Path, data: Mapping[str, str], out: Path) -> None:
         missing |= {benchmark.data_set: benchmark for benchmark in benchmarks if benchmark not in here}
         measure_models(models, here, places, out)
     for name, benchmark in sorted(missing.items()):
-        terms = f"Terms: {benchmark.licence}. Give --data {name}=PLACE with {benchmark.files}."
-        print(f"not evaluated: {name}, no data here. {terms}")
+        terms = f"Licence: {benchmark.licence}. Pass --data {name}=PLACE, where PLACE is {benchmark.files}."
+        print(f"not evaluated: {name}, because its data is missing. {terms}")
 
 
 def _is_here(benchmark: Benchmark, place: str | None) -> bool:
@@ -205,7 +208,7 @@ def data_places(given: Sequence[str]) -> dict[str, str]:
         name, equals, place = pair.partition("=")
         if not equals or name not in BENCHMARKS:
             known = ", ".join(sorted(BENCHMARKS))
-            raise InputError(f"--data {pair}: with --all, give BENCHMARK=PLACE. Known: {known}.")
+            raise InputError(f"--data {pair}: with --all, pass BENCHMARK=PLACE. Known: {known}.")
         places[name] = place
     return places
 
@@ -222,7 +225,7 @@ def published_models(folder: Path) -> dict[str, list[str]]:
         if name.startswith(PUBLISHED):
             found.setdefault(name, []).append((seed, str(path.parent)))
     if not found:
-        raise InputError(f"{folder}: contains no model folder. Train a model, or give a folder of models after --all.")
+        raise InputError(f"{folder}: contains no model folder. Train a model, or pass a folder of models after --all.")
     return {name: [place for _, place in sorted(seeds)] for name, seeds in found.items()}
 
 
@@ -268,7 +271,7 @@ def main() -> None:
             )
         measure_all(args.all, data_places(args.data), args.out)
     elif not args.benchmark or len(args.data) > 1:
-        raise InputError("give --benchmark, and at most one --data.")
+        raise InputError("pass --benchmark, and at most one --data.")
     else:
         named = [find(name) for name in args.benchmark]
         benchmarks = named if args.split == "test" else [benchmark.development() for benchmark in named]
@@ -281,15 +284,13 @@ def measure_given(args: argparse.Namespace, benchmarks: list[Benchmark], place: 
         if len(benchmarks) > 1:
             raise InputError("--texts writes the texts of only one --benchmark.")
         texts = benchmarks[0].load(place).texts
-        args.texts.parent.mkdir(parents=True, exist_ok=True)
-        lines = [json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts]
-        args.texts.write_text("".join(lines), encoding="utf-8")
-        print(f"{args.texts}: {len(lines)} texts")
+        write_whole(args.texts, (to_line({"text": text}) for text in texts))
+        print(f"{args.texts}: {len(texts)} texts")
     elif args.scores:
         if not args.name:
             raise InputError("--scores needs the --name of the system that produced them.")
         if not 0 <= args.threshold <= 1:  # NaN is neither
-            raise InputError(f"--threshold {args.threshold:g}: give a threshold from 0 to 1, like the scores.")
+            raise InputError(f"--threshold {args.threshold:g}: must be from 0 to 1, like the scores.")
         for benchmark in benchmarks:
             if not benchmark.is_test:
                 raise InputError(f"benchmark '{benchmark.name}': is for bi-encoders. --scores are for the 28 labels.")

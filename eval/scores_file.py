@@ -19,9 +19,9 @@ def read_scores(path: Path, texts: Sequence[str]) -> tuple[np.ndarray, str]:
     score that is not from 0 to 1.
     """
     form = 'not {"text": …, "scores": {label: score}}'
-    found_lines = list(json_lines(path, "Give a line for each text of the benchmark.", form))
+    found_lines = list(json_lines(path, "Pass a line for each text of the benchmark.", form))
     if len(found_lines) != len(texts):
-        raise InputError(f"{path}: {len(found_lines)} lines for {len(texts)} texts. Give one for each, in order.")
+        raise InputError(f"{path}: {len(found_lines)} lines for {len(texts)} texts. Write one line per text, in order.")
     scores = np.zeros((len(texts), len(LABELS)))
     for row, ((place, line), text) in enumerate(zip(found_lines, texts, strict=True)):
         try:
@@ -30,13 +30,13 @@ def read_scores(path: Path, texts: Sequence[str]) -> tuple[np.ndarray, str]:
         except (ValueError, OverflowError, KeyError, TypeError, AttributeError):
             raise InputError(f"{place}: {form}.") from None
         if given != text:
-            raise InputError(f"{place}: has another text than the benchmark's row, {text[:60]!r}.")
+            raise InputError(f"{place}: does not have the text of the benchmark's row, {text[:60]!r}.")
         if unknown := sorted(named.keys() - set(LABELS)):
             raise InputError(f"{place}: '{unknown[0][:80]}' is not one of the 28 labels.")
         if wrong := [label for label, score in named.items() if not 0 <= score <= 1]:  # NaN is neither
             raise InputError(
-                f"{place}: the score of '{wrong[0]}' is {named[wrong[0]]:g}, which is not from 0 to 1. Give "
-                "probabilities: divide percentages by 100, put logits through a sigmoid."
+                f"{place}: the score of '{wrong[0]}' is {named[wrong[0]]:g}, which is not from 0 to 1. Write "
+                "probabilities: divide percentages by 100, apply a sigmoid to logits."
             )
         scores[row] = [named.get(label, 0.0) for label in LABELS]
     return scores, f"sha256 {digest_of(path)[:16]}"

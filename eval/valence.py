@@ -10,6 +10,7 @@ Psychology 39: pleasure is 0°, arousal 90°): valence is the cosine of the angl
 """
 
 import numpy as np
+from scipy.special import softmax
 
 from dataset_builder.taxonomy import VALENCE
 from eval.models import BiEncoder
@@ -29,10 +30,7 @@ CIRCLE_AROUSAL: Anchors = {word: float(np.sin(np.radians(angle))) for word, angl
 
 def weighted_mean(cosines: np.ndarray, values: np.ndarray, temperature: float) -> np.ndarray:
     """Return values (texts,) of texts from cosines (texts, anchors) and the anchors' values (anchors,)."""
-    scaled = cosines / temperature
-    weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    found: np.ndarray = (weights @ values) / weights.sum(axis=1)
-    return found
+    return np.asarray(softmax(cosines / temperature, axis=1) @ values)
 
 
 def values_by_anchors(model: BiEncoder, embedded: np.ndarray, anchors: Anchors = TAXONOMY) -> np.ndarray:

@@ -9,9 +9,11 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from scipy.special import expit
+
 from dataset_builder.files.text_hygiene import damage_of
 from dataset_builder.inputs import InputError, run_command
-from eval.decision_rules import DEFAULT, RULES, apply_rule, sigmoid
+from eval.decision_rules import DEFAULT, RULES, apply_rule
 from eval.label_sets import find_set, read_definitions
 from eval.metrics import largest
 from eval.models import BiEncoder, load_bi_encoder
@@ -47,9 +49,9 @@ def classify(
         given, how = largest(found.cosines), "argmax over the labels"
     else:
         given = apply_rule(rule, found.logits, found.reference_logits, "neutral" in labels)
-        how = f"rule {rule} over {found.source}"
+        how = f"rule {rule} on {found.source}"
     answers = []
-    for text, scores, flags in zip(texts, sigmoid(found.logits).tolist(), given, strict=True):
+    for text, scores, flags in zip(texts, expit(found.logits).tolist(), given, strict=True):
         chosen = tuple(name for name, is_given in zip(labels, flags, strict=True) if is_given)
         answers.append(Answer(text, dict(zip(labels, scores, strict=True)), chosen))
     return answers, how
@@ -71,7 +73,7 @@ def read_labels(given: str) -> list[str]:
     if not labels or "" in labels or len(set(labels)) < len(labels):
         shown = given[:80].encode("utf-8", "replace").decode()
         raise InputError(
-            f"--labels '{shown}': give one or more labels, separated by commas, none empty and none twice."
+            f"--labels '{shown}': pass one or more labels, separated by commas, without empty or repeated labels."
         )
     for number, label in enumerate(labels, start=1):
         _refuse_damage(label, f"label {number}")
@@ -82,7 +84,7 @@ def read_texts(given: Sequence[str]) -> list[str]:
     """Return the texts of a command line. Raises InputError if one is blank, or not in UTF-8."""
     for number, text in enumerate(given, start=1):
         if not text.strip():
-            raise InputError(f"text {number} is empty. Give the texts to score, each in quotes.")
+            raise InputError(f"text {number} is empty. Pass the texts to score, each in quotes.")
         _refuse_damage(text, f"text {number}")
     return list(given)
 

@@ -61,7 +61,8 @@ def files_of(folder: Path, paths: Iterable[Path], kind: str, problems: list[str]
             continue
         if not ALLOWED[kind].fullmatch(name):
             problems.append(
-                f"{path}: not a file of a {kind} repository. Move it away; publish/allowed.py lists what may be sent."
+                f"{path}: does not belong in a {kind} repository. Move it away; publish/allowed.py lists the allowed "
+                "files."
             )
         if path.is_file():
             found[name] = path

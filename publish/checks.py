@@ -59,6 +59,7 @@ def _git(root: Path, *arguments: str) -> str:
 
 def cards_are_fresh(folders: Folders) -> list[str]:
     """Return whether the cards show the numbers of the results; README too if these are the repository's own cards."""
+    # As a program, because this package imports nothing of eval.
     command = [sys.executable, "-m", "eval.cards", "--check"]
     if (folders.cards.resolve(), folders.results.resolve()) != (ROOT / "model_cards", ROOT / "eval/results"):
         command += ["--results", os.path.relpath(folders.results, ROOT), "--out", os.path.relpath(folders.cards, ROOT)]
@@ -90,7 +91,10 @@ def _contents(repository: Repository) -> Iterator[str]:
             # Before the file is read: if it changes while it is read, it no longer has this digest.
             repository.digests[name] = sha256(content)
             if is_unsafe(content):
-                yield f"{place}: is packed or may run code when it is loaded. Publish safetensors only; move this away."
+                yield (
+                    f"{place}: is an archive or may run code when it is loaded. Publish safetensors only; move this "
+                    "away."
+                )
             kinds = secrets(name, content)
         except (OSError, ValueError, pa.ArrowException):
             yield f"{place}: cannot be read. Create it again."
@@ -102,7 +106,7 @@ def _contents(repository: Repository) -> Iterator[str]:
 def _model(repository: Repository, folders: Folders) -> list[str]:
     """Whether a model brings no code, was trained by its recipe, and has weights and results that belong together."""
     problems = [
-        f"{repository.folder / name}: has {code}, so loading the model would run its own code. Remove it."
+        f"{repository.folder / name}: has {code}, so loading the model would run code from the repository. Remove it."
         for name, content in repository.files.items()
         if name.endswith(".json")
         for code in dict.fromkeys(code_in(name, content))
@@ -124,7 +128,7 @@ def _model(repository: Repository, folders: Folders) -> list[str]:
 def _recipe(path: Path, trained_by: dict[str, Any], record: Path) -> Iterator[str]:
     """Yield whether the recipe is the one of the training; both have their defaults filled in."""
     if not path.exists():
-        yield f"{path}: no recipe of this name. Every published model needs one; add it, or give --recipes."
+        yield f"{path}: no recipe of this name. Every published model needs one; add it, or pass --recipes."
         return
     values = []
     for place, text in ((path, path.read_bytes()), (record, json.dumps(trained_by).encode())):
@@ -171,6 +175,7 @@ def _weights(repository: Repository, trained: str | None) -> Iterator[str]:
     names = {Path(name).name for name in files}
     for name in sorted({*NEEDED} - names):
         yield f"{folder}: has no {name}, so the model could not be loaded. Train it again."
+    # In the order of the names, as the training hashed them (provenance.weights_digest).
     if sha256(*(files[name] for name in weights)) != trained:
         yield f"{folder}: has other weights ({first(weights)}) than those of its {RECORD}. Train the model again."
     if not any(name.startswith("onnx/") for name in files):
@@ -187,8 +192,9 @@ def _results(results: Path, model: Path, record: dict[str, Any]) -> list[str]:
     paths = sorted(results.glob("*.json"))
     if not paths:
         return [
-            f"{results}: no result of {results.name}. Measure the model with `python -m eval.run`, or give --results."
+            f"{results}: no result of {results.name}. Evaluate the model with `python -m eval.run`, or pass --results."
         ]
+    # A result names the model by the first 16 digits of its weights' hash.
     wanted = {"recipe_hash": record.get("recipe_hash"), "model_revision": str(record.get("weights_sha256"))[:16]}
     for path in paths:
         result = read_json(path, problems)
@@ -196,12 +202,12 @@ def _results(results: Path, model: Path, record: dict[str, Any]) -> list[str]:
             f"{key} {result[key]}, not {wanted[key]}" for key in wanted if result.get(key, wanted[key]) != wanted[key]
         ]
         if other:
-            problems.append(f"{path}: measured on another model than {model}: {first(other)}. Measure again.")
+            problems.append(f"{path}: evaluated with another model than {model}: {first(other)}. Evaluate again.")
     return problems
 
 
 def _dataset(repository: Repository, folders: Folders) -> list[str]:
-    """Return whether the files of a data set are those of its manifest, and the numbers of its card describe them.
+    """Return whether the files of a dataset are those of its manifest, and the numbers of its card describe them.
 
     The name of a Parquet file ends with the first 16 digits of its SHA-256; the revision is that of all the names.
     """
@@ -214,6 +220,7 @@ def _dataset(repository: Repository, folders: Folders) -> list[str]:
         for name in names
         if repository.digests.get(name, "")[:16] != name.removesuffix(PARQUET).rpartition("-")[2]
     ]
+    # The names hold the hashes of the contents, so the hash of the names is one of the whole data set.
     if hashlib.sha256("".join(names).encode()).hexdigest()[:16] != revision:
         problems.append(
             f"{folder}: its files are not those of {MANIFEST}, revision {revision}. Build the corpus again."

@@ -31,6 +31,7 @@ def is_unsafe(content: Content) -> bool:
     """Whether loading the file may run code, or it is packed. Its name does not matter: `allowed` refuses others."""
     with open_content(content) as file:
         head = file.read(SMALL)
+        # One byte more shows whether the file ends here.
         is_whole = not file.read(1)
     if head.startswith(MAGIC) or TAR.match(head) or PICKLE.match(head):
         return True
@@ -62,6 +63,7 @@ def _chunks(content: Content) -> Iterator[bytes]:
         before = b""
         while chunk := file.read(CHUNK):
             yield before + chunk
+            # A secret may begin in one chunk and end in the next.
             before = chunk[-OVERLAP:]
 
 

@@ -18,8 +18,8 @@ from huggingface_hub.utils import parse_ratelimit_headers, validate_repo_id
 from huggingface_hub.utils.sha import git_hash
 
 from publish.files import bytes_of, first, sha256, size_of
+from publish.hub_errors import Refused, first_line
 from publish.plan import CARD, Repository
-from publish.server import Refused, first_line
 
 TRIES = 5  # with waits of 1, 2, 4 and 8 seconds between them
 READ_HERE = 10 * 2**20  # bytes; the client reads a larger file while it sends it, and the Hub stores it as LFS
@@ -75,6 +75,8 @@ def retried(attempt: Callable[[], Result]) -> Result:
             return attempt()
         except HfHubHTTPError as error:
             status = error.response.status_code
+            # 408, 429 and 5xx may pass. 409 and 412 mean that another commit came first: the next attempt starts from
+            # it.
             if tried == TRIES - 1 or (status < 500 and status not in (408, 409, 412, 429)):
                 raise
             limit = parse_ratelimit_headers(error.response.headers) if status == 429 else None
@@ -98,7 +100,7 @@ def check_token(api: HfApi, namespace: str) -> None:
         names = [about["name"], *(organisation["name"] for organisation in about.get("orgs") or ())]
         role = ((about.get("auth") or {}).get("accessToken") or {}).get("role")
     except (KeyError, TypeError, AttributeError):
-        raise Refused(f"{api.endpoint} does not answer as a Hub does. Check HF_ENDPOINT.") from None
+        raise Refused(f"{api.endpoint} does not respond like a Hub. Check HF_ENDPOINT.") from None
     if namespace not in names:
         raise Refused(f"the token may not write to '{namespace}'; it belongs to {', '.join(names)}.")
     if role == "read":
@@ -115,11 +117,13 @@ def look(api: HfApi, repo_id: str, kind: str, revision: str | None = None) -> Re
         info = api.repo_info(repo_id, repo_type=kind)
     except RepositoryNotFoundError:
         return None
+    # The Hub answers for a renamed repository under its new name.
     if info.id.casefold() != repo_id.casefold():
         raise Refused(
-            f"{repo_id} ({kind}) was renamed or moved to {info.id}, which is left alone. Rename it back, or create a "
+            f"{repo_id} ({kind}) was renamed or moved to {info.id}, which is not changed. Rename it back, or create a "
             "new repository of that name."
         )
+    # At the commit that becomes `head`: `main` may move between two calls.
     tree = api.list_repo_tree(repo_id, recursive=True, revision=revision or info.sha, repo_type=kind)
     files = {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
     tags = {ref.name: ref.target_commit for ref in api.list_repo_refs(repo_id, repo_type=kind).tags}
@@ -165,7 +169,7 @@ def compare(api: HfApi, repository: Repository, release: Release) -> tuple[dict[
     if remote and remote.private != release.private:
         found, planned = ("private", "public") if remote.private else ("public", "private")
         problems.append(
-            f"{repo_id} ({kind}) is {found} on the Hub and {planned} in the plan. Change it in its settings, or "
+            f"{repo_id} ({kind}) is {found} on the Hub but {planned} in the plan. Change it in its settings, or "
             f"{'leave out' if planned == 'public' else 'give'} --public."
         )
     if (
@@ -174,14 +178,15 @@ def compare(api: HfApi, repository: Repository, release: Release) -> tuple[dict[
         and (other := retried(lambda: _differs_from_tag(api, repository, release)))
     ):
         problems.append(
-            f"{repo_id} ({kind}) already has the tag {release.tag}, with another {other}. A tag is never moved; give a "
-            "new --tag."
+            f"{repo_id} ({kind}) already has the tag {release.tag}, with a different {other}. Tags are never moved; "
+            "use a new --tag."
         )
     if CARD in repository.files:
         try:
+            # The Hub itself validates the YAML, before anything is sent.
             retried(lambda: RepoCard(repository.card).validate(repo_type=kind))
         except ValueError as error:
-            problems.append(f"{repo_id} ({kind}): the Hub refuses its card: {error}")
+            problems.append(f"{repo_id} ({kind}): the Hub rejected its card: {error}")
     return file_states(repository, remote), problems
 
 
@@ -225,6 +230,7 @@ def _commit(api: HfApi, repository: Repository, release: Release) -> str:
             if repository.digests.get(name) not in (None, sha256(content)):
                 raise FileChanged(content) from None
         raise error.__cause__ if isinstance(error.__cause__, Exception) else OSError(first_line(error)) from None
+    # The Hub drops files that a .gitignore of the repository lists, and reports success.
     sent = look(api, repo_id, kind, commit.oid)
     ignored = [one.path_in_repo for one in added if sent and _blob(sent, one) in (None, _blob(remote, one))]
     if ignored:
@@ -238,6 +244,7 @@ def _commit(api: HfApi, repository: Repository, release: Release) -> str:
 def _create(api: HfApi, repository: Repository, release: Release) -> RemoteState:
     repo_id, kind = release.repo_id(repository), repository.kind
     sdk = "gradio" if kind == "space" else None
+    # `exist_ok`, because an attempt whose answer was lost may have created it. A Space must name its SDK now.
     api.create_repo(repo_id, repo_type=kind, private=release.private, space_sdk=sdk, exist_ok=True)
     if remote := look(api, repo_id, kind):
         return remote
@@ -255,6 +262,8 @@ def _tag(api: HfApi, repository: Repository, release: Release, head: str) -> Non
     repo_id, kind = release.repo_id(repository), repository.kind
     tags = {ref.name: ref.target_commit for ref in api.list_repo_refs(repo_id, repo_type=kind).tags}
     if release.tag not in tags:
+        # After the commit and by its own call: a kill in between leaves a commit without a tag, which the next run
+        # sets.
         api.create_tag(repo_id, tag=release.tag, revision=head, repo_type=kind)
     elif tags[release.tag] != head:
         _refuse_other_tag(api, repository, release)
@@ -264,8 +273,8 @@ def _refuse_other_tag(api: HfApi, repository: Repository, release: Release) -> N
     """Raise Refused if the tag has other files than the plan: another push set it after this one compared."""
     if other := _differs_from_tag(api, repository, release):
         raise Refused(
-            f"{release.repo_id(repository)} ({repository.kind}): another push has just set the tag {release.tag}, with "
-            f"another {other}. Compare with --compare, then give a new --tag."
+            f"{release.repo_id(repository)} ({repository.kind}): another push has just set the tag {release.tag}, "
+            f"with a different {other}. Compare with --compare, then use a new --tag."
         )
 
 
@@ -275,6 +284,7 @@ def collect(api: HfApi, repositories: list[Repository], release: Release) -> str
 
 
 def _collect(api: HfApi, repositories: list[Repository], release: Release) -> str:
+    # Nothing here stores the collection's address, so it is found by its title.
     slug = next((one.slug for one in api.list_collections(owner=release.namespace) if one.title == TITLE), None)
     slug = slug or api.create_collection(
         TITLE, namespace=release.namespace, description=ABOUT, private=release.private, exists_ok=True
@@ -293,6 +303,7 @@ def _collect(api: HfApi, repositories: list[Repository], release: Release) -> st
             api.update_collection_item(slug, item.item_object_id, note=repository.note)
         if order[position] != key:
             api.update_collection_item(slug, item.item_object_id, position=position)
+            # The Hub has just moved this item; the list follows, so that the next positions are right.
             order.remove(key)
             order.insert(position, key)
     return str(collection.url)

@@ -1,4 +1,4 @@
-"""The plan of a push: the data sets, the models and the Space, with all their files."""
+"""The plan of a push: the datasets, the models and the Space, with all their files."""
 
 import re
 from dataclasses import dataclass, field
@@ -75,6 +75,7 @@ class Plan:
 def make_plan(namespace: str, folders: Folders) -> Plan:
     """Plan the corpus, the texts with descriptors and the Space if there are any, and every model folder."""
     plan = Plan()
+    # The order of sending: cards of models refer to the data sets, and the Space loads the models.
     _add_dataset(plan, DATASET, folders.corpus, namespace, folders)
     if folders.descriptors.is_dir():
         _add_dataset(plan, DESCRIPTORS, folders.descriptors, namespace, folders)
@@ -93,7 +94,7 @@ def _add_dataset(plan: Plan, name: str, corpus: Path, namespace: str, folders: F
         command, option = ("build", "corpus") if name == DATASET else ("describe-texts", "descriptors")
         plan.problems.append(
             f"{', '.join(missing)}: not found, so the build did not finish. Run `python -m dataset_builder {command}`, "
-            f"or give --{option}."
+            f"or pass --{option}."
         )
         return
     files = _card(plan, folders.cards / f"{name}.md", namespace)
@@ -121,16 +122,17 @@ def _add_space(plan: Plan, namespace: str, folder: Path) -> None:
 def _add_models(plan: Plan, namespace: str, folders: Folders) -> None:
     found = sorted(path for path in folders.models.glob("*") if path.is_dir())
     if not found:
-        plan.problems.append(f"{folders.models}: contains no model folder. Train a model, or give --models.")
+        plan.problems.append(f"{folders.models}: contains no model folder. Train a model, or pass --models.")
     for folder in found:
         if not (folder / RECORD).exists():  # a training writes it last
             plan.problems.append(
                 f"{folder}: has no {RECORD}, so its training did not finish. Train it again, or delete the folder."
             )
             continue
+        # The record of an earlier training may still be there.
         if checkpoints := sorted(folder.glob("checkpoint*")):
             plan.problems.append(
-                f"{checkpoints[0]}: a training is still writing to this folder, or was interrupted. Wait for it, "
+                f"{checkpoints[0]}: a training run is still writing to this folder, or was interrupted. Wait for it, "
                 "finish it with --resume, or delete the checkpoint."
             )
         if reason := _left_out(folder, folders.recipes):
@@ -147,6 +149,7 @@ def _add_models(plan: Plan, namespace: str, folders: Folders) -> None:
 
 def _left_out(folder: Path, recipes: Path) -> str:
     """Why a model is measured and not published; empty if it is published."""
+    # The problems go into a list of their own: the checks report an unreadable record.
     trained_by = read_json(folder / RECORD, []).get("recipe")
     recipe = str(trained_by.get("name", folder.name)) if isinstance(trained_by, dict) else folder.name
     if folder.name.startswith(f"{recipe}-") and not (recipes / f"{folder.name}.yaml").exists():
@@ -156,6 +159,7 @@ def _left_out(folder: Path, recipes: Path) -> str:
 
 def _model_files(folder: Path, namespace: str, problems: list[str]) -> dict[str, Content]:
     """Weights, configuration, ONNX files, the adapter, and the folders that `modules.json` names."""
+    # sentence-transformers cannot load a model without the folders that `modules.json` names.
     parts = dict.fromkeys((*MODEL_PARTS, *module_folders(folder, problems)))
     paths = [
         path
@@ -186,7 +190,7 @@ def _without_local_paths(content: Content) -> Content:
 def _card(plan: Plan, path: Path, namespace: str) -> dict[str, Content]:
     """The card of a repository as its file; empty, with a line in the plan's problems, if it is missing or broken."""
     if not path.exists():
-        plan.problems.append(f"{path}: not found. Every repository needs a card; write it, or give --cards.")
+        plan.problems.append(f"{path}: not found. Every repository needs a card; write it, or pass --cards.")
         return {}
     card = with_namespace(path, namespace)
     return {CARD: card} if _is_card(card, path, plan.problems) else {}

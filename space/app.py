@@ -107,7 +107,7 @@ def interface() -> gr.Blocks:
     """Return the page."""
     situation = {
         "label": "Situation (optional)",
-        "info": "What happened before. If you give one, a context-aware model answers.",
+        "info": "What happened before. If you enter one, a context-aware model is used.",
         "placeholder": "What happened",
     }
     labels = {

@@ -47,7 +47,7 @@ def _sentence(ordered: Sequence[Score], end: float) -> str:
     nearest = max(ordered, key=lambda score: score.value / max(score.threshold, 1e-9))
     return (
         f"No label reaches its threshold. The nearest is <b>{escape(nearest.label)}</b>: "
-        f"{_number(nearest.value, end)}, where {_number(nearest.threshold, end)} is needed."
+        f"{_number(nearest.value, end)}, but {_number(nearest.threshold, end)} is required."
     )
 
 

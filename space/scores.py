@@ -67,7 +67,7 @@ def emotions(text: str | None, situation: str | None = "") -> Answer:
     """Score the 28 emotions of a text, with the contextual model if there is a situation.
 
     Raises:
-        CannotAnswer: no text, far too much of it, or the model does not load.
+        CannotAnswer: no text, far too much of it, or the model cannot be loaded.
     """
     text, situation = checked(text), read(situation)
     place = model_location(CONTEXTUAL if situation else CONTEXTLESS)
@@ -97,7 +97,7 @@ def own_labels(text: str | None, labels: Sequence[str]) -> Answer:
     """Score any labels with the bi-encoder: sigmoid(cosine / temperature + bias).
 
     Raises:
-        CannotAnswer: no text, far too much of it, or the model does not load.
+        CannotAnswer: no text, far too much of it, or the model cannot be loaded.
     """
     text, place = checked(text), model_location(ZERO_SHOT)
     with _LOCK:
@@ -128,6 +128,7 @@ def thresholds_of(logits: np.ndarray) -> np.ndarray:
     def excess(shift: float) -> float:
         return float(expit(logits + shift).sum(axis=1).mean() - labels_per_text)
 
+    # Between these ends all probabilities are nearly 0, or nearly 1.
     shift = brentq(excess, -100 - logits.max(), 100 - logits.min())
     ordered = -np.sort(-expit(logits + shift), axis=0)
     chosen = np.arange(1, len(ordered) + 1)[:, None]
@@ -146,7 +147,7 @@ def read_labels(given: str | None) -> list[str]:
     try:
         (fields,) = csv.reader([" , ".join(lines)], skipinitialspace=True) if lines else [[]]
     except csv.Error:
-        raise CannotAnswer("These labels cannot be read. Separate them by commas, without quotes.") from None
+        raise CannotAnswer("The labels cannot be read. Separate them by commas, without quotes.") from None
     labels = list(dict.fromkeys(label for field in fields if (label := " ".join(field.split()))))
     if not labels:
         raise CannotAnswer("Enter one or more labels, separated by commas: joy, quiet pride, dread.")
@@ -167,9 +168,11 @@ def read(given: str | None) -> str:
     if len(text) > MAX_CHARACTERS:
         raise CannotAnswer(f"This is too long for the page: enter up to {MAX_CHARACTERS:,} characters at once.")
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise CannotAnswer("This contains half a character, perhaps from a truncated emoji. Remove it.")
+        raise CannotAnswer("This contains an incomplete character, perhaps from a truncated emoji. Remove it.")
     if text[:1] in ("[", "{") and _is_list(text):
-        raise CannotAnswer("This is a list. Give one text at a time, and labels as one text, separated by commas.")
+        raise CannotAnswer(
+            "This is a list. Enter one text at a time, and enter labels as one text, separated by commas."
+        )
     return text
 
 
@@ -224,7 +227,7 @@ def model_location(name: str) -> str:
 
 @cache
 def classifier(place: str) -> Any:
-    """Return a text-classification pipeline, loaded once. Raises CannotAnswer if it does not load."""
+    """Return a text-classification pipeline, loaded once. Raises CannotAnswer if it cannot be loaded."""
     try:
         found = pipeline("text-classification", model=place, top_k=None)
         if missing := set(found.model.config.id2label.values()) - found.model.config.thresholds.keys():
@@ -258,5 +261,5 @@ def _reference(place: str) -> np.ndarray | None:
 
 
 def _unloadable(place: str, error: Exception) -> CannotAnswer:
-    print(f"{place}: does not load: {error}")  # for the log of the Space; visitors do not see paths
+    print(f"{place}: cannot be loaded: {error}")  # for the log of the Space; visitors do not see paths
     return CannotAnswer(f"The model {Path(place).name} cannot be loaded at the moment. Try again in a minute.")

@@ -15,8 +15,8 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from dataset_builder.benchmarks.server import completion
 from dataset_builder.recipe import BuildRecipe
+from dataset_builder.stress_tests.server import completion
 
 # What was asked and the completion that would be the answer; what is sent instead, or None for it as it is.
 Spoil = Callable[[dict[str, Any], dict[str, Any]], Response | None]

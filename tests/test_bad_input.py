@@ -58,7 +58,7 @@ def test_a_teacher_that_is_not_there(command: Command, tmp_path: Path) -> None:
     assert "labels.labeler: likelihood needs" in build(command, tmp_path, recipe), "a plain server gives no such scores"
     recipe += "labels: {labeler: verbalised}\ndescriptors: {describer: generated}\n"
     message = build(command, tmp_path, recipe)
-    assert "no teacher answers" in message
+    assert "the teacher does not respond" in message
     assert not (tmp_path / "work/corpus").exists()
     assert not (tmp_path / "work/characters/manifest.json").exists()
 

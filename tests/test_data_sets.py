@@ -1,4 +1,4 @@
-"""Data sets as they lie in folders: what is there is what is read, and what is wrong is said in a line."""
+"""Datasets as they lie in folders: what is there is what is read, and what is wrong is said in a line."""
 
 import json
 import math
@@ -14,7 +14,7 @@ import pytest
 from dataset_builder.files.data_sets import check_label_numbers, read_data_set
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
-from eval.rows import own
+from eval.benchmark_rows import own
 from train.bi_encoder.data import read_corpus as read_pairs
 from train.bi_encoder.recipe import BiEncoderRecipe
 from train.classifier.data import read_corpus
@@ -186,13 +186,13 @@ def test_other_forms_are_told_what_is_wanted(tmp_path: Path) -> None:
         assert "\n" not in said[kind]
     assert "no 'scores', 'labels', only text, label. They need" in said["csv"]
     assert "its labels have no names" in said["jsonl"]
-    assert "does not load" in said["json"]
+    assert "cannot be loaded" in said["json"]
     folder = write(tmp_path / "renamed", both(rows()))
     card = (folder / "README.md").read_text()
     (folder / "README.md").write_text(card.replace("'3': annoyance", "'3': anger2"))
     with pytest.raises(InputError, match="not the 28 labels in their order"):
         read_corpus(recipe(folder), None)
-    with pytest.raises(InputError, match="config 'contextual': does not load"):
+    with pytest.raises(InputError, match="config 'contextual': cannot be loaded"):
         read_corpus(recipe(folder, config="contextual"), None)
     with pytest.raises(InputError, match="is a file"):
         read_corpus(recipe(folder / "README.md"), None)

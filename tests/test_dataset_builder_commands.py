@@ -27,11 +27,11 @@ def test_each_command_has_a_help_page(name: str, command: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("plan", *RECIPE, "--limit", "0"), "error: --limit 0: give 1 or more.\n"),
-        (("context-test", "x", *RECIPE, "--name", "x", "--rows", "1"), "error: --rows 1: give 2 or more.\n"),
+        (("plan", *RECIPE, "--limit", "0"), "error: --limit 0: must be 1 or more.\n"),
+        (("context-test", "x", *RECIPE, "--name", "x", "--rows", "1"), "error: --rows 1: must be 2 or more.\n"),
         (("report", "x", "--name", "../x"), "error: --name: '../x' is not a valid name"),
         (("report", "x", "--out", "README.md"), "error: --out README.md: "),
-        (("deduplicate", "x", "--out", "y", "--near", "1.5"), "error: --near 1.5: give more than 0 and at most 1.\n"),
+        (("deduplicate", "x", "--out", "y", "--near", "1.5"), "error: --near 1.5: must be above 0 and at most 1.\n"),
         (("plan", *RECIPE, "--limit", "few"), "argument --limit: invalid int value: 'few'\n"),
         (("people",), "the following arguments are required: STEP\n"),
         (("bild",), "invalid choice: 'bild'"),

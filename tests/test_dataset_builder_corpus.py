@@ -240,7 +240,7 @@ def test_faults_of_files_are_found(corpus: Path) -> None:
     (corpus / "moods").mkdir()
     shutil.copy(path, corpus / "moods/train-00000-of-00001.parquet")
     found = validate(corpus)
-    assert "seed: missing, wanted int64; mood: unknown" in found.examples["contextless", "schema"][0]
+    assert "seed: missing, expected int64; mood: unknown" in found.examples["contextless", "schema"][0]
     assert found.counts["moods", "unknown_config"] == 1
     path.write_bytes(b"PAR1 and no more")
     with pytest.raises(InputError, match=r"train-00000-of-00001-\w+\.parquet: not a readable Parquet file"):
@@ -381,7 +381,7 @@ def test_cards_of_other_forms(corpus: Path, labels: str) -> None:
 def test_foreign_columns_are_named(corpus: Path, tmp_path: Path) -> None:
     path = file(corpus, "contextless", "train")
     pq.write_table(pq.read_table(path).drop_columns(["id"]), path)
-    with pytest.raises(InputError, match=r"id: missing, wanted string.*Validate the corpus first"):
+    with pytest.raises(InputError, match=r"id: missing, expected string.*Validate the corpus first"):
         deduplicate(corpus, tmp_path / "clean")
 
 

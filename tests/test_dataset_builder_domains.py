@@ -219,7 +219,7 @@ def test_isear_s_folds_are_a_partition(tmp_path: Path) -> None:
     write(source / "whole/isear.tsv", *train, *dev[1:])
     whole = prepare("isear", source / "whole", tmp_path / "whole", Fold(1, 5))
     assert whole["rows"]["contextless"]["test"] == 14
-    with pytest.raises(InputError, match=r"isear.tsv: the whole set needs a fold. Add --fold 1"):
+    with pytest.raises(InputError, match=r"isear.tsv: the whole dataset needs a fold. Add --fold 1"):
         prepare("isear", source / "whole", tmp_path / "none")
 
 
@@ -307,7 +307,7 @@ def test_a_context_is_of_ten_turns_before_it(tmp_path: Path) -> None:
         ("isear", "train.tsv", "1001\tjoy\tx", "line 114: key '1001' must be a unique number"),
         ("isear", "dev.tsv", "1009\tjoy\tx", "person 100 is in both"),
         ("emocontext", "test.txt", "2\ta\tb\tc", "test.txt, line 4: expected id, turn1, .* found 4 fields"),
-        ("emocontext", "test.txt", "2\ta\tb\tc\tjoy", "test.txt, line 4: unknown class 'joy'; the set has happy"),
+        ("emocontext", "test.txt", "2\ta\tb\tc\tjoy", "test.txt, line 4: unknown class 'joy'; the dataset has happy"),
         ("emocontext", "test.txt", "2\ta\tb\t \tsad", "line 4: turn3 is empty"),
         ("meld", "dev_sent_emo.csv", "9,Hm,Ross,bored,neutral,0,7", "dev_sent_emo.csv, line 3: unknown class 'bored'"),
         ("meld", "dev_sent_emo.csv", "9,Hm,Ross,joy,positive,0,x", "line 3: Utterance_ID is 'x', not the number"),
@@ -363,7 +363,7 @@ def test_files_that_are_not_there_or_of_another_form(tmp_path: Path) -> None:
 def test_folds_and_folders_that_cannot_be(tmp_path: Path) -> None:
     source = isear_files(tmp_path / "files")
     for fold in (Fold(0, 5), Fold(6, 5), Fold(1, 1)):
-        with pytest.raises(InputError, match="give at least 2 folds"):
+        with pytest.raises(InputError, match="use at least 2 folds"):
             prepare("isear", source, tmp_path / "out", fold)
     with pytest.raises(InputError, match="goemotions has official splits"):
         prepare("goemotions", goemotions_files(tmp_path / "other"), tmp_path / "out", Fold(1, 5))

@@ -346,7 +346,7 @@ def test_a_proxy_is_none_for_this_machine_and_is_named_elsewhere(
         build(build_recipe("http://teacher.invalid/v1"), tmp_path / "there")
     assert "secret" not in str(error.value)
     monkeypatch.delenv("ALL_PROXY")
-    with pytest.raises(InputError, match=r"no teacher answers .*Calls go through \$HTTP_PROXY"):
+    with pytest.raises(InputError, match=r"the teacher does not respond .*Calls go through \$HTTP_PROXY"):
         build(build_recipe("http://teacher.invalid/v1"), tmp_path / "there")
 
 
@@ -390,7 +390,7 @@ def test_measures_and_checks_without_any_answer_are_errors(
 
 def test_a_file_without_texts(tmp_path: Path) -> None:
     (tmp_path / "none.jsonl").write_text("")
-    with pytest.raises(InputError, match=r"none\.jsonl: no text"):
+    with pytest.raises(InputError, match=r"none\.jsonl: contains no text"):
         label_file(tmp_path / "none.jsonl", build_recipe("http://127.0.0.1:9/v1"), tmp_path / "out")
 
 

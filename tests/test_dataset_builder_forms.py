@@ -16,7 +16,7 @@ from dataset_builder.domains.prepare import prepare
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
 from eval import official_files
-from eval.rows import goemotions
+from eval.benchmark_rows import goemotions
 from tests.conftest import Command
 from tests.test_dataset_builder_domains import emocontext_files, goemotions_files, iemocap_files, isear_files, rows_of
 
@@ -178,7 +178,7 @@ def test_isear_s_original_export(tmp_path: Path) -> None:
     manifest = prepare("isear", tmp_path / "whole", tmp_path / "out", Fold(1, 5))
     assert manifest["rows"]["contextless"] == {"train": 50, "validation": 6, "test": 14}
     assert all(row["text"].endswith(" So it was.") for row in rows_of(tmp_path / "out", "test"))
-    with pytest.raises(InputError, match=r"isear.csv: the whole set needs a fold"):
+    with pytest.raises(InputError, match=r"isear.csv: the whole dataset needs a fold"):
         prepare("isear", tmp_path / "whole", tmp_path / "again")
     put(tmp_path / "two/isear.csv", 'joy,"On days when I feel close to my partner."\n')
     with pytest.raises(InputError, match=r"isear.csv, line 1: expected key, emotion, text"):
@@ -206,7 +206,7 @@ def test_emobank_s_forms(tmp_path: Path, rows: list[list[Any]], delimiter: str) 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("id,V,A,D,text\na,3,3,3,x\n", "Give JULIELab/EmoBank's corpus/emobank.csv, which has the split"),
+        ("id,V,A,D,text\na,3,3,3,x\n", "Use JULIELab/EmoBank's corpus/emobank.csv, which has the split"),
         ("id,split,V,A,D,text\na,test,3,3,3,\n", "line 2: the text is empty"),
         ("id,split,V,A,D,text\na,test,3,3,3,x\na,test,3,3,3,y\n", "line 3: the id 'a' occurs twice"),
         (
@@ -246,7 +246,7 @@ def test_semeval_s_forms(tmp_path: Path, head: tuple[str, ...], given: str) -> N
         (semeval(("1", "x"), given="NONE"), "found 'NONE'. This is the file without the gold labels"),
         (semeval(("1", "")), "line 2: the text is empty"),
         (semeval(("1", "x"), ("1", "y")), "line 3: the id '1' occurs twice"),
-        (semeval(("1", "x"), head=("ID", "Post")), "Give the E-c file"),
+        (semeval(("1", "x"), head=("ID", "Post")), "Use the E-c file"),
     ):
         put(tmp_path / "a" / official_files.SEMEVAL_TEST, content)
         with pytest.raises(InputError, match=says):

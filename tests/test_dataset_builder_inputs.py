@@ -41,9 +41,9 @@ ENDPOINT = "name: x\nteacher: {{kind: endpoint, model: m, urls: '{}'}}\n"
         (GOOD + "quality: {min_words: 50, max_words: 10}\n", "'min_words' .50. is above 'max_words' .10."),
         (GOOD + "narratives: {min_words: 50, max_words: 10}\n", "'min_words' .50. is above 'max_words' .10."),
         (GOOD + "narratives: {source: []}\n", "narratives.source"),
-        (ENDPOINT.format("http://127.0.0.1:99999/v1"), "key 'teacher.*no url: Port out of range"),
-        (ENDPOINT.format("http://[::1/v1"), "no url: Invalid IPv6 URL"),
-        (ENDPOINT.format("http://127.0.0.1:8000 /v1"), "contains no space"),
+        (ENDPOINT.format("http://127.0.0.1:99999/v1"), "key 'teacher.*not a url: Port out of range"),
+        (ENDPOINT.format("http://[::1/v1"), "not a url: Invalid IPv6 URL"),
+        (ENDPOINT.format("http://127.0.0.1:8000 /v1"), "contain no spaces"),
         ("name: 2024\nteacher: {kind: scripted}\n", "key 'name': must be text: put it in quotes"),
         ("\ufeff" + GOOD + "seed: seven\n", "key 'seed'.*'seven'"),
         (GOOD + "seed: " + "9" * 5000, "not a readable YAML file|key 'seed'"),
@@ -126,14 +126,15 @@ def test_a_place_that_is_none_ends_a_command_in_one_line(
         with pytest.raises(SystemExit) as ended:
             run_command(write)
         assert ended.value.code == 2
-        assert "Give another file or folder" in capsys.readouterr().err
+        assert "Use another file or folder" in capsys.readouterr().err
     with pytest.raises(OSError, match="not of a place"):
         run_command(lambda: (_ for _ in ()).throw(OSError("not of a place")))
 
 
 def test_a_missing_recipe(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such recipe"):
-        read_recipe(tmp_path / "none.yaml", BuildRecipe)
+    for path in ("none.yaml", "none/none.yaml"):
+        with pytest.raises(InputError, match=rf"no such recipe. The recipes are in {tmp_path}/\*\*/\*.yaml"):
+            read_recipe(tmp_path / path, BuildRecipe)
 
 
 def test_exponents_without_a_point_are_numbers(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_the_tales_are_as_promised() -> None:
             r"line 2: field 'text' contains the control character U\+0000",
         ),
         ([GOOD | {"title": "A\nB"}], r"line 1: field 'title' contains the control character U\+000A"),
-        ([], "no story in it"),
+        ([], "contains no story"),
     ],
 )
 def test_bad_stories_name_file_and_line(tmp_path: Path, rows: list[object], says: str) -> None:
@@ -96,7 +96,7 @@ def test_several_sources_each_up_to_the_limit_and_of_the_wanted_length(tmp_path:
         ("t0", "b"),
         ("t1", "b"),
     ]
-    with pytest.raises(InputError, match=r"b\.jsonl: no story of 30 to any number of words"):
+    with pytest.raises(InputError, match=r"b\.jsonl: contains no story of 30 to any number of words"):
         read_narratives(Narratives(source=(str(first), str(second)), min_words=30))
     with pytest.raises(InputError, match=r"the id 'long' was used in .*a\.jsonl"):
         read_narratives(Narratives(source=(str(first), str(first))))
@@ -128,7 +128,7 @@ def test_stories_in_a_folder_are_the_train_files_of_one_kind(tmp_path: Path) -> 
         read_narratives(Narratives(source=str(folder)))
     for name in ("train-b.jsonl", "train-c.jsonl", "deep/train-a.jsonl"):
         (folder / name).unlink()
-    with pytest.raises(InputError, match="all files are named after held-out splits"):
+    with pytest.raises(InputError, match="all files are named after validation or test splits"):
         read_narratives(Narratives(source=str(folder)))
 
 
@@ -169,7 +169,7 @@ def test_a_text_that_is_none_and_one_that_is_too_long(tmp_path: Path) -> None:
 def test_no_library_s_error_is_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("---\nconfigs:\n- config_name: default\n  data_files: '*.jsonl'\n---\n")
     (tmp_path / "a.jsonl").write_text('{"id": "a", "title": "A", "text": "x"}\n{"id": 1, "title": {}, "te')
-    with pytest.raises(InputError, match="nor a data set that loads") as error:
+    with pytest.raises(InputError, match="nor a dataset that can be loaded") as error:
         read_narratives(Narratives(source=str(tmp_path)))
     assert "\n" not in str(error.value)
 
@@ -177,7 +177,7 @@ def test_no_library_s_error_is_a_traceback(tmp_path: Path) -> None:
 def test_one_text_under_two_ids_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = lines(tmp_path, [*good(2), GOOD | {"text": "Ben met Ana."}])
     assert len(read_narratives(Narratives(source=str(path)))) == 3
-    assert "1 of 3 stories have the text of another ('s1' that of 's0')" in capsys.readouterr().err
+    assert "1 of 3 stories have the same text as another story ('s1' that of 's0')" in capsys.readouterr().err
 
 
 def test_other_forms_of_stories_are_told_how_to_be_written(tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def test_what_cannot_be_drawn(corpus: Path, tmp_path: Path, key: Key, command: C
         ({"scores": [0.5] * 27 + [float("nan")]}, "a score that is not a number"),
         ({"labels": [28]}, r"'a' has labels \[28\], which are not all"),
         ({"labels": [-1]}, r"'a' has labels \[-1\]"),
-        ({"id": 5}, "'5' has an id or a text that is not text"),
+        ({"id": 5}, "'5' has an id or a text that is not a string"),
     ):
         folder = write_corpus(Path(tempfile.mkdtemp(dir=tmp_path)), [good | changes])
         with pytest.raises(InputError, match=says):
@@ -181,7 +181,7 @@ def test_what_cannot_be_drawn(corpus: Path, tmp_path: Path, key: Key, command: C
         export(draw(open_corpus(corpus), "contextual", "test", rows=200, seed=14), tmp_path)
     done = command("-m", "dataset_builder", "people", "export", corpus, "--rows", 0, "--out", tmp_path / "none")
     assert done.returncode == 2
-    assert "--rows 0: give 1 or more" in done.stderr
+    assert "--rows 0: must be 1 or more" in done.stderr
 
 
 # ---------------------------------------------------------------- the page
@@ -285,7 +285,7 @@ def test_bad_answers_name_the_file(key: Key, tmp_path: Path, content: Any, says:
 
 def test_the_same_annotator_twice_names_both_files(key: Key, tmp_path: Path) -> None:
     files = [write(tmp_path / name, answer_file(key, "a", {})) for name in ("first.json", "second.json")]
-    with pytest.raises(InputError, match=r"first.json and .*second.json: both are from 'annotator-1'"):
+    with pytest.raises(InputError, match=r"first.json and .*second.json: both files are from 'annotator-1'"):
         read_answers(key, files)
 
 

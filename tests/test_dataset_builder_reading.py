@@ -233,7 +233,7 @@ def test_texts_of_a_benchmark_have_keys(tmp_path: Path) -> None:
     ):
         keys = [f"{tmp_path.name}/{name}:{number}" for number in range(2)]
         assert dict(benchmark_texts(put(tmp_path / name, content))) == dict(zip(keys, texts, strict=True))
-    for content, says in (("", "no text in it"), ('{"text": "One"}\n{"say": 1}\n', r"a\.jsonl, line 2: .*'text'")):
+    for content, says in (("", "contains no text"), ('{"text": "One"}\n{"say": 1}\n', r"a\.jsonl, line 2: .*'text'")):
         with pytest.raises(InputError, match=says):
             list(benchmark_texts(put(tmp_path / "a.jsonl", content)))
 

@@ -61,9 +61,9 @@ def test_nothing_is_written_through_a_planted_link(tmp_path: Path) -> None:
     assert not (tmp_path / "run.json").is_symlink()
     for name in ("00000.jsonl", "run.lock"):
         (tmp_path / name).symlink_to(victim)
-    with pytest.raises(InputError, match=r"00000.jsonl: is a link"):
+    with pytest.raises(InputError, match=r"00000.jsonl: is a symbolic link"):
         Journal(tmp_path / "00000.jsonl")
-    with pytest.raises(InputError, match=r"run.lock: is a link"), file_lock(tmp_path / "run.lock", "busy"):
+    with pytest.raises(InputError, match=r"run.lock: is a symbolic link"), file_lock(tmp_path / "run.lock", "busy"):
         pass
     folder.mkdir()
     (folder / "keep.txt").write_text("x")

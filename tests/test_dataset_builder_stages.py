@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from dataset_builder.inputs import read_list
 from dataset_builder.pipeline.ask import LONGEST_REPLY, Ask, UnitRejected
 from dataset_builder.pipeline.stages import STAGES
-from dataset_builder.pipeline.stages.utterances import acts_of, neutral_acts
+from dataset_builder.pipeline.stages.utterances import NEUTRAL_ACTS, acts_of
 from dataset_builder.recipe import BuildRecipe, Decoding, ScriptedTeacher
 from dataset_builder.schema import (
     CharacterRow,
@@ -195,15 +196,16 @@ def test_utterances_one_a_call() -> None:
 
 
 def test_neutral_utterances_take_turns_in_speech_acts() -> None:
+    known = read_list(NEUTRAL_ACTS)
     asked = RECIPE.model_copy(update={"utterances": SINGLE.utterances.model_copy(update={"neutral": 2})})
-    several = [CHARACTER.model_copy(update={"id": f"s/c{index:02d}"}) for index in range(len(neutral_acts()) // 2)]
+    several = [CHARACTER.model_copy(update={"id": f"s/c{index:02d}"}) for index in range(len(known) // 2)]
     acts = [act for row in several for act in acts_of(row, asked)]
     assert len(set(acts)) == len(acts), "none twice before all had their turn"
     *_, teacher = run("utterances", CHARACTER, '"I look for it here.', recipe=asked)
-    assert sum(act in request.user for act in neutral_acts() for request in teacher.asked) == 2
+    assert sum(act in request.user for act in known for request in teacher.asked) == 2
     free = asked.model_copy(update={"utterances": asked.utterances.model_copy(update={"neutral_acts": False})})
     *_, teacher = run("utterances", CHARACTER, '"I look for it here.', recipe=free)
-    assert not any(act in request.user for act in neutral_acts() for request in teacher.asked)
+    assert not any(act in request.user for act in known for request in teacher.asked)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(
         if built.returncode == 0:
             break
         assert built.returncode == 2, built.stderr
-        assert "No space left on device. Free some space or give another folder" in built.stderr
+        assert "No space left on device. Free some space or use another folder" in built.stderr
         assert "Traceback" not in built.stderr
         reached.append(sum(1 for path in (small_disk / "work").rglob("*") if path.is_file()))
     assert len(reached) >= 3

@@ -190,11 +190,11 @@ def test_lasting_failures_have_a_code(answer: Answer, reason: str) -> None:
 
 
 def test_a_server_that_is_gone_or_refuses_ends_the_run() -> None:
-    with pytest.raises(InputError, match="no teacher answers"):
+    with pytest.raises(InputError, match="the teacher does not respond"):
         ask("http://127.0.0.1:9/v1", retries=0)
     with (
         server(lambda body, call: JSONResponse({"error": {"message": "bad key"}}, 401)) as (url, _),
-        pytest.raises(InputError, match=r"refuses.*OPENAI_API_KEY"),
+        pytest.raises(InputError, match=r"rejected the call.*OPENAI_API_KEY"),
     ):
         ask(url)
 

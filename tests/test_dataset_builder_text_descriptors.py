@@ -163,7 +163,7 @@ def test_tables_and_lines_have_their_texts_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("dev.tsv", "a\t1\tx\n", "'dev' in its name means that this split is held out"),
+        ("dev.tsv", "a\t1\tx\n", "'dev' in its name means that it is a validation or test split"),
         ("goemotions_test.jsonl", '{"text": "a"}\n', "'test' in its name"),
         ("validation-2.jsonl", '{"text": "a"}\n', "'validation' in its name"),
         ("a.txt", "text\n", r"not a \.jsonl, "),
@@ -225,7 +225,7 @@ def test_bad_recipes(changes: dict[str, Any], says: str) -> None:
 
 
 def test_every_recipe_is_one() -> None:
-    for path in (ROOT / "dataset_builder/recipes/texts").glob("*.yaml"):
+    for path in (ROOT / "dataset_builder/recipes/descriptors").glob("*.yaml"):
         made = read_recipe(path, TextsRecipe)
         assert made.name == path.stem
         assert (made.weights == Weights()) == ("smollm2" in path.stem), "the defaults are the small teacher's"
@@ -472,7 +472,7 @@ def test_the_fast_pass_gives_what_each_text_alone_gives(tiny_teacher: Path) -> N
     embedded = Embedded(EmbeddedTeacher(kind="embedded", model=str(tiny_teacher), batch_size=8))
     choices = ("j", "f", "q", " ")
     said = ["Oh.", "He did it again, in front of all of them!", *TEXTS[:14]]
-    prompts = ("words/emotion", "words/felt", "words/writer")
+    prompts = ("descriptors/emotion", "descriptors/felt", "descriptors/writer")
     asked: list[Request] = []
     score = embedded.score
 
@@ -512,7 +512,8 @@ def test_a_teacher_in_int8_says_nearly_the_same(tiny_teacher: Path) -> None:
 
     async def asked(teacher: Embedded) -> list[tuple[float, ...]]:
         ask = Ask(teacher, 1, "words", "u", {})
-        return list(await asyncio.gather(*(ask.scores("words/emotion", ("j", "f", "q", " "), text=t) for t in said)))
+        scores = (ask.scores("descriptors/emotion", ("j", "f", "q", " "), text=text) for text in said)
+        return list(await asyncio.gather(*scores))
 
     one, other = np.array(asyncio.run(asked(exact))), np.array(asyncio.run(asked(quick)))
     assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.98

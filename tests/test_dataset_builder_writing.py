@@ -9,10 +9,10 @@ from datasets import load_dataset
 
 from dataset_builder.descriptors.merge import publish_rows
 from dataset_builder.descriptors.recipe import WritingRecipe
-from dataset_builder.descriptors.situate import open_remarks, situate
+from dataset_builder.descriptors.situate import REMARKS, situate
 from dataset_builder.descriptors.writing import asked_for, first_sentence, write
 from dataset_builder.files.shards import read_json
-from dataset_builder.inputs import InputError, read_recipe
+from dataset_builder.inputs import InputError, read_list, read_recipe
 from dataset_builder.pipeline.status import status as said_by_status
 from dataset_builder.schema import DescriptorsRow
 from dataset_builder.taxonomy import LABELS
@@ -40,7 +40,9 @@ def test_written_texts_have_the_word_they_were_written_for(tmp_path: Path) -> No
     assert write(recipe(), tmp_path / "work")
     corpus = load_dataset(str(tmp_path / "work/corpus"), "descriptors")
     rows = [row for split in ("train", "validation") for row in corpus[split]]
-    assert len(rows) == 2 * 3 * 5
+    rejected = read_json(tmp_path / "work/corpus/manifest.json")["rejected"]
+    assert len(rows) + rejected["label_word"] == 2 * 3 * 5
+    assert list(rejected) == ["label_word"], "the scripted teacher draws from all words"
     assert {row["descriptors"][0]["text"] for row in rows} == {"joy", "quiet pride"}
     assert {row["describer"] for row in rows} == {"written"}
     assert not any("I felt" in row["text"] or "moment of" in row["text"] for row in rows), "the begun answer is off"
@@ -151,7 +153,7 @@ def test_remarks_after_what_happened(tmp_path: Path, scripted_work: Path) -> Non
     classes = {(row["requested_emotion"], *(LABELS[label] for label in row["labels"])) for row in ours}
     assert classes == {("joy", "joy"), ("dread", "fear"), ("wanderlust", "desire")}, "alertness has no home"
     for row in ours:
-        assert (row["text"] in open_remarks(), row["scores"][row["labels"][0]]) == (True, 1)
+        assert (row["text"] in read_list(REMARKS), row["scores"][row["labels"][0]]) == (True, 1)
     for column in ("text", "context"):
         of_split = [{row[column] for row in ours if row["split"] == split} for split in ("train", "validation", "test")]
         assert all(of_split)

@@ -15,6 +15,7 @@ from dataset_builder.label_maps import LABEL_MAPS
 from dataset_builder.provenance import RESULTS, write_result
 from dataset_builder.taxonomy import LABELS
 from eval import context_use
+from eval.benchmark_rows import Rows, goemotions, own
 from eval.benchmarks import find
 from eval.cards.overview import readme_section
 from eval.cards.plots import draw, is_fresh
@@ -25,7 +26,6 @@ from eval.context_use import compare, rows_of_other_stories
 from eval.measure import classifier_numbers, decide
 from eval.metrics import Metrics, largest
 from eval.models import load_classifier, load_seeds
-from eval.rows import Rows, goemotions, own
 from eval.run import classifier_result, scores_result
 from tests.conftest import Command
 from tests.publishable import descriptors_alone
@@ -102,7 +102,7 @@ def test_a_model_is_measured_as_a_user_loads_it(tiny_models: Path, scripted_work
     read = json.loads(path.read_text())
     assert read["support"] == len(rows.texts)
     found = read["metrics"]["macro_f1"]
-    assert read["intervals"] == "95 % bootstrap intervals, 2,000 resamples of 1 stories"
+    assert read["intervals"] == "95% bootstrap intervals, 2,000 resamples of 1 stories"
     assert "low" not in found, "one story says nothing about others"
     assert read["trained_on"]["dataset_revision"] == read["data_revision"]
     assert "macro_f1_at_05" in read["metrics"]
@@ -134,11 +134,11 @@ def test_prepared_folders_are_benchmarks(tmp_path: Path) -> None:
 
 def test_folders_of_another_set_are_refused(tmp_path: Path, scripted_work: Path) -> None:
     prepare("iemocap-6", iemocap_files(tmp_path / "i"), tmp_path / "iemocap-6")
-    with pytest.raises(InputError, match=r"contains iemocap-6\. Give a folder of .*domain iemocap-4"):
+    with pytest.raises(InputError, match=r"contains iemocap-6\. Pass a folder written by .*domain iemocap-4"):
         find("iemocap-4").load(str(tmp_path / "iemocap-6"), "contextual")
     with pytest.raises(InputError, match="contains no domain set"):
         find("isear").load(str(scripted_work / "corpus"), "contextless")
-    with pytest.raises(InputError, match=r"benchmark .isear.: give a folder of .*domain isear. with --data"):
+    with pytest.raises(InputError, match=r"benchmark .isear.: pass a folder written by .*domain isear. with --data"):
         find("isear").load(None, "contextless")
     (tmp_path / "iemocap-6/manifest.json").write_text("{")
     with pytest.raises(InputError, match=r"manifest.json: broken JSON"):
@@ -160,25 +160,25 @@ def test_both_kinds_are_measured_by_the_command_and_have_their_tables(
     files = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "out" / name).glob("*.json")}
     isear, chat = files["isear"], files["emocontext"]
     assert set(isear) == set(chat) == set(files["goemotions"]) - {"reliability", "hub_dataset"}
-    assert isear["threshold_source"] == "argmax over the set's own classes"
-    assert isear["protocol"].startswith("by person")
+    assert isear["threshold_source"] == "argmax over the classes"
+    assert isear["protocol"].startswith("split by person")
     assert list(isear["per_label"]) == list(LABEL_MAPS["isear"])
     assert sum(found["support"] for found in isear["per_label"].values()) == isear["support"] == 28
     assert "micro_f1_emotions" not in isear["metrics"]
-    assert isear["intervals"] == "95 % bootstrap intervals, 2,000 resamples of 4 persons"
-    assert chat["intervals"] == "95 % bootstrap intervals, 2,000 resamples of 2 rows"
+    assert isear["intervals"] == "95% bootstrap intervals, 2,000 resamples of 4 persons"
+    assert chat["intervals"] == "95% bootstrap intervals, 2,000 resamples of 2 rows"
     assert 0 <= chat["metrics"]["micro_f1_emotions"]["value"] <= 1
     section = model_section(name, results[name])
     columns = "macro-F1 | micro-F1 | macro-F1 at 0.5 | mean average precision"
     calibration = "class-wise calibration error | pooled calibration error | Brier skill"
     assert f"| benchmark | rows | {columns} | {calibration} |" in section
     assert "| benchmark | rows | macro-F1 | accuracy | weighted F1 | micro-F1 of the emotions |" in section
-    assert "ISEAR, 7 classes: by person" in section
+    assert "ISEAR, 7 classes: split by person" in section
     assert "| admiration |" in section
     assert "| guilt |" in model_section(f"{name}-isear", results[name])
     assert "SamLowe" in section
     assert "micro-F1 of the emotions" not in model_section(name, {"isear": results[name]["isear"]})
-    assert "more recipes need a GPU" in readme_section(results)
+    assert "more recipes without a result" in readme_section(results)
 
 
 def test_a_perfect_model_has_perfect_numbers() -> None:
@@ -264,9 +264,9 @@ def test_seeds_are_averaged_and_kept() -> None:
 
 def test_seeds_are_of_one_recipe(tiny_models: Path, tmp_path: Path) -> None:
     place = tiny_models / "emo-pillars-contextless-minilm"
-    with pytest.raises(InputError, match="two have the same seed"):
+    with pytest.raises(InputError, match="two models have the same seed"):
         load_seeds([str(place), str(place)])
-    with pytest.raises(InputError, match="not from one recipe"):
+    with pytest.raises(InputError, match="different recipes"):
         load_seeds([str(place), str(tiny_models / "emo-pillars-contextual-minilm")])
     other = tmp_path / "other"
     shutil.copytree(place, other)
@@ -360,7 +360,7 @@ def test_a_card_says_what_its_figures_are() -> None:
     found = {name: content["metrics"][name] for name in ("macro_f1", "classwise_ece")}
     assert f"{found['macro_f1']['value']:.3f} [{found['macro_f1']['low']:.3f}, " in section
     assert f"| {found['classwise_ece']['value']:.3f} |" in section
-    assert "Brackets are 95 % bootstrap intervals, 2,000 resamples of 20 stories; seed 1." in section
+    assert "Brackets show 95% bootstrap intervals, 2,000 resamples of 20 stories; seed 1." in section
     first = content["per_label"][LABELS[0]]
     assert f"| {LABELS[0]} | {first['f1']:.3f} [{first['low']:.3f}, {first['high']:.3f}] |" in section
     assert f"have no interval: {LABELS[3]} (0), {LABELS[4]} (0), {LABELS[5]} (4), " in section
@@ -373,7 +373,7 @@ def test_a_card_says_what_its_figures_are() -> None:
     del content["intervals"]
     section = model_section("m", {"own": ModelResult.model_validate(content)})
     assert "Rows without brackets were measured before this project computed today's intervals." in section
-    assert "Brackets are" not in section
+    assert "Brackets show" not in section
 
 
 def test_plots_are_known_by_what_they_were_drawn_from(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ from dataset_builder.domains.prepare import prepare
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import LABEL_MAPS
 from dataset_builder.taxonomy import LABELS
+from eval.benchmark_rows import Rows
 from eval.benchmarks import find
 from eval.measure import check_order, classifier_numbers, decide, valence_of
 from eval.metrics import Metrics
 from eval.official_files import SEMEVAL, SEMEVAL_TEST
-from eval.rows import Rows
 from eval.run import scores_result
 from eval.scores_file import read_scores
 from tests.conftest import Command
@@ -147,10 +147,10 @@ def test_another_order_of_labels_is_caught() -> None:
     gold, scores = known_predictions()
     check_order(gold, scores)
     rows = Rows(["x"] * len(gold), None, gold, "r", "p")
-    with pytest.raises(InputError, match="another order than the labels: the scores of 'amusement' fit 'admi"):
+    with pytest.raises(InputError, match="not in the order of the labels: the scores of 'amusement' fit 'admi"):
         measured("own", rows, np.roll(scores, 1, axis=1))
     by_text = np.argsort([str(index) for index in range(28)])  # 0, 1, 10, 11, …: as the released models had them
-    with pytest.raises(InputError, match="another order"):
+    with pytest.raises(InputError, match="not in the order"):
         check_order(gold, scores[:, by_text])
     draw = np.random.default_rng(0)
     check_order(gold, draw.random(scores.shape))  # who knows nothing has no order
@@ -161,7 +161,7 @@ def test_scores_that_do_not_fit(tmp_path: Path) -> None:
     path = tmp_path / "scores.jsonl"
     good = json.dumps({"text": "a", "scores": {}})
     for second, says in (
-        (json.dumps({"text": "c", "scores": {}}), "line 2: has another text"),
+        (json.dumps({"text": "c", "scores": {}}), "line 2: does not have the text"),
         (json.dumps({"text": "b", "scores": {"happy": 1}}), "line 2: 'happy' is not one of the 28"),
         (json.dumps({"text": "b", "scores": [1, 2]}), "line 2: not {"),
         ("{", "line 2: not {"),
@@ -202,7 +202,9 @@ def test_every_model_on_all_that_is_at_hand(
     assert {"goemotions", *in_groups, "isear", "emobank", "own", "everyday", "contrast"} == set(found)
     assert found["goemotions"]["seeds"] == [13, 14]
     assert found["goemotions"]["hub_dataset"]["config"] == "simplified"
-    assert "not evaluated: emocontext, no data here. Terms: participants of SemEval-2019" in done.stdout
+    assert (
+        "not evaluated: emocontext, because its data is missing. Licence: participants of SemEval-2019" in done.stdout
+    )
     assert "iemocap-4" in done.stdout
     wrong = command(*ask, "isear")
     assert wrong.returncode == 2

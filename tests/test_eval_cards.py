@@ -1,6 +1,7 @@
 """Results as people leave them: whatever is broken, older or of another program is named by its file and key."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from dataset_builder.hashing import fingerprint
 from dataset_builder.inputs import InputError, read_yaml
 from eval.cards import render as cards
-from eval.cards.overview import SYSTEM
+from eval.cards.overview import README_TABLE, SYSTEM, readme_section
 from eval.cards.recipe import recipe_section, recorded_recipe
 from eval.cards.render import MEASUREMENTS, plots, read_text, render
 from eval.cards.results import ModelResult, Result, of_models, read_result, read_results
@@ -30,6 +31,20 @@ def rendered(folder: Path, content: Any) -> None:
     found = read_results(folder)
     render(found, folder)
     plots(found, folder)
+
+
+def test_readme_describes_every_published_model_and_shows_what_to_compare_it_with() -> None:
+    results = read_results(ROOT / "eval/results")
+    about = read_yaml(README_TABLE)
+    assert set(about["models"]) == {name for name, found in results.items() if of_models(found)}
+    table = readme_section(results)
+    for title in about["encoders"].values():
+        assert re.search(
+            rf"^\| {title} \| for comparison: .* \| 0\.\d{{3}} \| 0\.\d{{3}} \| 0\.\d{{3}} \|$", table, re.MULTILINE
+        )
+    assert "110M parameters; reported by others | 0.460 |" in table
+    lone = readme_section({NAME: {"own": ModelResult.model_validate(WHOLE)}})
+    assert "all-MiniLM-L6-v2 |" not in lone
 
 
 def test_a_result_that_is_whole_or_has_a_byte_order_mark_is_read(tmp_path: Path) -> None:
@@ -106,7 +121,7 @@ def test_a_card_shows_the_recorded_recipe() -> None:
     result = ModelResult.model_validate(WHOLE | {"recipe": recipe})
     assert recorded_recipe({"old": ModelResult.model_validate(WHOLE | {"recipe": None}), "own": result}) == recipe
     section = recipe_section("x", recipe)
-    for words in ("3 epochs of batches of 48", "1e-05", "99 tokens", "| seed | 7 |", "averaged with `y` (0.3)"):
+    for words in ("3 epochs in batches of 48", "1e-05", "99 tokens", "| seed | 7 |", "averaged with `y` (0.3)"):
         assert words in section
 
 

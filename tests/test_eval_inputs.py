@@ -15,10 +15,10 @@ from dataset_builder.inputs import InputError
 from dataset_builder.provenance import weights_digest
 from eval import context_use, model_files
 from eval.ablations import read_runs
+from eval.benchmark_rows import descriptors
 from eval.benchmarks import find
 from eval.label_sets import find_set, read_definitions
 from eval.models import load, load_bi_encoder, load_classifier
-from eval.rows import descriptors
 from eval.run import check_fits, published_models, report
 from tests.conftest import Command
 from tests.test_data_sets import rows, write
@@ -48,7 +48,7 @@ def test_options_that_would_give_a_wrong_figure(command: Command, tmp_path: Path
     ask = ("-m", "eval.run", "--scores", tmp_path / "x", "--name", "x", "--benchmark", "goemotions")
     for threshold in ("nan", "50", "-1"):
         done = command(*ask, f"--threshold={threshold}")
-        assert "give a threshold from 0 to 1" in done.stderr
+        assert "must be from 0 to 1" in done.stderr
         assert done.returncode == 2
     done = command("-m", "eval.run", "--texts", tmp_path / "x", "--benchmark", "goemotions", "emobank")
     assert "one --benchmark" in done.stderr
@@ -97,7 +97,11 @@ def test_folders_of_models_with_another_s_record(tmp_path: Path) -> None:
 
 def test_label_sets_and_definitions_that_cannot_be_embedded(tmp_path: Path) -> None:
     path = tmp_path / "set.yaml"
-    for name, says in (('" "', "is blank"), ('"jo\\ud83dy"', "half a character"), ('"jo\\0y"', "control character")):
+    for name, says in (
+        ('" "', "is blank"),
+        ('"jo\\ud83dy"', "half a character"),
+        ('"jo\\0y"', "control character"),
+    ):
         labels = f"  - {{name: {name}, definition: glad}}\n  - {{name: dread, definition: fear}}\n"
         path.write_text(f"name: mine\nlabels:\n{labels}")
         with pytest.raises(InputError, match=rf"set.yaml: .*{says}"):
@@ -143,7 +147,7 @@ def test_marks_of_another_corpus_are_noticed(
     monkeypatch.setattr("sys.argv", ask)
     with pytest.raises(InputError, match="model 'none'"):
         context_use.main()
-    assert "marks no row of the train split. Do the marks belong to this corpus?" in capsys.readouterr().err
+    assert "marks no row of the train split. Does the file belong to this corpus?" in capsys.readouterr().err
     data = next((scripted_work / "corpus/contextual").glob("train-*"))
     put(marks, {"id": pq.read_table(data)["id"][0].as_py(), "needs_context": True})
     with pytest.raises(InputError, match="model 'none'"):
@@ -185,10 +189,10 @@ def test_models_that_are_damaged(tiny_models: Path, bi_encoder: Path, tmp_path: 
     for path in folder.glob("*token*"):
         path.unlink()
     (folder / "vocab.txt").unlink(missing_ok=True)
-    with pytest.raises(InputError, match=r"has no tokenizer|does not load"):
+    with pytest.raises(InputError, match=r"has no tokenizer|cannot be loaded"):
         load_classifier(str(folder))
     (folder / "config.json").write_text("[]")
-    with pytest.raises(InputError, match="does not load"):
+    with pytest.raises(InputError, match="cannot be loaded"):
         load_classifier(str(folder))
     encoder = shutil.copytree(bi_encoder, tmp_path / "b")
     embeddings = load_bi_encoder(str(encoder))
@@ -196,10 +200,10 @@ def test_models_that_are_damaged(tiny_models: Path, bi_encoder: Path, tmp_path: 
     with pytest.raises(InputError, match="embeddings are not finite"):
         embeddings.embed_texts(["river"])
     (encoder / "reference.safetensors").write_bytes(b"torn")
-    with pytest.raises(InputError, match=r"reference.safetensors: does not load"):
+    with pytest.raises(InputError, match=r"reference.safetensors: cannot be loaded"):
         load_bi_encoder(str(encoder))
     (encoder / "modules.json").write_text("{}")
-    with pytest.raises(InputError, match="does not load"):
+    with pytest.raises(InputError, match="cannot be loaded"):
         load_bi_encoder(str(encoder))
 
 
@@ -207,7 +211,7 @@ def test_a_hub_that_does_not_answer_is_no_missing_record(monkeypatch: pytest.Mon
     def offline(*_: Any, **__: Any) -> Any:
         raise LocalEntryNotFoundError("offline\nmore")
 
-    says = r"model 'a/b': the Hub does not answer \(offline\)\. Check the network"
+    says = r"model 'a/b': the Hub does not respond \(offline\)\. Check the network"
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", offline)
     for loader in (load, load_classifier, load_bi_encoder):
         with pytest.raises(InputError, match=says):

@@ -76,13 +76,13 @@ def test_concordance_by_hand() -> None:
 
 def test_reliability_by_hand() -> None:
     gold = np.array([[1, 0], [0, 0]])
-    found = reliability(gold, np.array([[0.9, 0.1], [0.95, 0.1]]), bins=10)
+    found = reliability(gold, np.array([[0.94, 0.1], [0.96, 0.1]]))
     assert found == [
         {"probability": 0.1, "frequency": 0.0, "decisions": 2},
-        {"probability": 0.925, "frequency": 0.5, "decisions": 2},
+        {"probability": 0.95, "frequency": 0.5, "decisions": 2},
     ]
     apart = sum(abs(one["probability"] - one["frequency"]) * one["decisions"] for one in found) / 4
-    assert apart == pytest.approx(expected_calibration_error(gold, np.array([[0.9, 0.1], [0.95, 0.1]]), bins=10))
+    assert apart == pytest.approx(expected_calibration_error(gold, np.array([[0.94, 0.1], [0.96, 0.1]])))
 
 
 def test_measures_of_sets_and_values_are_the_libraries() -> None:

@@ -171,8 +171,8 @@ def test_what_cannot_be_measured(exported: Path, goemotions: Path, tmp_path: Pat
     record, torn = exported / "onnx/export.json", exported / "onnx/model_quantized.onnx"
     told = record.read_text()
     for change, says in (
-        (lambda: None, "give 1 or more"),
-        (lambda: torn.write_bytes(torn.read_bytes()[:1000]), "does not load"),
+        (lambda: None, "must be 1 or more"),
+        (lambda: torn.write_bytes(torn.read_bytes()[:1000]), "cannot be loaded"),
         (lambda: record.write_text(json.dumps(json.loads(told) | {"weights_sha256": "0"})), "other weights"),
         (torn.unlink, "train.export"),
     ):

@@ -8,12 +8,14 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 import sklearn.metrics
+from scipy.special import expit
 from sentence_transformers import SentenceTransformer
 
 from dataset_builder.domains.prepare import prepare
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
 from eval.ablations import read_runs, together
+from eval.benchmark_rows import Rows, descriptors
 from eval.benchmarks import find
 from eval.cards.results import ModelResult, VariantResult
 from eval.cards.sections import model_section, variants_table
@@ -27,14 +29,12 @@ from eval.decision_rules import (
     labels_per_text,
     log_odds,
     shift_to,
-    sigmoid,
 )
 from eval.label_sets import find_set, label_sets, own_sentences, read_definitions
 from eval.measure import bi_encoder_numbers
 from eval.metrics import pearson
 from eval.models import FALLBACK_TEMPERATURE, BiEncoder, load_bi_encoder
 from eval.probe import by_chance, leave_one_out_projections, probe, same_group
-from eval.rows import Rows, descriptors
 from eval.run import bi_encoder_result
 from eval.valence import ANGLES, CIRCLE_AROUSAL, CIRCLE_VALENCE, TAXONOMY, values_by_anchors, weighted_mean
 from eval.zero_shot import classify, read_labels, read_texts
@@ -78,10 +78,9 @@ def test_the_best_threshold_is_that_of_the_largest_expected_f1() -> None:
 
 def test_the_shift_gives_one_label_a_text() -> None:
     logits = np.random.default_rng(0).normal(-20, 4, (300, 6))
-    assert sigmoid(logits + shift_to(logits, 1.0)).sum(axis=1).mean() == pytest.approx(1.0)
+    assert expit(logits + shift_to(logits, 1.0)).sum(axis=1).mean() == pytest.approx(1.0)
     assert labels_per_text(1) == 0.5
     assert labels_per_text(28) == 1.0
-    assert sigmoid(np.array([-800.0, 0.0, 800.0])).tolist() == [0.0, 0.5, 1.0]
 
 
 def test_every_rule_decides_and_a_text_may_be_given_one() -> None:
@@ -126,7 +125,7 @@ def test_labels_are_read() -> None:
     assert read_labels("joy,dread\nhope") == ["joy", "dread", "hope"]
     assert read_labels('\n joy,\r\n"quiet, pride",\n\ndread  of   it\n') == ["joy", "quiet, pride", "dread of it"]
     for wrong in ("", "joy,,dread", "joy,joy", "joy\njoy", " \n", "joy," + "x" * 140_000):
-        with pytest.raises(InputError, match="give one or more labels"):
+        with pytest.raises(InputError, match="pass one or more labels"):
             read_labels(wrong)
     with pytest.raises(InputError, match="label 2 contains half a character"):
         read_labels("joy,tr\udce4ume")
@@ -152,7 +151,7 @@ def test_what_a_model_brings_is_used(bi_encoder: Path) -> None:
     assert encoder.reference is not None
     assert encoder.reference.shape[1] == 32
     found = encoder.predict(TEXTS, ["joy", "dread"])
-    assert found.source == "texts that the model brings"
+    assert found.source == "the model's reference texts"
     stock = SentenceTransformer(str(bi_encoder), device="cpu")
     similarity = stock.similarity(stock.encode_query(TEXTS), stock.encode_document(["joy", "dread"])).numpy()
     assert found.cosines == pytest.approx(similarity, abs=1e-5)
@@ -173,9 +172,9 @@ def test_other_encoders_are_scored_too(raw_encoder: Path) -> None:
     assert (encoder.temperature, encoder.bias, encoder.reference) == (FALLBACK_TEMPERATURE, None, None)
     found = encoder.predict(TEXTS, ["joy", "dread", "awe"])
     assert found.source == "the sentences of eval/label_sets"
-    assert sigmoid(found.reference_logits).sum(axis=1).mean() == pytest.approx(1.0)
+    assert expit(found.reference_logits).sum(axis=1).mean() == pytest.approx(1.0)
     many = encoder.predict(TEXTS * 20, ["joy", "dread", "awe"])
-    assert many.source == "the texts asked about"
+    assert many.source == "the given texts"
 
 
 def test_texts_are_classified(bi_encoder: Path) -> None:
@@ -187,7 +186,7 @@ def test_texts_are_classified(bi_encoder: Path) -> None:
         (given,) = answer.given
         assert answer.probabilities[given] == max(answer.probabilities.values())
     answers, how = classify(encoder, TEXTS, [*labels, "neutral"])
-    assert how == f"rule {DEFAULT} over texts that the model brings"
+    assert how == f"rule {DEFAULT} on the model's reference texts"
     assert all(answer.given for answer in answers), "with neutral among the labels a text has one"
     values = values_by_anchors(encoder, encoder.embed_texts(TEXTS))
     assert values.shape == (3,)
@@ -215,7 +214,7 @@ def test_emobank_s_file(tmp_path: Path) -> None:
             find("emobank").load(str(write_emobank(tmp_path, lines)), "contextless")
     with pytest.raises(InputError, match="no such file"):
         find("emobank").load(str(tmp_path / "none"), "contextless")
-    with pytest.raises(InputError, match=r"give the folder of .emobank.csv. with --data"):
+    with pytest.raises(InputError, match=r"pass the folder that contains .emobank.csv. with --data"):
         find("emobank").load(None, "contextless")
 
 
@@ -255,11 +254,11 @@ def test_results_have_the_shape_of_the_others(bi_encoder: Path, raw_encoder: Pat
     rows = find("isear").load(str(tmp_path / "isear"), "contextless")
     models = [load_bi_encoder(str(bi_encoder))]
     content = bi_encoder_result(find("isear"), rows, models, load_bi_encoder(str(raw_encoder)), defined=False)
-    assert content["threshold_source"] == "argmax over the set's own names"
+    assert content["threshold_source"] == "argmax over the class names"
     assert set(content["metrics"]) == {"accuracy", "macro_f1", "weighted_f1", "macro_f1_centred"}
     assert content["beside"]["name"] == "raw"
     assert set(content["beside"]["metrics"]) == set(content["metrics"])
-    assert content["intervals"] == "95 % bootstrap intervals, 2,000 resamples of 4 persons"
+    assert content["intervals"] == "95% bootstrap intervals, 2,000 resamples of 4 persons"
     assert content["prompts"] == {"query": "", "document": "emotion: "}
     assert content["seeds"] == [13]
     assert sum(found["support"] for found in content["per_label"].values()) == content["support"]
@@ -340,7 +339,7 @@ def test_the_commands(bi_encoder: Path, raw_encoder: Path, tmp_path: Path, comma
         assert done.returncode == 0, done.stderr
     content = json.loads((tmp_path / "out" / bi_encoder.name / "goemotions.json").read_text())
     assert {"macro_f1", "micro_f1", "average_precision", "roc_auc", "macro_f1_prior"} <= set(content["metrics"])
-    assert content["threshold_source"].startswith(f"rule {DEFAULT} over texts that the model brings")
+    assert content["threshold_source"].startswith(f"rule {DEFAULT} on the model's reference texts")
     assert content["definitions"] is True
     shares = json.loads((tmp_path / "out" / bi_encoder.name / "labels-32.json").read_text())["metrics"]
     assert sum(found["value"] for found in shares.values()) == pytest.approx(1, abs=1e-3)
@@ -387,8 +386,8 @@ def test_a_card_shows_both_encoders(bi_encoder: Path, raw_encoder: Path) -> None
     content = bi_encoder_result(find("labels-6"), rows, models, load_bi_encoder(str(raw_encoder)), defined=False)
     section = model_section("m", {"labels-6": ModelResult.model_validate(content)})
     assert "| benchmark | rows | metric | this model | for comparison: raw |" in section
-    assert "| 6 labels of our own, on our own sentences | 24 | macro-F1 |" in section
-    assert "argmax over the set's own names" in section
+    assert "| Our own sentences, 6 labels | 24 | macro-F1 |" in section
+    assert "argmax over the class names" in section
 
 
 def test_variants_stand_side_by_side(bi_encoder: Path, tmp_path: Path) -> None:
@@ -405,6 +404,6 @@ def test_variants_stand_side_by_side(bi_encoder: Path, tmp_path: Path) -> None:
     assert [line.split("|")[1].strip() for line in lines] == ["variant", "---", "sigmoid", "info-nce"]
     assert lines[0].count("|") == 3, "no column for a set of our own"
     assert "0.500 [0.400, 0.600]" in lines[3]
-    for wrong, says in (("x", "give VARIANT=FOLDER"), (f"x={tmp_path}", "no result of eval.run")):
+    for wrong, says in (("x", "pass VARIANT=FOLDER"), (f"x={tmp_path}", "no result of eval.run")):
         with pytest.raises(InputError, match=says):
             read_runs([wrong])

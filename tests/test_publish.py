@@ -62,7 +62,7 @@ def test_texts_with_descriptors_are_a_data_set_of_their_own(folders: Folders) ->
     change(folders.descriptors / "manifest.json", revision="other")
     assert "revision other" in refusals(folders)[0]
     (folders.descriptors / "manifest.json").unlink()
-    assert "dataset_builder describe-texts`, or give --descriptors." in refusals(folders)[0]
+    assert "dataset_builder describe-texts`, or pass --descriptors." in refusals(folders)[0]
 
 
 def test_plots_are_sent(folders: Folders) -> None:
@@ -148,7 +148,9 @@ def test_a_model_folder_holds_the_files_of_a_model_only(folders: Folders) -> Non
         path.parent.mkdir(exist_ok=True)
         path.write_text("anything")
     os.mkfifo(folders.models / NAME / "pipe.txt")  # not a file, so it is passed over
-    refused = {line.partition(": not a file of a model")[0] for line in refusals(folders) if "not a file of" in line}
+    refused = {
+        line.partition(": does not belong in a model")[0] for line in refusals(folders) if "does not belong in" in line
+    }
     assert refused == {str(path) for path in paths[: len(STRANGE)]}
 
 
@@ -157,7 +159,7 @@ def test_so_do_other_repositories(own_corpus: Folders, part: str) -> None:
     path = getattr(own_corpus, part) / ("rows.parquet" if part == "corpus" else "customers.csv")
     path.write_text("name,iban")
     kind = {"corpus": "dataset", "space": "space"}[part]
-    assert any(line.startswith(f"{path}: not a file of a {kind} repository") for line in refusals(own_corpus))
+    assert any(line.startswith(f"{path}: does not belong in a {kind} repository") for line in refusals(own_corpus))
 
 
 def test_a_bi_encoder_s_folder_is_allowed(folders: Folders, bi_encoder: Path) -> None:
@@ -247,7 +249,7 @@ def test_code_is_found_in_a_file_whose_local_paths_are_hidden(folders: Folders) 
 @pytest.mark.parametrize("name", ["checkpoint", "checkpoint.part", "checkpoint.old"])
 def test_a_training_that_is_not_finished_is_refused(folders: Folders, name: str) -> None:
     (folders.models / NAME / name).mkdir()
-    assert f"{name}: a training is still writing to this folder" in refusals(folders)[0]
+    assert f"{name}: a training run is still writing to this folder" in refusals(folders)[0]
 
 
 def test_a_model_is_trained_by_its_recipe(folders: Folders) -> None:
@@ -302,7 +304,7 @@ def test_results_are_of_these_weights(folders: Folders) -> None:
     result = folders.results / NAME / "own.json"
     change(result, model_revision="other", recipe_hash="another")
     [line] = refusals(folders)
-    assert "own.json: measured on another model" in line
+    assert "own.json: evaluated with another model" in line
     assert "model_revision other" in line
     assert "recipe_hash another" in line
     result.unlink()
@@ -383,7 +385,7 @@ BROKEN: dict[str, Callable[[Folders], Any]] = {
     "modules.json: not a list of modules": lambda f: (f.models / NAME / "modules.json").write_text('["path"]'),
     "training.json: not the JSON": lambda f: (f.models / NAME / "training.json").write_text("[]"),
     "training.json: has no readable 'recipe'": lambda f: change(f.models / NAME / "training.json", recipe="x"),
-    "x.parquet: not a file of a dataset": lambda f: (f.corpus / "x.parquet").mkdir(),
+    "x.parquet: does not belong in a dataset": lambda f: (f.corpus / "x.parquet").mkdir(),
     "README.md: has no 'configs'": lambda f: (f.corpus / "README.md").write_text("no yaml"),
     "README.md: not a readable card": lambda f: (f.corpus / "README.md").write_text("---\na: !!python/x y\n---\n"),
     f"{NAME}.md: not a readable card": lambda f: (f.cards / f"{NAME}.md").write_bytes(b"\xff\xfe"),

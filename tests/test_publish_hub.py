@@ -13,7 +13,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, Offl
 from starlette.responses import JSONResponse, Response
 
 import push
-from publish import hub, server
+from publish import hub, hub_errors
 from publish.plan import Repository
 from tests.conftest import Command
 from tests.publishable import arguments
@@ -200,9 +200,9 @@ def as_user(about: Any) -> Change:
         (renamed, r"tester/m \(model\) was renamed or moved to tester/other"),
         (hidden, r"tester/m \(model\) exists, but this token may not see it"),
         (ignoring, r"the Hub did not accept notes\.txt; a \.gitignore there may list it"),
-        (as_user({"user": "x"}), r"http://127\.0\.0\.1:\d+ does not answer as a Hub does"),
-        (as_user(["tester"]), r"http://127\.0\.0\.1:\d+ does not answer as a Hub does"),
-        (as_user({"name": "tester", "orgs": [3]}), r"http://127\.0\.0\.1:\d+ does not answer as a Hub does"),
+        (as_user({"user": "x"}), r"http://127\.0\.0\.1:\d+ does not respond like a Hub"),
+        (as_user(["tester"]), r"http://127\.0\.0\.1:\d+ does not respond like a Hub"),
+        (as_user({"name": "tester", "orgs": [3]}), r"http://127\.0\.0\.1:\d+ does not respond like a Hub"),
     ],
 )
 def test_a_state_of_the_hub_that_forbids_a_push_is_named(
@@ -214,7 +214,7 @@ def test_a_state_of_the_hub_that_forbids_a_push_is_named(
         hub.check_token(client(url), "tester")
         hub.send(client(url), repository, RELEASE)
 
-    with serve(ChangedHub(change)) as (served, url), pytest.raises(server.Refused, match=said):
+    with serve(ChangedHub(change)) as (served, url), pytest.raises(hub_errors.Refused, match=said):
         push_to(url)
     assert not any(held.tags for held in served.repositories.values()), "an incomplete repository gets no tag"
 
@@ -229,10 +229,10 @@ def test_an_answer_that_no_hub_gives_is_not_a_defect_of_ours(
 
     with serve(ChangedHub(change)) as (_, url), pytest.raises((KeyError, TypeError)) as raised:
         hub.send(client(url), checked(tmp_path, config=b"{}"), RELEASE)
-    assert "does not answer as a Hub does" in str(server.explain(raised.value, url, "tester"))
+    assert "does not respond like a Hub" in str(hub_errors.explain(raised.value, url, "tester"))
     with pytest.raises(KeyError) as own:
         {}["a"]
-    assert server.explain(own.value, url, "tester") is None
+    assert hub_errors.explain(own.value, url, "tester") is None
 
 
 # ---------------------------------------------------------------- what is sent is what was checked
@@ -287,7 +287,7 @@ def test_of_two_pushes_with_one_tag_the_second_is_refused(
     served = ChangedHub()
     served.change = once(call, lambda: send_directly(served, others))
     with serve(served) as (_, url):
-        with pytest.raises(server.Refused, match="another push has just set the tag v1, with another config"):
+        with pytest.raises(hub_errors.Refused, match="another push has just set the tag v1, with a different config"):
             hub.send(client(url), ours, RELEASE)
         model = served.repositories["models", "tester/m"]
         tagged = model.commits[model.tags["v1"]].files["config"]
@@ -340,15 +340,15 @@ def test_what_was_added_by_hand_does_not_disturb_the_tag(client: Callable[[str],
     ],
 )
 def test_a_token_crosses_no_network_unencrypted(endpoint: str, said: str) -> None:
-    lines = server.address_problems(endpoint)
+    lines = hub_errors.address_problems(endpoint)
     assert len(lines) == bool(said)
     assert "".join(lines).startswith(said)
 
 
 def test_a_strange_hub_is_named() -> None:
-    assert server.address_notes("https://huggingface.co") == server.address_notes("http://127.0.0.1:1") == []
-    assert server.address_notes("https://[bad") == []
-    assert server.address_notes("https://huggingface.co.example.org") == [
+    assert hub_errors.address_notes("https://huggingface.co") == hub_errors.address_notes("http://127.0.0.1:1") == []
+    assert hub_errors.address_notes("https://[bad") == []
+    assert hub_errors.address_notes("https://huggingface.co.example.org") == [
         "the token goes to huggingface.co.example.org, which is not huggingface.co"
     ]
 
@@ -396,8 +396,8 @@ REASONS = {
     403: ("Private repository storage limit reached, please upgrade your plan.", "Delete what is not needed"),
     402: ("Payment required.", "get more storage"),
     413: ("Request entity too large.", "Make the files smaller"),
-    422: ("The card is not valid.", "Correct what it names"),
-    400: ("Your push was rejected because it contains binary files.", "Correct what it names"),
+    422: ("The card is not valid.", "Fix the reported problem"),
+    400: ("Your push was rejected because it contains binary files.", "Fix the reported problem"),
     429: ("You have exceeded the rate limit for commits.", "wait some minutes"),
 }
 
@@ -415,20 +415,24 @@ def test_the_hub_s_own_reason_is_shown(
     with serve(ChangedHub(once("/commit/main", refuse))) as (_, url):
         with pytest.raises(HfHubHTTPError) as raised:
             hub.send(client(url), checked(tmp_path, config=b"of A"), RELEASE)
-        said = str(server.explain(raised.value, url, "tester"))
+        said = str(hub_errors.explain(raised.value, url, "tester"))
     assert f"answered {status} for 'tester': {reason.rstrip('.')}." in said
     assert advice in said
 
 
 def test_a_token_without_rights_and_a_page_of_a_proxy() -> None:
-    said = server.explain_refusal(refused(403, "You don't have the rights"), "https://h", "tester")
+    said = hub_errors.explain_refusal(refused(403, "You don't have the rights"), "https://h", "tester")
     assert "You don't have the rights. Use a token with write access" in said
-    assert "the token may not write to 'tester' (403)" in server.explain_refusal(refused(403), "https://h", "tester")
-    assert len(server.explain_refusal(refused(502, "x " * 10_000), "https://h", "tester")) < 700
+    assert "the token may not write to 'tester' (403)" in hub_errors.explain_refusal(
+        refused(403), "https://h", "tester"
+    )
+    assert len(hub_errors.explain_refusal(refused(502, "x " * 10_000), "https://h", "tester")) < 700
 
 
 def test_nothing_that_a_terminal_obeys_is_printed() -> None:
-    said = server.printable("a\x1b]52;c;aGk=\x07b\x9bc\u202ed\ud800é\n https://u:S3cr3t@[bad", "https://u:S3cr3t@[bad")
+    said = hub_errors.printable(
+        "a\x1b]52;c;aGk=\x07b\x9bc\u202ed\ud800é\n https://u:S3cr3t@[bad", "https://u:S3cr3t@[bad"
+    )
     assert said == "a\\x1b]52;c;aGk=\\x07b\\x9bc\\u202ed\\ud800é  https://[bad"
 
 

@@ -13,7 +13,7 @@ from huggingface_hub import close_session
 import push
 from dataset_builder.analysis.deduplicate_corpus import deduplicate
 from dataset_builder.corpus import open_corpus
-from eval.rows import GOEMOTIONS as GOEMOTIONS_ON_HUB
+from eval.benchmark_rows import GOEMOTIONS as GOEMOTIONS_ON_HUB
 from tests.conftest import Command
 from tests.publishable import arguments
 from tools.loopback_hub import APPLIED_500, APPLIED_DROPPED, DROPPED, LoopbackHub, client_environment, serve
@@ -169,7 +169,7 @@ def test_push_then_load_as_a_user_then_push_again(
     tagged = command(*push, *places, environment=environment)
     assert tagged.returncode == 2
     assert "already has the tag v0.1.0" in tagged.stderr
-    assert "give a new --tag" in tagged.stderr
+    assert "use a new --tag" in tagged.stderr
     assert {key: len(repository.commits) for key, repository in ours.items()} == before[1]
     replaced = command(*push, *places, "--tag", "v0.2.0", environment=environment)
     assert replaced.returncode == 0, replaced.stderr
@@ -246,7 +246,7 @@ def push_here(
 @pytest.mark.parametrize(
     ("token", "namespace", "says"),
     [
-        ("hf_wrong", "tester", "refuses the token"),
+        ("hf_wrong", "tester", "rejected the token"),
         (None, "tester", "no Hub token"),
         ("hf_reader", "tester", "may not write to 'tester'"),
         ("hf_reader", "reader", "it is read-only"),
@@ -295,7 +295,7 @@ def test_all_that_is_wrong_is_said_at_once(
         "half: has no training.json, so its training did not finish",
         "out-of-date numbers in",
         "no result of emo-pillars-contextless-minilm",
-        "pytorch_model.bin: not a file of a model repository",
+        "pytorch_model.bin: does not belong in a model repository",
         "notes.txt: contains a Hub token",
     ):
         assert said in lines, said
@@ -308,7 +308,7 @@ names = __import__("dataset_builder.taxonomy", fromlist=["LABELS"]).LABELS
 features = Features({"text": Value("string"), "labels": List(ClassLabel(names=list(names))), "id": Value("string")})
 rows = {"text": ["river window", "letter", "garden"], "labels": [[0], [27], [3, 5]], "id": ["a", "b", "c"]}
 test = Dataset.from_dict(rows, features=features)
-name, config, revision, _ = __import__("eval.rows", fromlist=["GOEMOTIONS"]).GOEMOTIONS
+name, config, revision, _ = __import__("eval.benchmark_rows", fromlist=["GOEMOTIONS"]).GOEMOTIONS
 DatasetDict(test=test).push_to_hub(name, config, set_default=True)
 __import__("huggingface_hub").HfApi().create_tag(name, tag=revision, repo_type="dataset")
 """

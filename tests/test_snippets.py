@@ -25,6 +25,8 @@ from tests.conftest import ROOT, Command
 from tests.publishable import descriptors_alone
 from tests.test_dataset_builder_domains import goemotions_files, isear_files
 from tools.loopback_hub import client_environment, serve
+from tools.push_kills.release import SCRIPTED
+from tools.push_kills.release import scripted_work as build_scripted
 
 CARDS = sorted((ROOT / "model_cards").glob("*.md"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -203,7 +205,7 @@ def commands_to_run() -> list[str]:
 
 @pytest.mark.end_to_end
 def test_the_commands_of_readme_and_docs(
-    tiny_models: Path, bi_encoder: Path, raw_encoder: Path, scripted_work: Path, tmp_path: Path
+    tiny_models: Path, bi_encoder: Path, raw_encoder: Path, tmp_path: Path
 ) -> None:
     """In a folder with our packages and, at the places that the pages name, small data and models."""
     for name in ("dataset_builder", "train"):
@@ -217,7 +219,9 @@ def test_the_commands_of_readme_and_docs(
     (tmp_path / "sentence-transformers").mkdir()
     (tmp_path / "sentence-transformers/all-mpnet-base-v2").symlink_to(raw_encoder)  # a folder is taken before the Hub
     shutil.copytree(tiny_models, tmp_path / "work/models")
-    (tmp_path / "work/demo").symlink_to(scripted_work)
+    recipe = tmp_path / "recipe.yaml"  # a third of the stories for testing, because context_use needs several
+    recipe.write_text(SCRIPTED + "split: {contextless: [0.5, 0.17, 0.33]}\n", encoding="utf-8")
+    build_scripted(recipe, tmp_path / "work/demo")
     asked = {"name": "w", "teacher": {"kind": "scripted"}, "words": ["joy", "fear"], "each": 40}
     for made in ("judged", "remarks"):
         assert write(WritingRecipe.model_validate(asked), tmp_path / "work" / made)
@@ -230,7 +234,9 @@ def test_the_commands_of_readme_and_docs(
         stories.write(json.dumps({"id": "s1", "text": "The fox came. I lost my hat on the way home. We ran."}) + "\n")
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     failed = []
-    for line in sorted(commands_to_run(), key=lambda line: " domain " not in line):  # what others read comes first
+    order = (" domain ", "write-texts", "describe-texts", "minilm-reports", "train.")  # what other commands read first
+    place_of = {line: next((n for n, word in enumerate(order) if word in line), 9) for line in commands_to_run()}
+    for line in sorted(place_of, key=lambda line: place_of[line]):
         done = subprocess.run(
             ["bash", "-c", line],
             cwd=tmp_path,

@@ -84,7 +84,7 @@ def test_what_the_text_has_comes_first() -> None:
 def test_one_label_or_none() -> None:
     assert "This reads as <b>joy</b>: its score" in chart.page(answer(joy=(0.7, 0.6), fear=(0.1, 0.2)))
     none = chart.page(answer(joy=(0.5, 0.9), fear=(0.19, 0.2)))
-    assert "No label reaches its threshold. The nearest is <b>fear</b>: 0.19, where 0.20 is needed." in none
+    assert "No label reaches its threshold. The nearest is <b>fear</b>: 0.19, but 0.20 is required." in none
 
 
 def test_small_scores_have_a_shorter_scale() -> None:
@@ -142,7 +142,7 @@ def test_odd_input_of_visitors_and_programs_gets_a_message(show: Any) -> None:
     for text, second in ((None, None), (None, "joy"), ("", None)):
         assert "emo-note" in show(text, second)
     for text, second in (("I am fine \ud83d", "joy"), ("I am fine", "joy \udc00")):
-        assert "half a character" in show(text, second)
+        assert "incomplete character" in show(text, second)
     assert "characters" in show("I am fine", "a" * 140_000)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit
 from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import AutoTokenizer, DataCollatorWithPadding, pipeline
 
@@ -64,7 +65,7 @@ def test_a_known_miscalibration_is_found() -> None:
     assert found.temperature == pytest.approx(np.full(3, 3), rel=0.05)
     assert found.shift == pytest.approx(np.full(3, 0.5), abs=0.06)
     before, after = (
-        expected_calibration_error(gold, sigmoid(logits)) for logits in (true * 3 - 1.5, found(true * 3 - 1.5))
+        expected_calibration_error(gold, expit(logits)) for logits in (true * 3 - 1.5, found(true * 3 - 1.5))
     )
     assert after < 0.01 < 0.1 < before
     rare = gold.copy()
@@ -94,7 +95,7 @@ def test_thresholds_are_per_label_only_where_that_helps() -> None:
     scores = np.clip(level + np.where(gold > 0, 0.1, 0.0) + draw.normal(0, 0.02, gold.shape), 0, 1)
     thresholds, source = choose_thresholds(scores, gold, seed=0)
     assert len(set(thresholds)) > 10
-    assert source.startswith("one for each label")
+    assert source.startswith("one per label")
     few = np.zeros_like(gold)
     few[:, 0] = gold[:, 0]
     thresholds, source = choose_thresholds(draw.random(gold.shape), few, seed=0)
@@ -187,7 +188,7 @@ def test_equal_recipes_give_equal_weights(tiny_encoder: Path, scripted_work: Pat
 
 
 def test_a_corpus_that_is_not_there(tiny_encoder: Path, tmp_path: Path, scripted_work: Path) -> None:
-    with pytest.raises(InputError, match="does not load"):
+    with pytest.raises(InputError, match="cannot be loaded"):
         read_corpus(recipe(tiny_encoder, tmp_path / "none"), None)
     corpus = read_corpus(recipe(tiny_encoder, tmp_path / "none"), str(scripted_work / "corpus"))
     assert set(corpus.splits) == {"train", "validation", "test"}

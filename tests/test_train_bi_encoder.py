@@ -272,7 +272,7 @@ def test_other_models_have_their_shares(tiny_encoder: Path, scripted_work: Path,
     with pytest.raises(InputError, match=r"averaged_with: '.*none' has no trained weights"):
         train(absent, None, tmp_path / "n")
     save_file({"embeddings": torch.zeros(2, 2)}, other / "model.safetensors")
-    with pytest.raises(InputError, match=r"has another base model"):
+    with pytest.raises(InputError, match=r"has a different base model"):
         train(averaged, None, tmp_path / "n")
     with pytest.raises(ValueError, match=r"leave nothing for the trained weights"):
         recipe(tiny_encoder, scripted_work, base_share=0.5, averaged_with={"a": 0.5})
@@ -370,9 +370,9 @@ def test_wrong_recipes_and_corpora_are_refused(tiny_encoder: Path, scripted_work
     ):
         with pytest.raises(ValueError, match=words):
             recipe(tiny_encoder, corpus, **changes)
-    with pytest.raises(InputError, match=r"config 'descriptors': does not load"):
+    with pytest.raises(InputError, match=r"config 'descriptors': cannot be loaded"):
         train(recipe(tiny_encoder, tmp_path / "none"), None, tmp_path)
-    with pytest.raises(InputError, match="does not load"):
+    with pytest.raises(InputError, match="cannot be loaded"):
         train(recipe(tmp_path / "none", corpus), None, tmp_path)
     with pytest.raises(InputError, match="more than the base model's 512"):
         train(recipe(tiny_encoder, corpus, max_length=600), None, tmp_path)

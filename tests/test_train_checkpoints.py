@@ -110,7 +110,9 @@ def test_a_torn_checkpoint_is_said_in_a_line(cut: tuple[Any, Path, Path]) -> Non
         content = path.read_bytes()
         for torn in (content[:100] if len(content) > 200 else content[:20], b""):
             path.write_bytes(torn)
-            with pytest.raises(InputError, match=r"checkpoint: does not load \(.*Delete it to start again") as raised:
+            with pytest.raises(
+                InputError, match=r"checkpoint: cannot be loaded \(.*Delete it to start again"
+            ) as raised:
                 train(chosen, None, out, resume=True)
             assert "\n" not in str(raised.value)
         path.unlink()
@@ -142,7 +144,7 @@ def test_no_file_of_a_checkpoint_runs_code(cut: tuple[Any, Path, Path], tmp_path
 def test_a_checkpoint_is_of_its_data(cut: tuple[Any, Path, Path]) -> None:
     chosen, corpus, out = cut
     write(corpus, {"train": rows(64, 5), "validation": rows(8, 5)})
-    with pytest.raises(InputError, match="or to other data"):
+    with pytest.raises(InputError, match="or to different data"):
         train(chosen, None, out, resume=True)
     write(corpus, {"train": rows(64), "validation": rows(8)})
     assert train(chosen, None, out, resume=True)["steps"] == 12
@@ -152,7 +154,7 @@ def test_resume_without_a_checkpoint_says_so(
     tmp_path: Path, tiny_encoder: Path, scripted_work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(recipe(tiny_encoder, scripted_work / "corpus"), None, tmp_path, max_steps=1, resume=True)
-    assert f"{tmp_path}: has no checkpoint to resume from" in capsys.readouterr().err
+    assert f"{tmp_path}: contains no checkpoint to resume from" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
@@ -184,6 +186,6 @@ def test_a_training_that_diverges_is_an_error(
 ) -> None:
     """Also where the fitted head had a score: its weights would be published as the best of a training that failed."""
     chosen = recipe(tiny_encoder, scripted_work / "corpus", fit_head=fit_head, learning_rate=1e30, warmup_share=0.0)
-    with pytest.raises(InputError, match=r"is not finite\. The training diverges: lower the learning rates"):
+    with pytest.raises(InputError, match=r"is not finite\. The training has diverged: lower the learning rates"):
         train(chosen, None, tmp_path / "out")
     assert not (tmp_path / "out/training.json").exists()

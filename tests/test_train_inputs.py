@@ -26,7 +26,7 @@ from train.classifier.recipe import ClassifierRecipe
 from train.command import locked_folder, train_from_command_line
 from train.export import export
 from train.launch import start_process
-from train.record import RECORD
+from train.training_record import RECORD
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerator")
 
@@ -42,11 +42,11 @@ def test_a_missing_split_is_told_with_what_there_is(tmp_path: Path) -> None:
 
 def test_a_folder_without_its_config_is_told_how(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text(json.dumps(rows()[0]))
-    with pytest.raises(InputError, match=r"does not load .*'default'.* 'configs: - config_name: contextless'"):
+    with pytest.raises(InputError, match=r"cannot be loaded .*'default'.* 'configs: - config_name: contextless'"):
         data.read_corpus(recipe(Path("none"), tmp_path), None)
     folder = write(tmp_path / "own", both([row | {"labels": 3} for row in rows()]) | {"test": rows()})
     with pytest.raises(
-        InputError, match=r"does not load \(Couldn't cast .*Correct the folder's files or its README.md"
+        InputError, match=r"cannot be loaded \(Couldn't cast .*Correct the folder's files or its README.md"
     ):
         data.read_corpus(recipe(Path("none"), folder), None)
 
@@ -64,12 +64,12 @@ def test_texts_in_both_splits_are_told(tmp_path: Path, capsys: pytest.CaptureFix
     other = [row | {"text": f"{row['text']} again"} for row in rows()]
     for name, of_train, says in (
         ("a", other, ""),
-        ("b", [*other, *rows(3)], "3 of 4 validation texts are train texts"),
+        ("b", [*other, *rows(3)], "3 of 4 validation texts are also training texts"),
     ):
         found = data.read_corpus(recipe(Path("none"), write(tmp_path / name, both(of_train))), None)
         data.warn_of_shared_texts(found)
         assert says in (told := capsys.readouterr().err)
-        assert bool(says) == ("train texts too" in told)
+        assert bool(says) == ("also training texts" in told)
 
 
 def test_the_recipe_s_revision_is_of_its_own_data(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +130,7 @@ def test_one_row_is_enough_to_fit_a_head(tiny_encoder: Path, tmp_path: Path) -> 
 
 
 def test_a_folder_is_one_training_s(tmp_path: Path) -> None:
-    twice = pytest.raises(InputError, match="another training is writing to it")
+    twice = pytest.raises(InputError, match="another training run is writing to it")
     with locked_folder(tmp_path / "m/x"), twice, locked_folder(tmp_path / "m/x"):
         pass
     assert not (tmp_path / "m/x").exists(), "nothing was written"
@@ -155,7 +155,7 @@ def test_a_checkpoint_is_not_replaced_in_silence(tmp_path: Path, capsys: pytest.
     (tmp_path / CHECKPOINT).mkdir()
     (tmp_path / CHECKPOINT / IDENTITY).touch()
     assert not should_resume(tmp_path, resume=False, shown=True)
-    assert "has a checkpoint. To resume from it, stop now and add --resume" in capsys.readouterr().err
+    assert "contains a checkpoint. To resume from it, stop now and add --resume" in capsys.readouterr().err
     assert should_resume(tmp_path, resume=True, shown=True)
     assert not capsys.readouterr().err
 
@@ -192,5 +192,5 @@ def test_a_model_that_the_exporter_does_not_know(
     assert not list((folder).glob("onnx*/*"))
     about = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(about | {"hidden_size": "x"}))
-    with pytest.raises(InputError, match="does not load"):
+    with pytest.raises(InputError, match="cannot be loaded"):
         export(folder)

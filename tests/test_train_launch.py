@@ -131,11 +131,11 @@ def test_a_base_model_that_cannot_be_trained_is_told_so(tiny_encoder: Path, tmp_
     for name, says in {
         "gpt2": "no padding token",
         "tokenizer": "no vocabulary",
-        "weights": "does not load",
-        "config": "does not load",
-        "torn": "does not load",
-        "other": "do not go together",
-        "nobody/has-this": "does not load",
+        "weights": "cannot be loaded",
+        "config": "cannot be loaded",
+        "torn": "cannot be loaded",
+        "other": "do not match",
+        "nobody/has-this": "cannot be loaded",
     }.items():
         with pytest.raises(InputError, match=rf"base model '.*{name}'.*{says}") as raised:
             load_model(recipe(tmp_path / name if name != "nobody/has-this" else Path(name)))
@@ -160,7 +160,7 @@ def test_a_base_that_pads_on_the_left_and_has_no_table_of_positions(
 def test_our_own_model_as_a_base(tiny_encoder: Path, scripted_work: Path, tmp_path: Path) -> None:
     """Recipes write NAMESPACE for whoever publishes; --base-model says where the model is."""
     chosen = recipe(Path("NAMESPACE/emo-pillars-x"), scripted_work / "corpus")
-    with pytest.raises(InputError, match=r"our 'emo-pillars-x'.* --base-model: .*work/models/emo-pillars-x"):
+    with pytest.raises(InputError, match=r"our model 'emo-pillars-x'.* --base-model: .*work/models/emo-pillars-x"):
         train(chosen, None, tmp_path / "out")
     record = train(chosen, None, tmp_path / "out", max_steps=1, base_model=str(tiny_encoder))
     assert record["base_model"] == f"…/{tiny_encoder.name}"
@@ -242,6 +242,6 @@ def test_nothing_of_a_base_model_s_own_code_runs(tiny_encoder: Path, tmp_path: P
     config |= {"auto_map": {"AutoConfig": "evil.Evil", "AutoModelForSequenceClassification": "evil.Evil"}}
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "evil"}))
     (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
-    with pytest.raises(InputError, match="does not load"):
+    with pytest.raises(InputError, match="cannot be loaded"):
         load_model(recipe(folder))
     assert not (tmp_path / "ran").exists()

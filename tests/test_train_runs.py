@@ -96,7 +96,7 @@ def test_a_resumed_run_gives_the_weights_of_an_undisturbed_one(
 def test_a_checkpoint_of_another_recipe_is_refused(tiny_encoder: Path, scripted_work: Path, tmp_path: Path) -> None:
     (tmp_path / CHECKPOINT).mkdir()
     (tmp_path / CHECKPOINT / "recipe_hash").write_text("other")
-    with pytest.raises(InputError, match="belongs to another recipe"):
+    with pytest.raises(InputError, match="belongs to a different recipe"):
         train(recipe(tiny_encoder, scripted_work / "corpus"), None, tmp_path, resume=True)
 
 

@@ -33,7 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("dataset_builder/teacher_eval", "dataset_builder/human_eval"),
     ("dataset_builder/analysis",),
     ("dataset_builder/commands",),
-    ("dataset_builder/__main__", "dataset_builder/benchmarks", "train", "eval"),
+    ("dataset_builder/__main__", "dataset_builder/stress_tests", "train", "eval"),
     ("push", "demo", "reproduce", "tools/push_kills"),
 )  # fmt: skip
 

@@ -33,7 +33,7 @@ def load_base(
         place: a folder or Hub id instead of the recipe's.
 
     Raises:
-        InputError: the base model does not load, has no padding token, or is too short for the recipe.
+        InputError: the base model cannot be loaded, has no padding token, or is too short for the recipe.
     """
     base, named = base_model_source(recipe, place), f"base model '{place or recipe.base_model}'"
     try:
@@ -43,10 +43,12 @@ def load_base(
             config.update({name: recipe.dropout for name in DROPOUTS if hasattr(config, name)})
         # Bases that are stored in 16 bits are trained in 32: small updates vanish in 16.
         model = auto_class.from_pretrained(**base, config=config, dtype=torch.float32)
-    except Exception as error:  # of the Hub, torn files, unknown architectures: the library promises no kinds
-        raise InputError(f"{named}: does not load ({first_line(error)}). Check 'base_model' and the network.") from None
+    except Exception as error:  # Hub errors, torn files, unknown architectures: undocumented types
+        raise InputError(
+            f"{named}: cannot be loaded ({first_line(error)}). Check 'base_model' and the network."
+        ) from None
     if len(tokenizer) <= len(tokenizer.all_special_ids):
-        raise InputError(f"{named}: its tokenizer has no vocabulary. Give a folder with the tokenizer's files.")
+        raise InputError(f"{named}: its tokenizer has no vocabulary. Use a folder with the tokenizer's files.")
     if tokenizer.pad_token_id is None:
         raise InputError(f"{named}: its tokenizer has no padding token. Use an encoder, like BERT or RoBERTa.")
     if config.pad_token_id is None:
@@ -55,7 +57,7 @@ def load_base(
     if len(tokenizer) > (known := getattr(embeddings, "num_embeddings", len(tokenizer))):
         raise InputError(
             f"{named}: its tokenizer has {len(tokenizer)} tokens and the model {known}, so they do not "
-            "go together. Give a folder with both."
+            "match. Use a folder with both."
         )
     _check_length(recipe, model, tokenizer)
     return tokenizer, model
@@ -72,8 +74,8 @@ def base_model_source(recipe: TrainingRecipe, place: str | None = None) -> dict[
     if recipe.base_model.startswith(OURS):
         name = recipe.base_model.removeprefix(OURS)
         raise InputError(
-            f"{recipe.name}: starts from our '{name}'. Give its location with --base-model: the folder that it was "
-            f"trained into (work/models/{name}), or its Hub id."
+            f"{recipe.name}: starts from our model '{name}'. Pass its location with --base-model: the folder that it "
+            f"was trained into (work/models/{name}), or its Hub id."
         )
     return {
         "pretrained_model_name_or_path": recipe.base_model,
@@ -97,9 +99,9 @@ def _check_length(recipe: TrainingRecipe, model: nn.Module, tokenizer: PreTraine
 
 
 def positions(model: nn.Module) -> int | None:
-    """How many tokens a model's table of positions holds; None with relative or rotary positions, which have no limit.
+    """Return how many tokens a model's table of positions holds; None with relative or rotary positions (no limit).
 
-    RoBERTa and related models count positions from after that of the padding token, BART from 2.
+    RoBERTa and related models count positions from after the padding token's, BART from 2.
     """
     for name, part in model.named_modules():
         if name.rpartition(".")[2] in POSITIONS and isinstance(part, nn.Embedding):

@@ -41,4 +41,5 @@ class LengthGroupedBatches(BatchSampler):  # type: ignore[misc]
             pool = order[start : start + POOL * self.batch_size]
             pool = pool[np.argsort(-self.lengths[pool], kind="stable")]
             batches += [pool[i : i + self.batch_size].tolist() for i in range(0, len(pool), self.batch_size)]
+        # Batches of all pools are mixed; otherwise every pool would run from long texts to short ones.
         yield from (batches[index] for index in draw.permutation(len(batches)))

@@ -22,7 +22,7 @@ from torch.optim.swa_utils import AveragedModel
 from dataset_builder.files.reading import json_file
 from dataset_builder.inputs import InputError, first_line
 
-# A checkpoint is written as `.part`. While it takes the former one's place, that one is `.old`.
+# A checkpoint is written as `.part`. While it replaces the previous checkpoint, the previous one is `.old`.
 CHECKPOINT = "checkpoint"
 PART, OLD = f"{CHECKPOINT}.part", f"{CHECKPOINT}.old"
 IDENTITY = "recipe_hash"  # the file of the training's identity; written last, so it marks a whole checkpoint
@@ -30,7 +30,7 @@ SIZES = "sizes.json"  # of the other files, in bytes
 PROGRESS, WEIGHTS = "progress.json", "progress.safetensors"
 BEST, AVERAGE = "best.", "average."  # begin the names of weights in WEIGHTS
 REPORT_EVERY = 10  # updates
-DIVERGED = "The training diverges: lower the learning rates, or raise 'warmup_share'; after fp16, try bf16 or no."
+DIVERGED = "The training has diverged: lower the learning rates, or raise 'warmup_share'; after fp16, try bf16 or no."
 
 
 @dataclass
@@ -71,6 +71,7 @@ class Progress:
         bar.update()
         if self.updates % REPORT_EVERY and self.updates != bar.total:
             return
+        # The only line that reads the loss from the device: between reports a GPU does not wait for the CPU.
         mean = float(accelerator.reduce(torch.stack(self.losses).mean(), reduction="mean").item())
         self.losses.clear()
         found = {"loss": finite(mean, f"step {self.updates}: the loss")}
@@ -100,6 +101,8 @@ class Progress:
         self.scores.append(round(score, 5))
         if self.best is None or score > self.best:
             self.best, self.best_epoch = score, self.epoch
+            # Copies on the CPU, because the training goes on and the device may have no room for a second model. Frozen
+            # weights are left out: the model still has them.
             self.weights = {
                 name: value.detach().to("cpu", copy=True)
                 for name, value in unwrap(model).named_parameters()
@@ -109,6 +112,7 @@ class Progress:
     def restore_best(self, model: nn.Module) -> nn.Module:
         """Put the best weights into a model; returns the model without its wrappers."""
         inside = unwrap(model)
+        # Not strict, because frozen weights were not kept.
         found = inside.load_state_dict(self.weights, strict=False)
         assert not found.unexpected_keys, found.unexpected_keys
         return inside
@@ -143,6 +147,7 @@ def moving_average(model: nn.Module, decay: float | None) -> AveragedModel | Non
 
     model = unwrap(model)
     average = AveragedModel(model, multi_avg_fn=towards)
+    # `update_best` keeps only weights that are trained, also those of the average.
     for ours, theirs in zip(average.module.parameters(), model.parameters(), strict=True):
         ours.requires_grad = theirs.requires_grad
     return average
@@ -153,7 +158,7 @@ class Checkpoints:
     """The checkpoint of a run in `<folder>/checkpoint`: accelerate's files, progress, schedule and moving average.
 
     Nothing in it is code: numbers are JSON, weights are safetensors, and accelerate loads its own files as tensors and
-    plain values only. `identity` is a hash of recipe, base model and data (train/record.py).
+    plain values only. `identity` is a hash of recipe, base model and data (train/training_record.py).
     """
 
     accelerator: Accelerator
@@ -169,6 +174,8 @@ class Checkpoints:
         Raises:
             InputError: it cannot be written. The previous checkpoint is kept.
         """
+        # Order matters: the new checkpoint is whole in `.part` before the previous one gives up its name, and the
+        # previous one is deleted last.
         part, target, old = (self.folder / name for name in (PART, CHECKPOINT, OLD))
         if self.accelerator.is_main_process:
             # After a kill the only whole checkpoint may be the `.part` or `.old` one.
@@ -177,22 +184,27 @@ class Checkpoints:
                 shutil.rmtree(target, ignore_errors=True)
                 found.rename(target)
             shutil.rmtree(part, ignore_errors=True)
+        # Every process writes its random state into the folder, so it must be empty before any of them starts.
         self.accelerator.wait_for_everyone()
         with weights_written_to(part):
             self.accelerator.save_state(str(part))
             if self.accelerator.is_main_process:
                 self._write(part)
+        # The sizes are taken when all processes have written.
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             sizes = {path.name: path.stat().st_size for path in part.iterdir()}
             (part / SIZES).write_text(json.dumps(sizes), encoding="utf-8")
+            # Last of all files: it marks the checkpoint as whole.
             (part / IDENTITY).write_text(self.identity, encoding="utf-8")
             shutil.rmtree(old, ignore_errors=True)
+            # A kill between these renames leaves no `checkpoint`, but a whole `.part` or `.old` (`find_checkpoint`).
             if target.exists():
                 target.rename(old)
             part.rename(target)
             shutil.rmtree(old, ignore_errors=True)
         self.accelerator.wait_for_everyone()
+        # Writing does not count as training time.
         self.progress.start_clock()
 
     def load(self) -> None:
@@ -205,8 +217,8 @@ class Checkpoints:
         assert place is not None
         if (place / IDENTITY).read_text(encoding="utf-8") != self.identity:
             raise InputError(
-                f"{place}: belongs to another recipe or to other data. Delete it to start again, or "
-                "give another --output-dir."
+                f"{place}: belongs to a different recipe or to different data. Delete it to start again, or "
+                "use another --output-dir."
             )
         try:
             _check_sizes(place)
@@ -214,12 +226,14 @@ class Checkpoints:
             self._read(place)
         except Exception as error:  # torn files: safetensors, pickle and zip each have errors of their own
             raise InputError(
-                f"{place}: does not load ({first_line(error)}). Delete it to start again, or give another --output-dir."
+                f"{place}: cannot be loaded ({first_line(error)}). Delete it to start again, or use another "
+                "--output-dir."
             ) from None
 
     def _write(self, place: Path) -> None:
         tensors = {BEST + name: value for name, value in self.progress.weights.items()}
         tensors |= {AVERAGE + name: value.detach().cpu() for name, value in self._averaged().items()}
+        # safetensors refuses tensors that are not contiguous.
         save_file({name: value.contiguous() for name, value in tensors.items()}, place / WEIGHTS)
         content = {"progress": self.progress.numbers(), "schedule": self.schedule.state_dict()}
         (place / PROGRESS).write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
@@ -238,6 +252,7 @@ class Checkpoints:
     def _averaged(self) -> dict[str, torch.Tensor]:
         if self.average is None:
             return {}
+        # The number of updates sets the decay of the average, so it is part of the checkpoint.
         return {**dict(self.average.module.named_parameters()), "n_averaged": self.average.n_averaged}
 
 
@@ -262,19 +277,19 @@ def _check_sizes(place: Path) -> None:
 
 
 def find_checkpoint(output_dir: Path) -> Path | None:
-    """The folder of a whole checkpoint, which has another name after a kill between two renames; None without one."""
+    """Return the folder of a complete checkpoint, or None. After a kill between two renames it has another name."""
     places = (output_dir / name for name in (CHECKPOINT, PART, OLD))
     return next((place for place in places if (place / IDENTITY).exists()), None)
 
 
 def should_resume(output_dir: Path, *, resume: bool, shown: bool) -> bool:
-    """Whether there is a checkpoint and the user asked to resume; prints a line if only one of the two is true."""
+    """Return whether there is a checkpoint and the user asked to resume; print a line if only one of them is true."""
     there = find_checkpoint(output_dir) is not None
     if resume and not there and shown:
-        print(f"{output_dir}: has no checkpoint to resume from; the training starts at step 0.", file=sys.stderr)
+        print(f"{output_dir}: contains no checkpoint to resume from; training starts at step 0.", file=sys.stderr)
     if there and not resume and shown:
-        what = "To resume from it, stop now and add --resume; this training starts at step 0 and replaces it"
-        print(f"{output_dir}: has a checkpoint. {what}.", file=sys.stderr)
+        what = "To resume from it, stop now and add --resume; this run starts at step 0 and replaces it"
+        print(f"{output_dir}: contains a checkpoint. {what}.", file=sys.stderr)
     return resume and there
 
 

@@ -9,7 +9,6 @@ it, in standard operators, for any runtime. The int8 file is built from the lean
 import argparse
 import contextlib
 import importlib.metadata
-import json
 import logging
 import shutil
 import warnings
@@ -23,9 +22,11 @@ import onnxruntime
 import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as faults
 from onnxruntime.quantization import QuantType, quantize_dynamic
+from scipy.special import expit
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from dataset_builder.files.shards import write_json
 from dataset_builder.inputs import InputError, first_line, run_command
 from dataset_builder.provenance import weights_digest
 from train.base_model import positions
@@ -83,7 +84,7 @@ def export(folder: Path, out: Path | None = None) -> dict[str, Any]:
         The record that is saved with them (`export.json`).
 
     Raises:
-        InputError: the folder does not load, or a file's outputs are too far from PyTorch's.
+        InputError: the folder cannot be loaded, or a file's outputs are too far from PyTorch's.
     """
     model, tokenizer = load(folder)
     target = (out or folder) / FOLDER
@@ -97,13 +98,15 @@ def export(folder: Path, out: Path | None = None) -> dict[str, Any]:
             "weights_sha256": weights_digest(folder),
             "libraries": {n: importlib.metadata.version(n) for n in ("onnx", "onnxruntime", "torch", "transformers")},
         }
-        (part / RECORD).write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_json(part / RECORD, record)
         target.mkdir(exist_ok=True)
+        # The record last: a folder without it counts as not exported.
         for name in (FP32, INT8, RECORD):
             (part / name).replace(target / name)
+    # These errors already say what is wrong.
     except (InputError, OSError):
         raise
-    except Exception as error:  # of an exporter that does not know the architecture
+    except Exception as error:  # such as an architecture that the exporter does not support
         raise InputError(
             f"model folder '{folder}': cannot be exported ({first_line(error)}). Nothing was kept; the model can be "
             "published without ONNX files."
@@ -114,7 +117,7 @@ def export(folder: Path, out: Path | None = None) -> dict[str, Any]:
 
 
 def load(folder: Path) -> tuple[Any, Any]:
-    """The model, in evaluation mode, and its tokenizer. Raises InputError when they are not there or do not load."""
+    """Return the model, in evaluation mode, and its tokenizer. Raises InputError if they are missing or do not load."""
     if not (folder / "config.json").exists():
         raise InputError(f"model folder '{folder}': has no config.json. Train a model into it, or check --model.")
     try:
@@ -122,22 +125,23 @@ def load(folder: Path) -> tuple[Any, Any]:
         model, found = AutoModelForSequenceClassification.from_pretrained(
             folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
         )
-    except Exception as error:  # torn files, unknown architectures: the library promises no kinds
-        raise InputError(f"model folder '{folder}': does not load ({first_line(error)}). Train it again.") from None
+    except Exception as error:  # torn files, unknown architectures: undocumented types
+        raise InputError(f"model folder '{folder}': cannot be loaded ({first_line(error)}). Train it again.") from None
+    # Without its files, a tokenizer loads with special tokens alone.
     if len(tokenizer) <= len(tokenizer.all_special_ids):
-        raise InputError(
-            f"model folder '{folder}': has no tokenizer. Give the complete folder that the training wrote."
-        )
+        raise InputError(f"model folder '{folder}': has no tokenizer. Use the complete folder that the training wrote.")
+    # transformers fills missing weights at random and only warns.
     if missing := sorted(found["missing_keys"]):
         raise InputError(
-            f"model folder '{folder}': its weights lack {missing[0]}, so it is not a trained classifier. "
+            f"model folder '{folder}': its weights have no {missing[0]}, so it is not a trained classifier. "
             "Train it first."
         )
     return model.eval(), tokenizer
 
 
 def _write(model: Any, tokenizer: Any, part: Path) -> dict[str, Any]:
-    """Return both files in `part`, checked, and their part of the record."""
+    """Write both files to `part`, check them, and return their part of the record."""
+    # A tokenizer without a limit has a huge one.
     longest = min(tokenizer.model_max_length, LONGEST, positions(model) or LONGEST)
     batches = [
         tokenizer(texts, pairs, padding=True, truncation=True, max_length=longest, return_tensors="pt")
@@ -147,6 +151,7 @@ def _write(model: Any, tokenizer: Any, part: Path) -> dict[str, Any]:
     with torch.inference_mode():
         expected = [model(**batch).logits.numpy() for batch in batches]
     _trace(_Plain(model, names), batches[TRACED], names, part / FP32)
+    # The plain graph is always written and checked: other runtimes read it, and int8 falls back to it.
     fp32, off = _compare(part / FP32, batches, expected)
     _check(FP32, "a logit", off, FP32_TOLERANCE)
 
@@ -154,6 +159,7 @@ def _write(model: Any, tokenizer: Any, part: Path) -> dict[str, Any]:
     if why_plain is None:
         _trace(LeanClassifier(model), batches[TRACED], names, lean)
         _, off = _compare(lean, batches, expected)
+        # A lean graph that is wrong for an architecture is not used. The export goes on with the plain one.
         why_plain = None if off <= FP32_TOLERANCE else f"the lean graph's logits are {off:.2g} off"
     with _quiet():
         quantize_dynamic(
@@ -179,14 +185,14 @@ def _write(model: Any, tokenizer: Any, part: Path) -> dict[str, Any]:
 
 
 def _why_plain(model: Any, tokenizer: Any) -> str | None:
-    """Why a model has no lean graph; None if it has one."""
+    """Return why a model has no lean graph; None if it has one."""
     if model.config.model_type not in ARCHITECTURES:
         return f"no lean graph for {model.config.model_type}, only for {', '.join(ARCHITECTURES)}"
     return None if tokenizer.padding_side == "right" else "the tokenizer pads on the left"
 
 
 def _last_products(lean: Path) -> list[str]:
-    """The names of the products of the last layer and the head, which stay fp32: later layers cannot mend their error.
+    """Return the names of the last layer's and the head's products. They stay fp32: later layers cannot correct them.
 
     On GoEmotions' validation texts a trained model's probabilities are a sixth nearer to PyTorch's with them, and the
     last layer of the lean graph is little work.
@@ -213,7 +219,7 @@ def _trace(module: nn.Module, batch: Any, names: list[str], path: Path) -> None:
             dynamo=False,
         )
     exported = onnx.load(path)
-    del exported.graph.value_info[:]  # shapes of the traced batch, which quantisation would take for all
+    del exported.graph.value_info[:]  # shapes of the traced batch, which quantisation would take as fixed
     onnx.save(exported, path)
 
 
@@ -223,11 +229,12 @@ def _compare(path: Path, batches: list[Any], expected: list[np.ndarray]) -> tupl
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         found = [session.run(None, {name: batch[name].numpy() for name in batch})[0] for batch in batches]
     except RUNTIME_ERRORS as error:
-        raise InputError(f"{path.name}: onnxruntime does not run it ({first_line(error)}). Nothing was kept.") from None
+        raise InputError(f"{path.name}: onnxruntime cannot run it ({first_line(error)}). Nothing was kept.") from None
     logits, wanted = np.concatenate(found).astype(np.float64), np.concatenate(expected).astype(np.float64)
     of_logits, of_probabilities = (
+        # A NaN would pass every comparison with a maximum, so it counts as infinitely far.
         np.where(np.isfinite(logits), np.abs(a - b), np.inf)
-        for a, b in ((logits, wanted), (sigmoid(logits), sigmoid(wanted)))
+        for a, b in ((logits, wanted), (expit(logits), expit(wanted)))
     )
     differences = {
         "bytes": path.stat().st_size,
@@ -239,10 +246,12 @@ def _compare(path: Path, batches: list[Any], expected: list[np.ndarray]) -> tupl
 
 
 def _check(name: str, what: str, difference: float, tolerance: float) -> None:
+    # Not `>`, which would let NaN pass.
     if not difference <= tolerance:
         raise InputError(
-            f"{name}: {what} is {difference:.3g} off PyTorch's; at most {tolerance:.3g} is allowed. Nothing was kept; "
-            "this model can only be published without ONNX files, or its export must be fixed in train/export.py."
+            f"{name}: {what} differs from PyTorch by {difference:.3g}; at most {tolerance:.3g} is allowed. Nothing "
+            "was kept; this model can only be published without ONNX files, or its export must be fixed in "
+            "train/export.py."
         )
 
 

@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration, set_seed
 
 from dataset_builder.inputs import InputError, first_line
-from dataset_builder.provenance import cores
+from dataset_builder.processes import available_cores
 from train.recipe import TrainingRecipe
 
 # How a user limits threads, how launchers say the number of local processes, and how a launcher is recognised.
@@ -30,7 +30,7 @@ def start_process(
         accumulate: batches for an update.
 
     Raises:
-        InputError: this machine lacks what the recipe asks for.
+        InputError: this machine lacks something that the recipe needs.
     """
     try:
         accelerator = Accelerator(
@@ -63,7 +63,7 @@ def use_cores() -> int:
     """
     if not _limited_by_user():
         processes = next((int(os.environ[name]) for name in LOCAL_PROCESSES if name in os.environ), 1)
-        torch.set_num_threads(max(1, cores() // processes))
+        torch.set_num_threads(max(1, available_cores() // processes))
     return int(torch.get_num_threads())
 
 

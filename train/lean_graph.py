@@ -14,7 +14,11 @@ from typing import Any
 import torch
 from torch import nn
 
-ARCHITECTURES = ("bert", "mpnet", "roberta")  # encoders that norm after each half of a layer and classify by token 0
+ARCHITECTURES = (
+    "bert",
+    "mpnet",
+    "roberta",
+)  # encoders with normalisation after each half of a layer that classify by token 0
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class LeanClassifier(nn.Module):  # type: ignore[misc]
         self.width = model.config.hidden_size
         self.model = model
         self.encoder = model.base_model
+        # Folded into the weights of the query, so that the graph has no product for it.
         scale = (self.width // self.heads) ** -0.5
         self.layers = [_Layer.of(layer, self.kind) for layer in self.encoder.encoder.layer]
         *others, last = self.layers
@@ -78,6 +83,7 @@ class LeanClassifier(nn.Module):  # type: ignore[misc]
         head = torch.arange(self.heads)
         # Where each packed token's heads are among the attended rows, (tokens, heads).
         by_token = (tokens // length * self.heads * length + tokens % length)[:, None] + head * length
+        # The smallest number instead of minus infinity: a row that hides all keys stays finite.
         hidden_keys = (1.0 - attention_mask[:, None, None].float()) * torch.finfo(torch.float32).min
         bias = hidden_keys if self.kind != "mpnet" else hidden_keys + self._distances(input_ids)
         # (1, 1, tokens, width): four dimensions, because onnxruntime fuses sums and norms of three into an operator
@@ -87,6 +93,7 @@ class LeanClassifier(nn.Module):  # type: ignore[misc]
             query, key, value = self._split(product(hidden), place, 3)
             attended = _attend(query, key, value, bias).reshape(-1, self.width // self.heads)
             hidden = layer.after_attention(hidden, attended[by_token].view(1, 1, -1, self.width))
+        # The last layer only computes the first token of each text, which is all that the head reads.
         first = hidden[:, :, place[:, 0, 0]]
         query = self.last_query(first).view(batch, self.heads, 1, -1)
         key, value = self._split(self.joined[-1](hidden), place, 2)
@@ -131,7 +138,7 @@ def _attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: t
 
 
 def _join(*scaled: tuple[nn.Linear, float]) -> nn.Linear:
-    """Several projections of the same rows, each times a factor, as one."""
+    """Return several projections of the same rows, each scaled by its factor, as a single layer."""
     weight = torch.cat([part.weight.detach() * factor for part, factor in scaled])
     joined = nn.Linear(weight.shape[1], weight.shape[0])
     joined.weight = nn.Parameter(weight, requires_grad=False)

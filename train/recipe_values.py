@@ -1,7 +1,7 @@
-"""python -m train.recipe_values < RECIPE.yaml: a recipe as training records have it.
+"""python -m train.recipe_values < RECIPE.yaml: print a recipe as it appears in training records.
 
-Prints all values as JSON, defaults included. Push, which may not import `train`, compares a recipe and the recipe of a
-record with it; the record's is read as well, since JSON is YAML.
+Prints all values as JSON, defaults included. `push`, which may not import `train`, uses it to compare a recipe with
+that of a record. It reads both, since JSON is YAML.
 """
 
 import json
@@ -17,7 +17,7 @@ KINDS: tuple[type[TrainingRecipe], ...] = (ClassifierRecipe, BiEncoderRecipe)
 
 
 def main() -> None:
-    """Read a recipe from stdin, of the kind that has most of its keys."""
+    """Read a recipe from stdin, of the kind that shares most keys with it."""
     with open(0, encoding="utf-8-sig") as stdin:
         content = read_yaml("recipe", stdin.read())
     if not isinstance(content, dict):

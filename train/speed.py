@@ -20,7 +20,8 @@ import torch
 from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
 
 from dataset_builder.inputs import InputError, read_recipe, run_command
-from dataset_builder.provenance import RESULTS, cores, provenance, results_folder, write_result
+from dataset_builder.processes import available_cores
+from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
 from train.classifier.data import read_corpus, tokenise
 from train.classifier.loop import train
 from train.classifier.model import load_model
@@ -47,7 +48,7 @@ def measure(turns: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, flo
 
 
 def run_turn(loop: str, recipe: ClassifierRecipe, data: str, steps: int) -> dict[str, float]:
-    """Train for so many steps with one loop; return its speed and the process's peak memory."""
+    """Train for `steps` steps with one loop; return its speed and the process's peak memory."""
     with tempfile.TemporaryDirectory() as folder:
         if loop == "ours":
             speed = float(train(recipe, data, Path(folder), steps)["samples_per_second"])
@@ -89,24 +90,27 @@ def _run_trainer(recipe: ClassifierRecipe, data: str, folder: str, steps: int, s
 
 
 def main() -> None:
-    """Parse the command line; run the turns, each in its own process, whose peak of memory is the loop's."""
+    """Parse the command line; run the turns, each in its own process, so that its peak memory is that of the loop."""
     parser = argparse.ArgumentParser(
         prog="python -m train.speed", description="Compares our training loop with transformers.Trainer."
     )
     parser.add_argument("--recipe", default=RECIPE, help=f"default: {RECIPE}")
-    parser.add_argument("--data", required=True, help="a prepared data set, folder or Hub id")
+    parser.add_argument("--data", required=True, help="a prepared dataset, folder or Hub id")
     parser.add_argument("--steps", type=int, default=60, help="updates per turn (default: 60)")
-    parser.add_argument("--threads", type=int, default=cores(), help="threads for both loops; default: all cores")
+    parser.add_argument(
+        "--threads", type=int, default=available_cores(), help="threads for both loops; default: all cores"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="turns per loop (default: 3)")
     parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
     parser.add_argument("--turn", choices=LOOPS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.steps <= WARM_UP:
         raise InputError(
-            f"--steps {args.steps}: give more than {WARM_UP}; the library's loop needs as many to warm up."
+            f"--steps {args.steps}: must be above {WARM_UP}, because the library's loop needs that many steps to "
+            "warm up."
         )
     if args.threads < 1 or args.rounds < 1:
-        raise InputError(f"--threads {args.threads} --rounds {args.rounds}: give 1 or more of each.")
+        raise InputError(f"--threads {args.threads} --rounds {args.rounds}: both must be 1 or more.")
     recipe = read_recipe(args.recipe, ClassifierRecipe).model_copy(update=PLAIN)
     if args.turn:
         print(json.dumps(run_turn(args.turn, recipe, args.data, args.steps)))
@@ -114,6 +118,7 @@ def main() -> None:
     environment = os.environ | {"OMP_NUM_THREADS": str(args.threads)}
     turns: dict[str, list[dict[str, float]]] = {loop: [] for loop in LOOPS}
     for loop in LOOPS * args.rounds:
+        # A process for each turn: peak memory cannot be reset within one.
         command = [sys.executable, "-m", "train.speed", *sys.argv[1:], "--turn", loop]
         done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, env=environment)
         if done.returncode:

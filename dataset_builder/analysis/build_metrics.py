@@ -16,7 +16,7 @@ from dataset_builder.run_state import NARRATIVES, RUN
 from dataset_builder.schema import RewrittenRow
 
 COMPARED = 2_000  # situations and utterances whose versions are compared: the time grows with the square of the length
-# What the result file has of a stage's manifest, and the headings of the report's page.
+# Values of a stage's manifest that the result file contains, with their headings on the report's page.
 STAGE_COLUMNS = {
     "units": "units",
     "rows": "rows",
@@ -30,7 +30,7 @@ STAGE_COLUMNS = {
 
 
 def measure_build(work_dir: Path) -> dict[str, Any]:
-    """Return the part of a result file about the build; nothing if the folder is not a build, such as a bare corpus.
+    """Return the part of a result file about the build; empty if the folder is not a build but, say, a bare corpus.
 
     Raises:
         InputError: the folder contains no finished build, or one by an older version.
@@ -38,7 +38,7 @@ def measure_build(work_dir: Path) -> dict[str, Any]:
     if not (work_dir / RUN).exists():
         return {}
     if not (work_dir / CORPUS / MANIFEST).exists():
-        raise InputError(f"{work_dir}: contains no finished build. Build one with dataset_builder build.")
+        raise InputError(f"{work_dir}: contains no finished build. Create one with `dataset_builder build`.")
     run, corpus = read_json(work_dir / RUN), read_manifest(work_dir / CORPUS)
     if "shards" not in run:
         raise InputError(f"{work_dir}: built by an older version. Report on {work_dir / CORPUS}, or build it again.")

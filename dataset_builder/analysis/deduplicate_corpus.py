@@ -1,7 +1,8 @@
-"""Writes a corpus without duplicates, near-duplicates and texts of the same meaning; the first of a group is kept.
+"""Writes a corpus without duplicates, near-duplicates and texts with the same meaning; keeps the first of each group.
 
-Test rows come first, then validation rows, then train rows, in all configs: if duplicates or a story are in two splits,
-the training rows are removed. Removed rows are written with the reason and the row that they duplicate.
+Test rows come first, then validation rows, then train rows, in all configs: if duplicates or the rows of a
+story are in two splits, the training rows are removed. Removed rows are written with the reason and the row that they
+duplicate.
 """
 
 from collections import Counter
@@ -56,7 +57,7 @@ def deduplicate(
     """
     corpus = open_corpus(place)
     if target.exists():
-        raise InputError(f"{target}: already exists. Give another --out, or delete it.")
+        raise InputError(f"{target}: already exists. Use another --out, or delete it.")
     for config in corpus.files:
         if config not in CONFIGS:
             raise InputError(f"{corpus.folder / config}: unknown config; known are {', '.join(CONFIGS)}.")
@@ -68,7 +69,7 @@ def deduplicate(
     with whole_folder(target) as part:
         kept = {config: rows for config in corpus.files if (rows := _write(corpus, config, removed[config], part))}
         if not kept:
-            raise InputError(f"{corpus.folder}: no row would be left; the first is '{lines[0]['reason']}'.")
+            raise InputError(f"{corpus.folder}: no row would be left; the first reason is '{lines[0]['reason']}'.")
         write_whole(part / REMOVED, map(to_line, lines))
         manifest = {
             "stage": "deduplicate",
@@ -146,7 +147,7 @@ class _Removal:
 
 @cache
 def _static_encoder() -> Any:
-    """A static model distilled from the measures' encoder: the mean of word vectors, 50 times as fast on a CPU."""
+    """Return a static model distilled from the metrics' encoder: mean word vectors, 50 times as fast on a CPU."""
     from model2vec.distill import distill
 
     source = Similarity(method="similarity")
@@ -171,10 +172,10 @@ def _same_meaning(rows: list[dict[str, Any]], threshold: float) -> Iterator[tupl
 
 
 def semantic_duplicates(vectors: np.ndarray, threshold: float) -> dict[int, int]:
-    """Rows whose cosine with an earlier row is at least `threshold`, with that row, which is not a duplicate itself.
+    """Map each row whose cosine with an earlier row is at least `threshold` to that row, which is itself kept.
 
-    Neighbours are looked up in an approximate index (HNSW) of the vectors' first components and compared by all of
-    them. A row with more duplicates than NEIGHBOURS may miss the first one, so the search is repeated on what is left.
+    Neighbours are looked up in an approximate index (HNSW) of the first components and compared by all components.
+    A row with more duplicates than NEIGHBOURS may miss the first one, so the search is repeated on what is left.
 
     Args:
         vectors: (rows, size), of any length, components of greatest variance first; a row of zeros has no duplicate.

@@ -24,7 +24,7 @@ def n_grams(text: Tokens, n: int) -> list[tuple[str, ...]]:
 
 
 def gzip_ratio(texts: Iterable[str], size: int = 500_000) -> tuple[float, int]:
-    """Compression ratio by gzip (level 9) of the first `size` bytes, one text per line; and the number of bytes.
+    """Return the gzip (level 9) compression ratio of the first `size` bytes, one text per line, and the byte count.
 
     The order of the texts changes it by about .01. Compression ratio of Shaib et al. 2024 (arXiv 2403.00553).
     """
@@ -79,7 +79,7 @@ def self_bleu(texts: Sequence[Tokens]) -> float:
     """Mean BLEU-4 of each text against all others (Zhu et al. 2018); an order without a match counts 0.1 matches.
 
     A text of fewer than four tokens is scored on the orders that it has. Time and memory are linear in the tokens:
-    of every n-gram only the two largest counts in one text are kept.
+    for every n-gram, only the two largest counts in a single text are kept.
     """
     texts = [text for text in texts if text]
     if len(texts) < 2:
@@ -100,6 +100,7 @@ def self_bleu(texts: Sequence[Tokens]) -> float:
             for gram, count in order.items():
                 first, owner, second = most[gram]
                 matched += min(count, second if owner == number else first)
+            # An order without a match would make the whole score 0.
             logs.append(math.log(max(matched, 0.1) / order.total()))
         # Brevity penalty relative to the other text with the closest length; of two, the shorter.
         own = len(texts[number])
@@ -113,7 +114,7 @@ def self_bleu(texts: Sequence[Tokens]) -> float:
 def near_duplicates(texts: Sequence[Tokens], at: float = 0.7) -> float:
     """Return the share of texts with an equal or near-duplicate earlier text at this Jaccard index.
 
-    The definition and the index are those of the filters, so that nothing is found here in what they left.
+    The definition and the index are those of the filters, so a filtered corpus has no duplicates here.
     """
     index = NearDuplicates(at)
     known: set[frozenset[int]] = set()
@@ -129,17 +130,18 @@ def near_duplicates(texts: Sequence[Tokens], at: float = 0.7) -> float:
 
 
 def vendi_score(embedded: np.ndarray) -> float:
-    """The effective number of different texts, 1 to n, of embeddings (n, size) of length 1 (Friedman and Dieng 2023).
+    """Return the effective number of different texts, 1 to n (Friedman and Dieng 2023), from unit embeddings (n, size).
 
     The kernel is the cosine; its eigenvalues are those of the smaller (size, size) matrix.
     """
     values = np.linalg.eigvalsh(embedded.T @ embedded / len(embedded))
+    # 0 · log 0 counts as 0; rounding may leave tiny negative eigenvalues.
     values = values[values > 1e-12]
     return float(np.exp(-(values * np.log(values)).sum()))
 
 
 def pair_cosines(embedded: np.ndarray, groups: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Cosines of all pairs of embeddings (n, size) of length 1: of pairs in one group, and of pairs in two groups."""
+    """Return the cosines of all pairs of unit embeddings (n, size): pairs within a group, and pairs across groups."""
     names = np.array(groups)
     same = names[:, None] == names[None, :]
     upper = np.triu(np.ones_like(same), k=1)

@@ -2,9 +2,9 @@
 
 A logistic regression on embeddings predicts every row from folds without it. A row is suspected when the most probable
 class is not one of its labels and is predicted with at least the confidence that the rows of that class usually get.
-That it is the most probable class is our condition: of 28 classes of uneven size, the rare ones have thresholds so low
-that without it 63 % of GoEmotions would be suspected, with it 23 %. The estimate is as good as the classifier, whose
-accuracy is reported with it: it compares corpora and does not count errors.
+The condition that it is the most probable class is ours. With 28 classes of uneven size, the thresholds of rare classes
+are so low that 63% of GoEmotions would be suspected without this condition; with it, 23% are. The estimate is
+only as good as the classifier, whose accuracy is reported too: use it to compare corpora, not to count errors.
 """
 
 from collections.abc import Sequence
@@ -56,6 +56,7 @@ def confident(probabilities: np.ndarray, labels: np.ndarray, top: np.ndarray) ->
 
     A class's threshold is its mean probability over the rows whose strongest label it is (`top`).
     """
+    # A class that no row has as its strongest label can never be suggested.
     thresholds = np.full(labels.shape[1], np.inf)
     for label in np.unique(top):
         thresholds[label] = probabilities[top == label, label].mean()
@@ -68,6 +69,7 @@ def _out_of_fold(embedded: np.ndarray, top: np.ndarray, classes: int, groups: Se
     """Return probabilities (rows, classes), each row's from a model that saw no row of its group."""
     from sklearn.linear_model import LogisticRegression
 
+    # By group, because rows of one story resemble each other: the model would recognise the story and not the emotion.
     folds = np.array([stable_hash("fold", group) % FOLDS for group in groups])
     probabilities = np.zeros((len(embedded), classes))
     for fold in np.unique(folds):

@@ -42,11 +42,7 @@ def read_reference() -> dict[str, dict[str, float]]:
 
 
 def human_rows(data: Path) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows of the sets that are in a folder, by set.
-
-    Raises:
-        InputError: none is there, or a file is not in its format.
-    """
+    """Return rows by set, of the sets in a folder. Raises InputError if none is there, or a file is malformed."""
     found: dict[str, list[dict[str, Any]]] = {}
     if (data / "goemotions/train.tsv").exists():
         found["goemotions"] = list(goemotions(data))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from dataset_builder.analysis.survey import SCORE_BINS, Survey
-from dataset_builder.figures import BLUE, COLOURS, ORANGE, hide_frame, new_figure, png, sentiment_legend
+from dataset_builder.plot_style import BLUE, COLOURS, ORANGE, hide_frame, new_figure, png, sentiment_legend
 from dataset_builder.taxonomy import EMOTIONS, LABELS
 
 # Heat maps keep the sentiments together.
@@ -27,7 +27,7 @@ def draw_all(config: str, found: Survey, contexts: Counter[int], human: Counter[
     plots = {"lengths": _lengths(config, found, contexts, human)}
     if found.labelled and found.label_counts.any():
         plots["labels"] = _labels(config, found)
-        title = f"Of the texts with one label, how many have the other too\n({config}, n = {found.rows:,})"
+        title = f"How often each label occurs together with another\n({config}, n = {found.rows:,})"
         shares = _percent(found.together, found.label_counts)
         np.fill_diagonal(shares, np.nan)
         plots["together"] = _heat_map(shares, title, across="other label", down="label")
@@ -35,7 +35,7 @@ def draw_all(config: str, found: Survey, contexts: Counter[int], human: Counter[
         plots["scores"] = _scores(config, found)
     if found.asked.any():
         total = int(found.asked_texts.sum())
-        title = f"Labels of the texts that were asked for an emotion\n({config}, n = {total:,}; white: none asked)"
+        title = f"Labels of the texts for each requested emotion\n({config}, n = {total:,}; white: never requested)"
         shares = _percent(found.asked, found.asked_texts)
         plots["asked"] = _heat_map(shares, title, across="label", down="requested emotion")
     return plots
@@ -59,7 +59,7 @@ def _labels(config: str, found: Survey) -> bytes:
 
 
 def _percent(counts: np.ndarray, of: np.ndarray) -> np.ndarray:
-    """Rows as percentages of `of` in the order of heat maps, (28, 28); NaN if there is nothing to be a share of."""
+    """Return rows as percentages of `of` in the order of the heat maps, (28, 28); NaN where `of` is 0."""
     shares: np.ndarray = 100 * counts / np.where(of > 0, of, np.nan)[:, None]
     return shares[np.ix_(ORDER, ORDER)]
 
@@ -94,7 +94,7 @@ def _scores(config: str, found: Survey) -> bytes:
     names = [f"{name} ({total:,.0f})" for name, total in zip(NAMES, totals, strict=True)]
     axes.set_yticks(range(len(ORDER)), names, fontsize=8)
     figure.colorbar(image, ax=axes, label=f"% of the label's scores, in steps of {1 / SCORE_BINS:g}", extend="max")
-    axes.set_title(f"How strongly each label is given\n({config}; in brackets how many scores are above 0)")
+    axes.set_title(f"How strongly each label is given\n({config}; in brackets: number of scores above 0)")
     axes.set_xlabel("score")
     return png(figure)
 
@@ -122,9 +122,6 @@ def _lengths(config: str, found: Survey, contexts: Counter[int], human: Counter[
 
 
 def _percentile(lengths: Counter[int], share: float) -> int:
-    wanted, passed = share * lengths.total(), 0
-    for length in sorted(lengths):
-        passed += lengths[length]
-        if passed >= wanted:
-            return length
-    return 0
+    """Return the length up to which a share of all lengths lies; 0 without lengths."""
+    weights = list(lengths.values())
+    return int(np.quantile(list(lengths), share, method="inverted_cdf", weights=weights)) if weights else 0

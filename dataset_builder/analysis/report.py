@@ -53,7 +53,7 @@ class Report:
 
 
 def name_of(place: str) -> str:
-    """Return the default name of a corpus: that of its folder or Hub data set."""
+    """Return the default name of a corpus: that of its folder or Hub dataset."""
     path = Path(place).resolve() if Path(place).exists() else Path(place)
     return path.parent.name if path.name == CORPUS else path.name
 

@@ -25,7 +25,7 @@ CAPTIONS = {
     "lengths": "lengths of texts and situations",
 }
 MOST_REASONS = 8
-# The metrics of the data set's card, in plain words.
+# The metrics of the dataset's card, in plain words.
 FOR_CARD = {
     "distinct_2": "distinct 2-grams, share",
     "gzip_ratio": "compression (gzip)",
@@ -78,7 +78,7 @@ def page(
 
 
 def card_section(content: dict[str, Any], config: str) -> str:
-    """Return a short section for the data set's card: the main metrics of one config beside GoEmotions."""
+    """Return a short section for the dataset's card: the main metrics of one config beside GoEmotions."""
     human = read_reference()["goemotions"]
     found = {name: content["metrics"].get(f"{config}_{name}") for name in FOR_CARD}
     lines = [

@@ -128,7 +128,7 @@ class Survey:
 
 
 class _Samples:
-    """Samples of originals or of rewritings: the two variants of an utterance must not meet in one."""
+    """Samples of originals or of rewritings: a sample must not contain both variants of an utterance."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -183,7 +183,7 @@ def _read(row: dict[str, Any], number: int, place: str) -> Text:
     if not isinstance(labels, (list, tuple)) or not all(
         isinstance(label, int) and 0 <= label < len(LABELS) for label in labels
     ):
-        raise InputError(f"{place}: labels are {labels!r}; they must be lists of classes 0 to {len(LABELS) - 1}.")
+        raise InputError(f"{place}: labels are {labels!r}; expected a list of numbers from 0 to {len(LABELS) - 1}.")
     if scores is not None and len(scores) != len(LABELS):
         raise InputError(f"{place}: {len(scores)} scores; there must be {len(LABELS)}.")
     if scores is not None and (None in scores or not math.isfinite(sum(scores))):

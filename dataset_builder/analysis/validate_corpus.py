@@ -30,8 +30,8 @@ EXAMPLES = 3
 ROUNDING = 1e-3  # scores are float32, raw scores may have been rounded
 # What each check requires. A reason of `check_values` that concerns the situation starts with `context_`.
 CHECKS = {
-    "unknown_config": "the config has a name and columns that we know",
-    "row_count": "as many rows as the manifest says",
+    "unknown_config": "the config has a known name and known columns",
+    "row_count": "the number of rows is that of the manifest",
     "schema": "columns and types are those of the published config",
     "label_names": "the class names in the files and in the card are the taxonomy's, in its order",
     "null_value": "no value is missing",
@@ -56,16 +56,16 @@ CHECKS = {
     "context_label_word": "the situation does not name the feeling",
     **FAULTS,
     "raw_labels_out_of_bounds": f"at most {MOST_LABELS} raw labels or descriptors, up to {LONGEST_LABEL} letters each",
-    "requested_emotion": "the requested emotion is a class, 'unnamed', or empty where none was",
-    "refusal": "no refusal of the teacher",
-    "prompt_echo": "no part of the prompts",
+    "requested_emotion": "the requested emotion is a class, 'unnamed', or empty if none was requested",
+    "refusal": "no refusal by the teacher",
+    "prompt_echo": "no part of a prompt",
     "not_its_original": "an original has its own original text",
     "no_original": "a rewriting has its original in the same split",
     "story_in_two_splits": "the rows of a story or of a contrast set are in one split, in all configs",
     "duplicate": "no two rows of a config with the same words",
-    "duplicate_across_splits": "no row with the words of a row of another split, in any config",
+    "duplicate_across_splits": "no row with the same words as a row of another split, in any config",
     "near_duplicate": "no two rows of a config with nearly the same words",
-    "near_duplicate_across_splits": "no row with nearly the words of a row of another split, in any config",
+    "near_duplicate_across_splits": "no row with nearly the same words as a row of another split, in any config",
     "benchmark_text": "no text of a benchmark",
 }
 
@@ -82,14 +82,14 @@ class Findings:
     examples: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
     def add(self, config: str, check: str, example: str) -> None:
-        """One more row of `config` fails `check`."""
+        """Record that a row of `config` fails `check`."""
         self.counts[config, check] += 1
         examples = self.examples.setdefault((config, check), [])
         if len(examples) < EXAMPLES:
             examples.append(one_line(example if len(example) <= 200 else f"{example[:197]}…"))
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the findings as JSON."""
         faults = [
             {"config": config, "check": check, "rows": count, "examples": self.examples[config, check]}
             for (config, check), count in sorted(self.counts.items())
@@ -97,11 +97,11 @@ class Findings:
         return {"valid": not faults, "rows": self.rows, "checks": CHECKS, "faults": faults}
 
     def page(self) -> str:
-        """For people."""
+        """Return the findings as readable text."""
         counted = ", ".join(f"{one_line(config)} {sum(splits.values())}" for config, splits in self.rows.items())
         lines = [f"rows: {counted}"]
         for (config, check), count in sorted(self.counts.items(), key=lambda item: (-item[1], item[0])):
-            lines.append(f"{one_line(config)}: {count} × {check} (wanted: {CHECKS[check]})")
+            lines.append(f"{one_line(config)}: {count} × {check} (required: {CHECKS[check]})")
             lines += [f"    {example}" for example in self.examples[config, check]]
         lines.append("NOT VALID" if self.counts else f"valid: all {len(CHECKS)} checks passed")
         return "\n".join(lines)

@@ -25,12 +25,15 @@ from dataset_builder.provenance import provenance, write_result
 from dataset_builder.recipe import BuildRecipe, Gates
 
 make = group("build a corpus")
-describe = group("describe texts with emotion words")
+describe = group("assign emotion words to texts")
 examine = group("check and measure a corpus")
 OTHERS = option("--with", dest="others", nargs="+", default=[], type=Path, help="corpora whose rows are published too")
-TEXT_FILES = "texts to keep out of the corpus: .jsonl, .csv, .tsv, .parquet, Hub data sets"
+TEXT_FILES = "texts to keep out of the corpus: .jsonl, .csv, .tsv, .parquet, Hub datasets"
 BENCHMARKS = option("--benchmarks", nargs="+", default=[], metavar="FILE", help=TEXT_FILES)
-TRAIN_TEXTS = "train texts: .jsonl[.gz], .csv, .tsv (text first), folders of <config>/train-*.parquet; no labels"
+TRAIN_TEXTS = (
+    "training texts: .jsonl[.gz], .csv, .tsv (text in the first column), folders with <config>/train-*.parquet; "
+    "labels are not read"
+)
 
 
 @make(RECIPE, option("--pilot", type=Path, help="a finished build of the same recipe on a few stories"), *STORIES)
@@ -47,7 +50,7 @@ def plan(args: Namespace) -> None:
     RECIPE,
     WORK_DIR,
     *STORIES,
-    option("--restart-from", metavar="STAGE", help="generate the rows of this stage and of all later stages again"),
+    option("--restart-from", metavar="STAGE", help="generate the rows of this stage and all later stages again"),
 )
 def build(args: Namespace) -> None:
     """Build a corpus from stories; the same command resumes an interrupted build."""
@@ -99,8 +102,8 @@ def check_written(args: Namespace) -> int:
 @make(
     option("files", nargs="+", type=Path, help="train.jsonl, dev.jsonl, test.jsonl of the released corpus"),
     WORK_DIR,
-    option("--context-field", help="the field of the situation, in the context-aware files"),
-    option("--character-field", help="the field of the character"),
+    option("--context-field", help="name of the field with the situation, in the context-aware files"),
+    option("--character-field", help="name of the field with the character"),
 )
 def adopt(args: Namespace) -> None:
     """Convert the released Emo Pillars JSONL files to a corpus in this format."""
@@ -114,13 +117,13 @@ def adopt(args: Namespace) -> None:
 
 @make(
     option("name", help=", ".join(DOMAINS)),
-    option("--source", required=True, type=Path, help="the folder of its official files"),
+    option("--source", required=True, type=Path, help="folder with the official files"),
     FOLDER,
     option("--folds", type=int, default=5, help="isear: the number of random folds, with --fold (default: 5)"),
     option("--fold", type=int, help="isear: the fold that is the test split, from 1"),
 )
 def domain(args: Namespace) -> None:
-    """Convert another emotion data set, from its official files, to the 28 labels."""
+    """Convert another emotion dataset, from its official files, to the 28 labels."""
     from dataset_builder.domains.examples import Fold
     from dataset_builder.domains.prepare import prepare
 
@@ -215,7 +218,7 @@ def deduplicate(args: Namespace) -> None:
     """Write a corpus without duplicates and without texts of benchmarks."""
     for name, value in (("near", args.near), ("semantic", args.semantic)):
         if value is not None and not 0 < value <= 1:
-            raise InputError(f"--{name} {value}: give more than 0 and at most 1.")
+            raise InputError(f"--{name} {value}: must be above 0 and at most 1.")
 
     from dataset_builder.analysis.deduplicate_corpus import REMOVED, deduplicate
 
@@ -260,7 +263,7 @@ def measure_corpora(args: Namespace) -> None:
     """Compare corpora with human text by the metrics of the report."""
     corpora = dict(given.partition("=")[::2] for given in args.corpus)
     if not all(corpora.values()) or not (corpora or args.data):
-        raise InputError("give --data FOLDER, --corpus NAME=PLACE, or both.")
+        raise InputError("pass --data FOLDER, --corpus NAME=PLACE, or both.")
 
     from dataset_builder.analysis.measure_corpora import measure
     from dataset_builder.files.shards import write_whole

@@ -3,25 +3,14 @@
 import tempfile
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
 
-from dataset_builder.commands.options import (
-    CORPUS,
-    FOLDER,
-    OUT,
-    RECIPE,
-    SEND_KEY,
-    count,
-    group,
-    option,
-    with_teacher,
-)
+from dataset_builder.commands.options import CORPUS, FOLDER, OUT, RECIPE, SEND_KEY, count, group, option, with_teacher
 from dataset_builder.inputs import InputError, option_name
-from dataset_builder.provenance import provenance, write_result
+from dataset_builder.provenance import provenance, write_measurement, write_result
 from dataset_builder.recipe import BuildRecipe
 
 people, teacher = group("human evaluation"), group("evaluate a teacher")
-RECIPES = option("--recipe", required=True, nargs="+", help="one or several recipes")
+RECIPES = option("--recipe", required=True, nargs="+", help="one or more recipes")
 DEV = option("--data", required=True, type=Path, help="GoEmotions' official dev.tsv")
 
 
@@ -112,12 +101,12 @@ def context_test(args: Namespace) -> None:
     found, content = context_test(args.corpus, recipe, args.rows, args.split)
     marked = args.marks or Path("work") / f"context-test-{args.name}.jsonl"
     write_whole(marked, (to_line(line) for line in marks(found)))
-    _write_metrics(content, args.out, f"context-test-{args.name}")
-    print(f"rows that need their situation are marked in {marked}")
+    write_measurement(content, args.out, f"context-test-{args.name}")
+    print(f"rows whose label depends on the situation are marked in {marked}")
 
 
 @teacher(
-    option("texts", type=Path, help="a file of `eval.run --texts`: JSON lines with a `text`"),
+    option("texts", type=Path, help="a file written by `eval.run --texts`: JSON Lines with a `text`"),
     RECIPE,
     option("--out", required=True, type=Path, help="the file to write"),
     SEND_KEY,
@@ -156,12 +145,12 @@ def measure_labelers(args: Namespace) -> None:
     recipes = [with_teacher(path, BuildRecipe, args) for path in args.recipe]
     if len(args.rows) not in (1, len(recipes)):
         raise InputError(
-            f"--rows: {len(args.rows)} numbers for {len(recipes)} recipes. Give one number, or one per recipe."
+            f"--rows: {len(args.rows)} numbers for {len(recipes)} recipes. Pass one number, or one per recipe."
         )
-    _write_metrics(measure(recipes, args.data, args.rows), args.out, "labelers")
+    write_measurement(measure(recipes, args.data, args.rows), args.out, "labelers")
 
 
-@teacher(RECIPES, DEV, option("--rows", type=int, default=500, help="rows to use (500)"), SEND_KEY, OUT)
+@teacher(RECIPES, DEV, option("--rows", type=int, default=500, help="rows to use (default: 500)"), SEND_KEY, OUT)
 def measure_descriptors(args: Namespace) -> None:
     """Compare the descriptors of describe-texts with the labels of GoEmotions dev; do not tune on the result."""
     from dataset_builder.descriptors.recipe import TextsRecipe
@@ -169,8 +158,8 @@ def measure_descriptors(args: Namespace) -> None:
 
     recipes = [with_teacher(path, TextsRecipe, args) for path in args.recipe]
     if len({recipe.name for recipe in recipes}) < len(recipes):
-        raise InputError("--recipe: two recipes have the same name. Give each a different name.")
-    _write_metrics(measure(recipes, args.data, args.rows), args.out, "descriptors")
+        raise InputError("--recipe: two recipes have the same name. Rename one.")
+    write_measurement(measure(recipes, args.data, args.rows), args.out, "descriptors")
 
 
 @teacher(OUT)
@@ -178,11 +167,4 @@ def measure_resolver(args: Namespace) -> None:
     """Measure how well words outside the taxonomy are mapped to classes."""
     from dataset_builder.teacher_eval.resolver import measure
 
-    _write_metrics(measure(), args.out, "out-of-taxonomy")
-
-
-def _write_metrics(content: dict[str, Any], out: Path, name: str) -> None:
-    """Write a result file of the system and print its metrics."""
-    print(write_result(content | provenance(), out, "system", name))
-    for metric, found in content["metrics"].items():
-        print(f"{metric:<48}{found['value']:g}")
+    write_measurement(measure(), args.out, "out-of-taxonomy")

@@ -51,25 +51,23 @@ def count(name: str, least: int = 1, **settings: Any) -> Option:
 
     def read(text: str) -> int:
         if (number := int(text)) < least:
-            raise InputError(f"{name} {text}: give {least} or more.")
+            raise InputError(f"{name} {text}: must be {least} or more.")
         return number
 
-    read.__name__ = "int"  # argparse prints it for text that is no number: `invalid int value`
+    read.__name__ = "int"  # argparse prints it if the text is not a number: `invalid int value`
     return option(name, type=read, **settings)
 
 
-CORPUS = option("corpus", help="a work folder, a folder of configs, or a Hub data set")
-RECIPE = option("--recipe", required=True, help="a YAML file of dataset_builder/recipes/, or your own")
+CORPUS = option("corpus", help="a work folder, a folder with one subfolder per config, or a Hub dataset")
+RECIPE = option("--recipe", required=True, help="a YAML file in dataset_builder/recipes/, or your own")
 WORK_DIR = option("--work-dir", required=True, type=Path, help="the folder to write to")
 FOLDER = option("--out", required=True, type=Path, help="the folder to write to")
 OUT = option("--out", type=results_folder, default=RESULTS, help=f"folder of the result files (default: {RESULTS})")
 KEY_RISK = "send the teacher's API key even over plain http to another machine, or from an unusual environment variable"
 SEND_KEY = option("--send-key-anyway", action="store_true", help=KEY_RISK)
 STORIES = (
-    option(
-        "--narratives", nargs="+", help="stories instead of the recipe's: .jsonl[.gz] files, Hub data sets, 'tales'"
-    ),
-    count("--limit", help="use at most this many stories of each source"),
+    option("--narratives", nargs="+", help="stories instead of the recipe's: .jsonl[.gz] files, Hub datasets, 'tales'"),
+    count("--limit", help="use at most this many stories from each source"),
     SEND_KEY,
 )
 

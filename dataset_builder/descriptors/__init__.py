@@ -1,1 +1,1 @@
-"""Describes given texts by weighted emotion words, on which paper B's bi-encoder is trained."""
+"""Describes given texts with weighted emotion words, the training data of paper B's bi-encoder."""

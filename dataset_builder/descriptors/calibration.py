@@ -1,8 +1,8 @@
-"""Turns log-probabilities of words into weighted descriptors: pure functions, no teacher and no label.
+"""Turns log-probabilities of words into weighted descriptors with pure functions, without a teacher or labels.
 
-A teacher prefers some words whatever the text is, and different words after short and long texts. A word's advantage is
-its log-probability minus its usual log-probability: how much more probable this text makes it than other texts of the
-same length (pointwise mutual information under a geometric mean).
+A teacher prefers some words regardless of the text, and other words after short texts than after long texts. A word's
+advantage is its log-probability minus its usual log-probability, that is, its mean after texts of the same length
+(pointwise mutual information under a geometric mean).
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def advantages(found: np.ndarray, texts: Sequence[str], recipe: Weights) -> np.n
     Args:
         found: log-probabilities, (texts, prompts, words).
     """
-    found = found.mean(axis=1, dtype=np.float64)  # the fit is linear: the fit of the mean is the mean of the fits
+    found = found.mean(axis=1, dtype=np.float64)  # the fit is linear, so the fit of the mean is the mean of the fits
     lengths = np.log([len(text.split()) for text in texts])
     known = np.stack([np.ones(len(texts)), lengths - lengths.mean()], axis=1)
     usual = known @ np.linalg.lstsq(known, found, rcond=None)[0]
@@ -30,7 +30,7 @@ def advantages(found: np.ndarray, texts: Sequence[str], recipe: Weights) -> np.n
 
 
 def descriptors(advantage: np.ndarray, words: Sequence[str], recipe: Weights) -> list[Descriptor]:
-    """Return the descriptors of one text, the strongest first, ties in alphabetical order; none if no word stands out.
+    """Return the descriptors of one text, strongest first, ties in alphabetical order; empty if no word stands out.
 
     Args:
         advantage: the advantage of each word, (words,).
@@ -45,10 +45,10 @@ def descriptors(advantage: np.ndarray, words: Sequence[str], recipe: Weights) ->
 
 
 def agreement(found: np.ndarray, texts: Sequence[str], recipe: Weights) -> float:
-    """Return the mean correlation of two prompts' advantages over one text's words: what they share is not noise.
+    """Return the mean correlation of two prompts' advantages over one text's words: high values mean little noise.
 
-    It needs no label. `found` is (texts, prompts, words), with at least 2 prompts. The whole usual log-probability is
-    always subtracted, because agreement on the teacher's general preferences tells nothing about a text.
+    No label is needed. `found` is (texts, prompts, words), with at least 2 prompts. The usual log-probability is always
+    subtracted in full, because agreement on the teacher's general preferences says nothing about a text.
     """
     recipe = recipe.model_copy(update={"calibration": 1.0})
     each = [advantages(found[:, [prompt]], texts, recipe) for prompt in range(found.shape[1])]

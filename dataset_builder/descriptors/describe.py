@@ -1,8 +1,8 @@
-"""Describes given texts: texts in, the teacher's answers from the build engine, the config `descriptors` out.
+"""Describes given texts: the build engine collects the teacher's answers, which become the config `descriptors`.
 
-The state on disk is that of a build with one stage: `run.json` records what the rows depend on, `narratives/` has the
-texts or their phrases, `words/` the teacher's raw answers, `embedded/` an encoder's embeddings of the texts; `corpus/`
-is published. Changes that only affect the weights do not call the teacher again.
+The state on disk is that of a build with one stage: `run.json` records what the rows depend on, `narratives/` contains
+the texts or their phrases, `words/` the teacher's raw answers, `embedded/` an encoder's embeddings of the texts, and
+`corpus/` the published rows. Changes that only affect the weights need no new calls to the teacher.
 """
 
 import asyncio
@@ -48,8 +48,8 @@ def describe(
     """Describe the texts of all places, or resume an earlier run.
 
     Args:
-        stories: stories whose first-person sentences are texts too.
-        others: corpora whose own descriptors are published too: their train and validation rows, unchanged.
+        stories: files of stories; their first-person sentences are added to the texts.
+        others: corpora whose train and validation rows are published too, with their own descriptors.
         judged: work folders in which a larger teacher scored some of the whole texts; for `describer: cues`.
         limit: the maximum number of texts, drawn by hash; a smaller draw is a subset of a larger draw.
 
@@ -96,7 +96,7 @@ def describe(
 
 
 def _choose(sources: list[Source], recipe: TextsRecipe, limit: int | None) -> tuple[list[Item], list[Rejected]]:
-    """Return the texts to describe, and the rejected ones: blank texts, texts with a fault, duplicates."""
+    """Return the texts to describe and the rejected texts: blank, faulty and duplicate texts."""
     kept: list[Item] = []
     rejected: list[Rejected] = []
     seen: set[str] = set()
@@ -112,7 +112,7 @@ def _choose(sources: list[Source], recipe: TextsRecipe, limit: int | None) -> tu
             seen.add(line)
             kept.append(text)
     if not kept:
-        raise InputError("all texts are blank or invalid. Give other texts with --texts.")
+        raise InputError("all texts are blank or invalid. Pass other texts with --texts.")
     kept.sort(key=lambda text: (stable_hash(recipe.seed, "limit", text.text), text.id))
     return kept[:limit], rejected
 
@@ -121,32 +121,34 @@ def _phrases(texts: list[Item], recipe: TextsRecipe) -> list[Item]:
     """Return the phrases that the texts share, each as an item for the teacher."""
     found = find_phrases([text.text for text in texts], recipe.cues)
     if not found:
-        raise InputError(f"{len(texts)} texts share no phrase. Lower cues.in_texts, or give more texts.")
+        raise InputError(f"{len(texts)} texts share no phrase. Lower cues.in_texts, or pass more texts.")
     return [Item(id=f"cue/{number:06d}", text=phrase, fields={"source": "cues"}) for number, phrase in enumerate(found)]
 
 
 def _by_length(items: list[Item], shards: int) -> list[Item]:
     """Give each shard items of all lengths, sorted by length: batches of similar lengths need little padding.
 
-    The longest come first, so that a run that does not fit into memory fails at once.
+    The longest items come first, so that a run that does not fit into memory fails at once.
     """
     ordered = sorted(items, key=lambda item: -len(item.text))
     return [item for shard in range(shards) for item in ordered[shard::shards]]
 
 
 def _open_run(work_dir: Path, recipe: TextsRecipe, texts: list[Item], asked: list[Item]) -> dict[str, Any]:
-    """Return the state of this run, with the words to score; it is written, or read and compared.
+    """Return the state of this run with the words to score: write it, or read it and compare it with the recipe.
 
     Raises:
-        InputError: another run began in the folder.
+        InputError: the folder belongs to another run.
     """
-    prompts = [f"{WORD_PROMPTS}/{prompt}" for prompt in recipe.prompts]
-    prompts = ["descriptors_generated"] if recipe.describer == "generated" else prompts
+    # Prompts are recorded by stage and name, so that an earlier run with the same prompts can be resumed.
+    prompts = {f"{WORDS.name}/{prompt}": f"{WORD_PROMPTS}/{prompt}" for prompt in recipe.prompts}
+    if recipe.describer == "generated":
+        prompts = {"descriptors_generated": "descriptors_generated"}
     run: dict[str, Any] = {
         "recipe": teacher_part(recipe),
         "shards": recipe.executor.shards,
         "teacher": recipe.teacher.name,
-        "prompts": {name: prompt_version(name) for name in prompts},
+        "prompts": {name: prompt_version(file) for name, file in prompts.items()},
         "texts": fingerprint(sorted([text.id, text.text] for text in texts)),
     }
     if recipe.describer == "cues":
@@ -160,7 +162,7 @@ def _open_run(work_dir: Path, recipe: TextsRecipe, texts: list[Item], asked: lis
 
 
 def _ask_which_words(recipe: TextsRecipe) -> tuple[str, ...]:
-    """Ask the teacher for the certain words: in this process if it does the work, otherwise in a temporary process."""
+    """Ask the teacher for the certain words, in this process if it is the only worker, else in a temporary process."""
     if isinstance(recipe.teacher, EmbeddedTeacher):
         make_room(recipe, recipe.executor.shards)
         if not works_here(recipe):
@@ -172,7 +174,7 @@ def certain_words(recipe: TextsRecipe) -> tuple[str, ...]:
     """Return the words whose first token, after content-free texts, implies the rest: one forward pass scores them.
 
     Raises:
-        InputError: the teacher fails here already, or no word is left.
+        InputError: the teacher failed, or no word is left.
     """
     words = recipe.words or emotion_words()
     certain = asyncio.run(_certainties(words, recipe))

@@ -1,4 +1,4 @@
-"""Embeddings of many texts, cached per text: texts that an earlier run encoded are not encoded again."""
+"""Computes embeddings of many texts, cached per text: a text that an earlier run encoded is not encoded again."""
 
 import sqlite3
 from collections.abc import Callable
@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-PIECE = 1024  # texts that are encoded, then stored, together: a kill loses one piece
+PIECE = 1024  # texts that are encoded and then stored together: a kill loses at most one batch
 DATABASE = "embeddings.sqlite"
 
 
 def embed(texts: list[str], encoder: str, encode: Callable[[list[str]], np.ndarray], folder: Path) -> np.ndarray:
-    """Return embeddings (texts, size) as float16; those that `folder` has from this encoder are read from there.
+    """Return embeddings (texts, size) as float16, from the cache in `folder` where it has them from this encoder.
 
     Args:
-        encoder: the name of the weights of `encode`.
+        encoder: name and revision of the weights that `encode` uses.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(folder / DATABASE)) as kept:

@@ -1,7 +1,7 @@
 """Merges the rows of several corpora into one, and publishes them.
 
-Rows from several sources have their own splits. A story, a text or the situation of an open remark that is held out in
-one source must not be trained on in another.
+Each source has its own splits. If one source holds out a story, a text or the situation of an open remark, no other
+source may have it in its train split.
 """
 
 from collections import Counter
@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from dataset_builder.corpus import open_corpus
+from dataset_builder.descriptors.phrases import one_line
 from dataset_builder.files.shards import to_line, write_whole
 from dataset_builder.filters.deduplicate import OPEN, words_digest
 from dataset_builder.filters.validate import check_texts
+from dataset_builder.hashing import is_drawn, stable_hash
 from dataset_builder.inputs import InputError
 from dataset_builder.parquet import (
     CORPUS,
@@ -51,17 +53,24 @@ def is_written(row: PublishedRow) -> TypeGuard[DescriptorsRow]:
 
 
 def reference_to(place: Path) -> dict[str, Any]:
-    """Another corpus's entry in our manifest: its recipe and revision."""
+    """Return another corpus's entry for our manifest: its recipe and revision."""
     folder = open_corpus(place).folder
     manifest = read_manifest(folder) if (folder / MANIFEST).exists() else {}
     return {"name": manifest.get("recipe", place.name), "revision": manifest.get("revision", "unknown")}
 
 
+def split_by_hash(rows: Iterable[DescriptorsRow], validation: float, seed: int) -> list[SplitRow]:
+    """Return rows ordered by a hash of their texts; a share, also drawn by hash, is in `validation`."""
+    ordered = sorted(rows, key=lambda row: (stable_hash(seed, row.text), row.id))
+    held = [is_drawn(validation, seed, "validation", one_line(row.text)) for row in ordered]
+    return [("validation" if is_held else "train", row) for is_held, row in zip(held, ordered, strict=True)]
+
+
 def publish_rows(split: Iterable[SplitRow], work_dir: Path, manifest: dict[str, Any], config: str = CONFIG) -> None:
     """Write `<work>/corpus` from rows with their splits.
 
-    Rows with a fault (`check_texts`) are left out, and so are rows whose story or text is held out by another row. They
-    are written to `rejects/publish.jsonl` and counted in the manifest.
+    Rows with a fault (`check_texts`) and rows whose story or text is held out by another row are left out. They are
+    written to `rejects/publish.jsonl` and counted in the manifest.
 
     Raises:
         InputError: no row is left, or the folder contains a corpus of another kind.
@@ -90,7 +99,7 @@ def publish_rows(split: Iterable[SplitRow], work_dir: Path, manifest: dict[str, 
 
 
 def _held_out(rows: Iterable[SplitRow]) -> dict[bytes, int]:
-    """For each story and text outside train, the split that keeps it: test before validation."""
+    """Map each story and text outside train to the split that keeps it: test takes precedence over validation."""
     found: dict[bytes, int] = {}
     for place, row in rows:
         if side := _side(place):
@@ -104,7 +113,7 @@ def _side(split: str) -> int:
 
 
 def _keys(row: PublishedRow) -> tuple[bytes, ...]:
-    """Return what a row must not share with another split: its story, its text, the situation of an open remark."""
+    """Return the keys that a row must not share with another split: its story, text and open remark's situation."""
     keys = [b"story " + row.narrative_id.encode(errors="replace"), words_digest(row.text)]
     if isinstance(row, ContextualRow) and row.variant == OPEN:
         keys.append(words_digest(row.context))

@@ -1,7 +1,7 @@
-"""Phrases (word n-grams shared by several texts) and their scores. Pure functions, no teacher, no label.
+"""Finds and scores phrases (word n-grams that several texts share) with pure functions, without a teacher or labels.
 
-A small teacher scores "thx", "sorry to hear" or "creeps me out" better than a whole comment, and it needs only one call
-per phrase: thousands of calls instead of one per text. A text gets the score of its strongest phrase.
+A small teacher scores "thx", "sorry to hear" or "creeps me out" better than a whole comment. It needs only one call
+per phrase, a few thousand calls in total, instead of one call per text. A text gets the score of its strongest phrase.
 """
 
 import re
@@ -14,9 +14,9 @@ from dataset_builder.descriptors.recipe import Cues
 from dataset_builder.schema import Descriptor
 
 _TOKEN = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|[?!]+|[\u2600-\u27bf\U0001f300-\U0001faff]")
-_PLACEHOLDER = re.compile(r"\[[A-Z]+\]")  # [NAME], [RELIGION]: placeholders for names in a data set
+_PLACEHOLDER = re.compile(r"\[[A-Z]+\]")  # [NAME], [RELIGION]: placeholders for names in a dataset
 _MEANINGFUL = re.compile(r"[^\W\d_]|\?|[\u2600-\u27bf\U0001f300-\U0001faff]")  # exclamation marks alone say nothing
-# Words that occur in every text: an n-gram of only these is not a phrase.
+# Function words: an n-gram of only these words is not a phrase.
 _FUNCTION_WORDS = frozenset(
     "a am an and are as at be been but did do for had has have he her his i if in is it my not of on or our she so "
     "that the their they this to was we were with you your".split()
@@ -39,7 +39,7 @@ def word_ngrams(text: str, longest: int) -> set[str]:
 
 
 def find_phrases(texts: Sequence[str], recipe: Cues) -> list[str]:
-    """Return the n-grams that occur in as many texts as the recipe asks for their length, sorted."""
+    """Return, sorted, the n-grams that occur in as many texts as the recipe requires for their length."""
     counted = Counter(ngram for text in texts for ngram in word_ngrams(text, len(recipe.in_texts)))
     return sorted(
         ngram
@@ -72,7 +72,7 @@ def phrase_scores(advantages: np.ndarray, similarities: np.ndarray | None, recip
 def text_scores(
     scores: np.ndarray, phrases: Sequence[str], texts: Sequence[str], similarities: np.ndarray | None, recipe: Cues
 ) -> np.ndarray:
-    """Return the score of each text for each word, (texts, words): its strongest phrase plus the whole text.
+    """Return the score of each text for each word, (texts, words): strongest phrase plus score of the whole text.
 
     Args:
         scores: the scores of the phrases, (phrases, words); a text without a phrase has 0.
@@ -94,7 +94,7 @@ def with_teacher_scores(
 ) -> np.ndarray:
     """Add `judged` times a larger teacher's scores of some of the texts (by their lines).
 
-    The sum is scaled to the previous spread of the scores: being scored twice does not make a text clearer.
+    The sum is scaled to the previous spread of the scores, so that a second score does not raise a text's weights.
     """
     known = [index for index, text in enumerate(texts) if one_line(text) in whole_scores]
     if known and recipe.judged:
@@ -106,7 +106,7 @@ def with_teacher_scores(
 
 
 def descriptors(scores: np.ndarray, words: Sequence[str], recipe: Cues) -> list[Descriptor]:
-    """Return a text's descriptors, the strongest first: words scoring at least `clear_at`; from `full_at`, weight 1."""
+    """Return a text's descriptors, strongest first: words that score at least `clear_at`; from `full_at`, weight 1."""
     weights = np.clip((scores - recipe.clear_at) / (recipe.full_at - recipe.clear_at), 0, 1)
     ordered = sorted((-round(float(weight), 3), word) for weight, word in zip(weights, words, strict=True))
     return [Descriptor(text=word, weight=-weight) for weight, word in ordered[: recipe.most] if weight]

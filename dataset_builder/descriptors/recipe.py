@@ -10,7 +10,7 @@ from dataset_builder.pipeline.ask import checked_prompts
 from dataset_builder.recipe import AboveZero, Decoding, Positive, Run, Share, ShareOrNone, check_log_probabilities
 from dataset_builder.run_state import RUNTIME_ONLY
 
-WORD_PROMPTS, WRITING_PROMPTS = "words", "written"  # folders of dataset_builder/prompts/
+WORD_PROMPTS, WRITING_PROMPTS = "descriptors", "writing"  # folders of dataset_builder/prompts/
 LATER = ("name", "executor", "weights", "cues", "validation")  # keys that do not affect the teacher's answers
 _Prompts = Annotated[tuple[str, ...], Field(min_length=1)]
 WordPrompts = Annotated[_Prompts, AfterValidator(partial(checked_prompts, folder=WORD_PROMPTS))]
@@ -24,11 +24,11 @@ def teacher_part(recipe: Run) -> dict[str, Any]:
 
 
 class Weights(Strict):
-    """From log-probabilities to weights (calibration.py); no call to the teacher depends on these settings.
+    """Settings that turn log-probabilities into weights (calibration.py). No call to the teacher depends on them.
 
     `calibration` times a word's usual log-probability (its mean over texts of the same length) is subtracted. The
     result, averaged over the prompts, goes through a softmax with a `temperature`; the strongest word gets weight 1. At
-    most `most` words are kept, none below `keep_at`. Texts after which no word gains `clear_at` nats are rejected.
+    most `most` words are kept, none below `keep_at`. A text is rejected if no word gains `clear_at` nats.
 
     The defaults come from 96 unlabelled texts, SmolLM2-135M and the three default prompts. Two prompts agree more on
     words with calibration by length (mean correlation .48) than without it (.43); with calibration on content-free
@@ -45,7 +45,7 @@ class Weights(Strict):
 
 
 class Cues(Strict):
-    """From the teacher's answers about phrases to descriptors of texts (phrases.py).
+    """Settings that turn the teacher's scores of phrases into descriptors of texts (phrases.py).
 
     An n-gram of 1, 2, 3 … words is a phrase if it occurs in at least as many texts as `in_texts` requires for its
     length. The teacher's advantages and, weighted by `encoder_share`, a sentence encoder's similarities with each word
@@ -95,10 +95,10 @@ class Cues(Strict):
 
 
 class TextsRecipe(Run):
-    """The recipe of `describe-texts`; see dataset_builder/recipes/texts/smollm2.yaml.
+    """The recipe of `describe-texts`; see dataset_builder/recipes/descriptors/smollm2.yaml.
 
-    `describer: likelihood` asks with each of the `prompts` (files of dataset_builder/prompts/words/) how probable each
-    emotion word is as the next one. The words are those of vocabulary/emotion_words.tsv whose first token, before
+    `describer: likelihood` asks with each of the `prompts` (files of prompts/descriptors/) how probable each emotion
+    word is as the next one. The words are those of vocabulary/emotion_words.tsv whose first token, before
     content-free texts, is followed by the rest of the word with a probability of at least `certain_at`: one forward
     pass then scores them. `words` are used instead of that file's, as nouns. `cues` asks the same about the phrases
     that the texts share. `generated` lets the teacher write descriptors, all of weight 1.
@@ -127,7 +127,7 @@ class WritingRecipe(Run):
     """The recipe of `write-texts`; see dataset_builder/recipes/writing/smollm2.yaml.
 
     The teacher is asked for each of the `words` (those of vocabulary/emotion_words.tsv if none are given), `each` times
-    with each of the `prompts` (files of dataset_builder/prompts/written/).
+    with each of the `prompts` (files of dataset_builder/prompts/writing/).
     """
 
     prompts: WritingPrompts = ("diary", "because", "moment")

@@ -1,6 +1,6 @@
 """Pairs neutral remarks with situations: rows that cannot be labelled without their situation.
 
-"They are here." fits any feeling; after "I was walking home alone at night." it expresses fear. The situations are
+"They are here." fits any emotion; after "I was walking home alone at night." it expresses fear. The situations are
 texts that a teacher wrote for emotion words and that were described (describe.py). Their descriptors, mapped to the 28
 labels, become the labels of the remark. No teacher is called; the result is the config `contextual`.
 """
@@ -26,28 +26,24 @@ from dataset_builder.schema import ContextualRow, DescriptorsRow, RawLabel
 
 REMARKS = Path(__file__).parent.parent / "vocabulary" / "open_remarks.txt"
 KEEP_AT = 0.3  # as the labels of a corpus
-SHARES = {"test": 0.15, "validation": 0.1}  # of the remarks, and of the situations
+SEED = 13
+SHARES = {"test": 0.15, "validation": 0.1}  # word limits of the remarks, and of the situations
 
 
-def open_remarks() -> tuple[str, ...]:
-    """Return the remarks of vocabulary/open_remarks.txt, in their order."""
-    return read_list(REMARKS)
-
-
-def situate(described: Path, work_dir: Path, others: Sequence[Path] = (), seed: int = 13) -> None:
+def situate(described: Path, work_dir: Path, others: Sequence[Path] = ()) -> None:
     """Write `<work>/corpus`: remarks in situations, and other corpora's contextual rows in their splits.
 
     Args:
         described: a corpus with texts that were written for emotion words, in its config `descriptors`.
 
     Raises:
-        InputError: a corpus without the config that is needed, or without a text that was written for a word.
+        InputError: a corpus lacks the required config, or has no text that was written for a word.
     """
     check_corpora([described], CONFIG)
     check_corpora(others, "contextual")
     with run_lock(work_dir):
         written = [row for _, row in corpora_rows([described], CONFIG) if is_written(row)]
-        rows: list[SplitRow] = list(remarks_in_situations(written, seed))
+        rows: list[SplitRow] = list(remarks_in_situations(written))
         if not rows:
             raise InputError(
                 f"{described}: contains no text that was written for an emotion word of one of the 28 classes."
@@ -56,17 +52,17 @@ def situate(described: Path, work_dir: Path, others: Sequence[Path] = (), seed: 
         manifest = {
             "stage": "situate",
             "recipe": "open-remarks",
-            "seed": seed,
+            "seed": SEED,
             "described": reference_to(described),
             "with": [reference_to(other) for other in others],
         }
         publish_rows(rows, work_dir, manifest, "contextual")
 
 
-def remarks_in_situations(written: Sequence[DescriptorsRow], seed: int) -> Iterator[tuple[str, ContextualRow]]:
+def remarks_in_situations(written: Sequence[DescriptorsRow]) -> Iterator[tuple[str, ContextualRow]]:
     """Pair each written text, as the situation, with a remark, in hash order; each split has its own remarks."""
-    remarks = {split: [one for one in open_remarks() if _split(one, seed) == split] for split in (*SHARES, "train")}
-    for row in sorted(written, key=lambda row: (stable_hash(seed, row.text), row.id)):
+    remarks = {split: [one for one in read_list(REMARKS) if _split(one) == split] for split in (*SHARES, "train")}
+    for row in sorted(written, key=lambda row: (stable_hash(SEED, row.text), row.id)):
         scores = class_scores(((one.text, one.weight) for one in row.descriptors), class_by_hand)
         labels = [index for index, score in enumerate(scores) if score >= KEEP_AT]
         if not labels:
@@ -92,8 +88,8 @@ def remarks_in_situations(written: Sequence[DescriptorsRow], seed: int) -> Itera
         )
 
 
-def _split(text: str, seed: int) -> str:
-    place = stable_hash(seed, "split", text) / 2**31
+def _split(text: str) -> str:
+    place = stable_hash(SEED, "split", text) / 2**31
     for split, share in SHARES.items():
         if place < share:
             return split

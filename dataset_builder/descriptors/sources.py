@@ -1,4 +1,4 @@
-"""Reads texts without their labels: only ids and texts of a file or folder, and no held-out split."""
+"""Reads texts without labels: only ids and texts from a file or folder, never from a held-out split."""
 
 import re
 from dataclasses import dataclass, replace
@@ -13,12 +13,12 @@ from dataset_builder.parquet import MANIFEST, read_manifest
 from dataset_builder.schema import CONFIGS, Item
 
 TRAIN = "train"
-TERMS = ("domain", "licence", "terms", "citation", "recipe", "revision")  # of a folder's manifest, copied into ours
+TERMS = ("domain", "licence", "terms", "citation", "recipe", "revision")  # manifest keys to copy
 ENDINGS = (".jsonl", ".jsonl.gz", ".tsv", ".tsv.gz", ".csv", ".csv.gz")
 _BETWEEN_SENTENCES = re.compile(r"(?<=[.!?…][\"”’'])\s+|(?<=[.!?…])\s+(?=[\"“‘'A-Z])")
 _FIRST_PERSON = re.compile(r"\b(?:I|me|my|we|us|our)\b")
 QUOTES = "\"“”‘’' "
-SHORTEST, LONGEST = 4, 40  # words of a sentence
+SHORTEST, LONGEST = 4, 40  # words per sentence
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Source:
 
 
 def read_sources(places: list[Path], column: str) -> list[Source]:
-    """Return the texts of all places, in their order, blank ones too.
+    """Return the texts of all places in order, including blank texts.
 
     Args:
-        column: the field of the texts in JSON lines, and the name that a table's first line may have.
+        column: the field of the text in JSON Lines, or the name of the text column in a table's header.
 
     Raises:
         InputError: a place that is missing or in an unknown format, a held-out split, a line without its text
@@ -50,7 +50,7 @@ def read_sources(places: list[Path], column: str) -> list[Source]:
     for place in places:
         source = _folder(place) if place.is_dir() else _file(place, column)
         if not source.texts:
-            raise InputError(f"{place}: contains no text. Give a file or folder with texts.")
+            raise InputError(f"{place}: contains no text. Pass a file or folder with texts.")
         for text in source.texts:
             if text.id in seen:
                 raise InputError(f"{place}: the id '{text.id}' occurs twice (also in {seen[text.id]}). Rename one.")
@@ -60,7 +60,7 @@ def read_sources(places: list[Path], column: str) -> list[Source]:
 
 
 def first_person_sentences(source: Source, most: int, seed: int) -> Source:
-    """Return the first-person sentences of stories, of 4 to 40 words; at most so many, drawn by hash."""
+    """Return the first-person sentences of stories, of 4 to 40 words; at most a given number, drawn by hash."""
     found = {
         sentence: Item(id=f"{story.id}/s{number:04d}", text=sentence, fields=story.fields)
         for story in source.texts
@@ -68,13 +68,13 @@ def first_person_sentences(source: Source, most: int, seed: int) -> Source:
         if SHORTEST <= len((sentence := part.strip(QUOTES)).split()) <= LONGEST and _FIRST_PERSON.search(sentence)
     }
     if not found:
-        raise InputError(f"{source.name}: contains no first-person sentence. Give narratives to --stories.")
+        raise InputError(f"{source.name}: contains no first-person sentence. Pass stories to --stories.")
     drawn = sorted(found.values(), key=lambda text: (stable_hash(seed, "spoken", text.text), text.id))[:most]
     return replace(source, texts=sorted(drawn, key=lambda text: text.id))
 
 
 def _folder(place: Path) -> Source:
-    """Return the train split of a prepared domain set or corpus: its texts without situations, if it has both."""
+    """Return the train split of a prepared domain set or corpus; of two configs, the one without situations."""
     corpus = open_corpus(place)
     config = next((name for name in CONFIGS if name in corpus.files), None)
     if config is None or TRAIN not in corpus.files[config]:
@@ -104,12 +104,12 @@ def _file(place: Path, column: str) -> Source:
     stem = place.name.removesuffix(ending)
     if held_out := HELD_OUT_NAMES & path_words(Path(stem)):
         raise InputError(
-            f"{place}: '{held_out.pop()}' in its name means that this split is held out; it is not described. Give "
-            "train texts."
+            f"{place}: '{held_out.pop()}' in its name means that it is a validation or test split, which must not be "
+            "used. Pass train texts."
         )
     folder = place.absolute().parent.name
     name = f"{folder}/{stem}" if folder else stem
-    what = "Name the field with --column, or give other texts with --texts."
+    what = "Name the field with --column, or pass other texts with --texts."
     texts = [
         Item(id=id_ or f"{name}/{int(row.rpartition(' ')[2]):07d}", text=text, fields={"source": name})
         for row, id_, text in texts_of(place, column, what)

@@ -1,4 +1,4 @@
-"""Reads a larger teacher's scores of whole texts: a run of `describer: likelihood`, finished or not."""
+"""Reads a larger teacher's scores of whole texts from a finished or unfinished run of `describer: likelihood`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ from dataset_builder.run_state import RUN
 
 @dataclass(frozen=True)
 class TeacherScores:
-    """The z-scores of texts (by their lines) for each word, and the manifest's entry about them."""
+    """The z-scores of texts (by their lines) for each word, and their entry for the manifest."""
 
     by_text: dict[str, np.ndarray]
     reference: dict[str, Any]
 
 
 def read_teacher_scores(place: Path, words: Sequence[str], weights: Weights) -> TeacherScores:
-    """The scores in a work folder's finished shards for each of `words`; 0 for words that its teacher was not asked.
+    """Return the scores of `words` from a work folder's finished shards; 0 for words that its teacher did not score.
 
     Raises:
-        InputError: the place contains no run of `likelihood`, or none of its shards is finished.
+        InputError: the folder contains no run of `likelihood`, or no shard of the run is finished.
     """
     run = read_json(place / RUN) if (place / RUN).exists() else {}
     recipe = run.get("recipe")
@@ -37,7 +37,7 @@ def read_teacher_scores(place: Path, words: Sequence[str], weights: Weights) -> 
     folder = place / WORDS.name
     rows = list(stage_rows(folder, (shard for shard in range(run["shards"]) if shard_path(folder, shard).exists())))
     if not rows:
-        raise InputError(f"{place}: no shard is finished yet. Let the run continue.")
+        raise InputError(f"{place}: no shard is finished yet. Wait until the run has finished a shard.")
     texts = [row["text"] for row in rows]
     found = np.asarray([row["found"] for row in rows], dtype=np.float32)
     scores = z_scores(advantages(found, texts, weights))

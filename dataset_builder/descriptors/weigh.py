@@ -15,23 +15,23 @@ import numpy as np
 from dataset_builder.descriptors import phrases
 from dataset_builder.descriptors.calibration import NEUTRAL, advantages, descriptors
 from dataset_builder.descriptors.embed import embed
-from dataset_builder.descriptors.merge import CONFIG, SplitRow, corpora_rows, is_written, publish_rows
+from dataset_builder.descriptors.merge import CONFIG, SplitRow, corpora_rows, is_written, publish_rows, split_by_hash
 from dataset_builder.descriptors.phrases import one_line
 from dataset_builder.descriptors.recipe import TextsRecipe
 from dataset_builder.descriptors.teacher_scores import TeacherScores
 from dataset_builder.descriptors.words import WORDS
 from dataset_builder.files.shards import stage_rows, to_line, write_whole
 from dataset_builder.filters.encoder import load_encoder
-from dataset_builder.hashing import is_drawn, stable_hash
+from dataset_builder.hashing import is_drawn
 from dataset_builder.inputs import InputError
 from dataset_builder.parquet import read_manifest
 from dataset_builder.run_state import REJECTS
 from dataset_builder.schema import Descriptor, DescriptorsRow, Item, Rejected, WordsRow
 
-STAGE = "describe-texts"  # its name in manifests
+STAGE = "describe-texts"  # the stage's name in manifests
 EMBEDDED = "embedded"  # the folder of embeddings
 Described = Iterator[tuple[Item, list[Descriptor]]]
-ScoreTexts = Callable[[list[str]], np.ndarray]  # texts in, their scores for each word out, (texts, words)
+ScoreTexts = Callable[[list[str]], np.ndarray]  # maps texts to their scores for each word, (texts, words)
 
 
 def publish(
@@ -46,8 +46,8 @@ def publish(
     """Write `<work>/corpus`. Rows are ordered by a hash of their texts, so the first rows are a random sample.
 
     Args:
-        larger: larger teachers' scores of some of the whole texts.
-        rejected: texts that were rejected before; texts without descriptors are added.
+        larger: scores of some of the whole texts by larger teachers.
+        rejected: texts that were rejected earlier; texts without descriptors are added to this list.
 
     Raises:
         InputError: no text has descriptors.
@@ -65,12 +65,8 @@ def publish(
     write_whole(work_dir / REJECTS / "texts.jsonl", (to_line(reject.model_dump()) for reject in rejected))
     if not rows:
         raise InputError(f"no text was described; {work_dir / REJECTS}/*.jsonl lists the reasons.")
-    rows.sort(key=lambda row: (stable_hash(recipe.seed, row.text), row.id))
     own = {one_line(row.text) for row in rows}
-    split: list[SplitRow] = [
-        ("validation" if is_drawn(recipe.validation, recipe.seed, "validation", one_line(row.text)) else "train", row)
-        for row in rows
-    ]
+    split = split_by_hash(rows, recipe.validation, recipe.seed)
     split += ((place, row) for place, row in along if one_line(row.text) not in own)
     reasons = Counter(reject.reason for reject in rejected) + Counter(read_manifest(work_dir / WORDS.name)["rejected"])
     counted = {
@@ -81,7 +77,7 @@ def publish(
 
 
 def _by_answers(recipe: TextsRecipe, work_dir: Path) -> Described:
-    """Yield the texts that the teacher scored, with their descriptors; none if no word stands out."""
+    """Yield the texts that the teacher scored, with their descriptors; an empty list if no word stands out."""
     rows = list(_answers(recipe, work_dir))
     if recipe.describer == "generated":
         for item, written, _ in rows:
@@ -96,9 +92,10 @@ def _by_answers(recipe: TextsRecipe, work_dir: Path) -> Described:
 def _by_phrases(
     texts: list[Item], score: ScoreTexts, whole_scores: Mapping[str, np.ndarray], recipe: TextsRecipe
 ) -> Described:
-    """The texts that a larger teacher scored and a share of the others, with the descriptors that score high enough.
+    """Yield texts with the descriptors that score high enough.
 
-    Some of the texts without descriptors become neutral.
+    Includes all texts that a larger teacher scored and a share of the others. Some texts without descriptors become
+    neutral.
     """
     share = recipe.cues.share
     taken = [t for t in texts if one_line(t.text) in whole_scores or is_drawn(share, recipe.seed, "unjudged", t.text)]
@@ -113,7 +110,7 @@ def make_scorer(recipe: TextsRecipe, work_dir: Path, whole_scores: Mapping[str, 
     """Return a function that scores texts: by their phrases, and as a whole by an encoder and by larger teachers.
 
     Raises:
-        InputError: the teacher answered for no phrase.
+        InputError: the teacher scored no phrase.
     """
     rows = list(_answers(recipe, work_dir))
     if not rows:
@@ -132,7 +129,7 @@ def make_scorer(recipe: TextsRecipe, work_dir: Path, whole_scores: Mapping[str, 
 
 
 def _similarities(recipe: TextsRecipe, work_dir: Path) -> ScoreTexts:
-    """Return an encoder's cosines of texts with the words; the encoder is loaded when it is first needed."""
+    """Return a function that computes an encoder's cosines of texts with words; its first call loads the encoder."""
     name, wheel = recipe.cues.encoder, recipe.cues.wheel
 
     @cache
@@ -149,7 +146,7 @@ def _similarities(recipe: TextsRecipe, work_dir: Path) -> ScoreTexts:
 def _rows_of_others(
     others: Sequence[Path], score: ScoreTexts | None, recipe: TextsRecipe, rejected: list[Rejected]
 ) -> list[SplitRow]:
-    """Yield rows of other corpora, without test splits. Texts that were written for a word are scored like ours."""
+    """Return rows of other corpora without test splits. Texts that were written for a word are scored again."""
     rows = [(place, row) for place, row in corpora_rows(others, CONFIG) if place != "test"]
     written = [row.text for _, row in rows if is_written(row)]
     if score is None or not recipe.cues.requested or not written:
@@ -186,7 +183,7 @@ def _row(text: Item, found: list[Descriptor], recipe: TextsRecipe, manifest: dic
 
 
 def _answers(recipe: TextsRecipe, work_dir: Path) -> Iterator[tuple[Item, tuple[str, ...], np.ndarray]]:
-    """Yield the items, with what the teacher wrote or its log-probabilities (prompts, words): 3 KB per item for all."""
+    """Yield items with the teacher's written descriptors or log-probabilities (prompts, words); 3 KB per item."""
     for found in stage_rows(work_dir / WORDS.name, range(recipe.executor.shards)):
         scores = np.asarray(found.pop("found"), dtype=np.float32)
         row = WordsRow.model_validate(found)

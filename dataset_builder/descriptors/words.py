@@ -1,7 +1,7 @@
-"""The stage for given texts: the probability of emotion words after each, or the teacher's own descriptors.
+"""The stage for given texts: the teacher scores emotion words after each text, or writes its own descriptors.
 
-Raw answers are stored. Calibration, the mean over prompts and the choice of words come later (calibration.py), so that
-other settings need no further calls.
+Raw answers are stored. Calibration, averaging over prompts and the selection of words come later (calibration.py), so
+that other settings need no further calls.
 """
 
 import asyncio
@@ -17,11 +17,7 @@ DIGITS = 3
 
 
 async def run(text: Item, story: Item, ask: Ask, recipe: TextsRecipe) -> list[WordsRow]:
-    """Return one row: the text with the teacher's answer.
-
-    Raises:
-        UnitRejected: the teacher failed, or wrote no list of descriptors.
-    """
+    """Return the text with the teacher's answer. Raises UnitRejected if it failed or wrote no list."""
     row = WordsRow(id=text.id, text=text.text, source=text.fields["source"])
     if recipe.describer == "generated":
         made = await ask.text("descriptors_generated", recipe.decoding, descriptors, text=text.text)
@@ -33,9 +29,9 @@ async def run(text: Item, story: Item, ask: Ask, recipe: TextsRecipe) -> list[Wo
 async def log_probabilities(
     text: str, words: tuple[str, ...], prompts: tuple[str, ...], ask: Ask
 ) -> tuple[tuple[float, ...], ...]:
-    """Return the log-probability of each word as the next one, by each prompt: (prompts, words), rounded."""
+    """Return the log-probability of each word as the next word after each prompt, (prompts, words), rounded."""
     choices = tuple(f" {word}" for word in words)
-    line = " ".join(text.split())  # as the examples of the prompts
+    line = " ".join(text.split())  # one line, like the examples in the prompts
     asked = [ask.scores(f"{WORD_PROMPTS}/{prompt}", choices, text=line) for prompt in prompts]
     scores = await asyncio.gather(*asked)
     return tuple(tuple(round(value, DIGITS) for value in row) for row in scores)

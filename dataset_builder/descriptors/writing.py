@@ -1,7 +1,7 @@
-"""Writes texts for emotion words: words in, the teacher's texts for each word, the config `descriptors` out.
+"""Writes texts for emotion words: the teacher's texts for each word become the config `descriptors`.
 
-A small teacher writes better than it scores. It only has to continue "I felt a wave of disgust when", and that word
-becomes the text's descriptor, with weight 1. The state on disk is that of a build with one stage.
+A small teacher writes better than it scores. It only has to continue "I felt a wave of disgust when", and the word
+"disgust" becomes the text's descriptor, with weight 1. The state on disk is that of a build with one stage.
 """
 
 import re
@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.descriptors.merge import publish_rows
+from dataset_builder.descriptors.merge import publish_rows, split_by_hash
 from dataset_builder.descriptors.recipe import WRITING_PROMPTS, WritingRecipe, teacher_part
 from dataset_builder.files.shards import stage_rows, write_json
 from dataset_builder.filters.validate import check_form
-from dataset_builder.hashing import fingerprint, is_drawn, stable_hash
+from dataset_builder.hashing import fingerprint
 from dataset_builder.inputs import InputError
 from dataset_builder.parquet import finished_corpus, read_manifest
 from dataset_builder.pipeline.ask import Ask, prompt_version
@@ -26,15 +26,15 @@ from dataset_builder.run_state import NARRATIVES, REJECTS, RUN, former_run, run_
 from dataset_builder.schema import Descriptor, DescriptorsRow, Item, WrittenRow
 from dataset_builder.teachers.reply_text import BadReply
 
-STAGE = "write-texts"  # its name in manifests
-STEM = 5  # letters by which a form of a word is recognised: disgust, disgusting
+STAGE = "write-texts"  # the stage's name in manifests
+STEM = 5  # leading letters that identify the forms of a word: disgust, disgusting
 
 
 async def run(word: Item, item: Item, ask: Ask, recipe: WritingRecipe) -> list[WrittenRow]:
-    """One row. The item's text is the word; its id begins with the name of the prompt.
+    """Return one row. The item's text is the word; its id begins with the name of the prompt.
 
     Raises:
-        UnitRejected: the teacher failed, or wrote nothing that is one whole sentence without the word.
+        UnitRejected: the teacher failed, or wrote no complete sentence without the word.
     """
     prompt = word.id.partition("/")[0]
     made = await ask.text(
@@ -51,10 +51,10 @@ WRITING = Stage("writing", after=NARRATIVES, reads=Item, run=run)
 
 
 def first_sentence(reply: str, cut: bool, word: str, recipe: WritingRecipe) -> str:
-    """Return the first sentence after the begun answer, beginning with a capital.
+    """Return the first sentence after the prefilled beginning, with an initial capital.
 
     Raises:
-        BadReply: there is none, it was cut off, it names the word, or its form is wrong.
+        BadReply: the sentence is missing, cut off, names the word, or is malformed.
     """
     begun = rf"^.*?\b{re.escape(word)}\b(?: when| because|:)?[\s\"'“]*"
     written = re.sub(begun, "", " ".join(reply.split()), count=1, flags=re.IGNORECASE)
@@ -70,13 +70,13 @@ def first_sentence(reply: str, cut: bool, word: str, recipe: WritingRecipe) -> s
 
 
 def write(recipe: WritingRecipe, work_dir: Path) -> bool:
-    """Have texts written for all words, or resume an earlier run.
+    """Write texts for all words with the teacher, or resume an earlier run.
 
     Returns:
         False if everything was already finished.
 
     Raises:
-        InputError: no teacher, nothing written, or a work folder that belongs to another run.
+        InputError: no teacher, no text written, or a work folder that belongs to another run.
     """
     with run_lock(work_dir):
         corpus = finished_corpus(work_dir, STAGE)
@@ -99,7 +99,7 @@ def write(recipe: WritingRecipe, work_dir: Path) -> bool:
 
 
 def asked_for(recipe: WritingRecipe) -> list[Item]:
-    """Return the requests to the teacher: every word, with every prompt, so many times.
+    """Return the requests to the teacher: every word with every prompt, `each` times.
 
     The words are interleaved, so that a prefix of the list covers all words; each prompt's requests are consecutive, so
     that a batch has one prompt.
@@ -113,19 +113,14 @@ def asked_for(recipe: WritingRecipe) -> list[Item]:
 
 
 def _publish(recipe: WritingRecipe, work_dir: Path, manifest: dict[str, Any]) -> None:
-    """Write `<work>/corpus`, each text once, in the order of a hash."""
+    """Write `<work>/corpus`, each text once, ordered by a hash."""
     distinct: dict[str, DescriptorsRow] = {}
     for row in _rows(recipe, work_dir, manifest):
         distinct.setdefault(row.text.lower(), row)
-    rows = sorted(distinct.values(), key=lambda row: (stable_hash(recipe.seed, row.text), row.id))
-    if not rows:
+    if not distinct:
         raise InputError(f"no text was written; {work_dir / REJECTS}/{WRITING.name}.jsonl lists the reasons.")
-    split = (
-        ("validation" if is_drawn(recipe.validation, recipe.seed, "validation", row.text) else "train", row)
-        for row in rows
-    )
-    rejected = read_manifest(work_dir / WRITING.name)["rejected"]
-    publish_rows(split, work_dir, manifest | {"rejected": rejected})
+    split = split_by_hash(distinct.values(), recipe.validation, recipe.seed)
+    publish_rows(split, work_dir, manifest | {"rejected": read_manifest(work_dir / WRITING.name)["rejected"]})
 
 
 def _rows(recipe: WritingRecipe, work_dir: Path, manifest: dict[str, Any]) -> Iterator[DescriptorsRow]:

@@ -1,4 +1,4 @@
-"""EmoContext (SemEval-2019 Task 3): three turns of a chat, the third labelled; from a participant's own copy.
+"""Reads EmoContext (SemEval-2019 Task 3) from a participant's copy: chats of three turns, the third labelled.
 
 Speaker A has the first and the third turn, speaker B the second. The official splits differ in their class shares: half
 of train is `others`, but six in seven rows of dev and test are.
@@ -14,14 +14,14 @@ from dataset_builder.label_maps import LABEL_MAPS
 
 FILES = {"train": "train.txt", "validation": "dev.txt", "test": "test.txt"}
 COLUMNS = {name: (name,) for name in ("id", "turn1", "turn2", "turn3", "label")}
-WHAT = "Give the folder of the task's train.txt, dev.txt and test.txt, all with labels."
+WHAT = "Pass the folder with the task's train.txt, dev.txt and test.txt, all with labels."
 
 
 def read(folder: Path) -> Source:
     """Return the official splits.
 
     Raises:
-        InputError: a file is missing or without labels, or a line is malformed (the message names file and line).
+        InputError: a file is missing or has no labels, or a line is malformed (the message names file and line).
     """
     files = {split: find_file(folder, [name]) or folder / name for split, name in FILES.items()}
     splits = {split: _examples(path, split) for split, path in files.items()}
@@ -46,6 +46,6 @@ SET = DataSet(
     config="contextual",
     read=read,
     licence="terms of SemEval-2019 Task 3",
-    terms="for participants of the task only; neither the texts nor this folder may be passed on",
+    terms="for participants of the task only; neither the texts nor this folder may be shared",
     citation="Chatterjee et al. 2019, SemEval-2019 Task 3, S19-2005",
 )

@@ -1,4 +1,4 @@
-"""The return types of all data set readers: rows with the set's own classes, their splits, and the terms of use."""
+"""The return types of all dataset readers: rows with the set's own classes, their splits, and the terms of use."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,12 +9,12 @@ import numpy as np
 
 from dataset_builder.inputs import InputError
 
-SEED = 13  # of every random draw: validation rows, folds
+SEED = 13  # for every random draw: validation rows, folds
 
 
 @dataclass(frozen=True)
 class Example:
-    """A row with the set's own classes. `context` and `speaker` are empty in sets without dialogues."""
+    """A row with the dataset's own classes. `context` and `speaker` are empty in datasets without dialogues."""
 
     id: str
     text: str
@@ -34,7 +34,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Source:
-    """The result of a reader: examples by split, the files read, how the set was split, what was changed."""
+    """The result of a reader: examples by split, the files read, how the dataset was split, and counts of changes."""
 
     splits: dict[str, list[Example]]
     files: list[Path]
@@ -44,9 +44,9 @@ class Source:
 
 @dataclass(frozen=True)
 class DataSet:
-    """An external data set. `config` is `contextual` for dialogues.
+    """An external dataset. `config` is `contextual` for dialogues.
 
-    `read(folder)` returns the set in its usual splits, `read_fold(folder, fold)` for a cross-validation.
+    `read(folder)` returns the dataset in its usual splits, `read_fold(folder, fold)` one fold of a cross-validation.
     """
 
     config: Literal["contextless", "contextual"]
@@ -58,13 +58,13 @@ class DataSet:
 
 
 def class_in(name: str, classes: tuple[str, ...], place: str) -> str:
-    """Return the name, if it is one of the classes. Raises InputError with the place if it is not."""
+    """Return the name if it is one of the classes. Raises InputError, naming the place, if it is not."""
     if name not in classes:
-        raise InputError(f"{place}: unknown class {name!r}; the set has {', '.join(classes)}.")
+        raise InputError(f"{place}: unknown class {name!r}; the dataset has {', '.join(classes)}.")
     return name
 
 
 def draw_share(names: list[str], share: float) -> set[str]:
-    """Return a random share of the names, one at least."""
+    """Return a random share of the names, at least one."""
     order = np.random.default_rng(SEED).permutation(len(names))
     return {names[index] for index in order[: max(1, round(share * len(names)))]}

@@ -1,9 +1,9 @@
-"""GoEmotions (Demszky et al. 2020): one reader for all forms in which the simplified split circulates.
+"""Reads GoEmotions (Demszky et al. 2020) in all file formats in which the simplified split is distributed.
 
 The official TSV files have no header: text, comma-separated label numbers, comment id. Texts that contain a quote are
 CSV-quoted there (1,097 of 43,410 in train); they are unquoted, as in the Hub's copy. Files with a header (text, labels,
-id in any order and case, labels as `2,14` or `[2, 14]`) and the Hub's Parquet files are read too. The raw set, with one
-row for each annotator, is recognised by its columns and refused.
+id in any order and case, labels as `2,14` or `[2, 14]`) and the Hub's Parquet files are read too. The raw dataset, with
+one row per annotator, is recognised by its columns and rejected.
 """
 
 import re
@@ -22,7 +22,7 @@ from dataset_builder.taxonomy import LABELS
 FILES = {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"}
 NAMES = "emotions.txt"
 PROTOCOL = "official splits"
-WHAT = "Give the folder of GoEmotions' official TSV files."
+WHAT = "Pass the folder with GoEmotions' official TSV files."
 RAW = (
     "these are the raw annotations, one row per rater. Use the simplified split: the official train.tsv, dev.tsv "
     "and test.tsv, or the Hub's config 'simplified'"
@@ -33,7 +33,7 @@ COLUMNS = {
     "labels": ("labels", "label", "label_ids", "emotion_ids", "emotions", "emotion"),
     "id": ("id", "comment_id", "comment_ids"),
 }
-FOLDERS = ("", "simplified", "data", "original")  # where the files may be in the folder that is given
+FOLDERS = ("", "simplified", "data", "original")  # where the files may be inside the given folder
 STEMS = {"train": ("train",), "validation": ("dev", "validation", "valid", "val"), "test": ("test",)}
 
 
@@ -51,7 +51,7 @@ def comments(folder: Path, split: str) -> Iterator[Comment]:
     """Yield the rows of an official split (`train`, `validation` or `test`).
 
     Raises:
-        InputError: a file is missing or of another form, the labels are in another order, a line is malformed, a text
+        InputError: a file is missing or in another format, the labels are in another order, a line is malformed, a text
             is empty, or an id occurs twice.
     """
     files = split_files(folder, split)
@@ -82,7 +82,7 @@ def source_files(folder: Path) -> list[Path]:
 
 
 def file_comments(path: Path) -> Iterator[Comment]:
-    """Return the rows of one file in any form. Raises InputError like `comments`, except for faults across files."""
+    """Return the rows of one file in any format. Raises InputError like `comments`, except for faults across files."""
     if path.suffix == ".parquet":
         return _of_parquet(path)
     place, line = next(lines(path, WHAT), (f"{path}, line 1", ""))
@@ -104,7 +104,7 @@ def _official(path: Path) -> Iterator[Comment]:
 
 
 def _with_header(path: Path) -> Iterator[Comment]:
-    find_columns(path, COLUMNS, WHAT)  # fails here and not at the first row
+    find_columns(path, COLUMNS, WHAT)  # fail here, not at the first row
     for place, row in named_columns(path, COLUMNS, WHAT):
         labels = _numbers(row["labels"])
         if labels is None:
@@ -142,7 +142,7 @@ def _check_names(path: Path) -> None:
 
 
 def _numbers(field: str) -> list[int] | None:
-    """Return sorted label indices of a field as `2,14`, `[2, 14]`, `[ 2 14]`; None for anything else."""
+    """Return the sorted label indices in a field like `2,14`, `[2, 14]` or `[ 2 14]`; None for anything else."""
     parts = re.sub(r"[\[\]'\",]", " ", field).split()
     found = {int(part) if part.isdecimal() and len(part) < 3 else -1 for part in parts}
     return sorted(found) if found and all(map(_is_label, found)) else None

@@ -1,9 +1,9 @@
-"""IEMOCAP (Busso et al. 2008): acted dialogues of two people, turns with a majority emotion; a licensed user's copy.
+"""Reads IEMOCAP (Busso et al. 2008) from a licensed copy: acted dialogues of two people, one emotion per turn.
 
-In `IEMOCAP_full_release`, Session1..5/dialog/EmoEvaluation holds a file of labels for each dialogue, and
-Session1..5/dialog/transcriptions a file of its turns. Session 5, which has two actors of its own, is the test split; a
-tenth of the other dialogues is validation. Turns with another emotion or without a majority (`xxx`) yield no rows but
-appear in contexts: a turn's context is the ten turns that began before it.
+In `IEMOCAP_full_release`, Session1..5/dialog/EmoEvaluation contains one file of labels per dialogue, and
+Session1..5/dialog/transcriptions one file of turns. Session 5, whose two actors occur in no other session, is the test
+split; a tenth of the other dialogues is validation. Turns with another emotion or without a majority emotion (`xxx`)
+yield no rows but appear in contexts: a turn's context is the ten turns that began before it.
 """
 
 import re
@@ -18,21 +18,21 @@ from dataset_builder.files.known_files import known_set
 from dataset_builder.files.reading import lines
 from dataset_builder.inputs import InputError
 
-CONTEXT_TURNS = 10  # before the turn that is labelled
+CONTEXT_TURNS = 10  # turns before the labelled turn
 TEST_SESSION = 5
 VALIDATION_SHARE = 0.1  # of the dialogues of sessions 1-4
 FOUR = {"hap": "hap", "exc": "hap", "sad": "sad", "neu": "neu", "ang": "ang"}
 SIX = {"hap": "hap", "sad": "sad", "neu": "neu", "ang": "ang", "exc": "exc", "fru": "fru"}
 EMOTIONS = ("ang", "dis", "exc", "fea", "fru", "hap", "neu", "oth", "sad", "sur", "xxx")
-WHAT = "Give the folder IEMOCAP_full_release, with Session1 to Session5 in it."
+WHAT = "Pass the folder IEMOCAP_full_release, which contains Session1 to Session5."
 LABEL = re.compile(r"\[[\d.]+ - [\d.]+\]\s+(Ses\d\d\w+)\s+(\w+)\s+\[.*\]\s*")
 TURN = re.compile(r"(Ses\d\d\w+_([FM])\w+)\s+\[(\d+\.?\d*)-[\d.]+\]:\s*(\S.*)")
-ASIDE = re.compile(r"([FM]):\s*(\S.*)")  # some turns have neither name nor time; they keep their place in the file
+ASIDE = re.compile(r"([FM]):\s*(\S.*)")  # turns without name and time keep their position in the file
 
 
 @dataclass(frozen=True)
 class Turn:
-    """A turn of a dialogue; `name` is empty if it has none. `start` is in seconds."""
+    """A turn of a dialogue; `name` is empty if the file gives none. `start` is in seconds."""
 
     name: str
     speaker: str
@@ -60,17 +60,15 @@ def read(classes: Mapping[str, str], folder: Path) -> Source:
             split = "test" if session == TEST_SESSION else "validation" if path.stem in held else "train"
             splits[split] += _examples(path, transcript, classes, counts)
     protocol = (
-        f"sessions 1-4 for training, of their dialogues {VALIDATION_SHARE:.0%} validation; session {TEST_SESSION} is "
-        f"test; context: {CONTEXT_TURNS} turns"
+        f"sessions 1-4 for training, with {VALIDATION_SHARE:.0%} of their dialogues for validation; session "
+        f"{TEST_SESSION} is test; context: {CONTEXT_TURNS} turns"
     )
     return Source(splits, files, protocol, dict(counts))
 
 
 def _labels_files(folder: Path, session: int) -> list[Path]:
     labels = folder / f"Session{session}" / "dialog" / "EmoEvaluation"
-    found = sorted(
-        path for path in labels.glob("Ses*.txt")
-    )  # the archive also holds files `._Ses*`, which are not part of the set
+    found = sorted(path for path in labels.glob("Ses*.txt"))  # the archive also contains other files: `._Ses*`
     if not found:
         other = f" The folder contains {known}." if (known := known_set(folder)) else ""
         raise InputError(f"{labels}: no Ses*.txt there. {WHAT}{other}")
@@ -122,7 +120,7 @@ FOUR_CLASSES, SIX_CLASSES = (
         config="contextual",
         read=partial(read, classes),
         licence="IEMOCAP release agreement of the University of Southern California",
-        terms="for those who signed the agreement; neither the texts nor this folder may be passed on",
+        terms="for those who signed the agreement; neither the texts nor this folder may be shared",
         citation="Busso et al. 2008, Language Resources and Evaluation 42, 335-359",
     )
     for classes in (FOUR, SIX)

@@ -1,8 +1,8 @@
-"""ISEAR (Scherer and Wallbott): people's reports of their own emotions, seven from each; key, emotion, text.
+"""Reads ISEAR (Scherer and Wallbott): seven reports per person about their own emotions; key, emotion, text.
 
-The key's last digit is the emotion's, the others are the person's. By default a person's reports stay together:
-`train.tsv` becomes train and validation, `dev.tsv` is the test split. Folds follow the protocol of paper A (A6): random
-folds over all rows, 80/20 for five. A person's reports are then on both sides, and scores are higher.
+The last digit of a key identifies the emotion, the other digits the person. By default a person's reports stay in one
+split: `train.tsv` becomes train and validation, `dev.tsv` is the test split. Folds follow the protocol of paper A (A6):
+random folds over all rows, 80/20 with five folds. A person's reports are then in train and test, and scores are higher.
 """
 
 import re
@@ -18,15 +18,15 @@ from dataset_builder.files.reading import named_columns
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import LABEL_MAPS
 
-# The second names are those of the original database, whose export separates its 42 columns by `|`.
+# The second names come from the original database; its export separates 42 columns by `|`.
 COLUMNS = {"key": ("key", "mykey"), "emotion": ("emotion", "field1"), "text": ("text", "sit")}
 TRAIN, DEV, WHOLE = "train.tsv", "dev.tsv", "isear.tsv"
 WHOLES = (WHOLE, "isear.csv")
 VALIDATION_SHARE = 0.1
-WHAT = f"Give a folder with {TRAIN} and {DEV}, or with the whole set as {WHOLE} (header: key, emotion, text)."
-# Line breaks and letters outside ASCII, as conversions of the original have them.
+WHAT = f"Pass a folder with {TRAIN} and {DEV}, or with the whole dataset as {WHOLE} (header: key, emotion, text)."
+# Line breaks and non-ASCII letters as they appear in conversions of the original.
 ODD = str.maketrans({"á": " ", "÷": "ö", "¦": "°"})
-LONGEST_NON_ANSWER = 100  # characters; longer texts that begin like this go on to report something
+LONGEST_NON_ANSWER = 100  # characters; longer texts that begin like this do report an event
 NON_ANSWER = re.compile(
     r"(no (resp?onse|description|answer|answers)\b|blank$|not applicable\b|(it |this )?does(n't| not) apply\b"
     r"|(honestly, )?(i )?(have )?(never|not) (yet )?(felt|had|experienced)\b|never experienced\b"
@@ -38,13 +38,13 @@ NON_ANSWER = re.compile(
 
 
 def is_non_answer(text: str) -> bool:
-    """Return whether a report only says that there is none ("[ No response.]", "Can't remember that feeling.")."""
+    """Return whether a report is a non-answer ("[ No response.]", "Can't remember that feeling.")."""
     bare = text.strip(" []().")
     return not bare or (len(bare) <= LONGEST_NON_ANSWER and NON_ANSWER.match(bare) is not None)
 
 
 def read(folder: Path, fold: Fold | None = None) -> Source:
-    """Return the set without non-answers, repeats, and texts of test in the other splits; what was removed is counted.
+    """Return the dataset without non-answers, repeats and test texts in other splits; removed rows are counted.
 
     Raises:
         InputError: files are missing, a line is malformed (the message names it), or a person is in both files.
@@ -53,18 +53,18 @@ def read(folder: Path, fold: Fold | None = None) -> Source:
     if not whole and not train:
         raise missing_file(folder / TRAIN, WHAT)
     if fold is None and whole and not train:
-        raise InputError(f"{whole}: the whole set needs a fold. Add --fold 1 (up to 5, or to N with --folds N).")
+        raise InputError(f"{whole}: the whole dataset needs a fold. Add --fold 1 (up to 5, or to N with --folds N).")
     counts = Counter[str]()
     files = [whole] if whole and fold else [train or folder / TRAIN, dev or folder / DEV]
     parts = [_examples(path, counts) for path in files]
     if fold is None:
         splits = _by_person(*parts)
-        protocol = f"by person: {DEV} is test; of {TRAIN}'s persons {VALIDATION_SHARE:.0%} are validation"
+        protocol = f"split by person: {DEV} is test, {VALIDATION_SHARE:.0%} of the people in {TRAIN} are validation"
     else:
         splits = _by_fold([example for part in parts for example in part], fold, counts)
         protocol = (
             f"random folds over all rows of {', '.join(path.name for path in files)}: fold {fold.number} of {fold.of} "
-            f"is test, {VALIDATION_SHARE:.0%} of the rest validation; a person may be on both sides"
+            f"is test, {VALIDATION_SHARE:.0%} of the rest validation; a person may be in both splits"
         )
     splits = {split: _without_repeats(examples, counts) for split, examples in splits.items()}
     tested = {_plain(example.text) for example in splits["test"]}
@@ -76,7 +76,7 @@ def read(folder: Path, fold: Fold | None = None) -> Source:
 
 
 def person(key: str) -> str:
-    """Return the person in a report's key: all digits but the last, which is the emotion's."""
+    """Return the person in a report's key: all digits except the last, which identifies the emotion."""
     return key.rpartition("/")[2][:-1]
 
 
@@ -121,7 +121,7 @@ def _by_fold(examples: list[Example], fold: Fold, counts: Counter[str]) -> dict[
     examples = _without_repeats(examples, counts)
     parts = np.array_split(np.random.default_rng(SEED).permutation(len(examples)), fold.of)
     test = parts.pop(fold.number - 1)
-    rest = np.concatenate(parts)  # in random order, so that its beginning is a random part
+    rest = np.concatenate(parts)  # in random order, so that the first rows are a random sample
     cut = max(1, round(VALIDATION_SHARE * len(rest)))
 
     def chosen(rows: Iterable[int]) -> list[Example]:

@@ -1,6 +1,6 @@
-"""Converts a data set's official local files to a folder in the published format, with a manifest.
+"""Converts a dataset's official local files to a folder in the published format, with a manifest.
 
-No data is bundled, downloaded or sent anywhere: users prepare their own copy on their own machine.
+No data is bundled, downloaded or uploaded: users convert their own copy on their own machine.
 """
 
 from collections import Counter
@@ -30,23 +30,25 @@ DATA_SETS = {
 
 
 def prepare(name: str, source: Path, out: Path, fold: Fold | None = None) -> dict[str, Any]:
-    """Write a data set to the folder `out`; returns its manifest.
+    """Write a dataset to the folder `out` and return its manifest.
 
     Args:
-        source: the folder of the set's official files.
-        fold: the part that is the test split, for sets that are measured by cross-validation.
+        source: the folder with the dataset's official files.
+        fold: the part to use as the test split, for datasets that are evaluated by cross-validation.
 
     Raises:
-        InputError: an unknown set, files in another format (the message names file and line), a split without rows, an
-            empty text, a repeated id, an impossible fold, or a folder `out` that exists.
+        InputError: an unknown dataset, files in another format (the message names file and line), a split without rows,
+            an empty text, a repeated id, an impossible fold, or a folder `out` that exists.
     """
     if name not in DATA_SETS:
         other = f" {WITHOUT_READER[name]}." if name in WITHOUT_READER else ""
-        raise InputError(f"unknown domain set '{name}'. Known: {', '.join(DATA_SETS)}.{other}")
+        raise InputError(f"unknown dataset '{name}'. Known: {', '.join(DATA_SETS)}.{other}")
     if not source.is_dir():
-        raise InputError(f"{source}: no such folder. Give --source the folder of the set's official files.")
+        raise InputError(
+            f"{source}: no such folder. Set --source to the folder with the official files of the dataset."
+        )
     if out.exists():
-        raise InputError(f"{out}: already exists. Give another --out, or delete it.")
+        raise InputError(f"{out}: already exists. Use another --out, or delete it.")
     data_set = DATA_SETS[name]
     found = _read(name, data_set, source, fold)
     with whole_folder(out) as building:
@@ -56,14 +58,14 @@ def prepare(name: str, source: Path, out: Path, fold: Fold | None = None) -> dic
 
 
 def _read(name: str, data_set: DataSet, source: Path, fold: Fold | None) -> Source:
-    """Return the set as its reader returns it, checked."""
+    """Read the dataset and check it."""
     if fold is None:
         found = data_set.read(source)
     elif data_set.read_fold is None:
         raise InputError(f"--fold {fold.number}: {name} has official splits, not folds. Remove --fold.")
     elif fold.of < 2 or not 1 <= fold.number <= fold.of:
         raise InputError(
-            f"--fold {fold.number} --folds {fold.of}: give at least 2 folds, and a fold from 1 to that number."
+            f"--fold {fold.number} --folds {fold.of}: use at least 2 folds, and a fold from 1 to that number."
         )
     else:
         found = data_set.read_fold(source, fold)

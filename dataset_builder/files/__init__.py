@@ -1,1 +1,1 @@
-"""Reads and writes the files that circulate: JSON lines, tables, shards, data sets of the Hub."""
+"""Reads and writes the files that circulate: JSON lines, tables, shards, datasets of the Hub."""

@@ -1,4 +1,4 @@
-"""Reads data sets with `datasets`: a folder by the content of its files, or the Hub at one commit.
+"""Reads datasets with `datasets`: a folder by the content of its files, or the Hub at one commit.
 
 `datasets` identifies a local folder by its name and README only: its cache would return old rows after a file was
 edited, or rows of another folder of that name. Here the name of the cache's folder is a digest of the files.
@@ -29,7 +29,7 @@ _COMMIT = re.compile(r"@([0-9a-f]{40})/")
 
 @dataclass(frozen=True)
 class DataSet:
-    """One config of a data set. `files` are the SHA-256 of a folder's files by relative path; {} for the Hub's.
+    """One config of a dataset. `files` are the SHA-256 of a folder's files by relative path; {} for the Hub's.
 
     `revision` is the Hub's commit, a built folder's own revision while its files are those that it was built with, or
     a hash of the files.
@@ -42,7 +42,7 @@ class DataSet:
     files: dict[str, str]
 
     def __str__(self) -> str:
-        return f"data set '{self.where}', config '{self.config}'"
+        return f"dataset '{self.where}', config '{self.config}'"
 
     def rows(self, split: str) -> Dataset:
         """Return the rows of a split. Raises InputError if there are none."""
@@ -63,16 +63,16 @@ class DataSet:
 
 
 def read_data_set(where: str, config: str | None, revision: str | None = None) -> DataSet:
-    """Return all splits of a config of a folder or Hub data set; without a name, of its default config.
+    """Return all splits of a config of a folder or Hub dataset; without a name, of its default config.
 
     Raises:
-        InputError: nothing there that loads; the message names the file at fault, if any.
+        InputError: the dataset cannot be loaded; the message names the file at fault, if any.
     """
     folder = Path(where)
     if folder.is_dir():
         return _from_folder(folder, where, config)
     if folder.exists():
-        raise InputError(f"data set '{where}': is a file. Give its folder, or a Hub id.")
+        raise InputError(f"dataset '{where}': is a file. Pass its folder, or a Hub id.")
     builder, splits = _load(where, config, revision=revision)
     paths = (path for paths in (builder.config.data_files or {}).values() for path in paths)
     commit = next((found[1] for found in map(_COMMIT.search, paths) if found), str(builder.hash or "unknown"))
@@ -109,20 +109,20 @@ def _from_folder(folder: Path, where: str, config: str | None) -> DataSet:
 def _does_not_load(where: str, config: str | None, error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
-    named, says = f"data set '{where}', config '{config or 'default'}'", " ".join(str(error).split())[:SHOWN]
+    named, says = f"dataset '{where}', config '{config or 'default'}'", " ".join(str(error).split())[:SHOWN]
     if not Path(where).is_dir():
         return (
-            f"{named}: does not load ({says or type(error).__name__}). Build one with `make demo`, or give a folder or "
-            "Hub id with --data; for the Hub's, check the network and HF_ENDPOINT."
+            f"{named}: cannot be loaded ({says or type(error).__name__}). Build one with `make demo`, or pass a "
+            "folder or Hub id with --data; for the Hub's, check the network and HF_ENDPOINT."
         )
     if pattern := set("*?[]") & set(str(Path(where).resolve())):
         return f"{named}: its path has a {min(pattern)!r}, which `datasets` treats as a pattern. Rename it."
     if says.startswith("BuilderConfig"):
         return (
-            f"{named}: does not load ({says}). Name its files in the folder's README.md, 'configs: - config_name: "
+            f"{named}: cannot be loaded ({says}). Name its files in the folder's README.md, 'configs: - config_name: "
             f"{config}', as a built corpus does; `python -m dataset_builder domain` does this for known sets."
         )
-    return f"{named}: does not load ({says or type(error).__name__}). Correct the folder's files or its README.md."
+    return f"{named}: cannot be loaded ({says or type(error).__name__}). Correct the folder's files or its README.md."
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -138,7 +138,7 @@ def _check_parquet(paths: Sequence[Path], *, whole: bool = False) -> None:
             table = pq.read_table(path) if whole else pq.read_schema(path).empty_table()
         except (pa.ArrowException, OSError) as error:
             raise InputError(
-                f"{path}: not a complete Parquet file ({first_line(error)}). Create or copy it again."
+                f"{path}: not a complete Parquet file ({first_line(error)}). Create it or copy it again."
             ) from None
         labels = table.column("labels") if "labels" in table.column_names else None
         if labels is not None and _holds_integers(labels) and (fault := _wrong_label(labels)):
@@ -147,8 +147,8 @@ def _check_parquet(paths: Sequence[Path], *, whole: bool = False) -> None:
         first = first or (path, set(table.column_names))
         if differing := sorted(first[1].symmetric_difference(table.column_names)):
             raise InputError(
-                f"{path}: has other columns than {first[0].name}: they differ in {', '.join(differing)}. Give all "
-                "files of a config the same columns."
+                f"{path}: has other columns than {first[0].name}: they differ in {', '.join(differing)}. "
+                "All files of a config must have the same columns."
             )
 
 
@@ -157,7 +157,7 @@ def _revision(folder: Path, files: Mapping[str, str]) -> str | None:
     path = folder / "manifest.json"
     if not path.exists() or any(digest[:16] not in name for name, digest in files.items()):
         return None
-    manifest = json_file(path, "Make the folder again.", "not a manifest")
+    manifest = json_file(path, "Create the folder again.", "not a manifest")
     if not isinstance(manifest, dict) or "revision" not in manifest:
         raise InputError(f"{path}: not a manifest (it has no 'revision'). Create the folder again.")
     return str(manifest["revision"])
@@ -174,7 +174,7 @@ def check_columns(data: DataSet, split: str, wanted: Mapping[str, str]) -> None:
         )
 
 
-def check_descriptors(data: DataSet, split: str, column: str = "descriptors") -> None:
+def check_descriptors(data: DataSet, split: str) -> None:
     """Raise InputError unless every row has a list of descriptors, each a text with a weight from 0 to 1."""
 
     def is_wrong(found: Any) -> bool:
@@ -183,7 +183,7 @@ def check_descriptors(data: DataSet, split: str, column: str = "descriptors") ->
         except (TypeError, KeyError):
             return True
 
-    wrong = [is_wrong(found) for found in data.rows(split)[column]]
+    wrong = [is_wrong(found) for found in data.rows(split)["descriptors"]]
     why = "has a descriptor that is not a text with a weight from 0 to 1. Correct or delete the row."
     _refuse(data, split, wrong, why)
 
@@ -198,33 +198,33 @@ def check_texts(data: DataSet, split: str, column: str) -> None:
     _refuse(data, split, empty, f"has no '{column}'. Fill it or delete the row.")
 
 
-def check_scores(data: DataSet, split: str, column: str = "scores") -> None:
+def check_scores(data: DataSet, split: str) -> None:
     """Raise InputError if a row does not have 28 numbers from 0 to 1."""
-    values = data.rows(split).data.column(column)
+    values = data.rows(split).data.column("scores")
     numbers = getattr(values.type, "value_type", None)
     if numbers is None or not (pa.types.is_floating(numbers) or pa.types.is_integer(numbers)):
-        raise InputError(f"{data}: column '{column}' of its {split} rows contains {values.type}, not lists of numbers.")
+        raise InputError(f"{data}: column 'scores' of its {split} rows contains {values.type}, not lists of numbers.")
     lengths = pc.fill_null(pc.list_value_length(values), -1).to_numpy()
     _refuse(
-        data, split, lengths != len(LABELS), f"does not have {len(LABELS)} values in '{column}'. Correct or delete it."
+        data, split, lengths != len(LABELS), f"does not have {len(LABELS)} values in 'scores'. Correct or delete it."
     )
     scores = pc.list_flatten(values).to_numpy().astype(np.float64).reshape(-1, len(LABELS))
     wrong = ~((scores >= 0) & (scores <= 1))  # so is NaN
     first = next((f" ({LABELS[label]} {scores[row, label]:g})" for row, label in np.argwhere(wrong)), "")
-    why = f"has a value in '{column}' that is not from 0 to 1{first}. Correct or delete it."
+    why = f"has a value in 'scores' that is not from 0 to 1{first}. Correct or delete it."
     _refuse(data, split, wrong.any(axis=1), why)
 
 
-def check_label_numbers(data: DataSet, split: str, column: str = "labels") -> None:
+def check_label_numbers(data: DataSet, split: str) -> None:
     """Raise InputError if a row's labels are missing or invalid; -1 stands for an unlabelled row."""
     rows = data.rows(split)
-    values = rows.data.column(column)
+    values = rows.data.column("labels")
     if not _holds_integers(values):
-        raise InputError(f"{data}: column '{column}' of its {split} rows contains {values.type}, not lists of numbers.")
-    _refuse(data, split, pc.is_null(values), f"has no '{column}'. Label it or delete it.")
+        raise InputError(f"{data}: column 'labels' of its {split} rows contains {values.type}, not lists of numbers.")
+    _refuse(data, split, pc.is_null(values), "has no 'labels'. Label it or delete it.")
     if fault := _wrong_label(values):
         row, why = fault
-        raise InputError(f"{data}: {split} {row_name(rows, row)} has {why} in '{column}'. Correct or delete it.")
+        raise InputError(f"{data}: {split} {row_name(rows, row)} has {why} in 'labels'. Correct or delete it.")
 
 
 def _holds_integers(values: pa.ChunkedArray) -> bool:
@@ -246,7 +246,7 @@ def _wrong_label(values: pa.ChunkedArray) -> tuple[int, str] | None:
 def checked_rows(data: DataSet, split: str, *, contextual: bool, labels: str = "labels") -> Dataset:
     """Return the rows of a split. Raises InputError if one has no text or, if wanted, no situation."""
     texts = {"text": "what is classified"} | ({"context": "its situation"} if contextual else {})
-    check_columns(data, split, texts | {labels: "what it is measured against"})
+    check_columns(data, split, texts | {labels: "the gold labels"})
     for column in texts:
         check_texts(data, split, column)
     return data.rows(split)

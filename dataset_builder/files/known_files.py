@@ -1,4 +1,4 @@
-"""Data sets that are recognised by their file names, so that a message can name the set in a wrong folder."""
+"""Datasets that are recognised by their file names, so that a message can name the set in a wrong folder."""
 
 from collections.abc import Sequence
 from pathlib import Path

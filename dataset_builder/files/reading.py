@@ -130,6 +130,7 @@ def find_columns(path: Path, columns: Mapping[str, tuple[str, ...]], what: str =
     """The delimiter of a table and where its columns are, by its first line. Raises InputError if one is missing."""
     place, line = next(lines(path, what), (f"{path}, line 1", ""))
     usual = "," if ".csv" in path.suffixes else "\t"
+    # The delimiter that fits the file's name is tried first.
     for delimiter in (usual, *(other for other in DELIMITERS if other != usual)):
         names = _names(line, delimiter)
         found = {name: [at for at, own in enumerate(names) if own in known] for name, known in columns.items()}
@@ -240,6 +241,7 @@ def _raw(path: Path, what: str, longest: int = LONGEST_LINE) -> Iterator[tuple[i
     try:
         with _opened(path) as file:
             number, blank = 0, 0
+            # With a limit: a small compressed file may hold one line that fills the memory.
             while line := file.readline(longest + 1):
                 number += 1
                 if len(line) > longest:

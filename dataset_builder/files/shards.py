@@ -33,7 +33,9 @@ def file_lock(lock: Path, held_by_another: str) -> Iterator[None]:
         except BlockingIOError:
             raise InputError(f"{held_by_another}. Wait for it, or stop it.") from None
         except OSError as error:
-            raise InputError(f"{lock}: this file system has no locks ({error}). Give another folder.") from None
+            raise InputError(
+                f"{lock}: this file system does not support locks ({error}). Use another folder."
+            ) from None
         yield
 
 
@@ -50,6 +52,7 @@ def write_whole(path: Path, content: bytes | Iterable[bytes]) -> None:
     with open(temporary, "xb") as raw:
         chunks = [content] if isinstance(content, bytes) else content
         if path.suffix == ".gz":
+            # No name and no time in the header, so that equal rows give equal bytes.
             with gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=6, mtime=0) as compressed:
                 for chunk in chunks:
                     compressed.write(chunk)
@@ -57,6 +60,7 @@ def write_whole(path: Path, content: bytes | Iterable[bytes]) -> None:
             for chunk in chunks:
                 raw.write(chunk)
         raw.flush()
+        # Before the rename: after a power cut, the final name never stands for a file with missing content.
         os.fsync(raw.fileno())
     os.replace(temporary, path)
 
@@ -83,7 +87,7 @@ def _open_own(path: Path, mode: str) -> IO[bytes]:
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        raise InputError(f"{path}: is a link, but this program creates no links there. Delete it.") from None
+        raise InputError(f"{path}: is a symbolic link, but this program creates no links there. Delete it.") from None
 
 
 def to_line(value: Any) -> bytes:
@@ -93,12 +97,13 @@ def to_line(value: Any) -> bytes:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a small JSON file for people and programs, whole or not at all."""
-    write_whole(path, json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2).encode() + b"\n")
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+    write_whole(path, text.encode(errors="backslashreplace"))  # a path may hold bytes that are not UTF-8
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object that this program wrote. Raises InputError if it is missing, damaged or no object."""
-    what = "Was it deleted or changed? Make it again (the files of a stage by `build --restart-from STAGE`)."
+    what = "Was it deleted or changed? Create it again (a stage's files with `build --restart-from STAGE`)."
     value = json_file(path, what)
     if not isinstance(value, dict):
         raise InputError(f"{path}: contains {type(value).__name__} instead of an object. {what}")
@@ -110,7 +115,7 @@ def read_model(path: Path, model: type[ModelT]) -> ModelT:
     try:
         return model.model_validate(read_json(path))
     except ValidationError as error:
-        raise InputError(f"{path}: {validation_message(error)}. Was it changed? Make it again.") from None
+        raise InputError(f"{path}: {validation_message(error)}. Was it changed? Create it again.") from None
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -154,6 +159,7 @@ class Journal:
                 break
             self._offsets[unit] = whole
             whole += len(line)
+        # The next line must not be appended to half a line.
         self._file.truncate(whole)
 
     def __len__(self) -> int:
@@ -163,6 +169,8 @@ class Journal:
         """Add a finished unit; after this call, a kill does not lose it."""
         self._offsets[unit] = self._file.seek(0, os.SEEK_END)
         self._file.write(to_line(record))
+        # Not fsync, which would cost a disk write per unit: a killed process loses nothing, a power cut at most the
+        # last units.
         self._file.flush()
 
     def get(self, unit: str) -> dict[str, Any] | None:

@@ -17,8 +17,8 @@ FAULTS: Final[dict[str, str]] = {
     "control_character": "no NUL or other control character, and no line break or tab in a name",
     "byte_order_mark": "no byte order mark",
     "invisible_character": "no zero-width or text-direction character",
-    "replacement_character": "no replacement character (U+FFFD), the trace of a character that was lost",
-    "reasoning": "no reasoning block of a teacher, and no tag of one",
+    "replacement_character": "no replacement character (U+FFFD), which stands for a lost character",
+    "reasoning": "no reasoning block of a teacher, and no tag of such a block",
     "chat_token": "no control token of a chat template or tokenizer",
 }
 # Fields that may have several lines; all other texts of a row are names.

@@ -1,4 +1,4 @@
-"""Reads a column of texts from JSON lines, tables, Parquet files and Hub data sets, and refuses other columns.
+"""Reads a column of texts from JSON lines, tables, Parquet files and Hub datasets, and refuses other columns.
 
 A column of ids, numbers or labels is refused. In labelled sets, no text may be empty and ids are unique.
 """
@@ -39,7 +39,7 @@ class RowCheck:
         if not text.strip():
             raise InputError(f"{place}: the text is empty. Correct or delete the row.")
         if not key.strip():
-            raise InputError(f"{place}: the id is empty. Every row needs one of its own.")
+            raise InputError(f"{place}: the id is empty. Every row needs a unique id.")
         if key in self.places:
             raise InputError(f"{place}: the id '{key[:80]}' occurs twice, first at {self.places[key]}. Delete one.")
         self.places[key] = place
@@ -65,7 +65,7 @@ def benchmark_texts(place: str | Path) -> Iterator[tuple[str, str]]:
     """Yield the texts of a benchmark, which a corpus must not have, each with the key `<name>:<number>`.
 
     A file of JSON lines (`.jsonl`), a table (`.csv`, `.tsv`) with a column `text`, or a `.tsv` without a header and
-    the text first, each also gzipped, or a Hub data set's test split (`owner/name` or `owner/name:config`, column
+    the text first, each also gzipped, or a Hub dataset's test split (`owner/name` or `owner/name:config`, column
     `text`).
 
     Raises:
@@ -76,14 +76,14 @@ def benchmark_texts(place: str | Path) -> Iterator[tuple[str, str]]:
         yield from _of_hub(str(place))
         return
     if path.is_dir():
-        raise InputError(f"{path}: a folder. Give the benchmark's texts as a .jsonl, .csv or .tsv file.")
+        raise InputError(f"{path}: is a folder. Pass the benchmark's texts as a .jsonl, .csv or .tsv file.")
     name = f"{path.parent.name}/{path.name}"
-    what = "Give the benchmark's texts as .jsonl, .csv, .tsv or .parquet, in a field or column that is called 'text'."
+    what = "Pass the benchmark's texts as .jsonl, .csv, .tsv or .parquet, in a field or column called 'text'."
     number = -1
     for number, (_, _, text) in enumerate(texts_of(path, "text", what)):
         yield f"{name}:{number}", text
     if number < 0:
-        raise InputError(f"{path}: no text in it. {what}")
+        raise InputError(f"{path}: contains no text. {what}")
 
 
 def _of_hub(place: str) -> Iterator[tuple[str, str]]:
@@ -93,7 +93,9 @@ def _of_hub(place: str) -> Iterator[tuple[str, str]]:
     try:
         rows = read_data_set(name, config or None).rows("test")
     except InputError as error:
-        raise InputError(f"'{place}': no such file, and no data set of the Hub with a test split ({error}).") from None
+        raise InputError(
+            f"'{place}': no such file, and not a dataset on the Hub with a test split ({error})."
+        ) from None
     if "text" not in rows.column_names:
         raise InputError(f"'{place}': no column 'text' among {', '.join(rows.column_names)}.")
     for number, text in enumerate(rows["text"]):

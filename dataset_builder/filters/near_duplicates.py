@@ -1,7 +1,7 @@
-"""The definition of near-duplicates and an exact index of them, for the filters, `validate` and the report.
+"""Defines near-duplicates and provides an exact index of them, for the filters, `validate` and the report.
 
-Two texts are near-duplicates when the Jaccard index of their sets of token 3-grams is at least a threshold. Tokens are
-lower-case words and single punctuation marks. A text of fewer than three tokens is one shorter n-gram.
+Two texts are near-duplicates if the Jaccard index of their sets of token 3-grams reaches a threshold. Tokens are
+lower-case words and single punctuation marks. A text with fewer than three tokens counts as one shorter n-gram.
 """
 
 import math
@@ -14,17 +14,18 @@ import numpy as np
 SHINGLE = 3
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _ROUNDING = 1e-9  # .07 * 100 is more than 7
-_FIRST_COUNT = 1_000  # texts before frequencies are counted; after that, each time the texts have doubled
+_FIRST_COUNT = 1_000  # number of texts at the first frequency count; repeated whenever the number has doubled
 
 
 def tokens(text: str) -> list[str]:
-    """Lower-case words and single punctuation marks."""
+    """Return the lower-case words and single punctuation marks of a text."""
     return _TOKEN.findall(text.lower())
 
 
 def shingles(text: Sequence[str]) -> frozenset[int]:
-    """The set of a text's token 3-grams, each as a 64-bit hash: of n texts two collide with probability n² / 2⁶⁴."""
+    """Return a text's token 3-grams as 64-bit hashes; among n texts, two collide with probability n² / 2⁶⁴."""
     words = tuple(text)
+    # Python's string hashes differ between processes, so shingles are never stored.
     return frozenset(hash(words[i : i + SHINGLE]) for i in range(max(1, len(words) - SHINGLE + 1)))
 
 
@@ -32,28 +33,30 @@ class NearDuplicates:
     """An index of shingle sets that finds all sets with a Jaccard index of at least `at`, and no others.
 
     Two such sets of sizes a and b share at least `at * max(a, b)` shingles. In any fixed order of shingles, each set
-    therefore has a shared one among its first `size - ceil(at * size) + 1` (prefix filter, Bayardo et al. 2007). Rare
-    shingles come first, so that few sets are compared. Frequencies are counted again each time the number of texts has
-    doubled, which costs less than one more pass.
+    therefore has a shared shingle among its first `size - ceil(at * size) + 1` (prefix filter, Bayardo et al. 2007).
+    Rare shingles come first, so that few sets are compared. Frequencies are counted again whenever the number of texts
+    has doubled, which costs less than one more pass.
 
-    Memory: 8 bytes per shingle, and about 150 bytes for each indexed one (a third of them at a threshold of .7).
+    Memory: 8 bytes per shingle, plus about 150 bytes per indexed shingle (a third of all at a threshold of .7).
     """
 
     def __init__(self, at: float) -> None:
         if not 0 < at <= 1:
-            raise ValueError(f"a Jaccard threshold is above 0 and at most 1, found {at}")
+            raise ValueError(f"a Jaccard threshold must be above 0 and at most 1, found {at}")
         self._at = at
         self._flat = array("q")  # the shingles of all sets, one set after the other
         self._ends = array("Q", [0])
+        # A shingle that occurs in one text maps to a plain number, because lists would need more memory.
         self._index: dict[int, int | list[int]] = {}
-        self._common: dict[int, int] = {}  # frequency of the shingles that occurred twice and more
+        # Shingles that occurred once have no entry and count as 0.
+        self._common: dict[int, int] = {}  # frequency of shingles that occurred at least twice
         self._count_at = _FIRST_COUNT
 
     def __len__(self) -> int:
         return len(self._ends) - 1
 
     def add(self, found: frozenset[int]) -> int:
-        """Add a set; returns its number, counted from 0."""
+        """Add a set and return its number, counted from 0."""
         number = len(self)
         self._flat.extend(found)
         self._ends.append(len(self._flat))
@@ -64,8 +67,9 @@ class NearDuplicates:
         return number
 
     def matches(self, found: frozenset[int]) -> Iterator[int]:
-        """Yield numbers of the added sets that are near-duplicates of this one, each once, in no order."""
+        """Yield the number of each added set that is a near-duplicate of this set, once, in arbitrary order."""
         size, seen = len(found), set[int]()
+        # Sets of other sizes cannot reach the threshold; comparing sizes is cheaper than intersecting.
         shortest, longest = self._at * size - _ROUNDING, size / self._at + _ROUNDING
         for shingle in self._prefix(found):
             numbers = self._index.get(shingle, ())

@@ -1,8 +1,8 @@
 """Maps the labeler's words to the 28 classes (paper A, section on out-of-taxonomy labels).
 
-The paper maps a few words outside the taxonomy by hand and drops the rest. We choose the class that is nearest in
-meaning, if it is nearest by a margin. Raw words are always kept along with the classes, and words without a class are
-counted in the corpus's manifest.
+The paper maps a few words outside the taxonomy by hand and drops the rest. We choose the class that is closest in
+meaning, if it is closest by a margin. Raw words are always kept along with the classes. The corpus's manifest counts
+words without a class.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -20,12 +20,12 @@ PAPER_MAP: Final[dict[str, str]] = {"anxiety": "nervousness", "hope": "optimism"
 
 
 def resolve(raw: Sequence[RawLabel], method: Resolve) -> list[float]:
-    """Return scores of the 28 classes, in taxonomy order; of two words for a class, the stronger one counts."""
+    """Return the scores of the 28 classes, in taxonomy order. The strongest word of a class counts."""
     return class_scores(((label.label, label.score) for label in raw), lambda word: class_of(word, method))
 
 
 def class_scores(weighted: Iterable[tuple[str, float]], find_class: Callable[[str], int | None]) -> list[float]:
-    """Return scores of the 28 classes from weighted words; of two words for a class, the stronger one counts."""
+    """Return the scores of the 28 classes from weighted words. The strongest word of a class counts."""
     scores = [0.0] * len(LABELS)
     for word, weight in weighted:
         if (index := find_class(word)) is not None:
@@ -45,14 +45,15 @@ def class_of(word: str, method: Resolve) -> int | None:
 @cache
 def _nearest(word: str, method: Similarity) -> int | None:
     best, second = np.argsort(-(found := similarities([word], method)[0]))[:2]
+    # Without the margin, a word far from all classes would get the class that happens to be closest.
     return int(best) if found[best] - found[second] >= method.margin else None
 
 
 def similarities(words: list[str], method: Similarity) -> np.ndarray:
     """Return the similarity of each word to the 27 emotions, (words, 27): the mean of two cosines.
 
-    One compares the word with "name: definition", the other "a feeling of WORD" with "a feeling of NAME". Neutral is
-    left out: it is the absence of emotion.
+    The first compares the word with "name: definition", the second "a feeling of WORD" with "a feeling of NAME".
+    Neutral is left out, because it is the absence of emotion.
     """
     encode = load_encoder(method.encoder, method.wheel)
     defined, felt = _classes(method)

@@ -1,4 +1,4 @@
-"""Train, validation and test splits by narrative: all rows of a story are in one split."""
+"""Assigns narratives to the splits train, validation and test: all rows of a story are in one split."""
 
 from collections.abc import Collection, Mapping
 

@@ -21,9 +21,9 @@ _COMMON_ENGLISH = frozenset(
     well were what when where which who why will with would you your
     """.split()
 )
-# People say "I love you"; the other label words, said by the speaker, give the label away.
+# People say "I love you"; any other label word in an utterance gives the label away.
 _NAMEABLE = frozenset({"love", "neutral"})
-# Bounds of raw labels: both labelers give at most 28 words, and the longest word of the vocabulary has 20 letters.
+# Bounds of raw labels: both labelers give at most 28 words, and the vocabulary's longest word has 20 letters.
 MOST_LABELS, LONGEST_LABEL = 40, 60
 
 
@@ -33,7 +33,7 @@ def words(text: str) -> list[str]:
 
 
 def check_language(text: str) -> str | None:
-    """`not_english`: more than a fifth of non-ASCII letters, or five words and more without a common English one."""
+    """Return `not_english` if over a fifth of the letters are non-ASCII, or 5+ words include no common English word."""
     letters = [character for character in text if character.isalpha()]
     if not letters or sum(character > "\x7f" for character in letters) > len(letters) / 5:
         return "not_english"
@@ -42,7 +42,7 @@ def check_language(text: str) -> str | None:
 
 
 def check_repetition(text: str) -> str | None:
-    """`repetitive`: in twelve or more words, over two fifths of the word 3-grams repeat an earlier 3-gram."""
+    """Return `repetitive` if over two fifths of the 3-grams of 12 or more words repeat an earlier 3-gram."""
     tokens = words(text)
     shingles = list(zip(tokens, tokens[1:], tokens[2:], strict=False))
     return "repetitive" if len(tokens) >= 12 and len(set(shingles)) < 0.6 * len(shingles) else None
@@ -61,7 +61,7 @@ def check_form(text: str, shortest: int, longest: int) -> str | None:
 
 
 def check_utterance(text: str, character: str, quality: Quality) -> str | None:
-    """Return a fault of form, or `third_person`: names its speaker and never says I or we."""
+    """Return a fault of form, or `third_person`: the text names its speaker and never uses I or we."""
     if reason := check_form(text, quality.min_words, quality.max_words):
         return reason
     named = character and re.search(rf"\b{re.escape(character)}\b", text, re.IGNORECASE)
@@ -69,7 +69,7 @@ def check_utterance(text: str, character: str, quality: Quality) -> str | None:
 
 
 def check_label_word(text: str, labels: Iterable[str], quality: Quality) -> str | None:
-    """`label_word`: the text names one of its own emotions."""
+    """Return `label_word` if the text names one of its own emotions."""
     if quality.label_words:
         return None
     said = set(words(text))
@@ -85,7 +85,7 @@ def check_bounds(row: PublishedRow) -> str | None:
     """Check that the labels of a row are within bounds.
 
     `raw_labels_out_of_bounds`: more than 40 raw labels or descriptors, or one of more than 60 characters.
-    `requested_emotion`: no class, not `unnamed`, not empty, and not the word that a text was written for.
+    `requested_emotion`: neither a class nor `unnamed`, not empty, and not the word that the text was written for.
     """
     labels = [label.label for label in getattr(row, "raw_labels", ())]
     labels += [descriptor.text for descriptor in getattr(row, "descriptors", ())]
@@ -99,12 +99,12 @@ def check_bounds(row: PublishedRow) -> str | None:
 
 
 def check_texts(row: PublishedRow) -> str | None:
-    """Check the rules for rows of any source: every text is clean (text_hygiene.py), and its labels are bounded."""
+    """Check the rules for rows from any source: clean texts (text_hygiene.py) and labels within bounds."""
     return next((fault for _, fault in row_faults(row.model_dump())), None) or check_bounds(row)
 
 
 def check_row(row: PublishedRow, quality: Quality) -> str | None:
-    """Check all rules for a published row: those for any source, then its numbers, then the form of its texts."""
+    """Check all rules for a published row: the rules for any source, the row's numbers, the form of its texts."""
     return check_texts(row) or check_values(row, quality)
 
 

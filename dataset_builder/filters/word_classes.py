@@ -1,4 +1,4 @@
-"""Emotion words outside the taxonomy, each with a label that we assigned by hand (vocabulary/word_classes.tsv)."""
+"""Emotion words outside the taxonomy, each with a manually assigned label (vocabulary/word_classes.tsv)."""
 
 from functools import cache
 from pathlib import Path
@@ -32,6 +32,6 @@ def word_classes() -> tuple[WordClass, ...]:
 
 @cache
 def class_by_hand(word: str) -> int | None:
-    """The index of a word's label: the word itself if it is a label, else the one in the table; None without one."""
+    """Return the index of the word's label: the word itself if it is a label, else the table's label, else None."""
     labels = {row.word: row.label for row in word_classes()}
     return LABEL_TO_INDEX.get(word if word in LABEL_TO_INDEX else labels.get(word, ""))

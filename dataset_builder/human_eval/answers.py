@@ -15,7 +15,7 @@ from dataset_builder.human_eval.page import SAME
 from dataset_builder.human_eval.sample import NONE, Key
 from dataset_builder.inputs import InputError, Strict, validation_message
 
-ADVICE = "Give a file that a page of this sample saved."
+ADVICE = "Pass a file that was saved by a page of this sample."
 
 
 class Answer(Strict):
@@ -38,15 +38,15 @@ def read_answers(key: Key, paths: Iterable[Path]) -> dict[str, dict[str, Answer]
     """Return each annotator's answers by task or pair, without the missing ones.
 
     Raises:
-        InputError: a file is broken, belongs to another sample, answers what was not asked, or is the second of one
-            annotator; the message names the file or both files.
+        InputError: a file is broken, belongs to another sample, answers a question that was not asked, or is a
+            second file of an annotator; the message names the file or both files.
     """
     files: dict[str, tuple[Path, dict[str, Answer]]] = {}
     for path in paths:
         file = _read(key, path)
         if file.annotator in files:
             raise InputError(
-                f"{files[file.annotator][0]} and {path}: both are from '{file.annotator}'. Give one of them."
+                f"{files[file.annotator][0]} and {path}: both files are from '{file.annotator}'. Pass only one of them."
             )
         files[file.annotator] = path, {item: answer for item, answer in file.answers.items() if answer.picks}
     return {annotator: answers for annotator, (_, answers) in sorted(files.items())}
@@ -59,7 +59,8 @@ def _read(key: Key, path: Path) -> AnswerFile:
         raise InputError(f"{path}: not an answer file: {validation_message(error)}. {ADVICE}") from None
     if file.sample != key.sample:
         raise InputError(
-            f"{path}: belongs to the sample {file.sample[:40]!a}, the key to {key.sample}. Give its own key."
+            f"{path}: belongs to the sample {file.sample[:40]!a}, but the key belongs to {key.sample}. Use the key "
+            "of that sample."
         )
     if file.annotator not in key.annotators:
         known = ", ".join(key.annotators)

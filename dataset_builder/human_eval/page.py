@@ -14,12 +14,11 @@ from dataset_builder.files.shards import write_json, write_whole
 from dataset_builder.hashing import stable_hash
 from dataset_builder.human_eval.sample import NONE, Key, Pair, Task, read_key
 from dataset_builder.inputs import InputError
-from dataset_builder.taxonomy import EMOTIONS
+from dataset_builder.taxonomy import DEFINITIONS
 
 HERE = Path(__file__).parent
 KEY = "key.json"
 SAME = "same"  # the third option of a pair
-DEFINITIONS = {emotion.name: emotion.definition for emotion in EMOTIONS}
 
 
 def export(key: Key, out: Path) -> list[Path]:
@@ -29,7 +28,7 @@ def export(key: Key, out: Path) -> list[Path]:
         InputError: the folder holds another sample, which annotators may be answering.
     """
     if (out / KEY).exists() and (found := read_key(out / KEY).sample) != key.sample:
-        raise InputError(f"{out}: contains another sample ({found}), whose key must be kept. Give another folder.")
+        raise InputError(f"{out}: contains another sample ({found}), whose key must be kept. Use another folder.")
     pages = {out / f"{annotator}.html": page(key, annotator) for annotator in key.annotators}
     for path, content in pages.items():
         write_whole(path, content.encode())
@@ -53,7 +52,7 @@ def page(key: Key, annotator: str) -> str:
         "__SAMPLE__": key.sample,
         "__SCRIPT_HASH__": f"sha256-{digest}",  # the browser runs this script and no other
         "__SCRIPT__": script,
-        "__TASKS__": tasks,  # last: a text of the corpus may hold any of the other marks
+        "__TASKS__": tasks,  # last: a corpus text may contain any of the other placeholders
     }
     content = (HERE / "page.html").read_text(encoding="utf-8")
     for mark, value in parts.items():

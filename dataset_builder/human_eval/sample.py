@@ -27,7 +27,7 @@ NEUTRAL_SHARE = 0.1  # of the rows (paper A)
 
 def _known(label: str) -> str:
     if label not in LABEL_TO_INDEX:
-        raise ValueError(f"{label[:40]!r} is not a label of the taxonomy; give the key as it was exported")
+        raise ValueError(f"{label[:40]!r} is not a label of the taxonomy; use the key as it was exported")
     return label
 
 
@@ -115,7 +115,7 @@ def draw(corpus: Corpus, config: str, split: str, rows: int, annotators: int = 3
 def read_key(path: Path) -> Key:
     """Read a `key.json`. Raises InputError, with the file's name, if it is not one."""
     try:
-        return Key.model_validate(json_file(path, "Give a key.json.", "cannot be read as JSON"))
+        return Key.model_validate(json_file(path, "Pass a key.json.", "cannot be read as JSON"))
     except ValidationError as error:
         raise InputError(f"{path}: not the key of a sample: {validation_message(error)}") from None
 
@@ -169,6 +169,7 @@ def _rows_by_label(corpus: Corpus, config: str, split: str, seed: int) -> dict[i
             utterance = utterance_of(row)
             rows = first.setdefault(ranked(utterance, row["scores"], seed)[0], {})
             place = (stable_hash(seed, "row", row["id"]), row["id"])
+            # Original and rewriting compete by hash, so that an utterance is drawn in one form only.
             rows[utterance] = min(place, rows.get(utterance, place))
     if not first:
         raise InputError(f"{corpus.place}: '{config}' {split} has no labelled row.")
@@ -179,7 +180,7 @@ def _fault(row: Mapping[str, Any]) -> str:
     """Why a row cannot be a question; empty if it can."""
     scores, labels = row["scores"], row["labels"]
     if not isinstance(row["id"], str) or not isinstance(row["text"], str):
-        return "has an id or a text that is not text"
+        return "has an id or a text that is not a string"
     if len(scores) != len(LABELS):
         return f"has {len(scores)} scores; {len(LABELS)} are needed"
     if None in scores or not math.isfinite(sum(scores)):

@@ -35,10 +35,7 @@ METRICS: Final[dict[str, tuple[str, str]]] = {
     "none_share": ("Answers that pick none of these", ""),
     "distractor_share": ("Answers that pick the distractor", ""),
     "revealed_share": ("Answers to tasks with a situation that opened it", ""),
-    "rewritten_weaker": (
-        "Answers to pairs in which the rewritten text shows the emotion less",
-        ".67, .71, .92",
-    ),
+    "rewritten_weaker": ("Answers to pairs in which the rewritten text shows the emotion less", ".67, .71, .92"),
 }
 Estimate = dict[str, float]
 People = Mapping[str, Mapping[str, Answer]]
@@ -118,9 +115,9 @@ def shares(key: Key, people: People) -> dict[str, tuple[Array, Array]]:
 
 
 def share(above: Array, below: Array) -> Estimate | None:
-    """One sum over the other with its interval, and the latter as `support`; None if that is 0.
+    """Return the ratio of the two sums with its interval, and the denominator as `support`; None if it is 0.
 
-    There is no interval for fewer than five tasks: resampling three tasks is not informative about others.
+    There is no interval for fewer than five tasks: resampling so few tasks says little about other tasks.
     """
     if not below.sum():
         return None
@@ -154,7 +151,7 @@ def score(key: Key, people: People, name: str) -> dict[str, Any]:
         **key.model_dump(include={"corpus", "data_revision", "config", "split", "sample"}),
         "teacher": ", ".join(key.teachers),
         "seeds": [key.seed, SEED],
-        "intervals": f"95 % bootstrap intervals, {RESAMPLES:,} resamples of the tasks",
+        "intervals": f"95% bootstrap intervals, {RESAMPLES:,} resamples of the tasks",
     }
 
 
@@ -185,7 +182,7 @@ def _label(key: Key, found: Mapping[str, tuple[Array, Array]], label: str, kappa
 
 
 def section(content: Mapping[str, Any]) -> str:
-    """A result as a section of the data set's card: the questions, the metrics and those of the paper, the labels."""
+    """A result as a section of the dataset's card: the questions, the metrics and those of the paper, the labels."""
     metrics, people = content["metrics"], content["annotators"]
     lines = [
         "## Human evaluation",

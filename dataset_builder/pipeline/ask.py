@@ -23,8 +23,8 @@ from dataset_builder.teachers.base import NoAnswer, Reply, Request, Scores, Teac
 from dataset_builder.teachers.reply_text import BadReply, strip_reasoning
 
 PROMPTS = Path(__file__).parents[1] / "prompts"
-QUOTED = ("story", "context", "text")  # fields that a good reply may repeat
-RETRY_TEMPERATURE = 0.7  # as the recipes ask small teachers for utterances
+QUOTED = ("story", "context", "text")  # fields whose content a good reply may repeat
+RETRY_TEMPERATURE = 0.7  # the recipes' temperature for utterances of small teachers
 LONGEST_REPLY = 100_000  # characters: ten times what any answer needs
 SURROGATES = range(0xD800, 0xE000)  # halves of characters
 LOST = "\ufffd"  # the replacement character
@@ -70,7 +70,7 @@ def prompt_version(name: str) -> str:
 
 
 def checked_prompts(prompts: tuple[str, ...], folder: str) -> tuple[str, ...]:
-    """Return the names. Raises ValueError if one has no file in the prompt folder, or occurs twice."""
+    """Return the names. Raises ValueError if a name has no file in the prompt folder, or occurs twice."""
     known = sorted(path.stem for path in (PROMPTS / folder).glob("*.txt"))
     for prompt in prompts:
         if prompt not in known or prompts.count(prompt) > 1:
@@ -88,7 +88,7 @@ def emotion_list(*, neutral: bool) -> str:
 class UnitRejected(Exception):
     """The unit yields no row; `reason` is the code and `text` the beginning of the teacher's last reply.
 
-    `failure`: how the teacher failed to answer; None if it gave a bad answer.
+    `failure` is the teacher's error; None if it answered, but badly.
     """
 
     def __init__(self, reason: str, text: str = "", *, failure: TeacherError | None = None) -> None:
@@ -101,8 +101,8 @@ class UnitRejected(Exception):
 class Ask:
     """Calls a teacher for one unit of a stage, and counts usage, retries and rejected parts.
 
-    `failure` is why a call was left without an answer; failures of the teacher itself take precedence. `answered` is
-    whether any call was answered.
+    `failure` is the error of a call that got no answer; errors of the teacher itself take precedence. `answered` tells
+    whether any call got an answer.
     """
 
     def __init__(
@@ -129,15 +129,15 @@ class Ask:
         """Ask until `parse(text, cut)` accepts the reply, at most `decoding.attempts` times, each with its own seed.
 
         Args:
-            prompt: name of the prompt file; `fields` fill it.
-            part: distinguishes several prompts of one unit.
+            prompt: name of the prompt file; `fields` fill its placeholders.
+            part: name that distinguishes several prompts of one unit.
 
         Raises:
             UnitRejected: with the last attempt's reason.
         """
         # The echo check compares the reply with these fields; a good reply may repeat the story and the text.
         instructions = load_prompt(prompt).user.render(**fields | dict.fromkeys(QUOTED, ""))
-        if not prompt.startswith("labels"):  # few-shot answers that are texts are not to be repeated either
+        if not prompt.startswith("labels"):  # nor may a reply repeat the text of a few-shot answer
             instructions += "".join(f"\n\n{answer}" for _, answer in load_prompt(prompt).shots)
         rejected = UnitRejected("")
         for attempt in range(decoding.attempts):
@@ -153,12 +153,13 @@ class Ask:
                 temperature=decoding.temperature or (RETRY_TEMPERATURE if attempt else 0.0),
                 top_p=decoding.top_p,
                 repetition_penalty=decoding.repetition_penalty,
+                # Each attempt of each unit has its own seed, independent of the order of the units and of restarts.
                 seed=stable_hash(self._run_seed, self.stage, self.unit, part, attempt),
             )
             text = ""
             try:
                 reply = await self._teacher.generate(request)
-                if len(reply.text) > LONGEST_REPLY:  # a server that knows no limit
+                if len(reply.text) > LONGEST_REPLY:  # the server ignored the token limit
                     reply = replace(reply, text=reply.text[:LONGEST_REPLY], cut=True)
                 self._count(reply)
                 text = reply.text
@@ -171,13 +172,13 @@ class Ask:
                 self.usage.add(error.usage)
                 self.retried.update(error.retried)
                 rejected = UnitRejected(error.reason, error.message, failure=error)
-            except TeacherError as error:  # its client has asked as often as makes sense
+            except TeacherError as error:  # the client has already retried
                 raise self._failed(error) from None
         self._remember(rejected.failure)
         raise rejected
 
     async def scores(self, prompt: str, choices: Sequence[str], **fields: object) -> tuple[float, ...]:
-        """Log-probability of each choice as the answer's next word. Raises UnitRejected when the call fails."""
+        """Return each choice's log-probability as the next word. Raises UnitRejected when the call fails."""
         try:
             scores = await self._teacher.score(self._request(prompt, fields, max_new_tokens=1), choices)
         except TeacherError as error:
@@ -214,6 +215,8 @@ class Ask:
             result: T = await task
         except UnitRejected as rejected:
             self._remember(rejected.failure)
+            # Only the first unit that sees the failure removes the task: another unit may already have started the next
+            # attempt.
             if self._shared.get(key) is task:
                 del self._shared[key]
             raise
@@ -255,7 +258,7 @@ def usable(reply: Reply) -> str:
     """Return the answer in a reply, without reasoning and without invisible characters.
 
     Half a character at the end of a truncated reply is removed. Elsewhere it becomes a replacement character, which no
-    text may contain (text_hygiene.py): a list then loses one item and keeps the others.
+    text may contain (text_hygiene.py): a list then loses only the item that contains it.
 
     Raises:
         BadReply: the reply contains only reasoning.

@@ -48,6 +48,8 @@ def assemble(recipe: BuildRecipe, parts: Sequence[Part], target: Path) -> dict[s
     with whole_folder(target / CORPUS) as building:
         rows = _PublishedRows(recipe, parts)
         kept = building / KEPT
+        # `keep` is a generator: writing the rejects runs it to its end. Only then are the counts for manifest and split
+        # complete.
         rejected = (to_line(reject.model_dump()) for reject in rows.keep(kept))
         write_whole(target / REJECTS / f"{STAGE}.jsonl", rejected)
         manifest = rows.manifest()
@@ -62,6 +64,7 @@ def assemble(recipe: BuildRecipe, parts: Sequence[Part], target: Path) -> dict[s
             raise InputError(
                 f"no row was kept; {target / REJECTS}/*.jsonl lists the reasons. Use another teacher or more stories."
             )
+        # Everything in this folder becomes part of the corpus.
         clear(kept)
         write_manifest(building, manifest | {"rows": counts})
     return counts
@@ -81,7 +84,7 @@ class _PublishedRows:
         self.held_out: set[str] = set()  # stories that are written for development: they are in the validation split
 
     def keep(self, folder: Path) -> Iterator[Rejected]:
-        """Write the rows that pass to `folder`, config by config; yields the others."""
+        """Write accepted rows to `folder`, config by config, and yield the rejected rows."""
         quality = self._recipe.quality
         known = [pair for benchmark in quality.benchmarks for pair in benchmark_texts(benchmark)]
         # One filter for all configs: no other utterance may repeat a kept text, in any config.
@@ -142,6 +145,7 @@ class _PublishedRows:
         if reason in (None, "no_label"):  # judges say more exactly why there is none
             reason = given or reason
         if reason:
+            # Tell the filter, or it would keep the rewriting without its original.
             duplicates.drop(compared)
             return reason
         repeated = duplicates.check(compared)

@@ -51,7 +51,10 @@ def build(recipe: BuildRecipe, work_dir: Path, restart_from: str | None = None, 
         next(benchmark_texts(benchmark), None)
     if recipe.split.contextual not in (None, recipe.split.contextless):
         print("note: split.contextual has no effect: stories are split once for all configs, by split.contextless")
+    # The stories have their own hash below. Executor and runtime settings of the teacher may change within a run.
     left_out: dict[str, Any] = {"narratives": True, "teacher": set(RUNTIME_ONLY), "executor": True}
+    # Everything that rows depend on. If the folder's run.json differs, the run stops with an error, unless the
+    # affected stages are generated again.
     run: dict[str, Any] = {
         "recipe": recipe.model_dump(mode="json", exclude=left_out),
         "shards": recipe.executor.shards,
@@ -134,9 +137,9 @@ def _write_run(
 
 
 def delete_from_stage(work_dir: Path, stage: str) -> None:
-    """Delete the rows of a stage and everything that depends on them, the corpus and the last stages first.
+    """Delete the rows of a stage and everything that depends on them: first the corpus, then the last stages.
 
-    A kill in between therefore never leaves rows whose source rows are gone.
+    In this order, a kill never leaves rows whose source rows are gone.
     """
     deleted = _with_followers(stage, stages_of_run(read_json(work_dir / RUN)))
     for name in deleted:
@@ -149,6 +152,7 @@ def _is_made_again(difference: str, stages: Sequence[Stage], redone: list[str], 
     path = difference.partition(" ")[0] + "."
     if path.startswith("teachers.") and path != "teachers.":  # records which teacher produced the existing rows
         return True
+    # A restarted stage may use another teacher; `teachers` records which teacher produced the other rows.
     if path.startswith("recipe.teacher."):
         return bool(redone)
     affected = {stage.name for stage in stages if any(path.startswith(f"{part}.") for part in stage.depends_on)}

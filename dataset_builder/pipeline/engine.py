@@ -1,12 +1,12 @@
 """Runs stages on datatrove's executors and counts the results of the units.
 
 A run is one datatrove step, `Flow` (flow.py), and its shards are datatrove's ranks: the executor decides which machine
-runs them. Datatrove's own `InferenceRunner` is not used: it turns a failed write into a warning, ends on one HTTP 500,
-ignores its time-out on loopback servers, commits to SQLite per call, and drops the log-probabilities that labels are
-made from.
+runs them. Datatrove's own `InferenceRunner` is not used: it turns a failed write into a warning, stops at the first
+HTTP 500, ignores its time-out for local servers, commits to SQLite on every call, and drops the log-probabilities that
+the labels are computed from.
 
-State on disk: `<work>/<stage>/00000.jsonl.gz` exists when the shard is finished, `journal/00000.jsonl` has the units
-finished so far, `manifest.json` the sums over all shards. The number of shards is part of the state.
+State on disk: `<work>/<stage>/00000.jsonl.gz` exists once the shard is finished, `journal/00000.jsonl` contains the
+units finished so far, and `manifest.json` the sums over all shards. The number of shards is part of the state.
 """
 
 import shlex
@@ -45,13 +45,16 @@ def run_stages(recipe: Run, items: Sequence[Item], stages: tuple[Stage, ...], wo
     if not missing and all((work_dir / name / MANIFEST).exists() for name in names):
         return
     if missing:
-        for name in names:  # its sums count shards that were deleted since
+        for name in names:  # its sums include shards that have been deleted since
             (work_dir / name / MANIFEST).unlink(missing_ok=True)
+        # Do this before the workers start, because each of them loads its own teacher.
         make_room(recipe, len(missing))
+        # Items are divided into shards once. Later runs read these shards, so every item stays in its shard.
         if not (work_dir / NARRATIVES / MANIFEST).exists():
             write_shards(work_dir / NARRATIVES, [item.model_dump() for item in items], recipe.executor.shards)
             counts = {"stage": NARRATIVES, "rows": len(items), "shards": recipe.executor.shards}
             write_json(work_dir / NARRATIVES / MANIFEST, counts)
+        # Without this, the workers of a killed run would continue: they would lock their shards and use the teacher.
         with forks_exit_with_parent():
             _executor(recipe, work_dir, stages).run()
         missing = _missing_shards(work_dir, names, recipe.executor.shards)
@@ -75,12 +78,12 @@ def make_room(recipe: Run, shards: int) -> None:
     if not here:
         unload_teachers()
     if isinstance(recipe.teacher, EmbeddedTeacher) and recipe.executor.kind == "local":
-        from dataset_builder.teachers.memory import check_memory  # here: an endpoint needs no psutil and no torch
+        from dataset_builder.teachers.memory import check_memory  # an endpoint needs no psutil or torch
 
         workers = min(recipe.executor.workers, shards)
         fit = check_memory(recipe.teacher, workers, here=here)
         if fit is not None and not here:
-            print(f"{workers} workers at a time; {fit} fit in the memory that is available", file=sys.stderr)
+            print(f"{workers} workers at a time; {fit} fit into the available memory", file=sys.stderr)
 
 
 def _missing_shards(work_dir: Path, names: Sequence[str], shards: int) -> list[int]:
@@ -89,17 +92,19 @@ def _missing_shards(work_dir: Path, names: Sequence[str], shards: int) -> list[i
 
 def _executor(recipe: Run, work_dir: Path, stages: tuple[Stage, ...]) -> Any:
     """Return the datatrove executor that the recipe names; the pipeline is the same for all of them."""
+    # Use an absolute path, because a Slurm job starts in another folder.
     executor, work_dir = recipe.executor, work_dir.resolve()
     shared: dict[str, Any] = {
         "pipeline": [Flow(recipe, work_dir, stages)],
         "tasks": executor.shards,
         "workers": executor.workers,
         "logging_dir": str(work_dir / "logs"),
-        "skip_completed": False,  # the shards alone say what is done
+        "skip_completed": False,  # only the shards show which work is done
     }
     if executor.kind == "local":
         return LocalPipelineExecutor(**shared)
     if executor.kind == "ray":
+        # Only this executor needs Ray, which is not a dependency of the project.
         import ray
 
         if not ray.is_initialized():
@@ -109,7 +114,7 @@ def _executor(recipe: Run, work_dir: Path, stages: tuple[Stage, ...]) -> Any:
         time=executor.time,
         partition=executor.partition,
         cpus_per_task=executor.cpus_per_task,
-        # datatrove starts a job outside our folders, so the job must be able to find this package.
+        # datatrove starts the job in another folder, so the job must be told where this package is.
         env_command=f"cd {shlex.quote(str(ROOT))} && export PYTHONPATH=$PWD\n{executor.env_command or THIS_PYTHON}",
         job_name=f"emo-pillars-{recipe.name}",
         **shared,
@@ -117,7 +122,7 @@ def _executor(recipe: Run, work_dir: Path, stages: tuple[Stage, ...]) -> Any:
 
 
 def _summarise(name: str, work_dir: Path, shards: int) -> None:
-    """Write `rejects/<stage>.jsonl` and then the stage's manifest, from its shards."""
+    """Write `rejects/<stage>.jsonl`, then the stage's manifest, from the stage's shards."""
     if (work_dir / name / MANIFEST).exists():
         return
     rejected: Counter[str] = Counter()
@@ -138,6 +143,8 @@ def _summarise(name: str, work_dir: Path, shards: int) -> None:
                     rejected[reject.reason] += 1
                     yield to_line(reject.model_dump())
 
+    # Writing the rejects also fills the counts. The manifest is written last, because a stage that has a manifest is
+    # not summarised again.
     write_whole(work_dir / REJECTS / f"{name}.jsonl", rejects())
     counts = [shard.stages[name] for shard in read_progress(work_dir) if name in shard.stages]
     manifest = {

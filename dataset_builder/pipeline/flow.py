@@ -1,9 +1,9 @@
 """Runs one shard: its items go through all stages, each unit as soon as its input row exists.
 
-The teacher lists a story's characters, then writes the utterances of each, then labels each utterance, and so on. Many
-stories are open at a time to keep the teacher busy, but not all, so that memory does not grow with their number. The
-result of a unit is a line in its stage's journal; a restart reads it there instead of calling the teacher again. At the
-end, every stage's journal becomes its shard, with the units in the order of their input rows.
+The teacher lists a story's characters, writes utterances for each character, labels each utterance, and so on. Many
+stories are processed at a time to keep the teacher busy, but not all, so that memory use does not grow with their
+number. The result of a unit is one line in its stage's journal; a restart reads this line instead of calling the
+teacher again. At the end, every stage's journal becomes its shard, with the units in the order of their input rows.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from dataset_builder.schema import Item, UnitRecord
 from dataset_builder.teachers import load_teacher
 from dataset_builder.teachers.base import Teacher
 
-logger.disable("datatrove")  # workers import this module: datatrove's lines and tracebacks would bury ours
+logger.disable("datatrove")  # workers import this module; datatrove's log lines and tracebacks would hide ours
 
 
 class Flow(PipelineStep):  # type: ignore[misc]
@@ -44,21 +44,21 @@ class Flow(PipelineStep):  # type: ignore[misc]
     def __init__(self, recipe: Run, work_dir: Path, stages: tuple[Stage, ...]) -> None:
         super().__init__()
         self.recipe, self.work_dir, self.stages = recipe, work_dir, stages
+        # Only local workers are children of this process. Ray and Slurm start their workers elsewhere.
         self.parent = os.getpid() if recipe.executor.kind == "local" else None
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:
         """Run one shard; units that an earlier run finished are not repeated."""
         if self.parent is not None and self.parent != os.getpid():
             exit_with_parent(self.parent)
-            # Read when torch is loaded: workers share the cores instead of fighting for them.
+            # Torch reads these variables when it is loaded. Without limits, workers would compete for the cores.
             os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // self.recipe.executor.workers)))
         lock = self.work_dir / PROGRESS / f"{rank:05d}.lock"
-        with file_lock(
-            lock, f"{self.work_dir}: another job is working on shard {rank}"
-        ):  # a cluster's job submitted twice
+        # Another job may hold the lock if, for example, a cluster job was submitted twice.
+        with file_lock(lock, f"{self.work_dir}: another job is working on shard {rank}"):
             if not all(shard_path(self.work_dir / stage.name, rank).exists() for stage in self.stages):
                 asyncio.run(_ShardFlow(self.recipe, self.work_dir, rank, self.stages).run())
-            for stage in self.stages:  # left by a kill after the last shard was written
+            for stage in self.stages:  # left behind if the run was killed after the last shard was written
                 journal_path(self.work_dir, stage.name, rank).unlink(missing_ok=True)
 
 
@@ -80,6 +80,8 @@ class _ShardFlow:
         for stage in self._stages:
             shard = shard_path(self._work_dir / stage.name, self._rank)
             journal = journal_path(self._work_dir, stage.name, self._rank)
+            # Both exist if the run was killed before it deleted a written shard's journal. The journal is then written
+            # out again.
             done = shard.exists() and not journal.exists()
             self._records[stage.name] = Shard(shard) if done else Journal(journal)
         items = [*stage_rows(self._work_dir / NARRATIVES, (self._rank,))]
@@ -97,6 +99,7 @@ class _ShardFlow:
             ticking.cancel()
             self._progress.write()
             bar.close()
+            # Connections belong to this shard's event loop, which ends now.
             for teacher in self._teachers.values():
                 await teacher.close()
         self._write_shards()
@@ -122,7 +125,7 @@ class _ShardFlow:
             for row in items:
                 if len(pending) >= most_open:
                     done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                    await asyncio.gather(*done)  # when several failed, no exception stays unread
+                    await asyncio.gather(*done)  # retrieve every exception, also when several tasks failed
                 pending.add(asyncio.create_task(run_item(row)))
             await asyncio.gather(*pending)
             pending = set()
@@ -148,6 +151,7 @@ class _ShardFlow:
         record = self._records[stage].get(unit.row["id"])
         new = record is None
         if record is None:
+            # Held only during the teacher's calls. A unit that also held it for its children could deadlock.
             async with self._free:
                 started = time.monotonic()
                 made, ask = await self._ask(unit)
@@ -157,8 +161,10 @@ class _ShardFlow:
                 made.retried = dict(Counter(made.retried) + Counter(before.retried))
             if ask.failure and self._unanswered.hold(Unanswered(unit, made, ask.failure), answered=ask.answered):
                 return
+            # Write to the journal before the rows are used: after a kill, no stage has a row whose source row is lost.
             self._keep(stage, made)
             record = made.model_dump()
+            # An answer shows that the stage works, so the cause of earlier refusals was the refused units themselves.
             await self._reject(self._unanswered.answer_came(stage))
         elif record["status"] == "ok":
             self._unanswered.answer_came(stage)
@@ -169,10 +175,11 @@ class _ShardFlow:
         """Retry the units on which the teacher failed, then reject those that it refused.
 
         Raises:
-            InputError: no unit of a stage was ever answered: the units are not to blame, and none of them is finished.
+            InputError: the teacher answered no unit of a stage. They are not at fault and stay unfinished.
         """
         again = self._unanswered.for_the_last_round()
         await asyncio.gather(*(self._run_unit(one.unit, one.record) for one in again))
+        # Repeat, because the rows of a rejected unit may lead to further refused units.
         while refused := self._unanswered.refused_for_good():
             await self._reject(refused)
 
@@ -197,12 +204,7 @@ class _ShardFlow:
             status = rejected.reason
             ask.reject(rejected.reason, rejected.text)
         record = UnitRecord(
-            unit=row["id"],
-            status=status,
-            rows=rows,
-            rejected=ask.rejected,
-            retried=dict(ask.retried),
-            usage=ask.usage,
+            unit=row["id"], status=status, rows=rows, rejected=ask.rejected, retried=dict(ask.retried), usage=ask.usage
         )
         return record, ask
 
@@ -216,16 +218,17 @@ class _ShardFlow:
 
     def _keep(self, stage: str, record: UnitRecord) -> None:
         journal = self._records[stage]
-        if not isinstance(journal, Journal):  # its shard was made of rows that were made again since
+        if not isinstance(journal, Journal):  # the input rows have been regenerated since the shard was written
             raise InputError(f"{self._work_dir}: {stage}: rows are missing. Generate them with --restart-from {stage}.")
         journal.append(record.unit, record.model_dump())
 
     def _write_shards(self) -> None:
-        """Write every stage's shard from its journal, then delete the journals: a kill in between only repeats this."""
+        """Write every stage's shard from its journal, then delete the journals. It is safe to repeat after a kill."""
         journals = {name: kept for name, kept in self._records.items() if isinstance(kept, Journal)}
         for stage in self._stages:
             if stage.name in journals:
                 before = stage_rows(self._work_dir / stage.after, (self._rank,))
+                # Use the order of the input rows, not of the answers, so that two runs write the same file.
                 order = (row["id"] for row in _selected(stage, before, self._recipe))
                 journals[stage.name].write(order, shard_path(self._work_dir / stage.name, self._rank))
         for journal in journals.values():

@@ -1,7 +1,6 @@
 """Labels given texts with a recipe's teacher outside of a build: for evaluations of teachers and for `label-texts`."""
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dataset_builder.files.reading import json_lines
+from dataset_builder.files.shards import to_line, write_whole
 from dataset_builder.files.texts import texts_of
 from dataset_builder.filters.resolve import class_of, resolve
 from dataset_builder.inputs import InputError
@@ -23,12 +23,12 @@ from dataset_builder.schema import Usage
 from dataset_builder.taxonomy import LABELS
 from dataset_builder.teachers import load_teacher
 
-TIE = 1e-6  # less than any difference between two scores that a teacher gives
+TIE = 1e-6  # smaller than any difference between two scores of a teacher
 
 
 @dataclass
 class Asked:
-    """How a teacher did on some texts: tokens, reasons for failures, the last failure, whether it answered at all."""
+    """A teacher's results on a set of texts: tokens, reasons for failures, the last failure, and any answer at all."""
 
     usage: Usage = field(default_factory=Usage)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -38,10 +38,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Labels of texts: `scores` and `chosen`, both (texts, 28), and what they cost.
+    """Labels of texts: `scores` and `chosen`, both (texts, 28), and their cost.
 
-    Of equal scores, the label that the teacher named first has a slightly higher one, for rankings. Texts on which the
-    teacher `failed`, for `reasons`, have no scores.
+    Among equal scores, labels that the teacher named earlier are slightly higher, which fixes their rank. Texts on
+    which the teacher `failed` have no scores; `reasons` counts the reason codes.
     """
 
     scores: np.ndarray
@@ -62,7 +62,7 @@ async def ask_about_texts(
         InputError: the teacher itself failed on many texts in a row.
     """
     teacher, asked = load_teacher(recipe.teacher), Asked()
-    shared: dict[str, asyncio.Task[Any]] = {}  # what the labeler computes once for all texts
+    shared: dict[str, asyncio.Task[Any]] = {}  # results that the labeler computes once for all texts
     free = asyncio.Semaphore(recipe.teacher.in_flight)
     bar = tqdm(total=len(order), desc=title, unit="text", disable=not title)
     failures = 0  # in a row, by the teacher's own fault
@@ -96,7 +96,7 @@ def label(texts: Sequence[str], recipe: BuildRecipe, *, any_answer: bool = False
     """Label texts as the recipe's labels stage would.
 
     Args:
-        any_answer: accept it if there are only bad answers, in order to count them.
+        any_answer: if true, do not raise an error if all answers are bad, so that they can be counted.
 
     Raises:
         InputError: the teacher labelled none of the texts.
@@ -133,18 +133,18 @@ def label_file(path: Path, recipe: BuildRecipe, out: Path) -> Labelled:
     advice = "Write one with `eval.run --texts`."
     texts: list[str] = []
     if path.name.removesuffix(".gz").endswith((".tsv", ".csv", ".parquet")):
-        texts += [text for _, _, text in texts_of(path, "text", "Give JSON lines or a table with a column 'text'.")]
+        texts += [text for _, _, text in texts_of(path, "text", "Pass JSON Lines or a table with a column 'text'.")]
     for place, row in json_lines(path, advice) if not texts else ():
         if not isinstance(row, dict) or not isinstance(row.get("text"), str):
             raise InputError(f'{place}: not {{"text": …}}. {advice}')
         texts.append(row["text"])
     if not texts:
-        raise InputError(f"{path}: no text in it. {advice}")
+        raise InputError(f"{path}: contains no text. {advice}")
     out.parent.mkdir(parents=True, exist_ok=True)
     found = label(texts, recipe)
     lines = []
     for text, row in zip(texts, found.scores, strict=True):
         scores = {LABELS[index]: round(float(row[index]), 4) for index in np.flatnonzero(row > 0)}
-        lines.append(json.dumps({"text": text, "scores": scores}, ensure_ascii=False) + "\n")
-    out.write_text("".join(lines), encoding="utf-8")
+        lines.append(to_line({"text": text, "scores": scores}))
+    write_whole(out, lines)
     return found

@@ -22,17 +22,17 @@ from dataset_builder.run_state import NARRATIVES, RUN
 
 PAPER = "the paper: 700K calls and 450 H100-hours for 300K context-less and 100K contextual examples (2,000 stories)"
 CHARACTERS_PER_STORY = 15  # paper A; standard deviation 9.4
-STORY_TOKENS, TEXT_TOKENS = 900, 60  # of a synopsis of some 700 words; of an utterance or a situation
+STORY_TOKENS, TEXT_TOKENS = 900, 60  # a synopsis of about 700 words; an utterance or a situation
 LETTERS_PER_TOKEN = 4
-OPEN_VOCABULARY_CALLS = 24  # a server scores 128 tokens per call, and words with the same beginning take further calls
-# Tokens that a call writes, and compressed bytes that a row adds to its stage's folder: rough, from our own runs.
+OPEN_VOCABULARY_CALLS = 24  # a server scores 128 tokens per call; words that share their first token need further calls
+# Tokens written per call, and compressed bytes per row in the stage's folder: rough values from our own runs.
 WRITTEN = {"characters": 100, "labels": 1, "descriptors": 1, "context": 90, "cleaning": 80, "rewriting": 30}
-UTTERANCE_TOKENS, ANSWER_TOKENS = 22, 40  # of one utterance; of labels or descriptors that are written out
+UTTERANCE_TOKENS, ANSWER_TOKENS = 22, 40  # one utterance; a written list of labels or descriptors
 BYTES_PER_ROW = {
     "characters": 60, "utterances": 120, "labels": 300, "descriptors": 250, "context": 500, "cleaning": 500,
     "rewriting": 550,
 }  # fmt: skip
-Rates = dict[str, float]  # the cost of one unit of a stage, and the `rows` that it yields
+Rates = dict[str, float]  # cost of one unit of a stage, and the number of `rows` it yields
 COLUMNS = ("calls", "read", "cached", "written", "bytes", "seconds")
 
 
@@ -46,7 +46,7 @@ def plan(recipe: BuildRecipe, pilot: Path | None) -> str:
     """Return the plan as a table for people.
 
     Raises:
-        InputError: the pilot is not finished, or was made by another recipe (narratives and executor may differ).
+        InputError: the pilot is not finished, or was built with another recipe (narratives and executor may differ).
     """
     if isinstance(recipe.teacher, NoTeacher):
         return f"{recipe.name}: no stage calls a teacher, so there is nothing to plan. Its build takes minutes."
@@ -56,7 +56,7 @@ def plan(recipe: BuildRecipe, pilot: Path | None) -> str:
     rates = _pilot_rates(recipe, pilot) if pilot else {stage.name: _assumed_rates(stage, recipe) for stage in STAGES}
     lines = [
         f"{recipe.name}: {stories:,} stories, "
-        + (f"rates from the pilot in {pilot}" if pilot else "rates assumed (give --pilot DIR for measured ones)"),
+        + (f"rates from the pilot in {pilot}" if pilot else "assumed rates (pass --pilot DIR to use measured rates)"),
         f"{'stage':<12}{'units':>12}{'calls':>12}{'read':>10}{'cached':>10}{'written':>10}{'disk':>10}{'hours':>9}",
     ]
     rows: dict[str, float] = {NARRATIVES: stories}
@@ -97,7 +97,7 @@ def _pilot_rates(recipe: BuildRecipe, pilot: Path) -> dict[str, Rates]:
             f"{pilot}: was built with another recipe (which differs in {', '.join(differs)}). Build a new pilot."
         )
     made = {stage.name: read_stage(pilot, stage.name) for stage in STAGES}
-    # A stage's units wait for each other and for other stages': its part of the time is its part of the waiting.
+    # Units wait for each other, also across stages, so a stage's share of the time is its share of the waiting.
     share = elapsed(pilot) / max(sum(stage.busy_seconds for stage in made.values()), 1e-9)
     rates = {}
     for stage in STAGES:
@@ -128,6 +128,7 @@ def _assumed_rates(stage: Stage, recipe: BuildRecipe) -> Rates:
     prompt = prompts.get(stage.name, stage.name)
     load_prompt(prompt)  # a broken prompt file fails here, not after hours
     letters = len((PROMPTS / f"{prompt}.txt").read_text(encoding="utf-8"))
+    # The file has a placeholder where the prompt lists all emotions with their definitions.
     if prompt in ("utterances_list", "labels_verbalised"):
         letters += len(emotion_list(neutral=True))
     instructions = letters / LETTERS_PER_TOKEN
@@ -157,7 +158,7 @@ def _line(name: str, units: str, takes: Rates) -> str:
 
 
 def _short(value: float) -> str:
-    """Return a number of tokens or bytes in three digits."""
+    """Format a number of tokens or bytes with three digits."""
     for unit in ("", "K", "M", "G"):
         if abs(value) < 1000:
             return f"{value:.3g}{unit}"

@@ -16,14 +16,14 @@ from dataset_builder.recipe import Run
 from dataset_builder.run_state import NARRATIVES, PROGRESS
 from dataset_builder.schema import UnitRecord, Usage
 
-SECONDS_BETWEEN_TICKS = 1.0  # of the bar and of the file
-SECONDS_BETWEEN_LINES = 5.0  # in a log, which shows no bar
+SECONDS_BETWEEN_TICKS = 1.0  # between updates of the bar and of the file
+SECONDS_BETWEEN_LINES = 5.0  # between lines in a log, where no bar is shown
 SECONDS_BETWEEN_SAMPLES = 10.0
 LONGEST_SAMPLE = 100  # characters
 
 
 class StageCounts(BaseModel):
-    """Counts of a stage: `units`, `busy_seconds`, `tokens` of all runs; units `done` and `known` in the last run."""
+    """Counts of a stage: `units`, `busy_seconds` and `tokens` of all runs; `done` and `known` units of the last run."""
 
     units: int = 0
     busy_seconds: float = 0.0
@@ -33,7 +33,7 @@ class StageCounts(BaseModel):
 
 
 class StoryCounts(BaseModel):
-    """The number of stories that the last run opened, that have finished all stages, and in total."""
+    """Numbers of stories: opened by the last run, finished in all stages, and in total."""
 
     opened: int = 0
     done: int = 0
@@ -41,7 +41,7 @@ class StoryCounts(BaseModel):
 
 
 class ShardProgress(BaseModel):
-    """What `progress/<shard>.json` holds. `at_once`: how many shards run at a time."""
+    """The content of `progress/<shard>.json`. `at_once` is the number of shards that run at a time."""
 
     seconds: float = 0.0
     at_once: int = 1
@@ -50,17 +50,17 @@ class ShardProgress(BaseModel):
 
 
 def read_progress(work_dir: Path) -> list[ShardProgress]:
-    """Return the progress of all shards that began. Raises InputError if a file of it is damaged."""
+    """Return the progress of all shards that have started. Raises InputError if a progress file is damaged."""
     return [read_model(path, ShardProgress) for path in sorted((work_dir / PROGRESS).glob("*.json"))]
 
 
 def elapsed(work_dir: Path) -> float:
-    """Return the seconds that all runs spent with the teacher: the shards' seconds, divided by how many ran at once."""
+    """Return the duration of all runs in seconds: the shards' seconds divided by the number of parallel shards."""
     return sum(shard.seconds / shard.at_once for shard in read_progress(work_dir))
 
 
 def reset_stages(work_dir: Path, stages: Sequence[str]) -> None:
-    """Remove restarted stages from the counts, with their share of the seconds."""
+    """Remove restarted stages and their share of the seconds from the counts."""
     for path in sorted((work_dir / PROGRESS).glob("*.json")):
         shard = read_model(path, ShardProgress)
         before = sum(stage.busy_seconds for stage in shard.stages.values())
@@ -73,13 +73,13 @@ def reset_stages(work_dir: Path, stages: Sequence[str]) -> None:
 def expected_units(
     after: Mapping[str, str], counts: Mapping[str, StageCounts], stories: StoryCounts
 ) -> dict[str, float]:
-    """Estimate the number of units per stage: the known ones, and more at the current ratio to the previous stage.
+    """Estimate the number of units per stage from the known units and the current ratio to the previous stage.
 
     Args:
-        after: for each stage, in order, the stage whose rows it reads.
+        after: maps each stage, in order, to the stage whose rows it reads.
 
     Returns:
-        Only stages whose number can be estimated already.
+        The estimates of all stages that can be estimated so far.
     """
     expected: dict[str, float] = {NARRATIVES: stories.all}
     for stage, former in after.items():
@@ -92,7 +92,7 @@ def expected_units(
 
 
 def minutes_left(counts: Mapping[str, StageCounts], expected: Mapping[str, float], spent: float) -> float | None:
-    """Return the minutes until all units are finished, None while a stage has no unit yet.
+    """Return the estimated minutes until all units are finished, or None while a stage has no unit yet.
 
     Units wait for each other and for other stages, so a stage's share of the time is its share of the waiting.
 
@@ -118,7 +118,7 @@ class Progress:
         self._path = path
         self._after = {stage.name: stage.after for stage in stages}
         self._started = time.monotonic()
-        self._usage = Usage()  # of this run
+        self._usage = Usage()  # of this run only
         former = read_model(path, ShardProgress) if path.exists() else ShardProgress()
         self._seconds_before = former.seconds
         self.stories = StoryCounts(all=stories)
@@ -127,7 +127,7 @@ class Progress:
         for stage in self.stages.values():
             stage.done = stage.known = 0
         self._at_once = min(recipe.executor.workers, recipe.executor.shards)
-        self.sample = ""  # the last row that was made, in one line
+        self.sample = ""  # the latest row, in one line
         self.write()
 
     def asked(self, stage: str, record: UnitRecord, seconds: float) -> None:
@@ -157,14 +157,14 @@ class Progress:
         return f"{stories}, {self._usage.calls / seconds:,.1f} calls/s, {tokens / seconds:,.0f} tok/s"
 
     def write(self) -> None:
-        """Write the file, whole or not at all."""
+        """Write the file atomically."""
         seconds = round(self._seconds_before + time.monotonic() - self._started, 2)
         shard = ShardProgress(seconds=seconds, at_once=self._at_once, stories=self.stories, stages=self.stages)
         write_json(self._path, shard.model_dump())
 
 
 class Bar:
-    """Shows a shard's progress: a bar on a terminal, elsewhere a line every few seconds."""
+    """Shows a shard's progress: as a bar on a terminal, otherwise as a line every few seconds."""
 
     def __init__(self, progress: Progress, shard: int, position: int | None) -> None:
         self._progress, self._shard = progress, shard
@@ -208,7 +208,7 @@ class Bar:
 
 
 def sample(row: Mapping[str, Any]) -> str:
-    """Return a row in one line for people: its text with its strongest labels; empty if it has no text."""
+    """Format a row as one line: its text and its strongest labels; empty if it has no text."""
     if not row.get("text"):
         return ""
     labels = [(one["label"], one["score"]) for one in row.get("raw_labels", ())]

@@ -1,7 +1,7 @@
-"""Parses a teacher's reply: lists, one sentence, a paragraph, scored labels. BadReply is raised if that fails.
+"""Parses a teacher's reply: a list, a sentence, a paragraph or scored labels. Raises BadReply if parsing fails.
 
-Lists and labels may also be JSON, alone or in a code fence: some teachers write it unasked, others are given the schema
-(`SCHEMAS`). JSON is checked like everything else.
+Lists and labels may also be JSON, with or without a code fence: some teachers write JSON unasked, others are given a
+schema (`SCHEMAS`). JSON is checked like any other reply.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from dataset_builder.filters.validate import words
 from dataset_builder.schema import RawLabel
 from dataset_builder.taxonomy import LABELS
 from dataset_builder.teachers.reply_text import (
@@ -56,13 +57,13 @@ SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = {
 _LABEL_WORDS = re.compile(r"[^\W\d_](?:[^\W\d_]|[ '’-](?=[^\W\d_]))*")  # letters, with single signs between them
 _AROUND_LABEL = " :：=→([)]|–—-\"'*"
 _BEFORE_LEVEL = frozenset(":：=→([|–—-")
-# A level as teachers write it: .8, 0,8, 80 %, 8/10, 8 out of 10.
+# The ways in which teachers write a level: .8, 0,8, 80 %, 8/10, 8 out of 10.
 _LEVEL = re.compile(
     r"(\d{0,3}[.,]\d+(?:e-\d{1,2})?|\d+(?:e-\d{1,2})?) ?(?:(%|percent)|(?:/|out of) ?(\d{1,3}))?", re.IGNORECASE
 )
 _NEGATIVE = re.compile(r"[:：=|] ?[-−–]$")
 _TAG = re.compile(r"[\[【]\s?([A-Za-z]+)\s?[\]】]\s?[:–-]?\s?")
-_TAG_WITHIN = 25  # characters: what stands before a tag numbers the line ("a)", "Utterance 1:")
+_TAG_WITHIN = 25  # characters: the prefix before a tag is a line number ("a)", "Utterance 1:")
 # The second form matches an answer whose opening bracket was in the prefill.
 _BRACKETED = re.compile(r"[\[(]\s*([^\])]+?)\s*[\])]\s*[:–-]?\s*(.+)|([A-Za-z]+)\s*\]\s*[:–-]?\s*(.+)")
 _NAMED = re.compile(r"\**([A-Za-z]+)\**\s*[:–-]\**\s+(.+)")
@@ -73,7 +74,7 @@ _TEXT_IS = re.compile(r"^(?:text|context|situation|answer) ?: ?", re.IGNORECASE)
 _JSON_AT_START = re.compile(r"\{\s*[\"}]|\[\s*[\"{\[]")
 _JSON_ON_A_LINE = re.compile(r"^(?:\{\s*\"|\[\s*[\"{])", re.MULTILINE)  # after a line that introduces it
 LONGEST_LABEL, MOST_LABELS = 40, 40  # characters of a label, and labels of one text; longer strings are not labels
-# How an assistant begins a refusal, but not how a character may begin ("I can't help but smile").
+# Beginnings of an assistant's refusal, but not of a character's utterance ("I can't help but smile").
 _REFUSAL = re.compile(
     r"^\W*(?:1\W+)?(?:\w{1,20}\] ?)?(?:(?:(?:i'm|i am) )?(?:very )?(?:sorry|afraid)\W+)?(?:but )?"
     r"(?:(?:as|i'm|i am) (?:just |only )?an? (?:ai|artificial|(?:large )?language model|virtual assistant)\b|"
@@ -85,7 +86,7 @@ _REFUSAL = re.compile(
 
 
 def check_refusal_and_echo(text: str, instructions: str) -> None:
-    """Raise BadReply for a refusal, or for a reply that repeats eight words in a row of its instructions."""
+    """Raise BadReply for a refusal, or for a reply that repeats eight consecutive words of its instructions."""
     if is_refusal(text):
         raise BadReply("refusal")
     if shingles(text) & shingles(instructions):
@@ -93,21 +94,21 @@ def check_refusal_and_echo(text: str, instructions: str) -> None:
 
 
 def is_refusal(text: str) -> bool:
-    """Return whether a text begins as an assistant's refusal does."""
+    """Return whether a text begins like an assistant's refusal."""
     return bool(_REFUSAL.match(text))
 
 
-def shingles(text: str, size: int = 8) -> set[tuple[str, ...]]:
-    """Return all runs of `size` words."""
-    words = re.findall(r"\w+", text.lower())
-    return {tuple(words[i : i + size]) for i in range(len(words) - size + 1)}
+def shingles(text: str) -> set[tuple[str, ...]]:
+    """Return all sequences of eight consecutive words."""
+    found = words(text)
+    return {tuple(found[i : i + 8]) for i in range(len(found) - 7)}
 
 
 # ------------------------------------------------------------------ lists
 
 
 def items(text: str, cut: bool) -> list[str]:
-    """The items of a list, one a line: numbered, bulleted or plain; the last one is dropped if the reply was cut."""
+    """Return list items, one per line: numbered, bulleted or plain. If the reply was cut, the last item is dropped."""
     listed = _json_list(text, cut)
     if listed is not None:
         found = [item for item in map(_item_text, listed) if item]
@@ -123,7 +124,7 @@ def items(text: str, cut: bool) -> list[str]:
 
 
 def names(text: str, cut: bool) -> list[str]:
-    """Return names or roles from a list, without duplicates and explanations (after a colon, a dash, a bracket)."""
+    """Return the names or roles in a list, without duplicates or explanations (after a colon, dash or bracket)."""
     listed = items(text, cut)
     if len(listed) == 1:
         listed = [_HEADING.sub("", listed[0], count=1)]
@@ -138,7 +139,7 @@ def names(text: str, cut: bool) -> list[str]:
 
 
 def utterances(text: str, cut: bool) -> list[tuple[str, str]]:
-    """(emotion, utterance) pairs of lines such as `1. [joy] I did it!`; the emotion is lower case, "" if not given."""
+    """Return (emotion, utterance) pairs from lines like `1. [joy] I did it!`; emotions in lower case, "" if missing."""
     listed = _json_list(text, cut)
     if listed and all(isinstance(item, (dict, list, tuple)) for item in listed):
         pairs = [pair for pair in map(_utterance_of_json, listed) if pair[1]]
@@ -146,7 +147,7 @@ def utterances(text: str, cut: bool) -> list[tuple[str, str]]:
             raise BadReply("empty")
         return pairs
     lines = [part for item in items(text, cut) for part in re.split(r"(?<=\S) (?=\d{1,2}[.)] ?\[)", item)]
-    # A word and a colon before one utterance may be part of it; before all of them they are emotions.
+    # A word and a colon before one utterance may be part of it; before every utterance they name the emotion.
     named = [_NAMED.match(line) for line in lines]
     all_named = len(lines) > 1 and all(name and ":" in name.string[: name.start(2)] for name in named)
     pairs = []
@@ -157,20 +158,20 @@ def utterances(text: str, cut: bool) -> list[tuple[str, str]]:
 
 
 def _split_emotion(line: str, *, any_word: bool) -> tuple[str, str]:
-    """The emotion and the utterance of a line; `any_word`: a first word before a colon is an emotion, whichever."""
+    """Return the emotion and the utterance of a line. With `any_word`, any word before a colon is an emotion."""
     if bracketed := _BRACKETED.match(line):
         return bracketed[1] or bracketed[3], bracketed[2] or bracketed[4]
     tag = _TAG.search(line[:_TAG_WITHIN])
     if tag and tag[1].lower() in LABELS:
         return tag[1], line[tag.end() :]
     name = _NAMED.match(line)
-    if name and (any_word or name[1].lower() in LABELS):  # "Well - I never" names none
+    if name and (any_word or name[1].lower() in LABELS):  # "Well - I never" names no emotion
         return name[1], name[2]
     return "", line
 
 
 def descriptors(text: str, cut: bool) -> list[str]:
-    """Free emotion words or phrases of at most 4 words, separated by commas or one a line, without duplicates."""
+    """Return unique emotion words or phrases of at most 4 words, separated by commas or one per line."""
     listed = _json_list(text, cut)
     if listed is not None:
         text, cut = ", ".join(map(_item_text, listed)), False
@@ -193,7 +194,7 @@ def _is_descriptor(part: str) -> bool:
 
 
 def sentence(text: str, cut: bool) -> str:
-    """One utterance: quotes are removed, a final comma becomes a full stop, an unfinished end is dropped."""
+    """Return one utterance: without quotes, a final comma as a full stop, an unfinished end dropped."""
     said = without_quotes(without_introduction(without_emphasis(_text_of_json(text, cut))))
     if not said:
         raise BadReply("empty")
@@ -204,7 +205,7 @@ def sentence(text: str, cut: bool) -> str:
 
 
 def paragraph(text: str, cut: bool) -> str:
-    """A short text on one line, without code fence and a leading `Text:`; an unfinished last sentence is dropped."""
+    """Return a short text on one line, without a code fence, a leading `Text:` or an unfinished last sentence."""
     lines = without_assistant_talk(text_lines(_text_of_json(text, cut)))
     joined = without_emphasis(_TEXT_IS.sub("", " ".join(lines))).strip(QUOTES.replace("'", ""))
     if not joined:
@@ -216,7 +217,7 @@ def paragraph(text: str, cut: bool) -> str:
 
 
 def scored_labels(text: str, cut: bool) -> list[RawLabel]:
-    """Emotion words with levels, as in `1. joy: 0.8`; levels are rounded to the grid of 0.1 (paper A, Table 15)."""
+    """Return emotion words with levels, as in `1. joy: 0.8`, rounded to multiples of 0.1 (paper A, Table 15)."""
     found: dict[str, float] = {}
     for label, level in map(_label_of_json, _json_list(text, cut) or []):
         if level is not None and _LABEL_WORDS.fullmatch(label):
@@ -234,12 +235,12 @@ def scored_labels(text: str, cut: bool) -> list[RawLabel]:
 
 
 def _parts(text: str, cut: bool) -> list[str]:
-    """Return each `label: level` of a list, also if several are on one line."""
+    """Return each `label: level` in a list, even if several are on one line."""
     return [part for item in items(text, cut) for part in re.split(r" ?[,;] (?=[A-Za-z])", item)]
 
 
 def _label_of_text(part: str) -> tuple[str, float | None]:
-    """Return the label and the level of `label: level`; the level is None if there is none."""
+    """Return the label and the level of `label: level`; the level is None if it is missing."""
     level = _LEVEL.search(part)
     before = part[: level.start()] if level else ""
     label = before.strip(_AROUND_LABEL).partition(" (")[0]
@@ -250,7 +251,7 @@ def _label_of_text(part: str) -> tuple[str, float | None]:
 
 
 def _label_of_json(item: Any) -> tuple[str, float | None]:
-    """Return the same for a pair in JSON, or for an object whose first two values are one."""
+    """Return the label and the level of a JSON pair, or of a JSON object's first two values."""
     pair = [*item.values()][:2] if isinstance(item, dict) else item
     if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not isinstance(pair[0], str):
         return "", None
@@ -265,7 +266,7 @@ def _label_of_json(item: Any) -> tuple[str, float | None]:
 
 
 def _share(level: re.Match[str]) -> float:
-    """Return a level from 0 to 1, from a number, a percentage, or so much out of so much."""
+    """Return a level from 0 to 1, from a number, a percentage, or a fraction such as 8/10 or 8 out of 10."""
     number = float(level[1].replace(",", "."))
     return number / (100 if level[2] else int(level[3] or 1) or 1)
 
@@ -276,7 +277,7 @@ def _share(level: re.Match[str]) -> float:
 def _json_list(text: str, cut: bool) -> list[Any] | None:
     """Return the list in a reply that is JSON (itself, or the only value of an object); None if the reply is not JSON.
 
-    What is unfinished at the end of a reply that was cut is dropped.
+    If the reply was cut, its unfinished end is dropped.
     """
     text = without_fence(text)
     begins = _JSON_AT_START.match(text) or _JSON_ON_A_LINE.search(text)
@@ -301,19 +302,19 @@ def _no_number(constant: str) -> float:
 
 
 def _one_line(value: Any) -> str:
-    """Return a JSON value as text; "" if it is none."""
+    """Return a JSON string on one line; "" for any other value."""
     return " ".join(value.split()) if isinstance(value, str) else ""
 
 
 def _item_text(item: Any) -> str:
-    """Return a JSON item as the line that it would have been: a text, or the first text of an object."""
+    """Return a JSON item as a line of text: a string, or the first string of an object."""
     if isinstance(item, dict):
         item = next((value for value in item.values() if isinstance(value, str)), "")
     return _one_line(item)
 
 
 def _text_of_json(text: str, cut: bool) -> str:
-    """Return the first text of a reply that is JSON; the reply itself if it is not JSON."""
+    """Return the first text in a JSON reply; if the reply is not JSON, return it unchanged."""
     if not (listed := _json_list(text, cut)):
         return text
     first = listed[0]
@@ -321,7 +322,7 @@ def _text_of_json(text: str, cut: bool) -> str:
 
 
 def _utterance_of_json(item: Any) -> tuple[str, str]:
-    """Emotion and utterance of a pair, or of an object whatever its keys are called; "" for what is missing."""
+    """Return the emotion and the utterance of a pair, or of an object with any keys; "" for a missing part."""
     if not isinstance(item, dict):
         item = dict(zip(("emotion", "text"), item, strict=False))
     others = (value for key, value in item.items() if key != "emotion" and isinstance(value, str))

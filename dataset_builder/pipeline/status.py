@@ -1,4 +1,4 @@
-"""Shows the state of a work folder: of a finished, a running or an interrupted run."""
+"""Shows the state of a work folder, whether its run is finished, running or interrupted."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from dataset_builder.schema import Usage
 
 
 class StageManifest(Usage, extra="ignore"):
-    """The sums of a stage over all shards, as engine.py writes them."""
+    """A stage's sums over all shards, as written by engine.py."""
 
     units: int
     rows: int
@@ -30,13 +30,13 @@ class StageManifest(Usage, extra="ignore"):
 
 
 class ItemsManifest(BaseModel):
-    """How many items a run began with."""
+    """The number of items at the start of a run."""
 
     rows: int
 
 
 class CorpusManifest(BaseModel):
-    """What the manifest of a corpus counts."""
+    """The counts in a corpus's manifest."""
 
     rows: dict[str, dict[str, int]]
     rejected: dict[str, int] = {}
@@ -48,13 +48,13 @@ def read_stage(work_dir: Path, stage: str) -> StageManifest:
 
 
 def status(work_dir: Path) -> str:
-    """Return rows, rejects, tokens and seconds per stage, rows per split; for an unfinished run, what remains.
+    """Return rows, rejects, tokens and seconds per stage, and rows per split; for an unfinished run, its progress.
 
     Raises:
-        InputError: no run began in the folder, or a file of it is damaged.
+        InputError: the folder contains no run, or a file of the run is damaged.
     """
     if not (work_dir / RUN).exists():
-        raise InputError(f"{work_dir}: contains no run. Start one with dataset_builder build.")
+        raise InputError(f"{work_dir}: contains no run. Start one with `dataset_builder build`.")
     after = _stages(work_dir)
     if not (work_dir / [*after][-1] / MANIFEST).exists():
         return _unfinished(work_dir, after)
@@ -65,9 +65,9 @@ def status(work_dir: Path) -> str:
             f"{stage:<12}{made.units:>9}{made.rows:>9}{sum(made.rejected.values()):>10}"
             f"{made.prompt_tokens + made.completion_tokens:>12,}{made.busy_seconds:>9.0f}  {_counted(made.rejected)}"
         )
-    lines.append(f"{elapsed(work_dir):.0f} s; busy seconds are those of all units, also while they wait for a batch")
+    lines.append(f"{elapsed(work_dir):.0f} s; busy seconds are summed over all units and include waiting for a batch")
     if not (work_dir / CORPUS / MANIFEST).exists():
-        return "\n".join([*lines, "publish: not finished; the same command resumes from there"])
+        return "\n".join([*lines, "publish: not finished; run the same command again to resume"])
     corpus = read_model(work_dir / CORPUS / MANIFEST, CorpusManifest)
     lines.append(f"publish: {sum(corpus.rejected.values())} rejected  {_counted(corpus.rejected)}")
     for config, splits in corpus.rows.items():
@@ -84,7 +84,7 @@ def _stages(work_dir: Path) -> dict[str, str]:
 
 
 def _unfinished(work_dir: Path, after: dict[str, str]) -> str:
-    """Return the units so far, the expected units as far as known, and the remaining time."""
+    """Return finished units, expected units where they can be estimated, and the remaining time."""
     shards = read_progress(work_dir)
     begun = work_dir / NARRATIVES / MANIFEST
     stories = StoryCounts(
@@ -97,7 +97,7 @@ def _unfinished(work_dir: Path, after: dict[str, str]) -> str:
     spent = elapsed(work_dir)
     left = minutes_left(counts, expected, spent)
     lines = [
-        f"not finished: {stories.done} of {stories.all} stories are finished; the same command resumes from there",
+        f"not finished: {stories.done} of {stories.all} stories are finished; run the same command again to resume",
         f"{'stage':<12}{'units':>9}{'of about':>10}{'units/s':>9}{'tokens/s':>10}",
     ]
     for name, counted in counts.items():

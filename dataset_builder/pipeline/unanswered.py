@@ -1,8 +1,8 @@
-"""Units that the teacher did not answer: is the unit at fault, the teacher, or the recipe?
+"""Decides whether the unit, the teacher or the recipe is at fault when the teacher does not answer.
 
-A unit is finished if the teacher answered it, however badly, or if the teacher refuses it but answers other units of
-its stage. Until then it is held back. If the run ends first, because the teacher fails on or refuses every unit, none
-of these units is finished, and the same command repeats them.
+A unit is finished if the teacher answered it, even badly, or if the teacher refused it but answered other units of the
+same stage. Until then it is held back. If the run ends first, because the teacher fails on every unit or refuses it,
+these units are not finished, and the same command repeats them.
 """
 
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from dataset_builder.pipeline.stages import Stage
 from dataset_builder.schema import Item, UnitRecord
 from dataset_builder.teachers.base import NO_CONNECTION, TeacherError
 
-# After so many failures in a row, on units of so many stories, the teacher is at fault and not a story.
+# After this many consecutive failures, on units of this many stories, the teacher is at fault, not a story.
 MAX_CONSECUTIVE_FAILURES, MIN_FAILING_STORIES = 20, 3
-MAX_FIRST_FAILURES = 5  # the same while the teacher has not answered anything yet
-# After so many refused units of a stage, of so many stories, and no answer, no story is at fault.
+MAX_FIRST_FAILURES = 5  # the same limit before the teacher's first answer
+# After this many refused units of a stage, from this many stories, and no answer, no single story is at fault.
 MAX_REFUSALS, MIN_REFUSED_STORIES = 20, 10
 AGAIN = "run the same command again: finished work is kept, and these units are repeated"
 
@@ -33,7 +33,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Unanswered:
-    """A unit without an answer: its record in case it is rejected, and how the teacher failed."""
+    """A unit without an answer: the record to write if it is rejected, and the teacher's error."""
 
     unit: Unit
     record: UnitRecord
@@ -42,7 +42,7 @@ class Unanswered:
     def error(self, what: str) -> InputError:
         """Return the error that ends the run: what happened, the server, the reason code, the teacher's message."""
         last = ": ".join(filter(None, (self.failure.server, self.failure.reason, self.failure.detail)))
-        advice = self.failure.advice.rstrip(".") or "See to it"
+        advice = self.failure.advice.rstrip(".") or "Solve the problem"
         return InputError(f"{self.unit.stage.name}: the teacher {what} (last: {last}). {advice}, then {AGAIN}.")
 
 
@@ -51,26 +51,26 @@ class UnansweredUnits:
 
     def __init__(self, work_dir: Path, stories: int) -> None:
         self._work_dir, self._stories = work_dir, stories
-        self._failed: list[Unanswered] = []  # by the teacher's fault, to be asked once more
-        self._refused: dict[str, list[Unanswered]] = {}  # by stage, since its last answer
-        self._answered: set[str] = set()  # stages of which a unit was answered
-        self._in_a_row: list[str] = []  # the stories of the last units, as long as the teacher failed at all of them
+        self._failed: list[Unanswered] = []  # because of the teacher; retried in the last round
+        self._refused: dict[str, list[Unanswered]] = {}  # by stage, since the stage's last answer
+        self._answered: set[str] = set()  # stages with an answered unit
+        self._in_a_row: list[str] = []  # story ids of the units in the current series of failures
         self._last_round = False
 
     def answer_came(self, stage: str) -> list[Unanswered]:
-        """Note that the teacher answers this stage; return the units that it refused before, which are now finished."""
+        """Record an answer for this stage and return its refused units, which are now finished."""
         self._answered.add(stage)
         self._in_a_row.clear()
         return self._refused.pop(stage, [])
 
     def hold(self, one: Unanswered, *, answered: bool) -> bool:
-        """Hold back a unit on which the teacher failed; return False if it is finished because part of it was answered.
+        """Hold back a unit on which the teacher failed. Return False if it is finished because part of it was answered.
 
         Raises:
-            InputError: the teacher failed on so many units that they are not at fault.
+            InputError: the teacher failed on so many units that the teacher must be at fault.
         """
         stage = one.unit.stage.name
-        if one.failure.reason == NO_CONNECTION and self._last_round:  # no unit is to blame for that
+        if one.failure.reason == NO_CONNECTION and self._last_round:  # not the fault of any unit
             raise InputError(f"{stage}: the teacher no longer answers. Start it and {AGAIN}.")
         if one.failure.retryable and not self._last_round:
             self._failed.append(one)
@@ -88,14 +88,14 @@ class UnansweredUnits:
         """Return the units on which the teacher failed, for one more attempt.
 
         Raises:
-            InputError: it has not answered a single unit of a stage.
+            InputError: the teacher has not answered a single unit of a stage.
         """
         self._stop_if_never_answered(self._failed)
         again, self._failed, self._last_round = self._failed, [], True
         return again
 
     def refused_for_good(self) -> list[Unanswered]:
-        """Return the units that are finished although no later unit was answered. Raises InputError as above."""
+        """Return the refused units, which are now finished. Raises InputError like `for_the_last_round`."""
         refused, self._refused = [one for held in self._refused.values() for one in held], {}
         self._stop_if_never_answered(refused)
         return refused
@@ -104,6 +104,8 @@ class UnansweredUnits:
         self._in_a_row.append(one.unit.item.id)
         failures, stories = len(self._in_a_row), len(set(self._in_a_row))
         enough = MAX_CONSECUTIVE_FAILURES if self._answered else MAX_FIRST_FAILURES
+        # Require several stories, because one bad story can fail in all its units. A run of one or two stories
+        # cannot have more.
         if failures >= enough and stories >= min(MIN_FAILING_STORIES, self._stories):
             raise one.error(f"failed on {failures} units in a row")
 

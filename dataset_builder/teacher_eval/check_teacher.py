@@ -24,9 +24,9 @@ from dataset_builder.teachers import teacher_name
 # Minimum shares of gold utterances whose best label (one of the best three) is right, and of kept items.
 TOP1, TOP3, PASSED = 0.6, 0.85, 0.8
 VERDICTS = {
-    "fit": "fit: every bar is met. Build a pilot, look at its report, then start the full build.",
-    "weak": "weak: the pipeline runs with this teacher, but do not train on what it writes.",
-    "unfit": "unfit: at least one value is below half of its bar. Try another teacher, labeler, mode or prompt.",
+    "fit": "fit: every threshold is met. Build a pilot, look at its report, then start the full build.",
+    "weak": "weak: the pipeline runs with this teacher, but do not train on its output.",
+    "unfit": "unfit: at least one value is below half of its threshold. Try another teacher, labeler, mode or prompt.",
 }
 
 
@@ -56,7 +56,7 @@ def page(recipe: BuildRecipe, verdict: str, checks: list[Check]) -> str:
 
 
 def _labeler(recipe: BuildRecipe) -> list[Check]:
-    """Labels the gold set: was every text answered, is the best label right, is one of the best three right?"""
+    """Label the gold set: check whether texts were answered, and whether the best label or one of three is right."""
     rows = read_gold_set("scored")
     found = label([row.text for row in rows], recipe, any_answer=True)
     gold = np.array([[name in {label.label for label in row.labels} for name in LABELS] for row in rows])
@@ -78,7 +78,7 @@ def _labeler(recipe: BuildRecipe) -> list[Check]:
 
 
 def _writer(recipe: BuildRecipe, stories: int, work_dir: Path) -> list[Check]:
-    """Runs tales through every stage: the share of the requested items that was kept, and how often it asked again."""
+    """Run tales through every stage: return the share of requested items kept, and how often calls were repeated."""
     places = {"narratives": Narratives(limit=stories), "executor": Executor()}
     recipe = recipe.model_copy(update=places)
     build(recipe, work_dir, publish=False)

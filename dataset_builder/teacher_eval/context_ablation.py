@@ -24,7 +24,7 @@ from dataset_builder.taxonomy import LABELS
 from dataset_builder.teachers import load_teacher
 
 CONFIG = "contextual"
-LEAST_SHIFT = 0.05  # bits of Jensen-Shannon divergence; below it, another strongest label is the accident of a tie
+LEAST_SHIFT = 0.05  # bits of Jensen-Shannon divergence; below it, a change of the strongest label is only a tie
 SITUATIONS = ("own", "none", "other")
 
 
@@ -85,7 +85,7 @@ def context_test(
         "name": "context-test",
         "metrics": metrics(found),
         "support": len(found.rows),
-        "intervals": f"95 % bootstrap intervals, {RESAMPLES:,} resamples of the stories",
+        "intervals": f"95% bootstrap intervals, {RESAMPLES:,} resamples of the stories",
         "failed": {situation: made.failed for situation, made in labelled.items()},
         "split": split,
         "variants": dict(Counter(row["variant"] for row in drawn)),
@@ -116,7 +116,7 @@ def metrics(found: Shifts) -> dict[str, dict[str, float]]:
 
 
 def marks(found: Shifts) -> list[dict[str, Any]]:
-    """A line for each row: whether it needs its situation, and how far its own and another situation shift it."""
+    """Return one line per row: whether it needs its situation, and how far its own and another situation shift it."""
     needs, own, other = found.needs_context(), found.divergence("own", "none"), found.divergence("other", "none")
     strongest = {situation: found.strongest(situation) for situation in SITUATIONS}
     return [
@@ -132,7 +132,7 @@ def marks(found: Shifts) -> list[dict[str, Any]]:
 
 
 def other_contexts(rows: list[dict[str, Any]]) -> list[str]:
-    """For each row, the situation of a row of another story, drawn by hash."""
+    """Return, for each row, the situation of a row of another story, drawn by hash."""
     found = []
     for row in rows:
         others = [other for other in rows if other["narrative_id"] != row["narrative_id"]]

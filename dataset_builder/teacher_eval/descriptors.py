@@ -31,7 +31,7 @@ KEPT = ("macro_f1_dev", "top1_dev", "top3_dev", "labels_per_text", "failed_share
 
 
 def as_labels(described: Sequence[Sequence[Descriptor]]) -> Labelled:
-    """Return the labels of each text's descriptors, all of them chosen; of two for one label the stronger counts."""
+    """Return the labels of each text's descriptors, all chosen; if two share a label, the stronger one counts."""
     found = [class_scores(((one.text, one.weight) for one in made), class_by_hand) for made in described]
     scores = np.array(found).reshape(-1, len(LABELS))
     return Labelled(scores, scores > 0, sum(not made for made in described), Usage())
@@ -64,7 +64,7 @@ def measure(recipes: Sequence[TextsRecipe], data: Path, rows: int) -> dict[str, 
             metrics[f"{recipe.name}_prompts_agree"] = {"value": round(value, 4)}
     return {
         "name": "descriptors",
-        "benchmark": "GoEmotions dev, rows drawn by hash; a report: no recipe, prompt or weight was chosen by it",
+        "benchmark": "GoEmotions dev, rows drawn by hash; only a report: no recipe, prompt or weight was chosen on it",
         "metrics": metrics,
         "support": len(dev.texts),
         "failed": failed,

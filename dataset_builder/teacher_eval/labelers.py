@@ -39,7 +39,7 @@ def read_dev(path: Path, rows: int) -> Gold:
         InputError: no such file, a malformed line, or the test split.
     """
     if "test" in path_words(Path(path.name)):
-        raise InputError(f"{path}: this is the test split, on which nothing may be chosen. Give dev.tsv.")
+        raise InputError(f"{path}: this is the test split, which must not be used to choose anything. Pass dev.tsv.")
     found = list(file_comments(path))
     if rows < 1 or not found:
         raise InputError(f"{path}: {rows} rows requested, {len(found)} found. Request 1 or more.")
@@ -56,9 +56,8 @@ def hits_by_rank(gold: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return np.asarray(np.take_along_axis(gold, order, axis=1) & (np.take_along_axis(scores, order, axis=1) > 0))
 
 
-def quality(gold: Gold, found: Labelled, with_interval: bool = True) -> dict[str, dict[str, float]]:
+def quality(gold: Gold, found: Labelled) -> dict[str, dict[str, float]]:
     """Return macro-F1, the shares of texts whose best label (one of the best three) is a gold label, and the cost."""
-    interval = interval_fields(*bootstrap(macro_f1, gold.labels, found.chosen)) if with_interval else {}
     hits = hits_by_rank(gold.labels, found.scores)
     usage = found.usage
     values = {
@@ -73,7 +72,7 @@ def quality(gold: Gold, found: Labelled, with_interval: bool = True) -> dict[str
         / len(gold.texts),
     }
     metrics = as_metrics(values)
-    metrics["macro_f1_dev"] |= interval
+    metrics["macro_f1_dev"] |= interval_fields(*bootstrap(macro_f1, gold.labels, found.chosen))
     return metrics
 
 
@@ -122,7 +121,7 @@ def measure(recipes: Sequence[BuildRecipe], data: Path, rows: Sequence[int]) -> 
         "metrics": metrics,
         "support": support[recipes[0].name],
         "rows": support,
-        "intervals": f"95 % bootstrap intervals, {RESAMPLES:,} resamples of the texts",
+        "intervals": f"95% bootstrap intervals, {RESAMPLES:,} resamples of the texts",
         "teachers": {recipe.name: load_teacher(recipe.teacher).name for recipe in recipes},
         "rule": {recipe.name: recipe.labels.model_dump(mode="json", exclude={"labeler"}) for recipe in recipes},
     }

@@ -32,6 +32,7 @@ from dataset_builder.teachers.keys import is_this_machine, read_key
 from dataset_builder.teachers.responses import Answer, one_line, read_answer, words_in
 from dataset_builder.teachers.truncation import TruncationDetector
 
+# The values of the openai client, whose own retries are off (`max_retries=0`).
 FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0  # seconds before a call is repeated, doubled each time
 UNTRIED_AT_ONCE = 4  # concurrent calls per prompt file before its first answer: few are lost if the server refuses it
 HIDDEN_IN_ANSWERS = 16  # characters; shorter secrets are not hidden in answers, where they may be words
@@ -75,6 +76,7 @@ class Client:
             extra = extra | {config.length_parameter: parameters.pop("max_tokens")}
         if config.chat:
             messages = [{"role": "system", "content": request.system}, {"role": "user", "content": request.user}]
+            # Some models and servers refuse a system message: its text then begins the user's.
             if not config.system_role:
                 messages = [{"role": "user", "content": f"{request.system}\n\n{request.user}".strip()}]
             if self.continues(request):
@@ -83,6 +85,7 @@ class Client:
             parameters["messages"], sent = messages, " ".join(message["content"] for message in messages)
         else:
             parameters["prompt"] = sent = request.as_document()
+        # The recipe's own `extra_body` comes last, so it can replace anything that is set here.
         parameters |= {"model": config.model, "extra_body": {**extra, **config.extra_body} or None}
 
         async def call() -> Answer:
@@ -96,6 +99,7 @@ class Client:
             return read_answer(response.content, kind, chat=config.chat, scored=scored)
 
         answer = await self._with_retries(call, request.prompt, request.story, retried)
+        # Some servers cut long prompts silently. The answer is kept, and such prompts are counted in the manifest.
         if self._truncation.is_truncated(sent, answer.usage):
             answer.usage.cut_prompts += 1
         return replace(answer, text=self._key.hide(answer.text, HIDDEN_IN_ANSWERS))
@@ -184,7 +188,9 @@ class Client:
                     error.retried = tuple(retried)
                     raise
                 retried.append(error.reason)
+                # A server may ask for hours; no wait is longer than the recipe's patience.
                 wished = min(error.retry_after, self._config.patience)
+                # Random, so that calls that failed together do not return together; the range is the openai client's.
                 await asyncio.sleep(wished or wait * random.uniform(0.75, 1.0))
                 wait = min(2 * wait, LONGEST_WAIT)
 
@@ -194,6 +200,7 @@ class Client:
             result = await call()
         except TeacherError as error:
             failure = error
+        # Before APIConnectionError, of which it is a subclass.
         except (openai.APITimeoutError, TimeoutError):
             failure = TeacherError("time_out", retryable=True)
         except openai.APIConnectionError as error:
@@ -215,12 +222,14 @@ class Client:
 
     def _no_connection(self, cause: BaseException) -> TeacherError:
         why = self._key.hide(one_line(str(cause) or type(cause).__name__))
+        # A server that answered before is only away. One that never answered may be the wrong address, where waiting is
+        # no help.
         if self._answered:
             return TeacherError(NO_CONNECTION, why, retryable=True)
         through = f" Calls go through {proxies}." if (proxies := _proxies_to(self._url)) else ""
         raise InputError(
-            f"{self.server}: no teacher answers ({why}). Start the server and run the same command again; finished "
-            f"work is kept.{through}"
+            f"{self.server}: the teacher does not respond ({why}). Start the server and run the same command again; "
+            f"finished work is kept.{through}"
         )
 
     def _check_redirect(self, response: Any) -> None:
@@ -245,6 +254,6 @@ def _http_client(url: str) -> Any:
         return openai.DefaultAsyncHttpxClient(trust_env=not is_this_machine(urlsplit(url).hostname or ""))
     except Exception as error:  # of several libraries; its message may contain the proxy's password
         raise InputError(
-            f"{public_url(url)}: no call can be made through {_proxies_to(url)} ({type(error).__name__}). Set it to an "
+            f"{public_url(url)}: calls cannot go through {_proxies_to(url)} ({type(error).__name__}). Set it to an "
             "http:// url, or remove it from the environment."
         ) from None

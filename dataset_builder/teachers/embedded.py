@@ -46,6 +46,7 @@ class Embedded:
         self._config = config
         self._model: LanguageModel | None = None
         self._loading: asyncio.Future[LanguageModel] | None = None
+        # One thread, because the model and its prefix cache serve one call at a time.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="teacher")
         self._queue: list[_Job] = []
         self._runner: asyncio.Task[None] | None = None

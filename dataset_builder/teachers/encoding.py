@@ -40,6 +40,7 @@ class PromptEncoder:
             if token.content.strip() and (token.special or MARK_SIGNS.search(token.content))
         }
         self._control = frozenset(control)
+        # A mark may begin with another one, and a regular expression takes the first alternative that fits.
         longest_first = sorted(control.values(), key=len, reverse=True)
         self._marks = re.compile("|".join(map(re.escape, longest_first))) if control else None
 
@@ -56,7 +57,7 @@ class PromptEncoder:
             plain = self._tokens(self._prompt(request, lambda text: "x" if text else ""))
             if self._count(tokens) != self._count(plain):
                 raise TeacherError(
-                    "control_tokens", "a text contains marks that this tokenizer reads as control tokens"
+                    "control_tokens", "a text contains strings that this tokenizer reads as control tokens"
                 )
         return tokens
 

@@ -24,11 +24,7 @@ VERBALISE = "Set 'labels.labeler: verbalised' and 'descriptors.describer: genera
 
 
 class Endpoint:
-    """A teacher at a url such as `http://127.0.0.1:8000/v1`.
-
-    Raises:
-        InputError: its key cannot be sent (keys.py).
-    """
+    """A teacher at a url such as `http://127.0.0.1:8000/v1`. Raises InputError if its key cannot be sent (keys.py)."""
 
     def __init__(self, config: EndpointTeacher, url: str) -> None:
         self.name = config.name

@@ -76,6 +76,7 @@ def failure_of(status: int, words: str, headers: Mapping[str, str]) -> TeacherEr
     if not status:
         return TeacherError("error_in_body", words, retryable=not question, advice=advise(words))
     reason = f"http_{status}"
+    # The statuses that the openai client repeats, except server errors about the prompt itself: these would come again.
     retryable = status in (408, 409, 429) or (status >= 500 and not question)
     failure = TeacherError(reason, words, retryable=retryable, advice="" if reason in OVERLOADED else advise(words))
     failure.retry_after = retry_after(headers)
@@ -84,6 +85,7 @@ def failure_of(status: int, words: str, headers: Mapping[str, str]) -> TeacherEr
 
 def retry_after(headers: Mapping[str, str]) -> float:
     """Seconds that the server asks us to wait, given as milliseconds, seconds or a date; 0 if it does not ask."""
+    # In the order of the openai client: the header of some providers in milliseconds, then HTTP's own in its two forms.
     given = headers.get("retry-after", "")
     with contextlib.suppress(ValueError):
         return max(0.0, float(headers.get("retry-after-ms", "")) / 1000)
@@ -123,17 +125,13 @@ class FailureLimit:
         return prompt in self._prompts and self._prompts[prompt].answered
 
     def failed(self, prompt: str, story: str, error: TeacherError) -> None:
-        """A call failed.
-
-        Raises:
-            InputError: the next ones will fail, too.
-        """
+        """Count a failed call. Raises InputError if the next ones will fail, too."""
         fault = _fault(error)
         if fault == "access":
             place = " 'teacher.urls' (an API's url often ends in /v1)," if error.reason.endswith(("404", "405")) else ""
             raise InputError(
-                f"{self._server}: the teacher refuses ({error.reason}: {error.detail}). Check{place} 'teacher.model' "
-                f"in the recipe and {self._what_to_check}. The same command continues from here."
+                f"{self._server}: the server rejected the call ({error.reason}: {error.detail}). Check{place} "
+                f"'teacher.model' in the recipe and {self._what_to_check}. To resume, run the same command again."
             )
         streak = self._prompts.setdefault(prompt, _Streak())
         # A server that answered before and fails now is counted by units (pipeline/unanswered.py).
@@ -152,6 +150,7 @@ class FailureLimit:
 
 def _fault(error: TeacherError) -> str:
     refused = error.reason.startswith("http_")
+    # First, because some providers send it as 429, which would otherwise be repeated for a long time.
     if (refused or error.reason == "error_in_body") and any(sign in error.detail.lower() for sign in _OUT_OF_CREDIT):
         return "access"
     if is_about_the_question(error.detail) or error.reason in ("refusal", "content_filter"):

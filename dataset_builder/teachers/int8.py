@@ -41,6 +41,7 @@ class Int8Linear(nn.Module):  # type: ignore[misc]
         return found.reshape(*states.shape[:-1], -1)
 
     def _multiply(self, rows: torch.Tensor, found: torch.Tensor) -> None:
+        # The scale of a row follows from that row alone, so a token's result does not depend on its batch.
         peak = torch.linalg.vector_norm(rows, math.inf, dim=-1, keepdim=True).clamp_(min=LEAST)
         step = peak / STEPS
         scaled = rows / step
@@ -48,6 +49,8 @@ class Int8Linear(nn.Module):  # type: ignore[misc]
         torch.mul(torch._int_mm(high.to(torch.int8), self.weight.t()), step, out=found)
         mean = torch.linalg.vector_norm(rows, 1, dim=-1, keepdim=True) / rows.shape[-1]
         if len(wide := (peak > OUTLIER * mean).squeeze(-1).nonzero().squeeze(-1)):
+            # What rounding lost, at most half a step, as a second int8 number; its product with the same weights is
+            # added.
             low = (scaled[wide] - high[wide]).mul_(LOW_STEPS).round_().to(torch.int8)
             found.index_add_(0, wide, torch._int_mm(low, self.weight.t()) * (step[wide] / LOW_STEPS))
         found *= self.scale
@@ -97,6 +100,7 @@ def replace_layers(model: nn.Module, *, filled: bool) -> None:
             made = Int8Embedding(layer.num_embeddings, layer.embedding_dim)
         else:
             continue
+        # Input embedding and output layer often share one matrix, which is then quantised once.
         first = shared.setdefault(id(layer.weight), made)
         if first is not made:
             made.weight, made.scale = first.weight, first.scale

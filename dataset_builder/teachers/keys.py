@@ -118,8 +118,9 @@ def _check_destination(variable: str | None, scheme: str, host: str) -> None:
     of_the_hub = variable and _HUB.fullmatch(variable) and _HUB_HOST.fullmatch(host)
     if variable and _FOREIGN.fullmatch(variable) and not of_the_hub:
         raise InputError(
-            f"teacher.api_key_env: ${variable} does not look like a teacher's key, and would go to {host}. Put the "
-            f"teacher's key into another variable and name it here. To send ${variable} anyway, add --send-key-anyway."
+            f"teacher.api_key_env: ${variable} does not look like a teacher's key, but would be sent to {host}. Put "
+            f"the teacher's key into another variable and name it here. To send ${variable} anyway, add "
+            "--send-key-anyway."
         )
 
 

@@ -18,11 +18,7 @@ NodeScores = dict[Path, dict[int, float]]  # log-probabilities of the next token
 
 
 class LanguageModel:
-    """A model with its tokenizer and prefix cache; to be called from one thread at a time.
-
-    Raises:
-        InputError: there are no weights.
-    """
+    """A model with tokenizer and prefix cache, for one thread at a time. Raises InputError if there are no weights."""
 
     def __init__(self, config: EmbeddedTeacher) -> None:
         self.network, self._tokenizer = load_model(config)
@@ -50,6 +46,7 @@ class LanguageModel:
         ends = self._tokens_that_end(stop)
         batch = self._prefixes.lay_out(prompts, request.max_new_tokens)
         sampling = {"temperature": request.temperature, "top_p": request.top_p} if request.temperature else {}
+        # One seed for the batch: sampling is repeatable only if the same prompts meet in a batch again.
         torch.manual_seed(request.seed)
         output = self.network.generate(
             input_ids=batch.ids,
@@ -80,6 +77,7 @@ class LanguageModel:
         tree = self.tree(choices, prompts[0].request.prefill)
         batch = self._prefixes.lay_out(prompts, len(tree.nodes))
         for usage in batch.usages:
+            # Every inner node of the tree is one more token that the model reads.
             usage.prompt_tokens += len(tree.nodes) - 1
         found = self._score_nodes(tree, batch)
         return [Scores(tree.combine(row), usage) for row, usage in zip(found, batch.usages, strict=True)]
@@ -115,12 +113,14 @@ class LanguageModel:
 
     def _score_nodes(self, tree: ChoiceTree, batch: Batch) -> list[NodeScores]:
         """Return the log-probabilities that a tree of choices needs, after each prompt."""
+        # Positions count real tokens: padding, which stands on the left and in the middle, must not shift them.
         positions = (batch.mask.cumsum(-1) - 1).clamp(min=0)
         logits = self.network(
             input_ids=batch.ids[:, batch.read :],
             attention_mask=batch.mask,
             position_ids=positions[:, batch.read :],
             past_key_values=batch.cache,
+            # Only the last position: logits of every token would take (tokens, vocabulary) numbers for each prompt.
             logits_to_keep=1,
         ).logits
         if inner := tree.nodes[1:]:
@@ -142,9 +142,11 @@ class LanguageModel:
         if not self._prefixes.usable:
             raise InputError(
                 f"teacher '{self._config.model}': some choices begin with the same token, and this model's layers "
-                "(sliding windows) do not allow to follow them. Set 'descriptors.describer: generated'."
+                "(sliding windows) do not allow the builder to distinguish them. Set 'descriptors.describer: "
+                "generated'."
             )
         rows = len(batch.ids)
+        # A node sees the nodes on its own path and no others, so that all paths go through the model together.
         path = torch.tensor([[other == node[: len(other)] for other in nodes] for node in nodes])
         seen = torch.cat([batch.mask.bool()[:, None].expand(-1, len(nodes), -1), path.expand(rows, -1, -1)], dim=-1)
         logits: torch.Tensor = self.network(

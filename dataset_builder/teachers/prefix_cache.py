@@ -68,6 +68,7 @@ class PrefixCache:
     def _common_length(self, rows: Sequence[list[int]]) -> int:
         """Return the number of first tokens worth sharing; at least one token of each prompt is left to read."""
         equal = takewhile(lambda column: len(set(column)) == 1, zip(*rows, strict=False))
+        # At least one token must be left: the model returns logits only for tokens that it reads.
         common = min(sum(1 for _ in equal), min(map(len, rows)) - 1)
         return common if self.usable and common >= SHORTEST else 0
 
@@ -75,6 +76,7 @@ class PrefixCache:
         """States of a beginning (perhaps of more tokens than asked for), and whether they were in the cache."""
         for index, (known, cache) in enumerate(self._kept):
             if known[: len(tokens)] == tokens:
+                # The most recently used is first; the last ones are dropped when there are too many.
                 self._kept.insert(0, self._kept.pop(index))
                 return cache, True
         cache = DynamicCache(config=self._model.config)
@@ -109,6 +111,7 @@ class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
         for index, (layer, length) in enumerate(zip(rows, lengths, strict=True)):
             if layer is not None:
                 for buffer, states in zip(self._buffers, (layer.keys, layer.values), strict=True):
+                    # Right-aligned, so that all prefixes end in the same column.
                     buffer[index, :, longest - length : longest] = states[0, :, :length]
         self._show(longest)
 

@@ -91,7 +91,7 @@ class Scripted:
         return f"{_sentence(draw)} {_sentence(draw)}"
 
     _rewriting = _utterances_single
-    _written = _context
+    _writing = _context
 
 
 def _sentence(draw: random.Random) -> str:

@@ -48,6 +48,7 @@ class TruncationDetector:
     def _is_at_limit(self, counted: int, length: int) -> bool:
         if counted < FEWEST_TOKENS or counted < self._highest:
             return False
+        # A higher count shows that the limit, if there is one, is not at the former count.
         if counted > self._highest:
             self._highest, self._shortest, self._longer = counted, length, 0
             return False

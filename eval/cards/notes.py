@@ -26,9 +26,9 @@ def how_measured(measured: Sequence[ModelResult]) -> list[str]:
         notes.append(f"The predicted class is the one whose labels have the highest score. {'; '.join(protocols)}.")
     if any("classwise_ece" in found.metrics for found in measured):
         notes.append(
-            "The class-wise calibration error is the mean over the classes of how far probabilities are from observed "
-            "frequencies. The pooled error is small for any model that knows how rare the labels are. Brier skill: 1 "
-            "is perfect, 0 is no better than predicting how frequent each class is."
+            "The class-wise calibration error is the gap between predicted probabilities and observed frequencies, "
+            "averaged over the classes. The pooled error is small for any model that has learned how rare the labels "
+            "are. A Brier skill of 1 is perfect; 0 is no better than always predicting the class frequencies."
         )
     if "affect" in kinds.values():
         notes.append(
@@ -44,12 +44,12 @@ def about_labels(result: ModelResult) -> list[str]:
     if rare := [f"{label} ({rows})" for label, rows in support.items() if rows < MIN_GOLD_ROWS]:
         notes.append(f"Labels with fewer than {MIN_GOLD_ROWS} rows have no interval: {', '.join(rare)}.")
     if absent := [label for label, rows in support.items() if not rows]:
-        notes.append(f"Macro-F1 is the mean over the labels that occur. It leaves out {', '.join(absent)}.")
+        notes.append(f"Macro-F1 is the mean over the labels that occur, so it leaves out {', '.join(absent)}.")
     frequent = [label for label, rows in support.items() if rows >= MIN_GOLD_ROWS]
     if (left := [name for name in frequent if result.per_label[name].low is None]) and not result.measured_before:
         notes.append(
-            "These labels have no interval either, because all resamples agree or because their rows come from fewer "
-            f"than {MIN_GOLD_ROWS} of the resampled groups: {', '.join(left)}."
+            "The following labels have no interval either, because all resamples give the same value or because their "
+            f"rows come from fewer than {MIN_GOLD_ROWS} of the resampled groups: {', '.join(left)}."
         )
     return notes
 
@@ -58,7 +58,7 @@ def how_certain(result: ModelResult) -> str:
     """Return a description of the brackets, if there are any, and the seeds."""
     seeds = ", ".join(map(str, result.seeds))
     of_seeds = f"mean of {len(result.seeds)} seeds ({seeds})" if len(result.seeds) > 1 else f"seed {seeds or 'unknown'}"
-    return f"Brackets are {result.intervals}; {of_seeds}" if result.intervals else of_seeds.capitalize()
+    return f"Brackets show {result.intervals}; {of_seeds}" if result.intervals else of_seeds.capitalize()
 
 
 def where_from(result: ModelResult, rows: str = "rows") -> str:

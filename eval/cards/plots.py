@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from dataset_builder.figures import BLUE, COLOURS, hide_frame, new_figure, png, sentiment_legend
+from dataset_builder.plot_style import BLUE, COLOURS, hide_frame, new_figure, png, sentiment_legend
 from dataset_builder.taxonomy import EMOTIONS
 from eval.cards.results import ModelResult
 

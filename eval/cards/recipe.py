@@ -26,7 +26,7 @@ def recorded_recipe(results: Results) -> dict[str, Any] | None:
 def recipe_section(name: str, recipe: dict[str, Any]) -> str:
     """Return that part for a published model. Raises InputError if the recipe is incomplete."""
     if missing := [key for key in NEEDED if key not in recipe]:
-        raise InputError(f"{name}: the recipe in its results lacks '{missing[0]}'. Measure the model again.")
+        raise InputError(f"{name}: the recipe in its results lacks '{missing[0]}'. Evaluate the model again.")
     files = ["citation.md"]
     if "config" in recipe:  # a classifier
         files = ["classifier.md", *(["contextual.md"] if recipe["config"] == "contextual" else []), *files]
@@ -41,21 +41,21 @@ def how_made(recipe: dict[str, Any]) -> str:
         "an extra layer that starts as mean pooling" if recipe.get("pooling_layer") else "",
         "a head fitted on the untrained encoder's features" if recipe.get("fit_head") else "",
     ]
-    weights = f"moving average (decay {recipe['ema_decay']})" if recipe.get("ema_decay") else "of the last step"
+    weights = f"moving average (decay {recipe['ema_decay']})" if recipe.get("ema_decay") else "from the last step"
     averaged = {f"`{Path(of).name}`": share for of, share in (recipe.get("averaged_with") or {}).items()}
     if averaged:
         weights += f", averaged with {', '.join(f'{of} ({share:g})' for of, share in averaged.items())}"
     rows = {
         "base model": f"[`{recipe['base_model']}`]({HUB}/{recipe['base_model']})",
         "data": f"`{recipe['dataset']}`" + (f", config `{recipe['config']}`" if classifier else ""),
-        "start": "; ".join(filter(None, start)),
+        "initialisation": "; ".join(filter(None, start)),
         "frozen": f"the embeddings and the lowest {layers} layers" if (layers := recipe.get("frozen_layers")) else "",
         "targets": {"soft": "soft, from 0 to 1", "hard": "hard, 0 or 1"}.get(recipe.get("targets", ""), ""),
         "loss": LOSSES.get(recipe["loss"], recipe["loss"]),
-        "steps": f"{epochs} epoch{'' if epochs == 1 else 's'} of batches of {recipe['batch_size']}",
+        "duration": f"{epochs} epoch{'' if epochs == 1 else 's'} in batches of {recipe['batch_size']}",
         "learning rate": f"{recipe['learning_rate']:g}",
         "weights": weights,
-        "labels": "a linear projection of their own, fitted afterwards" if recipe.get("projection") else "",
+        "labels": "a separate linear projection, fitted after training" if recipe.get("projection") else "",
         "maximum length": f"{recipe['max_length']} tokens",
         "seed": str(recipe["seed"]),
     }
@@ -64,5 +64,5 @@ def how_made(recipe: dict[str, Any]) -> str:
         f"{table(['', ''], [[key, value] for key, value in rows.items() if value])}\n\n"
         "To train this model again, run "
         f"`accelerate launch -m {trainer} --recipe train/recipes/{recipe['name']}.yaml` in the project's repository. "
-        "`training.json` in this repository records all settings, and the measurements made during training."
+        "`training.json` in this repository records all settings, and the metrics logged during training."
     )

@@ -134,18 +134,22 @@ KINDS: dict[str, type[Result]] = {
 
 def read_result(path: Path, kind: type[ResultT]) -> ResultT:
     """Return a result file of a kind. Raises InputError if it is broken or lacks something."""
-    content = json_file(path, "Measure again.")
+    content = json_file(path, "Run the evaluation again.")
     try:
         found = kind.model_validate(content)
     except ValidationError as error:
         fault = error.errors()[0]
         key = ".".join(map(str, fault["loc"])) or "the file"
-        raise InputError(f"{path}: '{key}': {fault['msg']}. Measure again, or delete the file.") from None
+        raise InputError(f"{path}: '{key}': {fault['msg']}. Run the evaluation again, or delete the file.") from None
     if isinstance(found, ModelResult) and found.benchmark != path.stem:
-        raise InputError(f"{path}: is a result of benchmark '{found.benchmark:.80}'. Rename it, or measure again.")
+        raise InputError(
+            f"{path}: is a result of benchmark '{found.benchmark:.80}'. Rename it, or run the evaluation again."
+        )
     benchmark = TEST_SETS.get(path.stem)
     if isinstance(found, ModelResult) and benchmark and benchmark.headline not in found.metrics:
-        raise InputError(f"{path}: 'metrics': has no '{benchmark.headline}'. Measure again, or delete the file.")
+        raise InputError(
+            f"{path}: 'metrics': has no '{benchmark.headline}'. Run the evaluation again, or delete the file."
+        )
     return found
 
 

@@ -21,16 +21,16 @@ from eval.cards.results import (
     of_models,
 )
 
-CORPORA = ("emo-pillars", "emo-pillars-descriptors")  # data sets with a card: the corpus, texts with descriptors
+CORPORA = ("emo-pillars", "emo-pillars-descriptors")  # datasets with a card: the corpus, texts with descriptors
 PUBLISHED_SCORES = Path(__file__).with_name("published_scores.yaml")
 # The groups of rows in the measurement of context use, and their names in a card.
 GROUPS = {
     "all": "all",
     "open": "remarks that are ambiguous out of context",
-    "original": "utterances as they were written",
-    "rewritten": "utterances rewritten to depend on it",
-    "needing": "rows marked as depending on it",
-    "not_needing": "rows marked as not depending on it",
+    "original": "original utterances",
+    "rewritten": "utterances rewritten to depend on the situation",
+    "needing": "rows marked as depending on the situation",
+    "not_needing": "rows marked as not depending on the situation",
 }
 
 
@@ -67,7 +67,7 @@ def model_section(name: str, results: Results, ablations: Sequence[ModelResult] 
     if published := read_yaml(PUBLISHED_SCORES).get(main.benchmark):
         rows = [[row["system"], row["parameters"], f"{row['value']:.3f}", row["how"]] for row in published]
         head = ["system", "parameters", TITLES[first.headline], "threshold"]
-        parts.append(f"Scores that others report on the same rows (not measured here):\n\n{table(head, rows)}")
+        parts.append(f"Scores reported by others on the same rows (not measured here):\n\n{table(head, rows)}")
     parts += [_ablations(main, of_same)] if of_same else []
     parts += how_measured([main, *others])
     parts += [_context(context)] if isinstance(context, ContextResult) else []
@@ -129,10 +129,10 @@ def _context(found: ContextResult) -> str:
         for name, title in GROUPS.items()
         if found.groups.get(name)
     ]
-    head = ["rows", "count", "own situation", "none", "another story's", "gain over none"]
+    head = ["rows", "count", "own situation", "no situation", "another story's situation", "gain over none"]
     return (
         f"Does the model use the situation? Micro-F1 on the corpus's {found.support} test rows, each with its own "
-        f"situation, with none, and with that of another story:\n\n{table(head, rows)}"
+        f"situation, with no situation, and with a situation from another story:\n\n{table(head, rows)}"
     )
 
 
@@ -187,13 +187,13 @@ def zero_shot_section(results: Results) -> str:
     variants = results.get("ablations")
     parts = [
         table(["benchmark", "rows", "metric", "this model", f"for comparison: {other}" if other else ""], rows),
-        "\n".join(["How labels are decided:\n", *rules]),
+        "\n".join(["How labels are chosen:\n", *rules]),
         f"{how_certain(measured[0])}. {where_from(measured[0], 'texts')}",
     ]
     if isinstance(variants, VariantResult):
         parts.append(
-            "Variants on the same rows. The recipe of each, in `train/recipes/ablations/` or in the history of that "
-            f"folder, names the one setting that it changes:\n\n{variants_table(variants)}"
+            "Variants on the same rows. Each variant changes one setting, which its recipe names; the recipes are in "
+            f"`train/recipes/ablations/` or in the history of that folder:\n\n{variants_table(variants)}"
         )
     return "\n\n".join([*parts, *older([*measured, *([variants] if variants else [])])])
 
@@ -216,7 +216,7 @@ def variants_table(found: VariantResult) -> str:
 
 
 def corpus_section(results: Results) -> str:
-    """Return the results part of a data set's card."""
+    """Return the results part of a dataset's card."""
     found = results.get("corpus")
     if not isinstance(found, CorpusResult):
         return "Not built yet."

@@ -24,12 +24,13 @@ from tqdm import tqdm
 
 from dataset_builder.files.reading import json_file
 from dataset_builder.inputs import InputError, run_command, wheel_path
-from dataset_builder.provenance import RESULTS, cores, results_folder, write_result
+from dataset_builder.processes import available_cores
+from dataset_builder.provenance import RESULTS, results_folder, write_result
 from dataset_builder.statistics import macro_f1
 from dataset_builder.taxonomy import LABELS
+from eval.benchmark_rows import Rows
 from eval.benchmarks import find
 from eval.models import Classifier, load_bi_encoder, load_classifier
-from eval.rows import Rows
 from eval.speed.engines import FILES, HYPOTHESIS, load
 from eval.speed.stand_ins import STAND_INS, build, is_nli
 from eval.speed.turns import ALONE, BATCH, Batch, Contender, about, batches, padding_share, speeds, take_turns
@@ -72,7 +73,7 @@ def our_models(places: Sequence[str]) -> dict[Path, Classifier]:
             raise InputError(f"model folder '{place}': no such folder. Train a model first.")
         model = load_classifier(str(place))
         if model.name in (other.name for other in found.values()):
-            raise InputError(f"--model: '{model.name}' is the name of two folders. Give only one of them.")
+            raise InputError(f"--model: '{model.name}' is the name of two folders. Pass only one of them.")
         found[place] = model
     return found
 
@@ -86,7 +87,7 @@ def check_exports(folder: Path, model: Classifier) -> None:
     record = json_file(folder / RECORD, again)
     exported = record.get("weights_sha256") if isinstance(record, dict) else None
     if exported is None or exported != model.record.get("weights_sha256"):
-        raise InputError(f"{folder / RECORD}: names other weights than training.json. {again}")
+        raise InputError(f"{folder / RECORD}: belongs to other weights than training.json. {again}")
 
 
 def write_stand_in(name: str, tokenizer: Any, folder: Path) -> Path:
@@ -221,7 +222,7 @@ def main() -> None:
     parser.add_argument("--nli-texts", type=int, help="number of texts that an NLI classifier reads, 28 times each")
     parser.add_argument("--rounds", type=int, default=5, help="turns per contender; default: 5")
     parser.add_argument("--out", type=results_folder, default=RESULTS, help=f"default: {RESULTS}")
-    parser.add_argument("--threads", type=int, default=cores(), help="threads per model; default: all cores")
+    parser.add_argument("--threads", type=int, default=available_cores(), help="threads per model; default: all cores")
     args = parser.parse_args()
     stand_ins, limit, nli_texts = DEFAULTS[args.what]
     args.stand_ins = args.stand_ins or stand_ins
@@ -229,11 +230,11 @@ def main() -> None:
     args.nli_texts = nli_texts if args.nli_texts is None else args.nli_texts
     for name in ("limit", "nli_texts", "rounds", "threads"):
         if getattr(args, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}: give 1 or more.")
+            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}: must be 1 or more.")
     if args.what != "encoders" and len(args.model) > 1:
         raise InputError(f"--model: {args.what} needs exactly one model.")
     if args.what == "zero-shot" and not is_nli(args.stand_ins[0]):
-        raise InputError(f"--stand-ins {args.stand_ins[0]}: is not an NLI classifier. Give roberta-base-mnli.")
+        raise InputError(f"--stand-ins {args.stand_ins[0]}: is not an NLI classifier. Use roberta-base-mnli.")
     rows = find("goemotions").load(args.data, "contextless")
     with tempfile.TemporaryDirectory(prefix="speed-") as temporary:
         measure = {"encoders": encoders, "exports": exports, "zero-shot": zero_shot}[args.what]
@@ -242,7 +243,7 @@ def main() -> None:
     content |= {"rounds": args.rounds, "threads": args.threads, "data_revision": rows.revision}
     print(write_result(content, args.out, "system", content["name"]))
     if (busy := content["cpu_share_of_others"] or 0) > TOO_BUSY:
-        print(f"other processes took {busy:.0%} of the CPU time: measure again on an idle machine.")
+        print(f"other processes used {busy:.0%} of the CPU time: measure again on an idle machine.")
     for metric, value in content["metrics"].items():
         print(f"{metric:<72}{value['value']:g}")
 

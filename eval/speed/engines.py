@@ -5,10 +5,8 @@ A process loads nothing that a user of its engine would not load: libraries are 
 
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,7 @@ def load(engine: str, place: str, threads: int) -> Run:
         place: a folder, or for a bi-encoder also a Hub id.
 
     Raises:
-        InputError: onnxruntime does not load the file.
+        InputError: onnxruntime cannot be loaded the file.
     """
     if engine in FILES:
         return _onnxruntime(Path(place) / FILES[engine], threads)
@@ -62,7 +60,7 @@ def _onnxruntime(path: Path, threads: int) -> Run:
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except (faults.Fail, faults.InvalidGraph, faults.InvalidProtobuf, faults.NotImplemented) as error:
-        raise InputError(f"{path}: does not load ({first_line(error)}). Export the model again.") from None
+        raise InputError(f"{path}: cannot be loaded ({first_line(error)}). Export the model again.") from None
     names = [found.name for found in session.get_inputs()]
     return lambda batch: session.run(["logits"], {name: batch[name] for name in names})[0]
 
@@ -91,18 +89,10 @@ _sets: Mapping[str, Sequence[Any]]
 
 
 def start(engine: str, place: str, threads: int, sets: Mapping[str, Sequence[Any]]) -> None:
-    """Load a contender and its sets of batches into this process, which exits with the process that started it."""
+    """Load a contender and its sets of batches into this process."""
     global _run, _sets
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.dup2(2, 1)  # output of libraries is not a result
     _run, _sets = load(engine, place, threads), sets
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def time_set(name: str) -> list[float]:

@@ -1,11 +1,13 @@
 """The loop of all speed measurements: contenders alternate, so that other load affects all of them equally."""
 
+import os
 import statistics
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import psutil
 from tqdm import tqdm
 
 from dataset_builder.inputs import InputError
+from dataset_builder.processes import exit_with_parent
 from dataset_builder.provenance import provenance
 from eval.speed.engines import FILES, peak_memory, start, time_set
 
@@ -76,14 +79,11 @@ def padding_share(data: Sequence[Batch]) -> float:
 
 
 def take_turns(contenders: dict[str, Contender], rounds: int, threads: int) -> Turns:
-    """Time every set of every contender `rounds` times.
-
-    Raises:
-        InputError: a contender does not load, or its process ended.
-    """
+    """Time each set of each contender `rounds` times. Raises InputError if one cannot be loaded or its process ends."""
     found, names = Turns(), list(contenders)
     with ExitStack() as stack:
-        workers = {name: stack.enter_context(ProcessPoolExecutor(1, mp_context=get_context("spawn"))) for name in names}
+        worker = partial(ProcessPoolExecutor, 1, get_context("spawn"), exit_with_parent, (os.getpid(),))
+        workers = {name: stack.enter_context(worker()) for name in names}
         name = names[0]
         try:
             for name, one in contenders.items():
@@ -102,8 +102,8 @@ def take_turns(contenders: dict[str, Contender], rounds: int, threads: int) -> T
                 found.peak_memory[name] = workers[name].submit(peak_memory).result()
         except BrokenProcessPool:
             raise InputError(
-                f"{name}: its process ended. If nothing above says why, memory may have run out: measure fewer or "
-                "smaller models, see --stand-ins."
+                f"{name}: its process ended. If there is no message above, it may have run out of memory: measure "
+                "fewer or smaller models (see --stand-ins)."
             ) from None
     return found
 

@@ -21,7 +21,7 @@ from typing import Any
 from starlette.requests import Request
 
 from dataset_builder.inputs import run_command
-from dataset_builder.provenance import RESULTS, provenance, write_result
+from dataset_builder.provenance import RESULTS, write_measurement
 from tools.loopback_hub import LoopbackHub, client_environment, serve
 from tools.push_kills import release
 
@@ -100,10 +100,7 @@ def measure(words: list[str], folder: Path, kills: int = 10) -> dict[str, Any]:
         status, _ = _push(hub, words, folder)
         same = status == 0 and hub.state() == wanted
         tally["inconsistent"] += not same
-        print(
-            f"killed at {hub.writes[hub.number - 1]}: then {'complete' if same else 'INCONSISTENT'}",
-            flush=True,
-        )
+        print(f"killed at {hub.writes[hub.number - 1]}: then {'complete' if same else 'INCONSISTENT'}", flush=True)
     names = ("kills", "inconsistent", "kills_before_the_call_was_done", "kills_after_the_call_was_done")
     metrics = {name: {"value": tally[name]} for name in (*names, "kills_between_commits")}
     about = {"writing_calls": number, "seconds_undisturbed": round(seconds, 1)}
@@ -150,10 +147,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="push-kills-") as folder:
-        content = measure(prepare(Path(folder)), Path(folder), args.kills) | provenance()
-    print(write_result(content, args.out, "system", content["name"]))
-    for metric, found in content["metrics"].items():
-        print(f"{metric:<40}{found['value']:g}")
+        content = measure(prepare(Path(folder)), Path(folder), args.kills)
+    write_measurement(content, args.out, content["name"])
 
 
 if __name__ == "__main__":

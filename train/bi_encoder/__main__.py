@@ -7,7 +7,7 @@ from train.command import train_from_command_line
 
 
 def main() -> None:
-    """Parse the command line, train, print what the training reached."""
+    """Parse the command line, train, and print the results."""
     output_dir, record = train_from_command_line("train.bi_encoder", BiEncoderRecipe, train)
     print(
         f"{output_dir}: {record['steps']} steps, {record['samples_per_second']} samples/s, best after epoch "

@@ -10,7 +10,7 @@ from torch import nn
 from dataset_builder.files.reading import json_file
 from dataset_builder.inputs import InputError, first_line
 from train.bi_encoder.recipe import BiEncoderRecipe
-from train.record import RECORD
+from train.training_record import RECORD
 
 Weights = dict[str, torch.Tensor]
 
@@ -33,7 +33,7 @@ def other_weights(untrained: nn.Module, recipe: BiEncoderRecipe) -> tuple[list[t
         except (OSError, SafetensorError, InputError, KeyError, TypeError) as error:
             raise InputError(f"{where} has no trained weights ({first_line(error)}). Train it first.") from None
         if any(name not in weights or weights[name].shape != value.shape for name, value in own.items()):
-            raise InputError(f"{where} has another base model. Give a model with the same base.")
+            raise InputError(f"{where} has a different base model. Use a model with the same base.")
         found.append((weights, share))
     return found, hashes
 

@@ -37,7 +37,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Texts of both splits with descriptors, the number of train texts without any, and the data set itself."""
+    """Texts of both splits with descriptors, the number of train texts without any, and the dataset itself."""
 
     train: list[tuple[str, Weights]]
     validation: list[tuple[str, Weights]]
@@ -58,6 +58,7 @@ class Corpus:
 
     def vocabulary(self) -> list[str]:
         """Return all descriptors of both splits, sorted."""
+        # Sorted, so that a descriptor's number does not depend on the order of the rows.
         return sorted({name for _, weights in (*self.train, *self.validation) for name in weights})
 
 
@@ -68,7 +69,7 @@ def read_corpus(recipe: BiEncoderRecipe, place: str | None) -> Corpus:
         place: a folder or Hub id instead of the recipe's.
 
     Raises:
-        InputError: nothing there that loads, a split is missing, a row is wrong, or no text has a descriptor.
+        InputError: the dataset cannot be loaded, a split is missing, a row is wrong, or no text has a descriptor.
     """
     data = read_data_set(place or recipe.dataset, "descriptors", None if place else recipe.dataset_revision)
     found = {}
@@ -97,12 +98,14 @@ def merged(descriptors: Sequence[dict[str, Any]]) -> Weights:
     for found in descriptors:
         name = " ".join(found["text"].lower().split())
         if name and found["weight"] > 0:
+            # Two spellings of one word are one column: as two columns, each would be a negative of texts with the
+            # other.
             weights[name] = max(found["weight"], weights.get(name, 0.0))
     return weights
 
 
 def _draw(pairs: list[tuple[str, Weights]], most: int | None, seed: int) -> list[tuple[str, Weights]]:
-    """Draw at most so many pairs, keeping their order; a smaller draw is a subset of a larger one."""
+    """Draw at most `most` pairs, keeping their order; a smaller draw is a subset of a larger one."""
     if most is None or most >= len(pairs):
         return pairs
     return [pairs[row] for row in sorted(np.random.default_rng(seed).permutation(len(pairs))[:most])]
@@ -110,6 +113,7 @@ def _draw(pairs: list[tuple[str, Weights]], most: int | None, seed: int) -> list
 
 def tokenise(texts: Sequence[str], prompt: str, tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[Ids]:
     """Token ids of every text after the prompt, unpadded, as `encode` of sentence-transformers makes them."""
+    # `encode` of sentence-transformers strips texts, so the published model sees the same tokens.
     prompted = [prompt + text.strip() for text in texts]
     ids: list[Ids] = tokenizer(prompted, truncation=True, max_length=max_length)["input_ids"]
     return ids
@@ -149,6 +153,7 @@ class CollatePairs:
         """Return a batch of numbered rows."""
         pairs = [pair for _, pair in rows]
         columns = sorted({column for pair in pairs for column in pair.weights})
+        # A descriptor of the batch is never drawn as a negative.
         left = np.setdiff1d(np.arange(len(self._label_ids)), columns)
         draw = np.random.default_rng([self._seed, *(row for row, _ in rows)])
         columns += sorted(draw.choice(left, min(self._negatives, len(left)), replace=False).tolist())

@@ -55,8 +55,10 @@ def gather_rows(mine: torch.Tensor, rows: int, accelerator: Accelerator) -> torc
     number = accelerator.num_processes
     if number == 1:
         return mine
+    # `gather` needs the same number of rows from every process: the missing ones are padding, which is cut off below.
     each = -(-rows // number)
     everything = accelerator.gather(pad(mine, (0, 0, 0, each - len(mine))))
+    # Process r has rows r, r + n, …: transposing puts them back in order.
     ordered: torch.Tensor = everything.view(number, each, -1).transpose(0, 1).reshape(number * each, -1)
     return ordered[:rows].contiguous()
 

@@ -6,6 +6,7 @@ descriptors, also those of the validation split on which the weights are chosen:
 Top to bottom: seed, data, model, batches, optimiser, prepare, steps, evaluate, average and project, save.
 """
 
+import sys
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -17,11 +18,11 @@ import torch
 from accelerate import Accelerator
 from torch.utils.data import DataLoader
 from tqdm import tqdm
-from transformers import get_scheduler
+from transformers import PreTrainedTokenizerBase, get_scheduler
 
 from train.batches import LengthGroupedBatches
 from train.bi_encoder.averaging import average_with, other_weights
-from train.bi_encoder.data import CollatePairs, Pair, as_pairs, ndcg, read_corpus, target_matrix, tokenise
+from train.bi_encoder.data import CollatePairs, Corpus, Pair, as_pairs, ndcg, read_corpus, target_matrix, tokenise
 from train.bi_encoder.distributed import backward, embed_all
 from train.bi_encoder.losses import LOSSES, fit_scale
 from train.bi_encoder.model import PROBABILITY, BiEncoder, Ids, load_model, parameter_groups, save_model
@@ -29,7 +30,7 @@ from train.bi_encoder.projection import fit_projection, project
 from train.bi_encoder.recipe import BiEncoderRecipe
 from train.checkpoint import Checkpoints, Progress, delete_checkpoint, moving_average, should_resume, unwrap
 from train.launch import start_process
-from train.record import describe_inputs, describe_run
+from train.training_record import describe_inputs, describe_run
 
 # The number of training texts whose embeddings are published with the model: thresholds for a new label set are set on
 # them, without labels. 1024 texts give a label's share to within about one percentage point.
@@ -49,6 +50,7 @@ def train(
 ) -> dict[str, Any]:
     """Train by a recipe, with the options of the command line; returns the record of the saved folder."""
     # --- seed
+    # Without `split_batches`: each process gets the whole batch, since the loss compares all its texts.
     accelerator, threads = start_process(recipe, tracker, output_dir)
     started, is_main = time.monotonic(), accelerator.is_main_process
 
@@ -58,17 +60,12 @@ def train(
 
     # --- model
     tokenizer, model = load_model(recipe, base_model)
+    # `owner` is a hash of recipe, base model and data. A checkpoint with another hash is refused.
     inputs, owner = describe_inputs(recipe, base_model, corpus.data)
     others, averaged = other_weights(model.encoder, recipe)  # read now: a missing model ends the training early too
 
     # --- batches
-    vocabulary = corpus.vocabulary()
-    to_ids = partial(tokenise, tokenizer=tokenizer, max_length=recipe.max_length)
-    label_ids = to_ids(vocabulary, recipe.label_prompt)
-    train_rows, dev_rows = (
-        as_pairs(rows, to_ids([text for text, _ in rows], recipe.text_prompt), vocabulary)
-        for rows in (corpus.train, corpus.validation)
-    )
+    label_ids, train_rows, dev_rows = tokenised(corpus, recipe, tokenizer)
     train_ids = [row.ids for row in train_rows]
     batches = LengthGroupedBatches(list(map(len, train_ids)), recipe.batch_size, recipe.seed)
     # Every process gets the whole batch, since the loss compares all its texts, and embeds its part of it. The loader
@@ -86,9 +83,8 @@ def train(
     # --- prepare
     # `evaluation_mode` leaves the model undistributed: `backward` sums the gradients of the processes itself.
     model = accelerator.prepare_model(model, evaluation_mode=True)
-    optimiser = accelerator.prepare(optimiser)
-    updates = recipe.epochs * len(train_loader)
-    updates = min(updates, max_steps or updates)
+    optimiser = accelerator.prepare(optimiser)  # not the loader: each process would get a part of the batch only
+    updates = min(recipe.epochs * len(train_loader), max_steps or sys.maxsize)
     schedule = get_scheduler(recipe.schedule, optimiser, round(recipe.warmup_share * updates), updates)
     # The moving average is published, so it is also evaluated after each epoch.
     average = moving_average(model, recipe.ema_decay)
@@ -102,30 +98,35 @@ def train(
     # --- steps
     bar = tqdm(total=updates, initial=progress.updates, desc=recipe.name, unit="step", disable=not is_main)
     while progress.updates < updates:
+        # The order of an epoch follows from seed and epoch, so a resumed run skips exactly the batches that are done.
         batches.set_epoch(progress.epoch)
-        model.train()
+        model.train()  # in every epoch, because the evaluation switched dropout off
         progress.start_clock()
         for batch in accelerator.skip_first_batches(train_loader, progress.batch):
+            # Every process has the gradients of the whole batch afterwards (distributed.py), so all take the same step.
             loss = backward(model, batch, LOSSES[recipe.loss], accelerator)
             accelerator.clip_grad_norm_(model.parameters(), recipe.max_gradient_norm)
             optimiser.step()
             optimiser.zero_grad()
-            progress.add_batch(loss, len(batch.texts))
+            progress.add_batch(loss, len(batch.texts))  # all processes work on the same texts: they count once
             schedule.step()
             if average:
                 average.update_parameters(unwrap(model))
-            scale = {"temperature": 1 / model.scale.detach(), "bias": model.bias.detach()}
+            scale = {"temperature": 1 / model.scale.detach(), "bias": model.bias.detach()}  # learned, so logged
             progress.add_update(bar, accelerator, schedule, **scale)
             if keep_every and progress.updates % keep_every == 0:
                 checkpoints.save()
+            # `max_steps` may end the training within an epoch. That part is evaluated like a whole epoch.
             if progress.updates == updates:
                 break
 
         # --- evaluate
         progress.end_epoch("ndcg", evaluate(measured, dev_rows, label_ids, accelerator), measured, accelerator)
+        # Not after the last epoch: the model is saved next, and then the checkpoint is deleted.
         if progress.updates < updates:
             checkpoints.save()
     bar.close()
+    # The weights of the best epoch by NDCG, not the last ones; with a moving average, the averaged weights.
     best: Any = progress.restore_best(model)
 
     # --- average and project
@@ -136,6 +137,7 @@ def train(
         texts, labels = (embed_all(best, ids, accelerator) for ids in (train_ids, label_ids))
         projection = fit_projection(texts, labels, train_rows, best.temperature_and_bias(), recipe)
     probability = as_probability(best, dev_rows, label_ids, accelerator, recipe, projection)
+    # Embedded by the published weights, because the model's users embed their own texts with these.
     chosen = np.random.default_rng(recipe.seed).permutation(len(train_ids))[:REFERENCE_ROWS]
     reference = embed_all(best, [train_ids[row] for row in chosen], accelerator)
 
@@ -155,6 +157,19 @@ def train(
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return record
+
+
+def tokenised(
+    corpus: Corpus, recipe: BiEncoderRecipe, tokenizer: PreTrainedTokenizerBase
+) -> tuple[list[Ids], list[Pair], list[Pair]]:
+    """Return the vocabulary's token ids, of which batches take their labels, and the train and validation rows."""
+    vocabulary = corpus.vocabulary()
+    to_ids = partial(tokenise, tokenizer=tokenizer, max_length=recipe.max_length)
+    train_rows, dev_rows = (
+        as_pairs(rows, to_ids([text for text, _ in rows], recipe.text_prompt), vocabulary)
+        for rows in (corpus.train, corpus.validation)
+    )
+    return to_ids(vocabulary, recipe.label_prompt), train_rows, dev_rows
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]

@@ -1,6 +1,5 @@
 """One encoder for texts and descriptors: token states pooled to a vector of length 1, with temperature and bias."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +11,12 @@ from torch import nn
 from torch.nn.functional import normalize
 from transformers import AutoModel, PreTrainedTokenizerBase
 
+from dataset_builder.files.shards import write_json
 from dataset_builder.inputs import InputError
 from train.base_model import load_base
 from train.bi_encoder.recipe import BiEncoderRecipe
 from train.checkpoint import weights_written_to
-from train.record import RECORD, write_record
+from train.training_record import RECORD, write_record
 
 Ids = list[int]
 MOST_SCALE = 100.0  # CLIP's limit: with a temperature below .01 training becomes unstable
@@ -34,6 +34,7 @@ class BiEncoder(nn.Module):  # type: ignore[misc]
     def __init__(self, encoder: nn.Module, recipe: BiEncoderRecipe, padding: int) -> None:
         super().__init__()
         self.encoder = encoder
+        # The logarithm is learned, so that the temperature stays positive.
         self.log_scale = nn.Parameter(torch.tensor(1 / recipe.temperature).log())
         self.bias = nn.Parameter(torch.tensor(recipe.bias))
         self.padding = padding
@@ -50,6 +51,7 @@ class BiEncoder(nn.Module):  # type: ignore[misc]
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Return embeddings (rows, size) of length 1 from ids and mask (rows, length)."""
+        # Pooled and normalised in float32, also under mixed precision.
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state.float()
         mask = attention_mask[..., None].float()
         return normalize((states * mask).sum(dim=1) / mask.sum(dim=1), dim=-1)
@@ -71,7 +73,7 @@ def load_model(recipe: BiEncoderRecipe, place: str | None = None) -> tuple[PreTr
         place: the base model, a folder or Hub id, instead of the recipe's.
 
     Raises:
-        InputError: the base model does not load, is too short for the recipe, or has no layer left to train.
+        InputError: the base model cannot be loaded, is too short for the recipe, or has no layer left to train.
     """
     tokenizer, encoder = load_base(recipe, AutoModel, {}, place)
     if recipe.frozen_layers:
@@ -117,7 +119,7 @@ def save_model(
     """Write a folder that `SentenceTransformer` loads, in a layout that versions before 6 also load.
 
     Args:
-        record: the training record, which is written last; how a cosine becomes a probability is in `config.json` too.
+        record: the training record, which is written last; `config.json` also has the formula for probabilities.
         reference: embeddings (texts, size) of unlabelled texts, for thresholds; kept in 16 bits.
         projection: the map (size, size) of labels' embeddings, which `encode_document` applies.
     """
@@ -126,10 +128,8 @@ def save_model(
     model.encoder.config.zero_shot = {name: record[name] for name in ("temperature", "bias", "probability")}
     for path in (NORMALIZE, ROUTER):  # of an earlier training
         shutil.rmtree(output_dir / path, ignore_errors=True)
-    files = _layout(model, recipe, projection)
-    for name, content in files.items():
-        (output_dir / name).parent.mkdir(parents=True, exist_ok=True)
-        (output_dir / name).write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    for name, content in _layout(model, recipe, projection).items():
+        write_json(output_dir / name, content)
     with weights_written_to(output_dir):
         model.encoder.save_pretrained(output_dir)
         tokenizer.save_pretrained(output_dir)

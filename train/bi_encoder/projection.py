@@ -38,6 +38,7 @@ def fit_projection(
     """
     assert recipe.projection is not None
     settings, draw = recipe.projection, np.random.default_rng(recipe.seed)
+    # Starts as the identity: labels are then embedded like texts.
     projection = torch.eye(texts.shape[1]).requires_grad_()
     log_scale = torch.tensor(1 / start[0]).log().requires_grad_()
     bias = torch.tensor(start[1], requires_grad=True)
@@ -45,6 +46,8 @@ def fit_projection(
     schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, settings.steps)
     for _ in range(settings.steps):
         rows = draw.integers(len(texts), size=min(settings.batch_size, len(texts)))
+        # Against the whole vocabulary instead of a batch's descriptors: all embeddings are ready, so this is one
+        # product.
         targets = target_matrix([pairs[row] for row in rows], range(len(labels)))
         cosines = texts[torch.from_numpy(rows)] @ project(labels, projection).T
         value = LOSSES[recipe.loss](cosines * log_scale.exp() + bias, targets)

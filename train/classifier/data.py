@@ -39,7 +39,7 @@ def read_corpus(recipe: ClassifierRecipe, place: str | None) -> DataSet:
         place: a folder or Hub id instead of the recipe's.
 
     Raises:
-        InputError: nothing there that loads, a split or column is missing, the labels are in another order than ours,
+        InputError: the dataset cannot be loaded, a split or column is missing, the labels are not in our order,
             a row has no text, no label or a wrong score, or no validation row has a label.
     """
     data = read_data_set(place or recipe.dataset, recipe.config, None if place else recipe.dataset_revision)
@@ -100,7 +100,7 @@ def warn_of_shared_texts(data: DataSet) -> None:
     learned, held = (set(zip(*(data.rows(split)[name] for name in columns), strict=True)) for split in SPLITS)
     if shared := len(learned & held):
         print(
-            f"{data}: {shared} of {len(held)} validation texts are train texts too. Split the data again.",
+            f"{data}: {shared} of {len(held)} validation texts are also training texts. Split the data again.",
             file=sys.stderr,
         )
 

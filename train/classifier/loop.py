@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from scipy.special import expit
 from torch.utils.data import DataLoader
 from tqdm import tqdm
-from transformers import DataCollatorWithPadding, get_scheduler
+from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase, get_scheduler
 
 from dataset_builder.statistics import classwise_calibration_error, expected_calibration_error, macro_f1
 from dataset_builder.taxonomy import LABELS
@@ -39,7 +40,7 @@ from train.classifier.model import (
 )
 from train.classifier.recipe import ClassifierRecipe
 from train.launch import start_process
-from train.record import describe_inputs, describe_run
+from train.training_record import describe_inputs, describe_run
 
 
 def train(
@@ -69,31 +70,26 @@ def train(
 
     # --- model
     tokenizer, model = load_model(recipe, base_model)
+    # `owner` is a hash of recipe, base model and data. A checkpoint with another hash is refused.
     inputs, owner = describe_inputs(recipe, base_model, corpus)
     loss_function = loss_of(recipe)
 
     # --- batches
     train_rows, dev_rows = (tokenise(corpus.rows(split), tokenizer, recipe) for split in SPLITS)
-    lengths = [len(row["input_ids"]) for row in train_rows]
-    batches = LengthGroupedBatches(lengths, recipe.batch_size, recipe.seed)
-    # Loaders leave the global generator to dropout, so that a resumed run draws what an undisturbed run draws.
-    common: dict[str, Any] = {"collate_fn": DataCollatorWithPadding(tokenizer), "generator": torch.Generator()}
-    in_order = common | {"batch_size": recipe.batch_size * 4}  # without gradients there is room for four
-    train_loader, dev_loader = DataLoader(train_rows, batch_sampler=batches, **common), DataLoader(dev_rows, **in_order)
+    batches, train_loader, dev_loader, loader_by_length = make_loaders(train_rows, dev_rows, tokenizer, recipe)
     # A random head sends large, useless gradients into the encoder; a head that already fits its features does not.
     resumes = should_resume(output_dir, resume=resume, shown=is_main)
     if recipe.fit_head and not resumes:
-        by_length = [train_rows[row] for row in np.argsort(lengths, kind="stable")]
-        fit_head(model.to(accelerator.device), DataLoader(by_length, **in_order), loss_function)
+        fit_head(model.to(accelerator.device), loader_by_length, loss_function)
 
     # --- optimiser
+    # The optimiser takes only weights with gradients: with adapters, those of the adapters and the head.
     model = with_lora(model, recipe.lora)
     optimiser = torch.optim.AdamW(parameter_groups(model, recipe), fused=True)
 
     # --- prepare
     model, optimiser, train_loader, dev_loader = accelerator.prepare(model, optimiser, train_loader, dev_loader)
-    updates = recipe.epochs * -(-len(train_loader) // recipe.gradient_accumulation_steps) * recipe.train_encoder
-    updates = min(updates, max_steps or updates)
+    updates = count_updates(recipe, len(train_loader), max_steps)
     # The schedule is not prepared: accelerate would step it once for each process.
     schedule = get_scheduler(recipe.schedule, optimiser, round(recipe.warmup_share * updates), updates)
     # The moving average is published, so it is also evaluated after each epoch.
@@ -103,43 +99,49 @@ def train(
     checkpoints = Checkpoints(accelerator, output_dir, owner, progress, schedule, average)
     accelerator.init_trackers(recipe.name, config={"recipe_hash": inputs["recipe_hash"]})
     if resumes:
-        checkpoints.load()
+        checkpoints.load()  # after `prepare`: accelerate loads its states into the prepared objects
     elif recipe.fit_head:  # an epoch must beat the fitted head
         progress.update_best(evaluate(measured, dev_loader, accelerator, recipe), measured)
 
     # --- steps
     bar = tqdm(total=updates, initial=progress.updates, desc=recipe.name, unit="step", disable=not is_main)
     while progress.updates < updates:
+        # The order of an epoch follows from seed and epoch, so a resumed run skips exactly the batches that are done.
         batches.set_epoch(progress.epoch)
-        model.train()
+        model.train()  # in every epoch, because the evaluation switched dropout off
         progress.start_clock()
         for batch in accelerator.skip_first_batches(train_loader, progress.batch):
+            # While gradients accumulate, accelerate skips the optimiser's `step` and `zero_grad`.
             with accelerator.accumulate(model):
                 targets = batch.pop("targets")
+                # The loss is computed in float32, also under mixed precision.
                 loss = loss_function(model(**batch).logits.float(), targets)
                 accelerator.backward(loss)
-                if accelerator.sync_gradients:
+                if accelerator.sync_gradients:  # only whole gradients are clipped, not those of a part of an update
                     accelerator.clip_grad_norm_(model.parameters(), recipe.max_gradient_norm)
                 optimiser.step()
                 optimiser.zero_grad()
-            progress.add_batch(loss, len(targets) * accelerator.num_processes)
-            if not accelerator.sync_gradients:
+            progress.add_batch(loss, len(targets) * accelerator.num_processes)  # `split_batches`: all parts are equal
+            if not accelerator.sync_gradients:  # steps count updates, not batches
                 continue
             schedule.step()
             if average:
                 average.update_parameters(unwrap(model))
             progress.add_update(bar, accelerator, schedule)
+            # After an update and never between its batches: a checkpoint holds no gradients.
             if keep_every and progress.updates % keep_every == 0:
                 checkpoints.save()
+            # `max_steps` may end the training within an epoch. That part is evaluated like a whole epoch.
             if progress.updates == updates:
                 break
 
         # --- evaluate
-        score = evaluate(measured, dev_loader, accelerator, recipe)
-        progress.end_epoch("macro_f1", score, measured, accelerator)
+        progress.end_epoch("macro_f1", evaluate(measured, dev_loader, accelerator, recipe), measured, accelerator)
+        # Not after the last epoch: the model is saved next, and then the checkpoint is deleted.
         if progress.updates < updates:
             checkpoints.save()
     bar.close()
+    # The weights of the best epoch, not the last ones; with a moving average, the averaged weights.
     best = progress.restore_best(model)
     # Calibration and thresholds see the validation split alone, and the weights that are published.
     logits, targets = predict(best, dev_loader, accelerator)
@@ -163,6 +165,28 @@ def train(
     return record
 
 
+def make_loaders(
+    train_rows: list[Example], dev_rows: list[Example], tokenizer: PreTrainedTokenizerBase, recipe: ClassifierRecipe
+) -> tuple[LengthGroupedBatches, DataLoader[Example], DataLoader[Example], DataLoader[Example]]:
+    """Return the train batches, a loader of them, of the validation rows, and of the train rows from short to long."""
+    lengths = [len(row["input_ids"]) for row in train_rows]
+    batches = LengthGroupedBatches(lengths, recipe.batch_size, recipe.seed)
+    # Loaders leave the global generator to dropout, so that a resumed run draws what an undisturbed run draws.
+    common: dict[str, Any] = {"collate_fn": DataCollatorWithPadding(tokenizer), "generator": torch.Generator()}
+    in_order = common | {"batch_size": recipe.batch_size * 4}  # without gradients there is room for four
+    by_length = [train_rows[row] for row in np.argsort(lengths, kind="stable")]
+    train_loader = DataLoader(train_rows, batch_sampler=batches, **common)
+    return batches, train_loader, DataLoader(dev_rows, **in_order), DataLoader(by_length, **in_order)
+
+
+def count_updates(recipe: ClassifierRecipe, batches: int, max_steps: int | None) -> int:
+    """Return the number of updates of a training whose epochs have this many batches."""
+    # The batches that are left at the end of an epoch are an update too. A frozen encoder takes none: the fitted head
+    # is the result.
+    updates = recipe.epochs * -(-batches // recipe.gradient_accumulation_steps) * recipe.train_encoder
+    return min(updates, max_steps or updates)
+
+
 @torch.inference_mode()  # type: ignore[untyped-decorator]
 def predict(model: Any, loader: Any, accelerator: Accelerator) -> tuple[np.ndarray, np.ndarray]:
     """Return logits and targets, both (rows, 28), of a split in row order."""
@@ -170,10 +194,11 @@ def predict(model: Any, loader: Any, accelerator: Accelerator) -> tuple[np.ndarr
     logits, targets = [], []
     for batch in loader:
         wanted = batch.pop("targets")
+        # Without the rows that accelerate repeats to give every process a full last batch.
         found, wanted = accelerator.gather_for_metrics((model(**batch).logits.float(), wanted))
         logits.append(found.cpu())
         targets.append(wanted.cpu())
-    return torch.cat(logits).numpy(), torch.cat(targets).numpy()
+    return torch.cat(logits).double().numpy(), torch.cat(targets).numpy()
 
 
 def evaluate(model: Any, loader: Any, accelerator: Accelerator, recipe: ClassifierRecipe) -> float:
@@ -181,14 +206,15 @@ def evaluate(model: Any, loader: Any, accelerator: Accelerator, recipe: Classifi
     logits, targets = predict(model, loader, accelerator)
     if not np.isfinite(logits).all():
         return -float("inf")
-    return global_threshold(sigmoid(logits), targets >= recipe.hard_at)[1]
+    return global_threshold(expit(logits), targets >= recipe.hard_at)[1]
 
 
 def decide(logits: np.ndarray, targets: np.ndarray, recipe: ClassifierRecipe) -> tuple[Calibration, dict[str, Any]]:
     """Fit calibration and thresholds on the validation split; return them with their part of the record."""
     gold = targets >= recipe.hard_at
     calibration = calibrate(logits, gold)
-    before, after = sigmoid(logits), sigmoid(calibration(logits))
+    before, after = expit(logits), expit(calibration(logits))
+    # On calibrated probabilities, since the published head returns these.
     thresholds, source = choose_thresholds(after, gold, recipe.seed)
     return calibration, {
         "dev_macro_f1": round(macro_f1(gold, after >= thresholds), 4),

@@ -1,6 +1,5 @@
 """The classifier: a stock model, its initialisation, its trainable parts, and how it is saved."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from torch import nn
 from tqdm import tqdm
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
+from dataset_builder.files.shards import write_json
 from dataset_builder.inputs import InputError, first_line
 from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS
 from train.base_model import load_base
@@ -51,7 +51,7 @@ def load_model(recipe: ClassifierRecipe, place: str | None = None) -> tuple[PreT
         place: the base model, a folder or Hub id, instead of the recipe's.
 
     Raises:
-        InputError: the base model does not load, or does not support the recipe's settings.
+        InputError: the base model cannot be loaded, or does not support the recipe's settings.
     """
     outputs = {
         "num_labels": len(LABELS),
@@ -118,6 +118,7 @@ def fit_head(model: nn.Module, loader: Any, loss: Loss) -> None:
     """
     head = last_linear(model)
     device = head.weight.device
+    # The inputs of the head's last layer, whatever the architecture puts before it.
     features: list[torch.Tensor] = []
     hook = head.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0].float()))
     targets = []
@@ -128,9 +129,11 @@ def fit_head(model: nn.Module, loader: Any, loss: Loss) -> None:
             model(**{name: value.to(device) for name, value in batch.items()})
     hook.remove()
     inputs, wanted = torch.cat(features), torch.cat(targets)
+    # A single row has no sample deviation, and a constant feature has 0: both must not divide by 0.
     mean, deviation = inputs.mean(dim=0), inputs.std(dim=0, correction=min(1, len(inputs) - 1)) + 1e-6
     inputs = (inputs - mean) / deviation
     # The bias starts at each label's frequency: from there the fit only has to find what features add.
+    # Clamped, because the bias of a label without rows would start at minus infinity.
     share = wanted.mean(dim=0).clamp(1e-4, 1 - 1e-4)
     weight = torch.zeros_like(head.weight, dtype=torch.float32, device=device).requires_grad_()
     bias = torch.logit(share).detach().clone().requires_grad_()
@@ -201,10 +204,12 @@ def save_model(
     model: Any, tokenizer: PreTrainedTokenizerBase, recipe: ClassifierRecipe, record: dict[str, Any], output_dir: Path
 ) -> None:
     """Write weights, tokenizer, thresholds (in `config.json` and in a file of their own) and, last, the record."""
+    # First, because a folder with a record counts as complete.
     (output_dir / RECORD).unlink(missing_ok=True)
     shutil.rmtree(output_dir / "onnx", ignore_errors=True)  # of other weights
     with weights_written_to(output_dir):
         if recipe.lora:
+            # Before the merge, which removes the adapter from the model.
             model.save_pretrained(output_dir / ADAPTER)
             model = model.merge_and_unload()
         model.config.thresholds = record["thresholds"]
@@ -216,5 +221,5 @@ def save_model(
         "source": record["threshold_source"],
         "dataset": record["dataset_revision"],
     }
-    (output_dir / "thresholds.json").write_text(json.dumps(about, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(output_dir / "thresholds.json", about)
     write_record(record, output_dir)

@@ -32,9 +32,9 @@ def every_row(row: Row, recipe: Any) -> bool:
 class Stage:
     """A stage. Its folder has its name; it reads the rows in the folder `after`, of type `reads`.
 
-    `run(row, item, ask, recipe)` returns rows or raises `UnitRejected`; `selects(row, recipe)` says which rows the
-    stage takes. `depends_on` are the paths in run.json that its rows depend on, besides those of the stages before it:
-    when one of them differs, the rows must be made again.
+    `run(row, item, ask, recipe)` returns rows or raises `UnitRejected`; `selects(row, recipe)` returns
+    whether the stage processes a row. `depends_on` lists the paths in run.json that its rows depend on, in addition to
+    those of earlier stages: if one of them differs, the rows must be generated again.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Stage:
     depends_on: tuple[str, ...] = ()
 
 
-# `quality`'s checks of texts run as soon as a text is generated; its other keys only affect the corpus.
+# These keys of `quality` are checked as soon as a text is generated; its other keys only affect the corpus.
 _TEXT_CHECKS = tuple(f"recipe.quality.{key}" for key in ("min_words", "max_words", "max_context_words", "label_words"))
 # `labels.judges` only affects the corpus.
 _LABELS = tuple(f"recipe.labels.{key}" for key in ("labeler", "decoding", "keep_at", "temperature"))

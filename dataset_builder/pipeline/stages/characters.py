@@ -1,4 +1,4 @@
-"""Stage 1: who is in the story (paper A, Table 15, actor extraction)."""
+"""Stage 1: the characters of a story (paper A, Table 15, actor extraction)."""
 
 import re
 from functools import partial
@@ -11,7 +11,7 @@ from dataset_builder.teachers.reply_text import BadReply
 
 
 async def run(narrative: Item, story: Item, ask: Ask, recipe: BuildRecipe) -> list[CharacterRow]:
-    """One row per listed character that the story mentions, in the order of the list.
+    """Return one row per listed character that the story mentions, in the order of the list.
 
     Raises:
         UnitRejected: no character of the list occurs in the story.
@@ -42,6 +42,6 @@ def _parse(text: str, cut: bool, story: str) -> list[str]:
 
 
 def _occurs(name: str, story: str) -> bool:
-    """Return whether the story has this name or role as whole words; an article before it may differ."""
+    """Return whether the story contains this name or role as whole words, regardless of a leading article."""
     bare = re.sub(r"^(?:the|an?)\s+", "", name, flags=re.IGNORECASE)
     return re.search(rf"(?<!\w){re.escape(bare)}(?!\w)", story, re.IGNORECASE) is not None

@@ -1,4 +1,4 @@
-"""Stage 5: the situation without the clauses that give the emotion away (paper A, Table 15)."""
+"""Stage 5: removes the clauses of a situation that reveal the emotion (paper A, Table 15)."""
 
 from difflib import SequenceMatcher
 from functools import partial
@@ -11,14 +11,14 @@ from dataset_builder.recipe import BuildRecipe
 from dataset_builder.schema import Item, SituatedRow
 from dataset_builder.teachers.reply_text import BadReply
 
-LEAST_KEPT = 0.5  # share of the cleaned words that must stand in the original, in order (the paper: .92 ± .08)
+LEAST_KEPT = 0.5  # share of the cleaned words that must occur in the original, in order (the paper: .92 ± .08)
 
 
 async def run(row: SituatedRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[SituatedRow]:
     """Return the row with its situation cleaned.
 
-    If the teacher cannot clean a situation, it is kept unchanged if it names none of its emotions (there is nothing to
-    clean); otherwise it is rejected.
+    If the teacher fails to clean a situation that names none of its emotions, the situation is kept unchanged: there is
+    nothing to clean. Otherwise the row is rejected.
     """
     labels = taxonomy_labels(row, recipe)
     try:
@@ -43,6 +43,7 @@ def _parse(text: str, cut: bool, original: str, labels: list[str], recipe: Build
     if reason := check_context(cleaned, labels, recipe.quality):
         raise BadReply(reason)
     before, after = words(original), words(cleaned)
+    # `autojunk` would ignore frequent words in texts of 200 or more words.
     matched = sum(block.size for block in SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks())
     if matched < LEAST_KEPT * len(after):
         raise BadReply("not_a_deletion")

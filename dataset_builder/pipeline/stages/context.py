@@ -1,4 +1,4 @@
-"""Stage 4: the situation of an utterance (paper A, Table 15), for a share of the utterances."""
+"""Stage 4: writes the situation of an utterance (paper A, Table 15), for a share of the utterances."""
 
 from functools import partial
 
@@ -13,7 +13,7 @@ from dataset_builder.teachers.reply_text import BadReply
 
 
 def selects(row: LabelledRow, recipe: BuildRecipe) -> bool:
-    """Return whether this utterance gets a situation: drawn by hash from the utterances with a label."""
+    """Return whether this utterance gets a situation: a share of those with a label, drawn by hash."""
     return is_drawn(recipe.situations.share, recipe.seed, "context", row.id) and bool(taxonomy_labels(row, recipe))
 
 

@@ -1,8 +1,8 @@
 """Free descriptors of an utterance's emotions, for paper B's bi-encoder.
 
-`generated` (as paper B's authors ask their teacher): words or phrases, as many as the teacher finds, all of weight 1.
-`likelihood` (ours): the words of vocabulary/emotion_words.tsv, scored as the labeler of that name scores its labels,
-so that every descriptor has a weight and none is made up.
+`generated` (as in paper B): the teacher writes any number of words or phrases, all with weight 1.
+`likelihood` (ours): the teacher scores the words of vocabulary/emotion_words.tsv, like the labeler of the same name.
+Every descriptor then has its own weight and comes from the vocabulary.
 """
 
 from functools import cache
@@ -27,12 +27,12 @@ def emotion_words() -> tuple[str, ...]:
 
 
 def selects(row: UtteranceRow, recipe: BuildRecipe) -> bool:
-    """Return whether this utterance is described: a draw by hash."""
+    """Return whether this utterance gets descriptors; it is drawn by hash."""
     return is_drawn(recipe.descriptors.share, recipe.seed, "descriptors", row.id)
 
 
 async def run(row: UtteranceRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[DescribedRow]:
-    """Return the utterance with its descriptors, the strongest first."""
+    """Return the utterance with its descriptors, strongest first."""
     wanted = recipe.descriptors
     if wanted.describer == "generated":
         found = await ask.text("descriptors_generated", wanted.decoding, descriptors, text=row.text)

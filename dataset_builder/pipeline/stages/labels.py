@@ -25,7 +25,7 @@ async def run(row: UtteranceRow, story: Item, ask: Ask, recipe: BuildRecipe) -> 
 
 
 async def raw_labels(text: str, ask: Ask, recipe: BuildRecipe) -> list[RawLabel]:
-    """Return the labeler's answer for any text, the strongest first."""
+    """Return the labeler's raw labels for any text, strongest first."""
     if recipe.labels.labeler == "likelihood":
         scores = await likelihood_scores(text, CHOICES, ask, recipe.labels.temperature)
         scored = zip(LABELS, scores, strict=True)
@@ -34,7 +34,7 @@ async def raw_labels(text: str, ask: Ask, recipe: BuildRecipe) -> list[RawLabel]
         raw = await ask.text(
             "labels_verbalised", recipe.labels.decoding, scored_labels, emotions=emotion_list(neutral=True), text=text
         )
-    return sorted(raw, key=lambda label: -label.score)  # of equals the one that the teacher named first
+    return sorted(raw, key=lambda label: -label.score)  # stable: among equal scores, the teacher's order is kept
 
 
 def taxonomy_labels(row: LabelledRow, recipe: BuildRecipe) -> list[str]:

@@ -1,4 +1,4 @@
-"""Stage 6: the utterance made ambiguous without its situation (paper A, Table 15)."""
+"""Stage 6: rewrites the utterance so that it is ambiguous without its situation (paper A, Table 15)."""
 
 from functools import partial
 
@@ -12,7 +12,7 @@ from dataset_builder.teachers.reply_text import BadReply
 
 
 async def run(row: SituatedRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[RewrittenRow]:
-    """Return the row with its rewritten utterance, or with None if no rewriting was good: the original stays usable."""
+    """Return the row with its rewritten utterance, or with None if no rewriting passed: the original stays usable."""
     labels = taxonomy_labels(row, recipe)
     try:
         rewritten: str | None = await ask.text(

@@ -1,4 +1,4 @@
-"""Stage 2: the thoughts of a character (paper A, Table 15: 8 emotional and 2 neutral utterances in one call)."""
+"""Stage 2: writes the utterances of a character (paper A, Table 15: 8 emotional and 2 neutral ones in one call)."""
 
 import asyncio
 from pathlib import Path
@@ -13,12 +13,12 @@ from dataset_builder.schema import UNNAMED, CharacterRow, Item, UtteranceRow
 from dataset_builder.taxonomy import EMOTIONS, LABELS
 from dataset_builder.teachers.reply_text import BadReply
 
-MadeUtterance = tuple[int, str, str]  # its place among those asked for, the requested emotion, the text
+MadeUtterance = tuple[int, str, str]  # index among the requested utterances, requested emotion, text
 NEUTRAL_ACTS = Path(__file__).parents[2] / "vocabulary" / "neutral_acts.txt"
 
 
 async def run(row: CharacterRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[UtteranceRow]:
-    """Return the character's utterances; those that fail a check are rejected one by one."""
+    """Return the character's utterances. An utterance that fails a check is rejected alone."""
     made = await (_one_list if recipe.utterances.mode == "list" else _one_by_one)(row, story, ask, recipe)
     known = {"narrative_id": row.narrative_id, "source": row.source, "character": row.character}
     return [
@@ -27,18 +27,13 @@ async def run(row: CharacterRow, story: Item, ask: Ask, recipe: BuildRecipe) -> 
     ]
 
 
-def neutral_acts() -> tuple[str, ...]:
-    """Return the speech acts of vocabulary/neutral_acts.txt, in their order."""
-    return read_list(NEUTRAL_ACTS)
-
-
 def acts_of(row: CharacterRow, recipe: BuildRecipe) -> list[str]:
-    """Return the speech acts of a character's neutral utterances, "" if the recipe wants none.
+    """Return the speech acts of a character's neutral utterances, "" if the recipe sets none.
 
-    Each story starts at another place in the list, and its characters continue from there: within a story, an act
-    occurs again only after all others.
+    Each story starts at a position in the list that depends on its id, and its characters continue from there: within a
+    story, an act is repeated only after all others.
     """
-    wanted, acts = recipe.utterances.neutral, neutral_acts()
+    wanted, acts = recipe.utterances.neutral, read_list(NEUTRAL_ACTS)
     if not recipe.utterances.neutral_acts:
         return [""] * wanted
     number = int(row.id.rpartition("/c")[2])
@@ -66,7 +61,7 @@ async def _one_list(row: CharacterRow, story: Item, ask: Ask, recipe: BuildRecip
         reason = "over_limit" if index >= wanted else _fault(text, emotion, row.character, recipe)
         if reason:
             ask.reject(reason, text, part=f"u{index:02d}")
-        else:  # if no emotion is named, the order of the list decides which are neutral
+        else:  # if no emotion is named, the position in the list decides whether the utterance is neutral
             kept.append((index, emotion or ("neutral" if index >= asked.emotional else UNNAMED), text))
     for index in range(len(made), wanted):
         ask.reject("missing", "", part=f"u{index:02d}")

@@ -1,9 +1,9 @@
 """An OpenAI-compatible server of scripted replies that fails in every way.
 
-python -m dataset_builder.benchmarks.server 8123 LOG
+python -m dataset_builder.stress_tests.server 8123 LOG
 
-The log has a line for every call when it comes, with the question's hash and the fault or `asked`, and another one
-when it is `answered`: a call without it was lost when the server was killed.
+The log gets a line when a call arrives, with the question's hash and the fault or `asked`, and a second line when the
+call is `answered`. A call without the second line was lost when the server was killed.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ CUT_OFF, NO_FAULT = "cut_off", "asked"
 # The share of each fault among the calls.
 FAULTS = {"time_out": 0.05, "http_500": 0.05, "http_429": 0.02, "broken_body": 0.015, CUT_OFF: 0.015}
 ANSWERED = "answered"
-# Words by which a question shows which prompt file it is from.
+# Words that identify the prompt file of a question.
 PROMPTS = {
     "Who are the characters": "characters",
     "Imagine that a character": "utterances_list",
@@ -53,9 +53,7 @@ async def completion(asked: dict[str, Any]) -> dict[str, Any]:
         "object": "chat.completion",
         "created": 1,
         "model": asked["model"],
-        "choices": [
-            {"index": 0, "message": {"role": "assistant", "content": reply.text}, "finish_reason": "stop"},
-        ],
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": reply.text}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written},
     }
 

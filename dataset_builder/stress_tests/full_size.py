@@ -16,11 +16,11 @@ from typing import Any
 
 import psutil
 
-from dataset_builder.benchmarks.stories import write_stories
 from dataset_builder.corpus import open_corpus
 from dataset_builder.parquet import CORPUS, MANIFEST, read_manifest
 from dataset_builder.pipeline.progress import elapsed
 from dataset_builder.pipeline.stages import STAGES
+from dataset_builder.stress_tests.stories import write_stories
 
 FULL_SIZE = 2000  # stories: 300K context-less rows, 100K situations in two variants
 GIB = 2**30

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from tools import side_by_side
-from tools.side_by_side import Step, watch
+from tools import parallel_commands
+from tools.parallel_commands import Step, watch
 
 BAR = """
 import sys, time
@@ -26,7 +26,7 @@ def step(title: str, code: str) -> Step:
 def test_lines_of_both_are_shown_and_bars_become_lines_that_move(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(side_by_side, "SECONDS_BETWEEN_LINES", 0.1)
+    monkeypatch.setattr(parallel_commands, "SECONDS_BETWEEN_LINES", 0.1)
     seconds: dict[str, float] = {}
     one = step("one", "import time; print('h\xe9llo \\x1b[1mbold\\x1b[0m'); time.sleep(.8); print('end', end='')")
     other = step("other", BAR)

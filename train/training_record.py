@@ -18,7 +18,7 @@ RECORD = "training.json"
 
 
 def describe_inputs(recipe: TrainingRecipe, base_model: str | None, data: DataSet) -> tuple[dict[str, Any], str]:
-    """Recipe, base model and data, for the record without paths of this machine; a hash of them for checkpoints.
+    """Return recipe, base model and data for the record, without local paths, and their hash for checkpoints.
 
     Args:
         base_model: a folder or Hub id instead of the recipe's.
@@ -40,7 +40,7 @@ def describe_inputs(recipe: TrainingRecipe, base_model: str | None, data: DataSe
 
 
 def describe_run(progress: Progress, accelerator: Accelerator, threads: int, started: float) -> dict[str, Any]:
-    """Steps, speed and machine of a training that began at the `time.monotonic()` of `started`."""
+    """Return steps, speed and machine of a training run that began at the `time.monotonic()` of `started`."""
     return {
         "steps": progress.updates,
         "epochs": progress.epoch,

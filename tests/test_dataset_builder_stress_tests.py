@@ -1,4 +1,4 @@
-"""The benchmarks' own counting: what the faulty server's log says, what a watched command spent, metrics by size."""
+"""The stress tests' own counting: what the faulty server's log says, what a watched command spent, metrics by size."""
 
 import json
 import sys
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dataset_builder.benchmarks.faults import read_log
-from dataset_builder.benchmarks.full_size import merge, watch
-from dataset_builder.benchmarks.stories import CHARACTERS, names, write_stories
+from dataset_builder.stress_tests.faults import read_log
+from dataset_builder.stress_tests.full_size import merge, watch
+from dataset_builder.stress_tests.stories import CHARACTERS, names, write_stories
 from tests.conftest import Command
 
 
@@ -52,7 +52,7 @@ def test_metrics_of_the_full_size_have_no_suffix() -> None:
 
 @pytest.mark.parametrize("once", ["overhead", "prefix"])
 def test_a_measure_without_code_names_its_result(once: str, command: Command) -> None:
-    done = command("-m", "dataset_builder.benchmarks", once)
+    done = command("-m", "dataset_builder.stress_tests", once)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"error: '{once}' was measured once: see ")
+    assert done.stderr.startswith(f"error: '{once}' can no longer be measured: see ")
     assert done.stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""The Hub as a server: where its address leads, and what its refusals and failures mean."""
+"""What refusals and failures of the Hub mean, and where its address leads."""
 
 import ipaddress
 import json
@@ -18,12 +18,12 @@ MORE_SPACE = "Delete what is not needed there, get more storage, or publish with
 ACCESS = "Use a token with write access to that namespace, and check that the account may do this there."
 KEPT = "What was sent is complete"
 ADVICE = {
-    400: f"Correct what it names. {KEPT}.",
+    400: f"Fix the reported problem. {KEPT}.",
     402: MORE_SPACE,
     403: ACCESS,
     404: "Check the name, and that the token may see the repository.",
     413: "Make the files smaller, or send fewer at once.",
-    422: f"Correct what it names. {KEPT}.",
+    422: f"Fix the reported problem. {KEPT}.",
     429: f"Too many calls: wait some minutes, then run the same command again. {KEPT}.",
 }
 
@@ -97,7 +97,7 @@ def explain(error: BaseException, endpoint: str, namespace: str) -> str | None:
         case json.JSONDecodeError():
             return f"{endpoint} did not answer with JSON; it may be the page of a proxy. Check HF_ENDPOINT."
         case LookupError() | TypeError() | AttributeError() if was_raised_by_client(error):
-            return f"{endpoint} does not answer as a Hub does ({type(error).__name__}). Check HF_ENDPOINT."
+            return f"{endpoint} does not respond like a Hub ({type(error).__name__}). Check HF_ENDPOINT."
         case ValueError():  # a name that the Hub's client refuses
             return f"{' '.join(str(error).split()).rstrip('.')}. {KEPT}."
     return None
@@ -113,7 +113,7 @@ def explain_refusal(error: HfHubHTTPError, endpoint: str, namespace: str) -> str
     """Return the Hub's own reason for a refusal, and what to do about it."""
     status = error.response.status_code
     if status == 401:
-        return f"{endpoint} refuses the token (401). Set HF_TOKEN to a valid one; `hf auth whoami` tests it."
+        return f"{endpoint} rejected the token (401). Set HF_TOKEN to a valid one; `hf auth whoami` tests it."
     if status == 403 and not error.server_message:
         return f"the token may not write to '{namespace}' (403). {ACCESS}"
     reason = " ".join((error.server_message or first_line(error)).split())[:LONGEST].rstrip(".")

@@ -9,15 +9,17 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.benchmarks.server import ANSWERED, CUT_OFF, FAULTS, NO_FAULT
-from dataset_builder.benchmarks.stories import write_stories
 from dataset_builder.parquet import read_manifest
 from dataset_builder.pipeline.stages import STAGES
 from dataset_builder.run_state import NARRATIVES
+from dataset_builder.stress_tests.server import ANSWERED, CUT_OFF, FAULTS, NO_FAULT
+from dataset_builder.stress_tests.stories import write_stories
 
 ALIVE_SECONDS, DEAD_SECONDS = 20.0, 30.0
 LOST = "lost"
-REPEATED = tuple(fault for fault in FAULTS if fault != CUT_OFF)  # a reply cut off is a reply: asked with another seed
+REPEATED = tuple(
+    fault for fault in FAULTS if fault != CUT_OFF
+)  # a truncated reply is a reply: the question is asked with another seed
 REASONS = (*REPEATED, "no_connection")  # for which units are rejected
 RECIPE = """
 name: faults
@@ -81,7 +83,7 @@ def measure(folder: Path, stories: int = 10) -> dict[str, Any]:
 
 def _start_server(port: int, log: Path) -> "subprocess.Popen[bytes]":
     """Start the failing server in another process, and wait until it accepts connections."""
-    process = subprocess.Popen([sys.executable, "-m", "dataset_builder.benchmarks.server", str(port), str(log)])
+    process = subprocess.Popen([sys.executable, "-m", "dataset_builder.stress_tests.server", str(port), str(log)])
     for _ in range(600):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return process
@@ -90,7 +92,7 @@ def _start_server(port: int, log: Path) -> "subprocess.Popen[bytes]":
 
 
 def read_log(log: Path) -> tuple[Counter[str], int]:
-    """Return the number of calls by what became of them, and of calls for a question that had been answered before."""
+    """Return the number of calls by outcome, and the number of calls for questions that had already been answered."""
     unanswered: Counter[str] = Counter()  # calls without a fault, by question
     kinds: Counter[str] = Counter()
     answered: set[str] = set()

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.benchmarks.stories import write_stories
 from dataset_builder.files.shards import read_lines, to_line
 from dataset_builder.parquet import CORPUS, MANIFEST
 from dataset_builder.pipeline.assemble import STAGE as PUBLISH
 from dataset_builder.pipeline.build import delete_from_stage
 from dataset_builder.pipeline.stages import STAGES
+from dataset_builder.stress_tests.stories import write_stories
 
 SECONDS_BETWEEN_LOOKS = 0.005
 RECIPE = """
@@ -33,7 +33,7 @@ def measure(folder: Path, kills: int = 50, stories: int = 20, seed: int = 1) -> 
     """Kill -9 a build `kills` times, then let it finish.
 
     Each kill is meant for a stage, or for the writing of the corpus, in turn: it comes when that stage's journal has
-    grown by a random share of what is missing. What is finished already is undone before, as `--restart-from` does.
+    grown by a random share of what is missing. Finished work is undone first, as `--restart-from` does.
     """
     recipe = folder / "kills.yaml"
     folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def measure(folder: Path, kills: int = 50, stories: int = 20, seed: int = 1) -> 
         target = [*full, CORPUS][hit.total() % (len(full) + 1)]
         if (work / CORPUS / MANIFEST).exists() or (target in full and _written(work, target) >= full[target]):
             delete_from_stage(work, PUBLISH if target == CORPUS else target)
-        if target == CORPUS:  # a build deletes it, too; here, so that the new one can be told from it
+        if target == CORPUS:  # a build deletes it too; deleted here so that `_wait` sees only the new one
             shutil.rmtree(work / f"{CORPUS}.part", ignore_errors=True)
         process = _start(recipe, work)
         runs += 1
@@ -80,7 +80,7 @@ def _start(recipe: Path, work: Path) -> "subprocess.Popen[bytes]":
 def _wait(
     process: "subprocess.Popen[bytes]", work: Path, target: str, full: dict[str, int], draw: random.Random
 ) -> bool:
-    """Wait for the moment of the kill; False if the build ends before."""
+    """Wait for the moment of the kill; return False if the build ends first."""
     before = _written(work, target) if target in full else 0
     wanted = before + draw.random() * (full[target] - before) if target in full else 0
 

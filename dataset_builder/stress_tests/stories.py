@@ -1,9 +1,8 @@
 """Made-up stories in any number: each one names fifteen characters."""
 
-import json
 from pathlib import Path
 
-from dataset_builder.files.shards import write_whole
+from dataset_builder.files.shards import to_line, write_whole
 from dataset_builder.hashing import stable_hash
 
 CHARACTERS = 15
@@ -32,7 +31,7 @@ def names(story: int) -> list[str]:
 
 def write_stories(path: Path, count: int) -> Path:
     """Write `count` stories as JSON lines, always the same ones."""
-    write_whole(path, (json.dumps(_story(number)).encode() + b"\n" for number in range(count)))
+    write_whole(path, (to_line(_story(number)) for number in range(count)))
     return path
 
 

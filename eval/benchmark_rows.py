@@ -1,4 +1,4 @@
-"""The rows of benchmarks: one loader for each data set."""
+"""The rows of benchmarks: one loader for each dataset."""
 
 import hashlib
 import re
@@ -22,10 +22,9 @@ from dataset_builder.files.reading import json_file, lines
 from dataset_builder.hashing import digest_of, fingerprint
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import LABEL_MAPS, class_scores
-from dataset_builder.taxonomy import EMOTIONS, LABELS
+from dataset_builder.taxonomy import DEFINITIONS, LABELS
 from eval.label_sets import find_set
 
-DEFINITIONS = {emotion.name: emotion.definition for emotion in EMOTIONS}
 # A descriptor of the teacher counts as gold from this weight, like a label in the published corpus.
 GOLD_WEIGHT = 0.3
 
@@ -106,7 +105,7 @@ def prepared(domain: str, place: str, config: str, split: str = "test") -> Rows:
     """A split of a folder that `python -m dataset_builder domain` wrote; gold is over the set's own classes."""
     command = f"python -m dataset_builder domain {domain}"
     if place is None:
-        raise InputError(f"benchmark '{domain}': give with --data a folder that `{command}` wrote.")
+        raise InputError(f"benchmark '{domain}': pass a folder written by `{command}` to --data.")
     path = Path(place) / "manifest.json"
     manifest = json_file(path) if path.exists() else {}
     if not isinstance(manifest, dict):
@@ -114,7 +113,9 @@ def prepared(domain: str, place: str, config: str, split: str = "test") -> Rows:
             f"{path}: contains {type(manifest).__name__} instead of an object. Create the folder again: `{command}`."
         )
     if manifest.get("domain") != domain:
-        raise InputError(f"{place}: contains {manifest.get('domain', 'no domain set')}. Give a folder of `{command}`.")
+        raise InputError(
+            f"{place}: contains {manifest.get('domain', 'no domain set')}. Pass a folder written by `{command}`."
+        )
     if not isinstance(manifest.get("rows"), dict) or not manifest["rows"] or "protocol" not in manifest:
         raise InputError(f"{path}: has no 'rows' or no 'protocol'. Create the folder again: `{command}`.")
     own_config = next(iter(manifest["rows"]))
@@ -166,7 +167,7 @@ def descriptors(place: str, config: str) -> Rows:
     # Only texts with one of the labels, and only labels that a text has.
     kept, columns = np.flatnonzero(every.any(axis=1)), np.flatnonzero(every.any(axis=0))
     if not len(kept):
-        raise InputError(f"data set '{place}': no validation text has one of the 28 labels for a descriptor.")
+        raise InputError(f"dataset '{place}': no validation text has one of the 28 labels for a descriptor.")
     chosen = rows.select(kept)
     return Rows(
         texts=list(chosen["text"]),
@@ -194,7 +195,7 @@ def own_labels(name: str, place: str | None, config: str) -> Rows:
         texts, gold = [text for text, _ in pairs], multi_hot([[column] for _, column in pairs], len(labels))
         revision, protocol = "in this repository", "sentences of our own, written with one label each in mind"
     else:
-        what = "Give a text file with one text a line."
+        what = "Pass a text file with one text per line."
         texts = [line.strip() for _, line in lines(Path(place), what)]
         if not texts:
             raise InputError(f"{place}: has no text. {what}")
