@@ -13,6 +13,17 @@ from typing import Any, Literal
 
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import LABEL_MAPS
+from eval.benchmark_rows import (
+    GOEMOTIONS,
+    HubData,
+    Rows,
+    descriptors,
+    goemotions,
+    grouped,
+    own,
+    own_labels,
+    prepared,
+)
 from eval.held_out_rows import contrast_rows, everyday_rows
 from eval.label_sets import LabelSet, label_sets
 from eval.official_files import SEMEVAL_TEST, emobank, semeval2018
@@ -117,8 +128,9 @@ def _own_labels(label_set: LabelSet) -> Benchmark:
 
 _TABLE = [
     _goemotions("goemotions", "GoEmotions test, 28 labels", goemotions, by_name=True),
-    _in_groups("ekman", by_name=True),
-    _in_groups("sentiment"),  # no text expresses "ambiguous", so bi-encoders do not use these names
+    _in_groups("goemotions-ekman", "Ekman", by_name=True),
+    # No text expresses "ambiguous", so bi-encoders do not use these names.
+    _in_groups("goemotions-sentiment", "sentiment"),
     Benchmark(
         "own",
         "The corpus's own test split",

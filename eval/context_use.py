@@ -19,12 +19,12 @@ from dataset_builder.files.reading import json_lines
 from dataset_builder.inputs import InputError, run_command
 from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
 from dataset_builder.statistics import Measure, bootstrap, interval_fields, macro_f1, micro_f1
+from eval.benchmark_rows import Rows, own
 from eval.benchmarks import BENCHMARKS, DEVELOPMENT, Benchmark, find
 from eval.measure import ARGMAX, decide
 from eval.metrics import Clusters, Metrics, about_intervals, accuracy, over_seeds, shown
 from eval.models import Classifier, about_weights, load_classifier
 from eval.one_class import ONE_CLASS, by_set
-from eval.rows import Rows, own
 
 CORPUS = "own"  # the benchmark that is a model's own corpus
 COLUMNS = {"id": "what marks name it by", "narrative_id": "its story", "variant": "how it was made: 'original', …"}

@@ -5,7 +5,7 @@ import numpy as np
 from dataset_builder.hashing import digest_of
 from dataset_builder.held_out import CONTRAST, EVERYDAY, SECOND_READER, SITUATIONS, HeldOutRow, contrast, everyday
 from dataset_builder.taxonomy import LABEL_TO_INDEX
-from eval.rows import Rows, multi_hot
+from eval.benchmark_rows import Rows, multi_hot
 
 
 def everyday_rows(place: str | None, config: str) -> Rows:

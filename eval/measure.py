@@ -23,6 +23,7 @@ from dataset_builder.statistics import (
 )
 from dataset_builder.taxonomy import LABELS, VALENCE
 from dataset_builder.thresholds import choose_thresholds
+from eval.benchmark_rows import Rows
 from eval.benchmarks import Benchmark
 from eval.decision_rules import DEFAULT, RULES, apply_rule
 from eval.metrics import (
@@ -39,7 +40,6 @@ from eval.metrics import (
 )
 from eval.models import BiEncoder, Scores
 from eval.one_class import one_class
-from eval.rows import Rows
 from eval.valence import CIRCLE_AROUSAL, CIRCLE_VALENCE, TAXONOMY, values_by_anchors
 
 SIGNS = np.array([VALENCE[label] for label in LABELS], dtype=float)

@@ -7,9 +7,9 @@ import numpy as np
 from dataset_builder.label_maps import LABEL_MAPS
 from dataset_builder.statistics import macro_f1, weighted_f1
 from dataset_builder.taxonomy import LABELS, NEUTRAL
+from eval.benchmark_rows import Rows
 from eval.benchmarks import Benchmark
 from eval.metrics import Metrics, accuracy, over_seeds, share_in_group
-from eval.rows import Rows
 
 ONE_CLASS = {"macro_f1": macro_f1, "accuracy": accuracy, "weighted_f1": weighted_f1}
 

@@ -28,6 +28,7 @@ from dataset_builder.files.shards import to_line, write_whole
 from dataset_builder.inputs import InputError, option_name, run_command
 from dataset_builder.provenance import RESULTS, provenance, results_folder, write_result
 from dataset_builder.taxonomy import LABELS
+from eval.benchmark_rows import Rows
 from eval.benchmarks import BENCHMARKS, DEVELOPMENT, Benchmark, find
 from eval.measure import bi_encoder_numbers, classifier_numbers, development_numbers
 from eval.metrics import about_intervals, shown

@@ -15,13 +15,13 @@ from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import LABEL_MAPS
 from dataset_builder.taxonomy import LABELS, NEUTRAL
 from eval import context_use
+from eval.benchmark_rows import Rows
 from eval.benchmarks import find
 from eval.cards.results import read_results
 from eval.cards.sections import model_section
 from eval.measure import bi_encoder_numbers, classifier_numbers, development_numbers
 from eval.metrics import Metrics
 from eval.models import load_bi_encoder
-from eval.rows import Rows
 from tests.conftest import ROOT, Command
 from tests.test_dataset_builder_domains import goemotions_files, isear_files, meld_files
 

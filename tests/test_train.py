@@ -16,7 +16,7 @@ from dataset_builder.taxonomy import LABELS
 from dataset_builder.thresholds import GRID, choose_thresholds, global_threshold, label_thresholds
 from tests.conftest import Command
 from train.batches import LengthGroupedBatches
-from train.classifier.calibration import calibrate, sigmoid
+from train.classifier.calibration import calibrate
 from train.classifier.data import read_corpus, tokenise
 from train.classifier.loop import train
 from train.classifier.losses import asymmetric

@@ -30,7 +30,6 @@ from dataset_builder.files.shards import write_json
 from dataset_builder.inputs import InputError, first_line, run_command
 from dataset_builder.provenance import weights_digest
 from train.base_model import positions
-from train.classifier.calibration import sigmoid
 from train.lean_graph import ARCHITECTURES, LeanClassifier
 
 FOLDER = "onnx"

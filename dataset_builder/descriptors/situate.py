@@ -67,8 +67,8 @@ def remarks_in_situations(written: Sequence[DescriptorsRow]) -> Iterator[tuple[s
         labels = [index for index, score in enumerate(scores) if score >= KEEP_AT]
         if not labels:
             continue
-        split = _split(row.text, seed)
-        remark = remarks[split][stable_hash(seed, "remark", row.text) % len(remarks[split])]
+        split = _split(row.text)
+        remark = remarks[split][stable_hash(SEED, "remark", row.text) % len(remarks[split])]
         common = row.model_dump(exclude={"descriptors", "describer", "text", "source", "provenance", "character"})
         yield (
             split,

@@ -23,12 +23,6 @@ class Calibration:
         return calibrated
 
 
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Return probabilities, in the shape of the logits."""
-    probabilities: np.ndarray = torch.from_numpy(np.asarray(logits, dtype=np.float64)).sigmoid().numpy()
-    return probabilities
-
-
 def calibrate(logits: np.ndarray, gold: np.ndarray) -> Calibration:
     """A temperature and a shift for each label (Platt scaling), by the least cross-entropy on the validation split.
 

@@ -19,16 +19,9 @@ from dataset_builder.statistics import classwise_calibration_error, expected_cal
 from dataset_builder.taxonomy import LABELS
 from dataset_builder.thresholds import choose_thresholds, global_threshold
 from train.batches import SPLITS, LengthGroupedBatches
-from train.checkpoint import (
-    Checkpoints,
-    Progress,
-    delete_checkpoint,
-    moving_average,
-    should_resume,
-    unwrap,
-)
-from train.classifier.calibration import Calibration, calibrate, sigmoid
-from train.classifier.data import read_corpus, tokenise, warn_of_shared_texts
+from train.checkpoint import Checkpoints, Progress, delete_checkpoint, moving_average, should_resume, unwrap
+from train.classifier.calibration import Calibration, calibrate
+from train.classifier.data import Example, read_corpus, tokenise, warn_of_shared_texts
 from train.classifier.losses import loss_of
 from train.classifier.model import (
     fit_head,

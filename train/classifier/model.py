@@ -17,7 +17,7 @@ from train.checkpoint import weights_written_to
 from train.classifier.calibration import Calibration
 from train.classifier.losses import Loss
 from train.classifier.recipe import ClassifierRecipe, Lora
-from train.record import RECORD, write_record
+from train.training_record import RECORD, write_record
 
 ADAPTER = "adapter"
 # Names of the modules between the encoder's states and the outputs, by architecture.
