@@ -96,7 +96,7 @@ class Benchmark:
 
 
 def _goemotions(name: str, title: str, read: Read, **more: Any) -> Benchmark:
-    files = "the official TSV files, or a folder of `dataset_builder domain goemotions`"
+    files = "the official TSV files, or a folder written by `dataset_builder domain goemotions`"
     more |= {"of": "goemotions", "hub": GOEMOTIONS, "has_development": True}
     return Benchmark(name, title, read, "cc-by-4.0", files, **more)
 
@@ -108,7 +108,7 @@ def _in_groups(name: str, kind: str, **more: Any) -> Benchmark:
 
 def _prepared(name: str, title: str, licence: str, **more: Any) -> Benchmark:
     """Return a data set with one class a text, in a folder that the builder prepared."""
-    files, read = f"a folder of `dataset_builder domain {name}`", partial(prepared, name)
+    files, read = f"a folder written by `dataset_builder domain {name}`", partial(prepared, name)
     return Benchmark(name, title, read, licence, files, "single", label_map=name, has_development=True, **more)
 
 
@@ -119,8 +119,8 @@ def _held_out(name: str, title: str, read: Read, **more: Any) -> Benchmark:
 
 
 def _own_labels(label_set: LabelSet) -> Benchmark:
-    title = f"{len(label_set.labels)} labels of our own, on our own sentences"
-    files, read = "nothing, or a file of texts, one a line", partial(own_labels, label_set.name)
+    title = f"Our own sentences, {len(label_set.labels)} labels"
+    files, read = "nothing, or a text file with one text per line", partial(own_labels, label_set.name)
     return Benchmark(
         label_set.name, title, read, "apache-2.0", files, "single", by_name=True, is_test=False, bundled=True
     )

@@ -128,7 +128,7 @@ def corpus_groups(place: str, split: str, needs: Path | None) -> dict[str, np.nd
     rows = data.rows(split)
     ids = [str(value) for value in rows["id"]]
     if marks and not set(ids) & set(marks):
-        print(f"{needs}: marks no row of the {split} split. Do the marks belong to this corpus?", file=sys.stderr)
+        print(f"{needs}: marks no row of the {split} split. Does the file belong to this corpus?", file=sys.stderr)
     return groups_of([str(value) for value in rows["variant"]], ids, marks)
 
 

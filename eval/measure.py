@@ -43,7 +43,7 @@ from eval.one_class import one_class
 from eval.valence import CIRCLE_AROUSAL, CIRCLE_VALENCE, TAXONOMY, values_by_anchors
 
 SIGNS = np.array([VALENCE[label] for label in LABELS], dtype=float)
-ARGMAX = "argmax over the set's own classes"
+ARGMAX = "argmax over the classes"
 ANY_NUMBER = {"macro_f1": macro_f1, "micro_f1": micro_f1, "jaccard": jaccard}
 # `check_order` needs this many rows, and this many rows of a label: with fewer, columns correlate by chance.
 MIN_ROWS, MIN_GOLD = 500, 5
@@ -157,7 +157,7 @@ def bi_encoder_numbers(
         source = f"rule {DEFAULT} on {scores[0].source}, without labels"
     else:
         metrics, decided = _single(benchmark, rows, scores)
-        source = "argmax over the set's own names"
+        source = "argmax over the class names"
     per_label = by_class(rows.classes, rows.gold, decided, clusters=rows.clusters) if rows.gold.size else {}
     return {"metrics": metrics, "per_label": per_label, "threshold_source": source}
 
