@@ -333,10 +333,10 @@ def test_files_that_are_not_there_or_of_another_form(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     for name, says in (
-        ("goemotions", "train.tsv: no such file. Give the folder of GoEmotions"),
-        ("isear", "train.tsv: no such file. Give a folder with train.tsv and dev.tsv"),
-        ("emocontext", "train.txt: no such file. Give the folder of the task"),
-        ("iemocap-6", r"Session1/dialog/EmoEvaluation: no Ses\*.txt there. Give the folder IEMOCAP_full_release"),
+        ("goemotions", "train.tsv: no such file. Pass the folder with GoEmotions"),
+        ("isear", "train.tsv: no such file. Pass a folder with train.tsv and dev.tsv"),
+        ("emocontext", "train.txt: no such file. Pass the folder with the task"),
+        ("iemocap-6", r"Session1/dialog/EmoEvaluation: no Ses\*.txt there. Pass the folder IEMOCAP_full_release"),
         ("meld", "train_sent_emo.csv: no such file. Give the folder of MELD's official files"),
         ("meld-video", "unknown domain set 'meld-video'. Known: goemotions, isear"),
     ):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
+from dataset_builder import thresholds
 from dataset_builder.statistics import (
     RESAMPLES,
     average_precision,
@@ -21,7 +22,6 @@ from dataset_builder.statistics import (
 )
 from eval import metrics
 from eval.metrics import by_class, over_seeds
-from train.classifier import thresholds
 
 # GoEmotions' test split: rows of each label, of 5,427.
 GOEMOTIONS = np.array(
