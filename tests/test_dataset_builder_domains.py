@@ -338,7 +338,7 @@ def test_files_that_are_not_there_or_of_another_form(tmp_path: Path) -> None:
         ("emocontext", "train.txt: no such file. Pass the folder with the task"),
         ("iemocap-6", r"Session1/dialog/EmoEvaluation: no Ses\*.txt there. Pass the folder IEMOCAP_full_release"),
         ("meld", "train_sent_emo.csv: no such file. Give the folder of MELD's official files"),
-        ("meld-video", "unknown domain set 'meld-video'. Known: goemotions, isear"),
+        ("meld-video", "unknown dataset 'meld-video'. Known: goemotions, isear"),
     ):
         with pytest.raises(InputError, match=says):
             prepare(name, empty, out)
