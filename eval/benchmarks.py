@@ -89,9 +89,8 @@ def _own_labels(label_set: LabelSet) -> Benchmark:
 _TABLE = [
     _goemotions("goemotions", "GoEmotions test, 28 labels", goemotions, by_name=True),
     _in_groups("goemotions-ekman", "Ekman", by_name=True),
-    _in_groups(
-        "goemotions-sentiment", "sentiment"
-    ),  # no text expresses "ambiguous", so bi-encoders do not use these names
+    # No text expresses "ambiguous", so bi-encoders do not use these names.
+    _in_groups("goemotions-sentiment", "sentiment"),
     Benchmark("own", "The corpus's own test split", own, "apache-2.0", "the corpus that the model was trained on"),
     _prepared("isear", "ISEAR, 7 classes", "none stated; research", by_name=True),
     _prepared(
