@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.corpus import read_rows
+from dataset_builder.files.parquet_rows import read_rows
 from dataset_builder.files.shards import clear, stage_rows, to_line, write_whole
-from dataset_builder.files.text_hygiene import cleaned_row
 from dataset_builder.files.texts import benchmark_texts
 from dataset_builder.filters.deduplicate import DuplicateFilter
 from dataset_builder.filters.resolve import class_of, resolve
@@ -38,6 +37,7 @@ from dataset_builder.schema import (
     UtteranceRow,
 )
 from dataset_builder.taxonomy import LABELS
+from dataset_builder.text_hygiene import cleaned_row
 
 STAGE = "publish"  # the stage's name in manifests and for --restart-from
 DEPENDS_ON = ("recipe.split", "recipe.name", "recipe.quality.near_duplicate_at", "recipe.quality.benchmarks")
