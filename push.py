@@ -15,9 +15,8 @@ from typing import NoReturn
 
 try:
     from huggingface_hub import HfApi, constants
-except (
-    ValueError
-):  # the client parses HF_ENDPOINT when it is imported; the address is not shown: it may have a password
+except ValueError:  # the client parses HF_ENDPOINT when it is imported
+    # The address is not shown, because it may have a password.
     print("error: HF_ENDPOINT is not an address. Use one that begins with https://, or unset it.", file=sys.stderr)
     sys.exit(2)
 from huggingface_hub.utils import validate_repo_id

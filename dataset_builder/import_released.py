@@ -14,7 +14,6 @@ from typing import Any
 
 from dataset_builder.files.reading import json_lines
 from dataset_builder.files.shards import to_line, write_whole
-from dataset_builder.files.text_hygiene import cleaned, damage_of
 from dataset_builder.filters.resolve import class_of
 from dataset_builder.filters.validate import check_texts
 from dataset_builder.hashing import digest_of, fingerprint
@@ -24,6 +23,7 @@ from dataset_builder.recipe import PaperMap
 from dataset_builder.run_state import REJECTS
 from dataset_builder.schema import ContextlessRow, ContextualRow, RawLabel, Rejected
 from dataset_builder.taxonomy import LABELS
+from dataset_builder.text_hygiene import cleaned, damage_of
 
 PROVENANCE = "alex-shvets/EmoPillars"
 TEACHER = "mistralai/Mistral-7B-Instruct-v0.2"

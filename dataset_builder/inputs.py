@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 
-from dataset_builder.files.escaping import printable
+from dataset_builder.escaping import printable
 from dataset_builder.hashing import digest_of
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from dataset_builder.files.escaping import one_line
+from dataset_builder.escaping import one_line
 
 _MARKUP: Final = re.compile(r"([\\`*\[|])")
 

@@ -6,13 +6,13 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.corpus import read_rows
+from dataset_builder.files.parquet_rows import read_rows
 from dataset_builder.files.reading import json_lines
-from dataset_builder.files.text_hygiene import cleaned, damage_of
 from dataset_builder.files.texts import HELD_OUT_NAMES, SNIFFED_ROWS, not_texts, path_words
 from dataset_builder.inputs import InputError, first_line
 from dataset_builder.recipe import Narratives
 from dataset_builder.schema import Item
+from dataset_builder.text_hygiene import cleaned, damage_of
 
 TALES = Path(__file__).parent / "tales"
 FIELDS = ("id", "title", "text")

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
-from dataset_builder.files.text_hygiene import without_surrogates
 from dataset_builder.taxonomy import LABELS
+from dataset_builder.text_hygiene import without_surrogates
 
 LONGEST_REJECT = 500  # characters of a rejected text that are kept
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from dataset_builder.files.reading import json_lines, lines
-from dataset_builder.files.text_hygiene import cleaned, damage_of
 from dataset_builder.hashing import fingerprint, is_drawn
 from dataset_builder.inputs import InputError, Strict, validation_message
 from dataset_builder.schema import Item
 from dataset_builder.taxonomy import LABEL_TO_INDEX
+from dataset_builder.text_hygiene import cleaned, damage_of
 
 WRITTEN = "written"  # the name of the project's own files in recipes
 FOLDER = Path(__file__).parent / "written"

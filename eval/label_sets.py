@@ -10,8 +10,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, model_validator
 
-from dataset_builder.files.text_hygiene import damage_of
 from dataset_builder.inputs import InputError, Name, Strict, read_recipe, read_yaml
+from dataset_builder.text_hygiene import damage_of
 
 FOLDER = Path(__file__).parent / "label_sets"
 

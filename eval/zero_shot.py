@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from scipy.special import expit
 
-from dataset_builder.files.text_hygiene import damage_of
 from dataset_builder.inputs import InputError, run_command
+from dataset_builder.text_hygiene import damage_of
 from eval.decision_rules import DEFAULT, RULES, apply_rule
 from eval.label_sets import find_set, read_definitions
 from eval.metrics import largest

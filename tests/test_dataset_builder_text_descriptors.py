@@ -19,7 +19,6 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 
-from dataset_builder.corpus import read_rows
 from dataset_builder.descriptors.calibration import advantages, agreement, descriptors
 from dataset_builder.descriptors.describe import describe
 from dataset_builder.descriptors.merge import publish_rows
@@ -28,6 +27,7 @@ from dataset_builder.descriptors.recipe import TextsRecipe, Weights, WritingReci
 from dataset_builder.descriptors.sources import read_sources
 from dataset_builder.descriptors.words import log_probabilities
 from dataset_builder.descriptors.writing import write
+from dataset_builder.files.parquet_rows import read_rows
 from dataset_builder.files.shards import read_json, read_lines, shard_path, stage_rows
 from dataset_builder.inputs import InputError, read_recipe
 from dataset_builder.pipeline.ask import Ask

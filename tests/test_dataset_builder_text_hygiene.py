@@ -2,7 +2,7 @@
 
 import pytest
 
-from dataset_builder.files.text_hygiene import cleaned, cleaned_row, damage_of, first_fault, row_faults, text_faults
+from dataset_builder.text_hygiene import cleaned, cleaned_row, damage_of, first_fault, row_faults, text_faults
 
 
 @pytest.mark.parametrize(

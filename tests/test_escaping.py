@@ -10,7 +10,7 @@ import pytest
 from dataset_builder.analysis import report_page
 from dataset_builder.analysis.validate_corpus import Findings
 from dataset_builder.corpus import open_corpus
-from dataset_builder.files.escaping import one_line, printable
+from dataset_builder.escaping import one_line, printable
 from dataset_builder.human_eval.answers import read_answers
 from dataset_builder.human_eval.sample import Key, draw
 from dataset_builder.human_eval.score import score, section

@@ -29,9 +29,8 @@ def test_measures_of_one_class_a_text_by_hand() -> None:
     gold = np.eye(4, dtype=int)[[0, 1, 3, 3, 3]]
     predicted = np.eye(4, dtype=int)[[0, 3, 2, 2, 3]]
     assert accuracy(gold, predicted) == pytest.approx(2 / 5)
-    assert per_class(gold, predicted)["f1"].tolist() == pytest.approx(
-        [1, 0, 0, 2 / 5]
-    )  # others: 1 hit, 1 false, 2 missed
+    # others: 1 hit, 1 false, 2 missed
+    assert per_class(gold, predicted)["f1"].tolist() == pytest.approx([1, 0, 0, 2 / 5])
     assert macro_f1(gold, predicted) == pytest.approx(1.4 / 3)  # nobody is angry: that class is left out
     assert weighted_f1(gold, predicted) == pytest.approx((1 * 1 + 3 * 2 / 5) / 5)
     # over the emotions: 1 hit of 3 predicted and of 2 gold

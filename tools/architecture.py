@@ -34,7 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("dataset_builder/analysis",),
     ("dataset_builder/commands",),
     ("dataset_builder/__main__", "dataset_builder/stress_tests", "train", "eval"),
-    ("push", "demo", "reproduce", "tools/push_kills"),
+    ("push", "demo", "tools/push_kills"),
 )  # fmt: skip
 
 # What components with stricter rules than their layer may import: programs exchange folders on disk, not objects.

@@ -11,6 +11,13 @@ SPLITS = ("train", "validation")
 POOL = 50
 
 
+def count_updates(epochs: int, batches: int, max_steps: int | None, accumulated: int = 1) -> int:
+    """Return the number of updates of a training: one per `accumulated` batches of an epoch, at most `max_steps`."""
+    # The batches that are left at the end of an epoch are an update too.
+    updates = epochs * -(-batches // accumulated)
+    return min(updates, max_steps or updates)
+
+
 class LengthGroupedBatches(BatchSampler):  # type: ignore[misc]
     """Shuffled batches of rows of similar length: rows are sorted by length within pools of 50 batches.
 

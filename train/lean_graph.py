@@ -14,11 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
-ARCHITECTURES = (
-    "bert",
-    "mpnet",
-    "roberta",
-)  # encoders with normalisation after each half of a layer that classify by token 0
+# Encoders with normalisation after each half of a layer that classify by token 0.
+ARCHITECTURES = ("bert", "mpnet", "roberta")
 
 
 @dataclass(frozen=True)

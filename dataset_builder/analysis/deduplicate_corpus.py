@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_builder.corpus import Corpus, column_faults, open_corpus, open_parquet
+from dataset_builder.corpus import Corpus, column_faults, open_corpus
+from dataset_builder.files.parquet_rows import open_parquet
 from dataset_builder.files.shards import to_line, write_whole
 from dataset_builder.files.texts import benchmark_texts
 from dataset_builder.filters.deduplicate import ACROSS, REWRITTEN, DuplicateFilter

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.corpus import Corpus, open_parquet
+from dataset_builder.corpus import Corpus
+from dataset_builder.files.parquet_rows import open_parquet
 from dataset_builder.files.reading import json_file
 from dataset_builder.inputs import SHOWN, InputError, read_card
 

@@ -15,8 +15,7 @@ import pydantic
 
 from dataset_builder.analysis.file_checks import class_names, count_faults
 from dataset_builder.corpus import Corpus, column_faults, open_corpus
-from dataset_builder.files.escaping import one_line
-from dataset_builder.files.text_hygiene import FAULTS, row_faults, without_surrogates
+from dataset_builder.escaping import one_line
 from dataset_builder.files.texts import benchmark_texts
 from dataset_builder.filters.deduplicate import ORIGINAL, REWRITTEN, DuplicateFilter, utterance_of
 from dataset_builder.filters.validate import LONGEST_LABEL, MOST_LABELS, check_bounds, check_values
@@ -25,6 +24,7 @@ from dataset_builder.pipeline.replies import is_refusal, shingles
 from dataset_builder.recipe import Quality
 from dataset_builder.schema import CONFIGS, ContextlessRow, ContextualRow, DescriptorsRow, PublishedRow
 from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS
+from dataset_builder.text_hygiene import FAULTS, row_faults, without_surrogates
 
 EXAMPLES = 3
 ROUNDING = 1e-3  # scores are float32, raw scores may have been rounded

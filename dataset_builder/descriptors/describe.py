@@ -20,7 +20,6 @@ from dataset_builder.descriptors.teacher_scores import read_teacher_scores
 from dataset_builder.descriptors.weigh import STAGE, publish
 from dataset_builder.descriptors.words import WORDS
 from dataset_builder.files.shards import write_json
-from dataset_builder.files.text_hygiene import cleaned, damage_of, first_fault
 from dataset_builder.hashing import fingerprint, stable_hash
 from dataset_builder.inputs import InputError
 from dataset_builder.parquet import finished_corpus
@@ -33,6 +32,7 @@ from dataset_builder.recipe import EmbeddedTeacher
 from dataset_builder.run_state import RUN, RUNTIME_ONLY, former_run, run_lock
 from dataset_builder.schema import Item, Rejected
 from dataset_builder.teachers import load_teacher
+from dataset_builder.text_hygiene import cleaned, damage_of, first_fault
 
 
 def describe(

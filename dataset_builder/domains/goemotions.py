@@ -113,7 +113,7 @@ def _with_header(path: Path) -> Iterator[Comment]:
 
 
 def _of_parquet(path: Path) -> Iterator[Comment]:
-    from dataset_builder.corpus import open_parquet, read_rows
+    from dataset_builder.files.parquet_rows import open_parquet, read_rows
 
     names = set(open_parquet(path).schema_arrow.names)
     _refuse_other_forms(names, str(path))

@@ -138,7 +138,7 @@ def _of_objects(path: Path, kind: str, column: str, what: str) -> Iterator[tuple
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, Any]]:
-    from dataset_builder.corpus import read_rows
+    from dataset_builder.files.parquet_rows import read_rows
 
     return ((f"{path}, row {number}", row) for number, row in enumerate(read_rows(path)))
 

@@ -7,10 +7,10 @@ analysis/validate_corpus.py applies them to a whole corpus.
 import re
 from collections.abc import Iterable
 
-from dataset_builder.files.text_hygiene import cleaned, first_fault, row_faults
 from dataset_builder.recipe import Quality
 from dataset_builder.schema import UNNAMED, ContextlessRow, ContextualRow, PublishedRow
 from dataset_builder.taxonomy import LABELS
+from dataset_builder.text_hygiene import cleaned, first_fault, row_faults
 
 _FIRST_PERSON = re.compile(r"\b(i|me|my|mine|myself|we|us|our|ours|ourselves)\b", re.IGNORECASE)
 _COMMON_ENGLISH = frozenset(

@@ -9,7 +9,6 @@ import numpy as np
 from tqdm import tqdm
 
 from dataset_builder.files.shards import Journal, file_lock, read_json, stage_rows, write_json
-from dataset_builder.files.text_hygiene import cleaned_row
 from dataset_builder.filters.judgements import ABOUT, SCORES, judge_folder, key_of, read_judgements, to_record
 from dataset_builder.hashing import stable_hash
 from dataset_builder.inputs import InputError
@@ -19,6 +18,7 @@ from dataset_builder.judges.recipe import JudgeRecipe
 from dataset_builder.parquet import MANIFEST
 from dataset_builder.run_state import RUN, RUNTIME_ONLY
 from dataset_builder.taxonomy import LABELS
+from dataset_builder.text_hygiene import cleaned_row
 
 CONTEXTLESS, CONTEXTUAL = "labels", "rewriting"  # the stages whose rows are published
 ORDER = "judged"  # part of the hash that orders texts

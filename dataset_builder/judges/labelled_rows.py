@@ -7,9 +7,9 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from dataset_builder.files.reading import json_lines
-from dataset_builder.files.text_hygiene import cleaned
 from dataset_builder.inputs import InputError, Strict, validation_message
 from dataset_builder.taxonomy import LABELS
+from dataset_builder.text_hygiene import cleaned
 from dataset_builder.written_rows import labels_of, read_written
 
 FORM = 'Give JSON lines as {"text": "…", "situation": "…", "labels": {"joy": 1}}, or files of written rows.'

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import jinja2
 
-from dataset_builder.files.text_hygiene import cleaned
 from dataset_builder.gold_set import few_shot_examples
 from dataset_builder.hashing import fingerprint, stable_hash
 from dataset_builder.inputs import InputError
@@ -21,6 +20,7 @@ from dataset_builder.schema import Rejected, Usage
 from dataset_builder.taxonomy import EMOTIONS
 from dataset_builder.teachers.base import NoAnswer, Reply, Request, Scores, Teacher, TeacherError
 from dataset_builder.teachers.reply_text import BadReply, strip_reasoning
+from dataset_builder.text_hygiene import cleaned
 
 PROMPTS = Path(__file__).parents[1] / "prompts"
 QUOTED = ("story", "context", "text")  # fields whose content a good reply may repeat

@@ -11,7 +11,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.corpus import read_rows
+from dataset_builder.files.parquet_rows import read_rows
 from dataset_builder.files.shards import clear, to_line, write_whole
 from dataset_builder.files.texts import benchmark_texts
 from dataset_builder.filters.benchmark_similarity import BenchmarkSimilarity

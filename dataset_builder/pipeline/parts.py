@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dataset_builder.files.shards import read_json, stage_rows
-from dataset_builder.files.text_hygiene import cleaned_row
 from dataset_builder.filters.ensemble import RAW_FROM, Judged
 from dataset_builder.filters.resolve import resolve
 from dataset_builder.filters.validate import MOST_LABELS
@@ -32,6 +31,7 @@ from dataset_builder.schema import (
     UtteranceRow,
 )
 from dataset_builder.taxonomy import LABELS
+from dataset_builder.text_hygiene import cleaned_row
 
 LAST_STAGE = {"contextless": "labels", "contextual": "rewriting", "descriptors": "descriptors"}  # of each config
 WRITER = "a large language model"  # of the written rows (dataset_builder/written/README.md)

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from tqdm import tqdm
 
-from dataset_builder.files.escaping import one_line
+from dataset_builder.escaping import one_line
 from dataset_builder.files.shards import read_model, write_json
 from dataset_builder.pipeline.stages import Stage
 from dataset_builder.recipe import Run

@@ -17,9 +17,8 @@ from dataset_builder.stress_tests.stories import write_stories
 
 ALIVE_SECONDS, DEAD_SECONDS = 20.0, 30.0
 LOST = "lost"
-REPEATED = tuple(
-    fault for fault in FAULTS if fault != CUT_OFF
-)  # a truncated reply is a reply: the question is asked with another seed
+# A truncated reply is a reply: the question is asked with another seed.
+REPEATED = tuple(fault for fault in FAULTS if fault != CUT_OFF)
 REASONS = (*REPEATED, "no_connection")  # for which units are rejected
 RECIPE = """
 name: faults

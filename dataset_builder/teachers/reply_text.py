@@ -5,7 +5,7 @@ A teacher may repeat any character a hundred thousand times, so the patterns her
 
 import re
 
-from dataset_builder.files.text_hygiene import REASONING_TAG
+from dataset_builder.text_hygiene import REASONING_TAG
 
 # The marker of a list item: a bullet, a number, or both. A number may stand twice, where an answer repeats the prefill.
 # No digit may follow a number's dot or colon, or "5:30 already!" would lose its hour.

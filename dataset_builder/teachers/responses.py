@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dataset_builder.files.text_hygiene import without_surrogates
 from dataset_builder.schema import Usage
 from dataset_builder.teachers.base import NoAnswer, TeacherError
 from dataset_builder.teachers.failures import failure_of
 from dataset_builder.teachers.reply_text import BadReply, strip_reasoning
+from dataset_builder.text_hygiene import without_surrogates
 
 LONGEST_WORDS = 300  # characters of a server's own words in a message
 LONGEST_REASONING = 80  # characters of the model's reasoning in a message

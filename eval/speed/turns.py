@@ -90,9 +90,8 @@ def take_turns(contenders: dict[str, Contender], rounds: int, threads: int) -> T
                 workers[name].submit(start, one.engine, one.place, threads, one.sets).result()
             before = cpu_seconds()
             for turn in tqdm(range(rounds), unit="round"):
-                first = turn % len(
-                    names
-                )  # a different order in every turn, so that no contender always follows the same one
+                # A different order in every turn, so that no contender always follows the same one.
+                first = turn % len(names)
                 for which in dict.fromkeys(which for one in contenders.values() for which in one.sets):
                     for name in [*names[first:], *names[:first]]:
                         seconds = workers[name].submit(time_set, which).result()

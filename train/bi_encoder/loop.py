@@ -6,7 +6,6 @@ descriptors, also those of the validation split on which the weights are chosen:
 Top to bottom: seed, data, model, batches, optimiser, prepare, steps, evaluate, average and project, save.
 """
 
-import sys
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -20,7 +19,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase, get_scheduler
 
-from train.batches import LengthGroupedBatches
+from train.batches import LengthGroupedBatches, count_updates
 from train.bi_encoder.averaging import average_with, other_weights
 from train.bi_encoder.data import CollatePairs, Corpus, Pair, as_pairs, ndcg, read_corpus, target_matrix, tokenise
 from train.bi_encoder.distributed import backward, embed_all
@@ -84,11 +83,10 @@ def train(
     # `evaluation_mode` leaves the model undistributed: `backward` sums the gradients of the processes itself.
     model = accelerator.prepare_model(model, evaluation_mode=True)
     optimiser = accelerator.prepare(optimiser)  # not the loader: each process would get a part of the batch only
-    updates = min(recipe.epochs * len(train_loader), max_steps or sys.maxsize)
+    updates = count_updates(recipe.epochs, len(train_loader), max_steps)
     schedule = get_scheduler(recipe.schedule, optimiser, round(recipe.warmup_share * updates), updates)
-    # The moving average is published, so it is also evaluated after each epoch.
     average = moving_average(model, recipe.ema_decay)
-    measured: Any = average.module if average else model
+    measured: Any = average.module if average else model  # the moving average is published, so it is also evaluated
     progress = Progress()
     checkpoints = Checkpoints(accelerator, output_dir, owner, progress, schedule, average)
     accelerator.init_trackers(recipe.name, config={"recipe_hash": inputs["recipe_hash"]})

@@ -18,7 +18,7 @@ from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase, get_s
 from dataset_builder.statistics import classwise_calibration_error, expected_calibration_error, macro_f1
 from dataset_builder.taxonomy import LABELS
 from dataset_builder.thresholds import choose_thresholds, global_threshold
-from train.batches import SPLITS, LengthGroupedBatches
+from train.batches import SPLITS, LengthGroupedBatches, count_updates
 from train.checkpoint import Checkpoints, Progress, delete_checkpoint, moving_average, should_resume, unwrap
 from train.classifier.calibration import Calibration, calibrate
 from train.classifier.data import Example, read_corpus, tokenise, warn_of_shared_texts
@@ -69,11 +69,12 @@ def train(
 
     # --- batches
     train_rows, dev_rows = (tokenise(corpus.rows(split), tokenizer, recipe) for split in SPLITS)
-    batches, train_loader, dev_loader, loader_by_length = make_loaders(train_rows, dev_rows, tokenizer, recipe)
+    batches, train_loader, dev_loader = make_loaders(train_rows, dev_rows, tokenizer, recipe)
     # A random head sends large, useless gradients into the encoder; a head that already fits its features does not.
     resumes = should_resume(output_dir, resume=resume, shown=is_main)
     if recipe.fit_head and not resumes:
-        fit_head(model.to(accelerator.device), loader_by_length, loss_function)
+        by_length = in_order(sorted(train_rows, key=length), tokenizer, recipe)
+        fit_head(model.to(accelerator.device), by_length, loss_function)
 
     # --- optimiser
     # The optimiser takes only weights with gradients: with adapters, those of the adapters and the head.
@@ -82,12 +83,12 @@ def train(
 
     # --- prepare
     model, optimiser, train_loader, dev_loader = accelerator.prepare(model, optimiser, train_loader, dev_loader)
-    updates = count_updates(recipe, len(train_loader), max_steps)
+    epochs = recipe.epochs if recipe.train_encoder else 0  # with a frozen encoder, the fitted head is the result
+    updates = count_updates(epochs, len(train_loader), max_steps, recipe.gradient_accumulation_steps)
     # The schedule is not prepared: accelerate would step it once for each process.
     schedule = get_scheduler(recipe.schedule, optimiser, round(recipe.warmup_share * updates), updates)
-    # The moving average is published, so it is also evaluated after each epoch.
     average = moving_average(model, recipe.ema_decay)
-    measured = average.module if average else model
+    measured = average.module if average else model  # the moving average is published, so it is also evaluated
     progress = Progress()
     checkpoints = Checkpoints(accelerator, output_dir, owner, progress, schedule, average)
     accelerator.init_trackers(recipe.name, config={"recipe_hash": inputs["recipe_hash"]})
@@ -107,8 +108,7 @@ def train(
             # While gradients accumulate, accelerate skips the optimiser's `step` and `zero_grad`.
             with accelerator.accumulate(model):
                 targets = batch.pop("targets")
-                # The loss is computed in float32, also under mixed precision.
-                loss = loss_function(model(**batch).logits.float(), targets)
+                loss = loss_function(model(**batch).logits.float(), targets)  # in float32, also under mixed precision
                 accelerator.backward(loss)
                 if accelerator.sync_gradients:  # only whole gradients are clipped, not those of a part of an update
                     accelerator.clip_grad_norm_(model.parameters(), recipe.max_gradient_norm)
@@ -160,24 +160,25 @@ def train(
 
 def make_loaders(
     train_rows: list[Example], dev_rows: list[Example], tokenizer: PreTrainedTokenizerBase, recipe: ClassifierRecipe
-) -> tuple[LengthGroupedBatches, DataLoader[Example], DataLoader[Example], DataLoader[Example]]:
-    """Return the train batches, a loader of them, of the validation rows, and of the train rows from short to long."""
-    lengths = [len(row["input_ids"]) for row in train_rows]
-    batches = LengthGroupedBatches(lengths, recipe.batch_size, recipe.seed)
+) -> tuple[LengthGroupedBatches, DataLoader[Example], DataLoader[Example]]:
+    """Return the train batches, a loader that follows them, and a loader of the validation rows."""
+    batches = LengthGroupedBatches(list(map(length, train_rows)), recipe.batch_size, recipe.seed)
     # Loaders leave the global generator to dropout, so that a resumed run draws what an undisturbed run draws.
-    common: dict[str, Any] = {"collate_fn": DataCollatorWithPadding(tokenizer), "generator": torch.Generator()}
-    in_order = common | {"batch_size": recipe.batch_size * 4}  # without gradients there is room for four
-    by_length = [train_rows[row] for row in np.argsort(lengths, kind="stable")]
-    train_loader = DataLoader(train_rows, batch_sampler=batches, **common)
-    return batches, train_loader, DataLoader(dev_rows, **in_order), DataLoader(by_length, **in_order)
+    train_loader = DataLoader(
+        train_rows, batch_sampler=batches, collate_fn=DataCollatorWithPadding(tokenizer), generator=torch.Generator()
+    )
+    return batches, train_loader, in_order(dev_rows, tokenizer, recipe)
 
 
-def count_updates(recipe: ClassifierRecipe, batches: int, max_steps: int | None) -> int:
-    """Return the number of updates of a training whose epochs have this many batches."""
-    # The batches that are left at the end of an epoch are an update too. A frozen encoder takes none: the fitted head
-    # is the result.
-    updates = recipe.epochs * -(-batches // recipe.gradient_accumulation_steps) * recipe.train_encoder
-    return min(updates, max_steps or updates)
+def in_order(rows: list[Example], tokenizer: PreTrainedTokenizerBase, recipe: ClassifierRecipe) -> DataLoader[Example]:
+    """Return a loader of rows in their order, for passes without gradients."""
+    size = recipe.batch_size * 4  # without gradients there is room for four batches
+    return DataLoader(rows, size, collate_fn=DataCollatorWithPadding(tokenizer), generator=torch.Generator())
+
+
+def length(row: Example) -> int:
+    """Return the number of tokens of a row."""
+    return len(row["input_ids"])
 
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from dataset_builder.files.text_hygiene import CONTROL, DIRECTION, LINE_SEPARATORS, SURROGATES
+from dataset_builder.text_hygiene import CONTROL, DIRECTION, LINE_SEPARATORS, SURROGATES
 
 # What a terminal obeys, or what changes the order of the other characters.
 _UNSAFE: Final = re.compile(f"[\t{CONTROL}{LINE_SEPARATORS}{DIRECTION}{SURROGATES}]")
