@@ -326,7 +326,14 @@ def test_texts_like_those_of_a_benchmark_are_rejected(
     benchmark.write_text("text\nMy bike was sold by him.\n", encoding="utf-8")
     quality = {"label_words": True, "min_words": 1, "benchmarks": [str(benchmark)], "benchmark_cosine": 0.8}
     build(recipe_for(files, quality=quality), tmp_path / "work")
-    assert read_json(tmp_path / "work/corpus/manifest.json")["rejected"] == {"like_benchmark_text": 1}
+    manifest = read_json(tmp_path / "work/corpus/manifest.json")
+    assert manifest["rejected"] == {"like_benchmark_text": 1}
+    assert list(manifest["benchmarks"].values()) == [1]
+
+    recipe = recipe_for(files, quality=quality | {"benchmarks": []})
+    build(recipe, tmp_path / "unfiltered")
+    found = validate(tmp_path / "unfiltered/corpus", recipe.quality, [str(benchmark)])
+    assert found.counts == {("contextless", "like_benchmark_text"): 1}
 
 
 def test_rows_of_an_older_corpus_are_read() -> None:

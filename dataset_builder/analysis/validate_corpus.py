@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from dataset_builder.analysis.file_checks import class_names, count_faults
 from dataset_builder.corpus import Corpus, column_faults, open_corpus
 from dataset_builder.escaping import one_line
 from dataset_builder.files.texts import benchmark_texts
+from dataset_builder.filters.benchmark_similarity import AT_ONCE, BenchmarkSimilarity
 from dataset_builder.filters.deduplicate import ORIGINAL, REWRITTEN, DuplicateFilter, utterance_of
 from dataset_builder.filters.validate import LONGEST_LABEL, MOST_LABELS, check_bounds, check_values
 from dataset_builder.pipeline.ask import PROMPTS
@@ -67,6 +69,7 @@ CHECKS = {
     "near_duplicate": "no two rows of a config with nearly the same words",
     "near_duplicate_across_splits": "no row with nearly the same words as a row of another split, in any config",
     "benchmark_text": "no text of a benchmark",
+    "like_benchmark_text": "no text that says nearly what a text of a benchmark says (with benchmark_cosine)",
 }
 
 NOT_COMPARABLE = ("scores_not_28", "score_out_of_range", "no_label", "labels_out_of_order")
@@ -111,7 +114,7 @@ def validate(place: str | Path, quality: Quality | None = None, benchmarks: Iter
     """Find all faults in a corpus: all configs, all splits, all rows.
 
     Args:
-        quality: lengths and near-duplicate bound; by default those of recipes.
+        quality: lengths, near-duplicate bound and the cosine to benchmarks; by default those of recipes.
         benchmarks: files whose texts must not be in the corpus, as for `benchmark_texts`.
 
     Raises:
@@ -121,6 +124,7 @@ def validate(place: str | Path, quality: Quality | None = None, benchmarks: Iter
     corpus = open_corpus(place)
     known = [pair for benchmark in (*quality.benchmarks, *benchmarks) for pair in benchmark_texts(benchmark)]
     rows = _Rows(quality, DuplicateFilter(quality.near_duplicate_at, known))
+    similar = BenchmarkSimilarity([text for _, text in known], quality.benchmark_cosine)
     findings = Findings()
     for config, fault in count_faults(corpus):
         findings.add(config, "row_count", fault)
@@ -136,9 +140,19 @@ def validate(place: str | Path, quality: Quality | None = None, benchmarks: Iter
         for fault in faults:
             findings.add(config, "schema", fault)
         if not faults:
-            for check, example in rows.faults(corpus, config):
+            for check, example in chain(rows.faults(corpus, config), _similar_rows(corpus, config, similar)):
                 findings.add(config, check, example)
     return findings
+
+
+def _similar_rows(corpus: Corpus, config: str, similar: BenchmarkSimilarity) -> Iterator[tuple[str, str]]:
+    """Yield the rows that are too similar to a benchmark's text."""
+    rows = corpus.rows(config, broken_text=True) if similar.compares else iter(())
+    while some := list(islice(rows, AT_ONCE)):
+        texts = [without_surrogates(str(row["text"] or "")) for row in some]
+        for row, text, is_similar in zip(some, texts, similar(texts), strict=True):
+            if is_similar:
+                yield "like_benchmark_text", f"{row['split']} {row['id']}: {text}"
 
 
 def _instructions() -> set[tuple[str, ...]]:

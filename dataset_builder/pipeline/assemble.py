@@ -14,7 +14,7 @@ from typing import Any
 from dataset_builder.files.parquet_rows import read_rows
 from dataset_builder.files.shards import clear, to_line, write_whole
 from dataset_builder.files.texts import benchmark_texts
-from dataset_builder.filters.benchmark_similarity import BenchmarkSimilarity
+from dataset_builder.filters.benchmark_similarity import AT_ONCE, BenchmarkSimilarity
 from dataset_builder.filters.deduplicate import DuplicateFilter
 from dataset_builder.filters.ensemble import Judged
 from dataset_builder.filters.resolve import class_of
@@ -33,7 +33,6 @@ STAGE = "publish"  # its name in manifests and for --restart-from
 DEPENDS_ON = ("recipe.split", "recipe.name", "recipe.quality", "recipe.labels", "recipe.resolve")
 KEPT = "kept"  # the folder of the rows that pass, until their split is known
 MOST_UNRESOLVED = 1_000  # words without a class that the manifest counts, the most frequent ones
-AT_ONCE = 1_024  # rows whose texts are embedded together, texts of about the same length in a batch
 RowAndReason = tuple[PublishedRow, str | None]  # a row, and why it must be rejected whatever the checks say
 
 
@@ -80,6 +79,7 @@ class _PublishedRows:
         self._labelling = Labelling(recipe.resolve, recipe.labels.keep_at, judged)
         self._reasons: Counter[str] = Counter()
         self._unresolved: Counter[str] = Counter()  # words without a class
+        self._benchmarks: Counter[str] = Counter()  # texts kept out, by their file or data set
         self._kept: dict[str, Counter[str]] = {config: Counter() for config in CONFIGS}  # rows of each story
         self.held_out: set[str] = set()  # stories that are written for development: they are in the validation split
 
@@ -87,6 +87,7 @@ class _PublishedRows:
         """Write accepted rows to `folder`, config by config, and yield the rejected rows."""
         quality = self._recipe.quality
         known = [pair for benchmark in quality.benchmarks for pair in benchmark_texts(benchmark)]
+        self._benchmarks = Counter(key.rpartition(":")[0] for key, _ in known)
         # One filter for all configs: no other utterance may repeat a kept text, in any config.
         duplicates = DuplicateFilter(quality.near_duplicate_at, known)
         similar = BenchmarkSimilarity([text for _, text in known], quality.benchmark_cosine)
@@ -120,6 +121,8 @@ class _PublishedRows:
             "rejected": dict(sorted(self._reasons.items())),
             "unresolved_labels": dict(self._unresolved.most_common(MOST_UNRESOLVED)),
         }
+        if self._benchmarks:
+            content["benchmarks"] = dict(self._benchmarks)
         if len(self._parts) > 1:
             del content["teachers"], content["prompts"]
             content["parts"] = [part.about() for part in self._parts]
