@@ -20,7 +20,6 @@ from dataset_builder.text_hygiene import cleaned, damage_of
 
 WRITTEN = "written"  # the name of the project's own files in recipes
 FOLDER = Path(__file__).parent / "written"
-HAPPENINGS = Path(__file__).parent / "vocabulary" / "happenings.tsv"  # reports of events, without labels
 WEIGHTS = {"1": 1.0, ".7": 0.7, ".4": 0.4}  # as they are written in a table
 MOST_LABELS = 3
 # Files whose texts share people and scenes: each is one story, so that no split separates them.
@@ -82,7 +81,7 @@ def written_files(sources: Sequence[str]) -> list[Path]:
         inside = sorted(chain(path.glob("contextless-*.tsv"), path.glob("contextual-*.jsonl")))
         if not inside:
             raise InputError(f"{path}: contains no contextless-*.tsv and no contextual-*.jsonl. {FORM}")
-        files += [*inside, HAPPENINGS] if source == WRITTEN else inside
+        files += inside
     return files
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 from scipy.special import expit
 
-from dataset_builder.filters.judgements import key_of, read_judgements
+from dataset_builder.filters.judgements import has_judged, key_of, read_judgements
 from dataset_builder.inputs import InputError, Name, Strict, read_recipe
 from dataset_builder.recipe import Share, ShareOrNone
 from dataset_builder.taxonomy import LABELS
@@ -96,7 +96,8 @@ class Judged:
         found: dict[str, dict[str, np.ndarray]] = {}
         for judge in ensemble.judges:
             found[judge] = {}
-            for work_dir in work_dirs:
+            read = [work_dir for work_dir in work_dirs if has_judged(work_dir, judge)]
+            for work_dir in read or work_dirs[:1]:
                 found[judge] |= read_judgements(work_dir, judge)
         return cls(ensemble, found)
 

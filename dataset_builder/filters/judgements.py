@@ -30,6 +30,11 @@ def judge_folder(work_dir: Path, judge: str) -> Path:
     return work_dir / JUDGED / judge
 
 
+def has_judged(work_dir: Path, judge: str) -> bool:
+    """Return whether a judge has read any text of a work folder."""
+    return (judge_folder(work_dir, judge) / SCORES).exists()
+
+
 def to_record(key: str, text: str, scores: np.ndarray, seconds: float) -> dict[str, Any]:
     """Return a line of the journal: scores of the labels, or None where the judge gave no answer."""
     known = None if np.isnan(scores).any() else [round(float(score), DIGITS) for score in scores]
@@ -57,10 +62,9 @@ def _scores(line: dict[str, Any]) -> np.ndarray:
 
 
 def _lines(work_dir: Path, judge: str) -> Iterator[dict[str, Any]]:
-    path = judge_folder(work_dir, judge) / SCORES
-    if not path.exists():
+    if not has_judged(work_dir, judge):
         raise InputError(f"{work_dir}: judge '{judge}' has not read it. Run `judge` with that judge's recipe first.")
-    with open(path, "rb") as lines:
+    with open(judge_folder(work_dir, judge) / SCORES, "rb") as lines:
         for line in lines:
             if not line.endswith(b"\n"):  # being written, or torn by a kill
                 return
