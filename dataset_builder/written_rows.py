@@ -114,7 +114,7 @@ def _texts(path: Path) -> Iterator[tuple[str, list[Checked]]]:
         fault = fault or _text_fault(text)
         if not fault and len(cells) == 2:
             fields["labels"] = cells[0]
-            fault = _labels_fault(cells[0])
+            fault = labels_fault(cells[0])
         if text in words:
             fields["descriptors"] = words[text]
         yield place, [f"{place}: {fault}. Correct it." if fault else Item(id=row_id, text=text, fields=fields)]
@@ -134,7 +134,7 @@ def _sets(path: Path) -> Iterator[tuple[str, list[Checked]]]:
         for number, one in enumerate(found.situations, start=1):
             labels = ",".join(f"{label}:{weight:g}".replace(":0.", ":.") for label, weight in one.labels.items())
             context, character = cleaned(one.situation).strip(), cleaned(one.character).strip()
-            fault = _labels_fault(labels) or next(filter(None, map(_text_fault, (text, context, character))), None)
+            fault = labels_fault(labels) or next(filter(None, map(_text_fault, (text, context, character))), None)
             fields = {"source": _source(path, place), "story": story, "labels": labels}
             fields |= {"group": story, "character": character, "context": context}
             row = Item(id=f"{story}/{number}", text=text, fields=fields)
@@ -147,7 +147,12 @@ def _sets(path: Path) -> Iterator[tuple[str, list[Checked]]]:
 
 def labels_of(item: Item) -> dict[str, float]:
     """Return the writer's labels with their weights, the strongest first; empty where nobody has labelled the text."""
-    pairs = (one.partition(":")[::2] for one in item.fields.get("labels", "").split(",") if one)
+    return weights_of(item.fields.get("labels", ""))
+
+
+def weights_of(labels: str) -> dict[str, float]:
+    """Return the weights of labels such as `joy:1,love:.4`, the strongest first."""
+    pairs = (one.partition(":")[::2] for one in labels.split(",") if one)
     return dict(sorted(((label, WEIGHTS[weight]) for label, weight in pairs), key=lambda pair: -pair[1]))
 
 
@@ -155,7 +160,8 @@ def _source(path: Path, place: str) -> str:
     return f"{path.name}, {place.rpartition(', ')[2]}"
 
 
-def _labels_fault(labels: str) -> str | None:
+def labels_fault(labels: str) -> str | None:
+    """Return why labels such as `joy:1,love:.4` are not valid: one to three of the 28, one of them with weight 1."""
     pairs = [one.partition(":")[::2] for one in labels.split(",")]
     for label, weight in pairs:
         if label not in LABEL_TO_INDEX or weight not in WEIGHTS:
