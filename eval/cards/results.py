@@ -123,11 +123,13 @@ class CorpusResult(Result):
 
 ResultT = TypeVar("ResultT", bound=Result)
 Results = dict[str, Result]  # of one published name, by benchmark
-# Files that are not results on a benchmark, by name.
+# Files that are not results on a benchmark, by the beginning of their names.
 CONTEXT = "context"
 KINDS: dict[str, type[Result]] = {
     "ablations": VariantResult,
+    CONTEXT: ContextResult,
     "corpus": CorpusResult,
+    "curves": Result,
     "probe": Result,
 }
 
@@ -158,7 +160,7 @@ def read_results(folder: Path) -> dict[str, Results]:
     results: dict[str, Results] = {}
     for path in sorted(folder.glob("*/*.json")):
         if path.parent.name != "system":
-            kind = ContextResult if path.stem.startswith(CONTEXT) else KINDS.get(path.stem, ModelResult)
+            kind = next((kind for name, kind in KINDS.items() if path.stem.startswith(name)), ModelResult)
             found = read_result(path, kind)
             results.setdefault(path.parent.name, {})[path.stem] = found
     return results

@@ -1,0 +1,1 @@
+"""Learning curves: what parts of a corpus teach a student."""

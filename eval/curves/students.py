@@ -1,0 +1,109 @@
+"""Trains a student on a part of a corpus, measures it on development rows, and keeps the point; then deletes it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dataset_builder.files.shards import Journal, clear, write_whole
+from dataset_builder.hashing import fingerprint
+from dataset_builder.inputs import InputError
+from eval.benchmarks import BENCHMARKS, Benchmark
+from eval.curves.parts import Part, Row, write_part
+from eval.models import Classifier, load_seeds
+from eval.run import classifier_result
+
+POINTS = "points.jsonl"
+# A part of a thousand rows would get 30 updates in two epochs: too few to learn anything. With at least this many, the
+# epoch with the best validation macro-F1 is still the one that is kept.
+LEAST_UPDATES = 200
+# What a student is measured on, by its config: the benchmark and the metrics of its result. Benchmarks with a
+# development split are measured there; everyday and contrast are this project's own tests, on which nothing is chosen.
+MEASURED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "contextless": {
+        "own": ("macro_f1",),
+        "goemotions": ("macro_f1",),
+        "isear": ("macro_f1", "feelings_as_neutral"),
+        "everyday": ("accuracy", "feelings_as_neutral"),
+    },
+    "contextual": {"own": ("macro_f1",), "contrast": ("accuracy", "sets_right")},
+}
+
+
+def measure_parts(
+    parts: Iterable[Part],
+    validation: Sequence[Row],
+    recipe: Mapping[str, Any],
+    places: Mapping[str, str],
+    work_dir: Path,
+) -> list[dict[str, Any]]:
+    """Return a point for each part: its rows and the metrics of its student.
+
+    Points that `work_dir` has already are not measured again, so a killed run can be continued.
+
+    Args:
+        recipe: of `train.classifier`, as it is in its file; data set, name and epochs are replaced.
+        places: where the files of benchmarks are; benchmarks whose files are not given are not measured.
+    """
+    journal = Journal(work_dir / POINTS)
+    benchmarks = [
+        benchmark
+        for name in MEASURED[recipe["config"]]
+        if not (benchmark := BENCHMARKS[name]).needs_files or name in (*places, "own")
+    ]
+    settings = {key: value for key, value in recipe.items() if key not in ("name", "dataset")}
+    points = []
+    for part in parts:
+        key = fingerprint([part.key, settings, [benchmark.name for benchmark in benchmarks]])
+        point = journal.get(key)
+        if point is None:
+            print(f"{part.kind} {part.name}: {len(part.rows):,} rows", flush=True)
+            metrics = _measure(part, validation, recipe, benchmarks, places, work_dir)
+            point = {"unit": key, "kind": part.kind, "name": part.name, "rows": len(part.rows), "metrics": metrics}
+            journal.append(key, point)
+        points.append(point)
+    return points
+
+
+def _measure(
+    part: Part,
+    validation: Sequence[Row],
+    recipe: Mapping[str, Any],
+    benchmarks: Sequence[Benchmark],
+    places: Mapping[str, str],
+    work_dir: Path,
+) -> dict[str, float]:
+    corpus, model = work_dir / "part", work_dir / "student"
+    write_part(part, validation, recipe["config"], corpus)
+    clear(model)
+    _train(part, recipe, corpus, model, work_dir)
+    students = [student for student in load_seeds([str(model)]) if isinstance(student, Classifier)]
+    metrics = {}
+    for benchmark in benchmarks:
+        chosen = benchmark.development() if benchmark.has_development else benchmark
+        place = str(corpus) if benchmark.name == "own" else places.get(benchmark.name)
+        rows = chosen.load(place, recipe["config"])
+        scores = [student.predict(rows.texts, rows.contexts) for student in students]
+        found = classifier_result(chosen, rows, students, scores)["metrics"]
+        for metric in MEASURED[recipe["config"]][benchmark.name]:
+            metrics[f"{benchmark.name} {metric}"] = found[metric]["value"]
+    clear(model)
+    clear(corpus)
+    return metrics
+
+
+def _train(part: Part, recipe: Mapping[str, Any], corpus: Path, model: Path, work_dir: Path) -> None:
+    updates = -(-len(part.rows) // recipe["batch_size"])
+    epochs = max(recipe["epochs"], -(-LEAST_UPDATES // updates))
+    changed = work_dir / "student.yaml"
+    values = {**recipe, "name": "student", "dataset": str(corpus), "epochs": epochs}
+    write_whole(changed, yaml.safe_dump(values).encode())
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", "--num_machines", "1", "-m"]
+    command += ["train.classifier", "--recipe", str(changed), "--output-dir", str(model)]
+    done = subprocess.run(command, check=False, env=os.environ)
+    if done.returncode:
+        raise InputError(f"the student of {part.kind} {part.name} was not trained; see the message above.")
