@@ -14,7 +14,7 @@ from dataset_builder.recipe_teachers import ScriptedTeacher as ScriptedTeacher
 from dataset_builder.recipe_teachers import Teacher as Teacher
 
 StrictT = TypeVar("StrictT", bound=Strict)
-WITHOUT_TEACHER = ("written", "quoted")  # ways of making utterances whose stages call no teacher
+WITHOUT_TEACHER = ("written", "collected", "quoted")  # ways of making utterances whose stages call no teacher
 Share = Annotated[float, Field(gt=0, le=1)]
 ShareOrNone = Annotated[float, Field(ge=0, le=1)]
 AboveZero = Annotated[float, Field(gt=0)]
@@ -100,11 +100,12 @@ class Utterances(Strict):
     utterance per call, its emotion drawn by hash, which a small teacher can follow. `neutral_acts` asks for neutral
     utterances as speech acts from a rotating list (vocabulary/neutral_acts.txt); without it, the prompt only says
     "no emotion at all", as in the paper. `written` asks no teacher: it takes the rows of written files, which stand in
-    the place of stories, with their writers' labels (written_rows.py). `quoted` asks no teacher either: it takes the
-    direct speech of the stories (the recipe's section `quotations`).
+    the place of stories, with their writers' labels (written_rows.py). `collected` does the same with texts that other
+    people wrote and a reader labelled. `quoted` asks no teacher either: it takes the direct speech of the stories (the
+    recipe's section `quotations`).
     """
 
-    mode: Literal["list", "single", "written", "quoted"] = "list"
+    mode: Literal["list", "single", "written", "collected", "quoted"] = "list"
     decoding: Decoding = Decoding(max_new_tokens=500)
     emotional: Annotated[int, Field(ge=0, le=27)] = 8
     neutral: NotNegative = 2
@@ -121,7 +122,8 @@ class Quotations(Strict):
     """What `utterances.mode: quoted` keeps of the direct speech in the stories.
 
     An utterance has `min_words` to `max_words` words, the situation before it at most about `situation_words`.
-    `archaic` keeps texts with words such as thou and hath, `dialect` those with two words spelled as dialect.
+    `archaic` keeps texts with words such as thou and hath, `dialect` those with two words spelled as dialect. `labels`
+    is a table of a reader's labels (quotations/labels.py); judges label the other texts.
     """
 
     min_words: Positive = 4
@@ -129,6 +131,7 @@ class Quotations(Strict):
     situation_words: Positive = 70
     archaic: bool = False
     dialect: bool = False
+    labels: str | None = Field(None, exclude_if=not_)
 
     @model_validator(mode="after")
     def _some_length_fits(self) -> "Quotations":

@@ -131,22 +131,6 @@ def test_a_reader_judges_what_it_has_read(tmp_path: Path) -> None:
     assert np.isnan(scores[2]).all()
 
 
-def test_a_table_has_labels_alone_and_in_the_situation(tmp_path: Path) -> None:
-    table = tmp_path / "read.tsv"
-    table.write_text(f"alone\tsituated\ttext\nneutral:1\tjoy:1,relief:.4\t{TEXTS[0]}\nanger:1\t=\t{TEXTS[1]}\n")
-    judge = load_judge(recipe(kind="labels", files=[str(table)]))
-    alone = judge.score(TEXTS, [None] * 3, LABELS)
-    situated = judge.score(TEXTS, ["He came home.", "He was late.", "No."], LABELS)
-    assert [LABELS[row.argmax()] for row in alone[:2]] == ["neutral", "anger"]
-    assert [LABELS[row.argmax()] for row in situated[:2]] == ["joy", "anger"]
-    assert situated[0, LABEL_TO_INDEX["relief"]] == 0.4
-    assert np.isnan([alone[2], situated[2]]).all()
-    for line, fault in (("joy:1\ttext", "2 columns instead of 3"), ("glee:1\t=\ttext", "'glee:1' is not one of")):
-        table.write_text(f"alone\tsituated\ttext\n{line}\n")
-        with pytest.raises(InputError, match=rf"read.tsv, line 2: {fault}"):
-            read_labelled([table])
-
-
 def test_written_files_are_read_too(tmp_path: Path) -> None:
     (tmp_path / "contextless-a.tsv").write_text("labels\ttext\njoy:1,love:.4\tWe got the keys.\n")
     rows = read_labelled([tmp_path / "contextless-a.tsv"])

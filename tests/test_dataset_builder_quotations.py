@@ -8,17 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from dataset_builder.corpus import open_corpus
+from dataset_builder.inputs import InputError
 from dataset_builder.pipeline.ask import Ask
 from dataset_builder.pipeline.build import build
 from dataset_builder.pipeline.parts import read_part
 from dataset_builder.pipeline.stages import quoted
 from dataset_builder.quotations.extract import Quotation, quotations
 from dataset_builder.quotations.finding import speeches
+from dataset_builder.quotations.labels import read_labels
 from dataset_builder.quotations.language import is_archaic, is_dialect, is_verse
 from dataset_builder.quotations.marks import spans
 from dataset_builder.quotations.situations import without_feelings
 from dataset_builder.recipe import BuildRecipe, Quotations
 from dataset_builder.schema import Item
+from dataset_builder.taxonomy import LABEL_TO_INDEX
 
 MARKED = Path(__file__).parent / "data" / "quotations.jsonl"
 
@@ -218,6 +222,34 @@ def test_the_stages_make_rows_without_labels() -> None:
     assert (labelled.raw_labels, labelled.labeler) == ((), "none")
     assert situated.context == "The farmer had lost his cow in the wood last night."
     assert situated.rewritten is None
+
+
+def test_a_readers_labels_are_taken_alone_and_in_the_situation(tmp_path: Path) -> None:
+    table = tmp_path / "read.tsv"
+    table.write_text("alone\tsituated\ttext\nneutral:1\tcaring:1,optimism:.4\tI will look for it.\n")
+    stories = tmp_path / "stories.jsonl"
+    text = 'The farmer had lost his cow in the wood last night. "I will look for it," said his wife.'
+    stories.write_text(json.dumps({"id": "s1", "title": "The Cow", "text": text}) + "\n")
+    given = {"name": "q", "narratives": {"source": str(stories)}, "utterances": {"mode": "quoted"}}
+    build(BuildRecipe.model_validate(given | {"quotations": {"labels": str(table)}}), tmp_path / "work")
+    (alone,) = open_corpus(tmp_path / "work").rows("contextless")
+    (situated,) = open_corpus(tmp_path / "work").rows("contextual")
+    assert (alone["labels"], alone["labeler"]) == ([LABEL_TO_INDEX["neutral"]], "reader")
+    assert situated["labels"] == [LABEL_TO_INDEX["caring"], LABEL_TO_INDEX["optimism"]]
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("text\tjoy:1\tx", "the header is"),
+        ("alone\tsituated\ttext\njoy:1\ttext", "2 columns instead of 3"),
+        ("alone\tsituated\ttext\nglee:1\t=\ttext", "'glee:1' is not one of the 28 labels"),
+    ],
+)
+def test_a_table_of_another_form_is_refused(line: str, fault: str, tmp_path: Path) -> None:
+    (tmp_path / "read.tsv").write_text(line + "\n")
+    with pytest.raises(InputError, match=fault):
+        read_labels(tmp_path / "read.tsv")
 
 
 def test_a_build_stops_before_the_corpus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

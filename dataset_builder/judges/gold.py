@@ -13,7 +13,7 @@ from dataset_builder.files.texts import path_words
 from dataset_builder.hashing import stable_hash
 from dataset_builder.inputs import InputError
 from dataset_builder.judges.judge import ToJudge
-from dataset_builder.judges.labelled_rows import IN_ITS_SITUATION, LabelledText, read_labelled
+from dataset_builder.judges.labelled_rows import LabelledText, read_labelled
 from dataset_builder.label_maps import LABEL_MAPS
 from dataset_builder.taxonomy import LABEL_TO_INDEX, LABELS
 
@@ -95,7 +95,7 @@ def marked(files: Iterable[Path]) -> list[Gold]:
     """Return texts that a reader has marked: the texts alone, and those in situations. Raises as `read_labelled`."""
     rows = read_labelled([*files])
     alone = [row for row in rows if not row.situation]
-    placed = [row for row in rows if row.situation not in (None, "", IN_ITS_SITUATION)]
+    placed = [row for row in rows if row.situation]
     parts = ((MARKED, alone), (f"{MARKED}_in_situations", placed))
     return [_of_texts(name, part) for name, part in parts if part]
 

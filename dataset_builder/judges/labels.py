@@ -6,7 +6,7 @@ import numpy as np
 
 from dataset_builder.filters.judgements import key_of
 from dataset_builder.hashing import fingerprint
-from dataset_builder.judges.labelled_rows import IN_ITS_SITUATION, read_labelled
+from dataset_builder.judges.labelled_rows import read_labelled
 from dataset_builder.judges.recipe import LabelsKind
 
 
@@ -22,10 +22,6 @@ class Labels:
         """Return scores as `Judge.score`; 0 for labels that the reader did not name."""
         scores = np.full((len(texts), len(labels)), np.nan)
         for row, pair in enumerate(zip(texts, situations, strict=True)):
-            text, situation = pair
-            given = self._given.get(key_of(text, situation))
-            if not given and situation:
-                given = self._given.get(key_of(text, IN_ITS_SITUATION))
-            if given:
+            if given := self._given.get(key_of(*pair)):
                 scores[row] = [given.get(label, 0.0) for label in labels]
         return scores

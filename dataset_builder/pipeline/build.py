@@ -45,7 +45,7 @@ def build(recipe: BuildRecipe, work_dir: Path, restart_from: str | None = None, 
             f"recipe '{recipe.name}' only puts parts together: build {', '.join(recipe.parts)}, then use assemble."
         )
     items, stages = read_items(recipe), stages_of(recipe.utterances.mode)
-    without_labels = recipe.utterances.mode == "quoted"
+    without_labels = recipe.utterances.mode == "quoted" and not recipe.quotations.labels
     publish = publish and not without_labels
     for benchmark in recipe.quality.benchmarks if publish else ():  # a missing file fails now and not after weeks
         next(benchmark_texts(benchmark), None)
@@ -102,7 +102,7 @@ def assemble_parts(
 
 def read_items(recipe: BuildRecipe) -> list[Item]:
     """Return what a recipe is built from: stories, or written rows."""
-    if recipe.utterances.mode == "written":
+    if recipe.utterances.mode in ("written", "collected"):
         return read_written(recipe.narratives.sources)
     return read_narratives(recipe.narratives)
 

@@ -34,11 +34,13 @@ from dataset_builder.taxonomy import LABELS
 from dataset_builder.text_hygiene import cleaned_row
 
 LAST_STAGE = {"contextless": "labels", "contextual": "rewriting", "descriptors": "descriptors"}  # of each config
-WRITER = "a large language model"  # of the written rows (dataset_builder/written/README.md)
+# Who wrote the texts that no teacher of the recipe made (dataset_builder/written/, dataset_builder/collected/).
+WRITERS = {"written": "a large language model", "collected": "people"}
 SOURCES: dict[str, Source] = {
     "list": "generated",
     "single": "generated",
     "written": "written",
+    "collected": "collected",
     "quoted": "quoted",
 }  # by utterances.mode
 
@@ -65,8 +67,8 @@ class Part:
 
     @property
     def author(self) -> str:
-        """The language model that made the utterances."""
-        return WRITER if self.source == "written" else str(self.run["teachers"]["utterances"])
+        """Who wrote the utterances: the language model that made them, or people."""
+        return WRITERS.get(self.source) or str(self.run["teachers"]["utterances"])
 
     @property
     def prompt_version(self) -> str:

@@ -82,7 +82,7 @@ QUOTED_STAGES = (
 
 def stages_of(mode: str) -> tuple[Stage, ...]:
     """Return the stages of a way of making utterances (`utterances.mode` in recipes)."""
-    return {"written": WRITTEN_STAGES, "quoted": QUOTED_STAGES}.get(mode, STAGES)
+    return {"written": WRITTEN_STAGES, "collected": WRITTEN_STAGES, "quoted": QUOTED_STAGES}.get(mode, STAGES)
 
 
 def stages_of_run(run: Mapping[str, Any]) -> tuple[Stage, ...]:

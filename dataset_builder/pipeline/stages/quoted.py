@@ -1,13 +1,18 @@
-"""The stages of quoted rows: the direct speech of a story by rules, without a teacher; judges label it later."""
+"""The stages of quoted rows: the direct speech of a story by rules, with a reader's labels; judges label the rest."""
 
 import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from dataset_builder.hashing import stable_hash
 from dataset_builder.pipeline.ask import Ask
 from dataset_builder.quotations.extract import quotations
+from dataset_builder.quotations.labels import Reading, read_labels
 from dataset_builder.recipe import BuildRecipe
-from dataset_builder.schema import Item, LabelledRow, QuotedRow, RewrittenRow
+from dataset_builder.schema import Item, LabelledRow, QuotedRow, RawLabel, RewrittenRow
+
+UNREAD = Reading({}, {})
 
 
 async def run(row: Item, story: Item, ask: Ask, recipe: BuildRecipe) -> list[QuotedRow]:
@@ -31,14 +36,14 @@ async def run(row: Item, story: Item, ask: Ask, recipe: BuildRecipe) -> list[Quo
 
 
 async def labels(row: QuotedRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[LabelledRow]:
-    """Return the utterance without labels."""
-    return [LabelledRow(**_utterance(row), raw_labels=(), labeler="none")]
+    """Return the utterance with the labels that a reader gave to it alone; without labels, if nobody has read it."""
+    return [LabelledRow(**_utterance(row), **_labels(_reading(row, recipe).alone))]
 
 
 async def situation(row: QuotedRow, story: Item, ask: Ask, recipe: BuildRecipe) -> list[RewrittenRow]:
-    """Return the utterance in its situation, without labels."""
+    """Return the utterance in its situation, with the labels that a reader gave to it there."""
     texts = {"context": row.context, "context_original": row.context, "rewritten": None}
-    return [RewrittenRow(**_utterance(row), **texts, raw_labels=(), labeler="none")]
+    return [RewrittenRow(**_utterance(row), **texts, **_labels(_reading(row, recipe).situated))]
 
 
 def has_situation(row: QuotedRow, recipe: BuildRecipe) -> bool:
@@ -60,6 +65,16 @@ def _place(story: Item) -> str:
     return f"{story.fields['source']}, {', '.join([*about, story.fields['title']])}" + (
         f", part {part[1]}" if part else ""
     )
+
+
+def _reading(row: QuotedRow, recipe: BuildRecipe) -> Reading:
+    path = recipe.quotations.labels
+    return read_labels(Path(path)).get(row.text, UNREAD) if path else UNREAD
+
+
+def _labels(weights: Mapping[str, float]) -> dict[str, Any]:
+    raw = tuple(RawLabel(label=label, score=weight) for label, weight in weights.items())
+    return {"raw_labels": raw, "labeler": "reader" if raw else "none"}
 
 
 def _utterance(row: QuotedRow) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The stages of written rows: each takes the writer's labels or descriptors from the item, and calls no teacher."""
+"""The stages of written and collected rows: each takes the labels or descriptors of the item, and calls no teacher."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ WEIGHT_STEP = 0.13
 
 
 async def labels(row: Item, item: Item, ask: Ask, recipe: BuildRecipe) -> list[LabelledRow]:
-    """Return a text with its writer's labels; without labels, if nobody has labelled it."""
-    return [LabelledRow(**_labelled(row))]
+    """Return a text with its writer's or reader's labels; without labels, if nobody has labelled it."""
+    return [LabelledRow(**_labelled(row, recipe))]
 
 
 async def situation(row: Item, item: Item, ask: Ask, recipe: BuildRecipe) -> list[RewrittenRow]:
     """Return a row of a contrast set: an utterance in one of its situations."""
     context = row.fields["context"]
-    return [RewrittenRow(**_labelled(row), context=context, context_original=context, rewritten=None)]
+    return [RewrittenRow(**_labelled(row, recipe), context=context, context_original=context, rewritten=None)]
 
 
 async def descriptors(row: Item, item: Item, ask: Ask, recipe: BuildRecipe) -> list[DescribedRow]:
@@ -47,9 +47,10 @@ def has_descriptors(row: Item, recipe: BuildRecipe) -> bool:
     return "descriptors" in row.fields
 
 
-def _labelled(row: Item) -> dict[str, Any]:
+def _labelled(row: Item, recipe: BuildRecipe) -> dict[str, Any]:
+    labeler = "writer" if recipe.utterances.mode == "written" else "reader"
     raw = tuple(RawLabel(label=label, score=weight) for label, weight in labels_of(row).items())
-    return _utterance(row) | {"raw_labels": raw, "labeler": "writer" if raw else "none"}
+    return _utterance(row) | {"raw_labels": raw, "labeler": labeler if raw else "none"}
 
 
 def _utterance(row: Item) -> dict[str, Any]:
