@@ -156,10 +156,15 @@ class _PublishedRows:
 
 
 def _with_similarity(rows: Iterator[RowAndReason], similar: BenchmarkSimilarity) -> Iterator[RowAndReason]:
-    """Yield the rows; those without a reason get one if their text is too similar to a benchmark's."""
+    """Yield the rows; those without a reason get one if their text is too similar to a benchmark's text.
+
+    Texts that are rejected anyway, such as the many that nobody has labelled, are not embedded.
+    """
     while some := list(islice(rows, AT_ONCE)):
-        for (row, reason), is_similar in zip(some, similar([row.text for row, _ in some]), strict=True):
-            yield row, reason or ("like_benchmark_text" if is_similar else None)
+        kept = {row.text for row, reason in some if not reason and getattr(row, "labels", True)}
+        found = {text for text, is_similar in zip(kept, similar([*kept]), strict=True) if is_similar}
+        for row, reason in some:
+            yield row, reason or ("like_benchmark_text" if row.text in found else None)
 
 
 def _joined(names: Iterable[str]) -> str:
