@@ -44,7 +44,7 @@ def journey(args: argparse.Namespace) -> list[list[Step]]:
     return [
         [step("build the corpus", f"-m dataset_builder build --work-dir {work}{stories}")],
         [
-            step(f"train {name}", f"{train} --recipe train/recipes/{name}.yaml --output-dir {work}/models/{name}")
+            step(f"train {name}", f"{train} --recipe train/recipes/demo/{name}.yaml --output-dir {work}/models/{name}")
             for name in MODELS
         ],
         [

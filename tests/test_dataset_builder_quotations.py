@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from dataset_builder.corpus import open_corpus
 from dataset_builder.inputs import InputError
 from dataset_builder.pipeline.ask import Ask
 from dataset_builder.pipeline.build import build
@@ -22,7 +21,6 @@ from dataset_builder.quotations.marks import spans
 from dataset_builder.quotations.situations import without_feelings
 from dataset_builder.recipe import BuildRecipe, Quotations
 from dataset_builder.schema import Item
-from dataset_builder.taxonomy import LABEL_TO_INDEX
 
 MARKED = Path(__file__).parent / "data" / "quotations.jsonl"
 
@@ -232,10 +230,11 @@ def test_a_readers_labels_are_taken_alone_and_in_the_situation(tmp_path: Path) -
     stories.write_text(json.dumps({"id": "s1", "title": "The Cow", "text": text}) + "\n")
     given = {"name": "q", "narratives": {"source": str(stories)}, "utterances": {"mode": "quoted"}}
     build(BuildRecipe.model_validate(given | {"quotations": {"labels": str(table)}}), tmp_path / "work")
-    (alone,) = open_corpus(tmp_path / "work").rows("contextless")
-    (situated,) = open_corpus(tmp_path / "work").rows("contextual")
-    assert (alone["labels"], alone["labeler"]) == ([LABEL_TO_INDEX["neutral"]], "reader")
-    assert situated["labels"] == [LABEL_TO_INDEX["caring"], LABEL_TO_INDEX["optimism"]]
+    part = read_part(tmp_path / "work")
+    (alone,) = part.stage_rows("contextless")
+    (situated,) = part.stage_rows("contextual")
+    assert (alone["raw_labels"], alone["labeler"]) == ([{"label": "neutral", "score": 1.0}], "reader")
+    assert [label["label"] for label in situated["raw_labels"]] == ["caring", "optimism"]
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_the_pictures_are_drawn() -> None:
 def test_the_command_continues_where_it_was(
     scripted_work: Path, tiny_encoder: Path, tmp_path: Path, command: Command
 ) -> None:
-    recipe = yaml.safe_load((ROOT / "train/recipes/emo-pillars-contextless-minilm.yaml").read_text())
+    recipe = yaml.safe_load((ROOT / "train/recipes/demo/emo-pillars-contextless-minilm.yaml").read_text())
     recipe |= {"base_model": str(tiny_encoder), "base_model_wheel": None, "epochs": 1, "batch_size": 64}
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe))

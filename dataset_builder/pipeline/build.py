@@ -45,8 +45,8 @@ def build(recipe: BuildRecipe, work_dir: Path, restart_from: str | None = None, 
             f"recipe '{recipe.name}' only puts parts together: build {', '.join(recipe.parts)}, then use assemble."
         )
     items, stages = read_items(recipe), stages_of(recipe.utterances.mode)
-    without_labels = recipe.utterances.mode == "quoted" and not recipe.quotations.labels
-    publish = publish and not without_labels
+    stops_before_corpus = recipe.utterances.mode == "quoted"
+    publish = publish and not stops_before_corpus
     for benchmark in recipe.quality.benchmarks if publish else ():  # a missing file fails now and not after weeks
         next(benchmark_texts(benchmark), None)
     if recipe.split.contextual not in (None, recipe.split.contextless):
@@ -73,8 +73,10 @@ def build(recipe: BuildRecipe, work_dir: Path, restart_from: str | None = None, 
         if publish:
             assemble.assemble(recipe, [Part(work_dir, run)], work_dir)
             print(f"built in {time.monotonic() - started:.0f} s")
-        elif without_labels:
-            print(f"{work_dir}: its rows have no labels yet. Let judges read them (judge), then use assemble.")
+        elif stops_before_corpus:
+            print(f"{work_dir}: texts that nobody has read have no labels yet. Use judge for them, then assemble.")
+                f"{work_dir}: rows that no reader labelled have no labels yet. Let judges read them (judge), then use assemble."
+            )
         return True
 
 
