@@ -75,8 +75,6 @@ def build(recipe: BuildRecipe, work_dir: Path, restart_from: str | None = None, 
             print(f"built in {time.monotonic() - started:.0f} s")
         elif stops_before_corpus:
             print(f"{work_dir}: texts that nobody has read have no labels yet. Use judge for them, then assemble.")
-                f"{work_dir}: rows that no reader labelled have no labels yet. Let judges read them (judge), then use assemble."
-            )
         return True
 
 
