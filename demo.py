@@ -19,6 +19,7 @@ from tools.loopback_hub import client_environment, serve
 from tools.parallel_commands import Step, watch
 
 NAMESPACE = "tester"
+RECIPES = "train/recipes/demo"  # for the few hundred rows of its corpus
 MODELS = ("emo-pillars-contextless-minilm", "emo-pillars-contextual-minilm")
 
 
@@ -44,7 +45,7 @@ def journey(args: argparse.Namespace) -> list[list[Step]]:
     return [
         [step("build the corpus", f"-m dataset_builder build --work-dir {work}{stories}")],
         [
-            step(f"train {name}", f"{train} --recipe train/recipes/demo/{name}.yaml --output-dir {work}/models/{name}")
+            step(f"train {name}", f"{train} --recipe {RECIPES}/{name}.yaml --output-dir {work}/models/{name}")
             for name in MODELS
         ],
         [
@@ -63,6 +64,7 @@ def publishing(work_dir: Path) -> list[list[Step]]:
     """Return the steps with a Hub: publish everything, then load it back."""
     work = shlex.quote(str(work_dir))
     folders = f"--corpus {work}/corpus --models {work}/models --cards {work}/model_cards --results {work}/results"
+    folders += f" --recipes {RECIPES}"
     return [
         [step("publish to the Hub on loopback", f"push.py --namespace {NAMESPACE} --execute {folders}")],
         [step("load everything back", f"demo.py --load-back {NAMESPACE}")],

@@ -53,7 +53,7 @@ def measure_parts(
     benchmarks = [
         benchmark
         for name in MEASURED[recipe["config"]]
-        if not (benchmark := BENCHMARKS[name]).needs_files or name in (*places, "own")
+        if (benchmark := BENCHMARKS[name]).bundled or name in (*places, "own")
     ]
     settings = {key: value for key, value in recipe.items() if key not in ("name", "dataset")}
     points = []
