@@ -94,7 +94,7 @@ def main() -> None:
         "prompt_version": ", ".join(made_by["prompt_version"]),
         "seeds": made_by["seed"],
         "narratives": len(made_by["narrative_id"]),
-        "sources": Counter(rows[place if labelled is None else "source"]),
+        "sources": Counter(rows[place] if labelled is None else rows["source"]),
         "data_revision": manifest.get("revision", "unknown"),
         "recipe": manifest.get("recipe", "unknown"),
         "recipe_hash": manifest.get("recipe_hash", "unknown"),

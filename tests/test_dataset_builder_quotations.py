@@ -194,6 +194,7 @@ def test_sentences_of_a_situation_keep_speech_and_its_tag_together() -> None:
         ("She ran home with great joy.", "She ran home."),
         ("He went to the door, and was very angry.", "He went to the door."),
         ("She was sad.", ""),
+        ("Then the King was in despair, and sent for his sons.", ""),
         ("He sat on the saddle.", "He sat on the saddle."),
     ],
 )

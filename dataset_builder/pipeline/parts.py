@@ -35,7 +35,7 @@ from dataset_builder.text_hygiene import cleaned_row
 
 LAST_STAGE = {"contextless": "labels", "contextual": "rewriting", "descriptors": "descriptors"}  # of each config
 # Who wrote the texts that no teacher of the recipe made (dataset_builder/written/, dataset_builder/collected/).
-WRITERS = {"written": "a large language model", "collected": "people"}
+WRITERS = {"written": "a large language model", "collected": "people", "quoted": "people"}
 SOURCES: dict[str, Source] = {
     "list": "generated",
     "single": "generated",

@@ -87,6 +87,8 @@ class Cast:
 
     def __init__(self, narration: str) -> None:
         found = [*self._phrases(narration), *self._names(narration)]
+        inside, speaking = r"(?<=[a-zà-þ,;’'] )[A-ZÀ-Þ][\w’'-]*", rf"\b[A-ZÀ-Þ][\w’'-]*(?=\s+{verbs()}\b)"
+        self._capitalised = {*re.findall(inside, narration), *re.findall(speaking, narration)}
         self._pronouns = self._learn(narration, found)
         self.mentions = [
             Mention(place, name, self.pronoun(name), _is_subject(narration, place, name))
@@ -101,6 +103,10 @@ class Cast:
         word = head(name)
         known = _pronoun_of_word().get(word, EITHER)
         return known if known != EITHER else self._pronouns.get(word, EITHER)
+
+    def is_name(self, name: str) -> bool:
+        """Return whether a capitalised word also stands inside a sentence or before "said", unlike "Close"."""
+        return " " in name or not name[:1].isupper() or name in self._capitalised
 
     @staticmethod
     def _phrases(narration: str) -> list[tuple[int, str]]:

@@ -18,6 +18,12 @@ _BOUNDARY = re.compile(r"[.!?…][\"”’')]*\s+(?=[\"“‘'(«]?[A-ZÀ-Þ])")
 _NAMES_NOBODY = re.compile(
     r"[\"“‘'(]?(?:He|She|They|It|His|Her|Their|This|That|These|Those|And|But|So|Then|Him|Them|Its)\b"
 )
+# What is left of "the King was in despair, and" without its feeling.
+_CUT_OFF = re.compile(
+    r"\b(?:am|is|are|was|were|be|been|being|became|become|felt|feel|grew|got|looked|seemed|so|too|very|quite|not|such|more)"
+    r"\s*(?=[,.;:!?]|$)",
+    re.I,
+)
 
 
 @cache
@@ -51,13 +57,14 @@ def _removable() -> tuple[re.Pattern[str], ...]:
 
 
 def without_feelings(sentence: str) -> str:
-    """Return a sentence without the words that name a feeling; "" if it is about nothing else."""
+    """Return a sentence without the words that name a feeling; "" if it is about nothing else, or does not go on."""
     named = re.compile(rf"(?<![\w'’-]){_feeling()}", re.I)
     if not named.search(sentence):
         return sentence
+    before = len(_CUT_OFF.findall(sentence))
     for pattern in _removable():
         sentence = pattern.sub("", sentence)
-    return "" if named.search(sentence) else sentence
+    return "" if named.search(sentence) or len(_CUT_OFF.findall(sentence)) > before else sentence
 
 
 class Situations:

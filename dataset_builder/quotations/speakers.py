@@ -62,7 +62,8 @@ class Speakers:
             return NARRATOR
         if words.lower() in _PRONOUNS:
             return self._person(_PRONOUNS[words.lower()], number, speech)
-        return "" if self._is_pronoun(words) else named(words)
+        name = "" if self._is_pronoun(words) else named(words)
+        return name if self._cast.is_name(name) else ""
 
     def _person(self, pronoun: str, number: int, speech: Speech) -> str:
         """Return for whom a pronoun in the tag of a speech stands, "" if two people fit about as well."""

@@ -234,12 +234,17 @@ def corpus_section(results: Results) -> str:
         labels = next(iter(labelled.values()))
         counts = [[cell(label), *(f"{labelled[config][label]:,}" for config in labelled)] for label in labels]
         parts.append(folded("Rows per label", table(["label", *map(cell, labelled)], counts)))
-        made = f" on {found.narratives} stories; teacher {cell(found.teacher)}; labeler: {cell(found.labeler)}"
+        if len(found.sources) > 1:
+            parts.insert(1, table(["source", "rows"], [[code(name), f"{n:,}"] for name, n in found.sources.items()]))
+            made = f"; texts by {cell(found.teacher)}; labels by {cell(found.labeler)}"
+        else:
+            made = f" on {found.narratives} stories; teacher {cell(found.teacher)}; labeler: {cell(found.labeler)}"
     else:
         parts.append(table(["source", "texts"], [[code(source), f"{n:,}"] for source, n in found.sources.items()]))
         made = f"; teachers {cell(found.teacher)}; describers: {cell(found.describer)}"
+    prompts = f"; prompts {code(found.prompt_version)}" if found.prompt_version else ""
     parts.append(
-        f"Recipe {code(found.recipe)} ({code(found.recipe_hash)}){made}; prompts {code(found.prompt_version)}; seed "
+        f"Recipe {code(found.recipe)} ({code(found.recipe_hash)}){made}{prompts}; seed "
         f"{', '.join(map(str, found.seeds))}; corpus revision {code(found.data_revision)}."
     )
     return "\n\n".join(parts)
