@@ -25,6 +25,7 @@ _NO_NAMES = frozenset(
     One Once After Before While Where Mr Mrs Miss Dr Sir
     """.split()
 )
+_TIMES = frozenset("ago later hour hours day days week weeks month months year years minute minutes moment".split())
 _NAMES_IN_LY = frozenset("Emily Molly Polly Sally Dolly Milly Lily Nelly Billy Willy Kelly Holly".split())
 # Words of the list above that do begin a name or a phrase.
 _HEADS = frozenset(
@@ -57,7 +58,9 @@ def named(phrase: str) -> str:
     words = phrase.split()
     while len(words) > 1 and words[0] in _NO_NAMES and words[0] not in _HEADS:
         words, phrase = words[1:], phrase[len(words[0]) :].lstrip()  # "Then Balna", "But the fox"
-    if not words or (len(words) == 1 and words[0] in _NO_NAMES):
+    while len(words) > 2 and words[-1].endswith("ly") and words[-1].islower():
+        words, phrase = words[:-1], phrase.rsplit(maxsplit=1)[0]  # "the boy briefly"
+    if not words or (len(words) == 1 and words[0] in _NO_NAMES) or _TIMES & {*words}:
         return ""
     last = words[-1].lower()
     if last in _NOBODY or last in ("of", "the", "and") or last.endswith(("'s", "’s", "s'", "s’")):
