@@ -13,6 +13,7 @@ from dataset_builder.inputs import InputError
 from dataset_builder.parquet import write_manifest, write_splits
 from dataset_builder.taxonomy import LABELS
 from eval.curves import parts as parts_module
+from eval.curves import students
 from eval.curves.parts import Part, files, other_labels, read_splits, sizes, sources, write_part
 from eval.curves.plots import plot_bars, plot_sizes
 from tests.conftest import ROOT, Command
@@ -70,7 +71,7 @@ def test_the_order_is_by_story_and_only_train_and_validation_are_read(tmp_path: 
 def test_sources_and_files_have_their_own_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts_module, "LEAST_ROWS", 5)
     rows = [row(number) for number in range(30)]
-    assert {part.name: len(part.rows) for part in sources(rows)} == {"quoted": 10, "written": 20}
+    assert {part.name: len(part.rows) for part in sources(rows)} == {"quoted": 10, "written": 20, "all sources": 30}
     found = {part.name: part.rows for part in files(rows)}
     assert set(found) == {"contextless-home", "contextless-work", "all files"}
     assert all(one["source"] == "written" for of_file in found.values() for one in of_file)
@@ -99,11 +100,40 @@ def test_a_part_is_a_corpus(tmp_path: Path) -> None:
 
 def test_the_pictures_are_drawn() -> None:
     points = [
-        {"name": str(size), "rows": size, "metrics": {"own macro_f1": size / 9_000, "isear macro_f1": 0.1}}
+        {
+            "name": str(size),
+            "rows": size,
+            "metrics": {"goemotions macro_f1": size / 9_000, "goemotions macro_f1_dev_thresholds": 0.9, "own x": 0.1},
+        }
         for size in (1_000, 3_000, 8_000)
     ]
     for draw in (plot_sizes, plot_bars):
         assert draw(points, "a title").startswith(b"\x89PNG")
+
+
+def test_a_killed_run_measures_only_the_points_that_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[str] = []
+
+    def measure(part: Part, *_: Any) -> dict[str, float]:
+        if part.name == "9" and measured.count("9") == 0:
+            measured.append("9")
+            raise KeyboardInterrupt  # the run is killed while it measures the second point
+        measured.append(part.name)
+        return {"own macro_f1": len(part.rows) / 100}
+
+    monkeypatch.setattr(parts_module, "SIZES", (4, 9))
+    monkeypatch.setattr(students, "_measure", measure)
+    rows = [row(number) for number in range(18)]
+    recipe: dict[str, Any] = {"config": "contextless", "epochs": 1, "batch_size": 8}
+    with pytest.raises(KeyboardInterrupt):
+        students.measure_parts(sizes(rows), [], recipe, {}, tmp_path)
+    points = students.measure_parts(sizes(rows), [], recipe, {}, tmp_path)
+    assert measured == ["4", "9", "9", "all"]
+    assert [point["rows"] for point in points] == [4, 9, 18]
+    students.measure_parts(sizes(rows), [], recipe | {"epochs": 2}, {}, tmp_path)  # another recipe has its own points
+    assert measured[4:] == ["4", "9", "all"]
 
 
 @pytest.mark.end_to_end

@@ -3,7 +3,7 @@
 Shows what a corpus teaches: trains students on parts of it and measures each on development rows.
 
 - sizes: 1,000, 3,000, 10,000, 30,000 and all rows, each a part of the next;
-- sources and files: each source, and each file of written rows, alone and together;
+- sources and files: each source alone and all together; each file of written rows alone and all together;
 - labels: the same texts with the labels of several judges; --labels names corpora that `assemble` made with them.
 
 The recipe is one of train/recipes/, whose config is the one that is measured. All students have the validation rows of

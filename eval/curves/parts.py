@@ -27,7 +27,7 @@ class Part:
     @property
     def key(self) -> str:
         """What identifies the part and its content: a point with the same key need not be measured again."""
-        labelled = sorted((row["id"], [round(score, 4) for score in row["scores"]]) for row in self.rows)
+        labelled = sorted((row["id"], row["labels"], [round(score, 4) for score in row["scores"]]) for row in self.rows)
         return fingerprint([self.kind, self.name, labelled])
 
 
@@ -66,8 +66,10 @@ def sizes(rows: Sequence[Row]) -> Iterator[Part]:
 
 
 def sources(rows: Sequence[Row]) -> Iterator[Part]:
-    """Yield the rows of each source, if there are several."""
-    return _groups("sources", rows, lambda row: row["source"])
+    """Yield the rows of each source, and of all of them, if there are several."""
+    if len({row["source"] for row in rows}) > 1:
+        yield from _groups("sources", rows, lambda row: row["source"])
+        yield Part("sources", "all sources", list(rows))
 
 
 def files(rows: Sequence[Row]) -> Iterator[Part]:
