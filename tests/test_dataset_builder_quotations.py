@@ -22,7 +22,7 @@ from dataset_builder.quotations.situations import without_feelings
 from dataset_builder.recipe import BuildRecipe, Quotations
 from dataset_builder.schema import Item
 
-MARKED = Path(__file__).parent / "data" / "quotations.jsonl"
+MARKED = Path(__file__).parent / "data"
 
 
 def texts(story: str) -> list[str]:
@@ -156,6 +156,20 @@ def test_language() -> None:
         ('"Come here at once," they cried.', ""),
         ('The king met the prince. The duke met the count. "Come here at once," he said.', ""),
         ('"Come here at once!"', ""),
+        # the subject of the sentence whose pronoun speaks
+        ('The king met the duke. When the miller saw it, he said, "Come here at once."', "the miller"),
+        ('The king stood up. Then the first looked round, and he said, "Come here at once."', ""),
+        ('The servants had come. "Come here at once," he said.', ""),
+        ('And the sultan was told, "The cat has caught a child."', ""),
+        ('The following morning the king looked out, and said, "Come here at once."', "the king"),
+        ('Some he put in front, and asked first, "How stands the mark-book?"', ""),
+        ('In stepped an old woman, who asked him, "Come here at once."', "an old woman"),
+        ('When they had settled their bargain the old woman said: "Come here at once."', "the old woman"),
+        ('The boy knew what a woman wanted. "Come here at once," she said.', ""),
+        ('Selim read the scroll to the king. Startsev smiled. "Come here at once," she said.', ""),
+        ('Said Dung, who was ill: "Come here at once."', "Dung"),
+        ('Wherever he went the birds said to each other, "What a distinguished stranger!"', "the birds"),
+        ('A row of ants crawling along the wall said, "Come here at once."', "a row of ants"),
         # whom the speech addresses does not speak
         ('The wife met the nurse. "Come here at once, nurse," she said.', "the wife"),
     ],
@@ -167,6 +181,51 @@ def test_who_speaks(story: str, speaker: str) -> None:
 def test_speakers_take_turns() -> None:
     story = '"Where do you go now?" asked Anna.\n"To the wood, I think," said the boy.\n"And what for, my dear?"'
     assert [one.speaker for one in found(story)] == ["Anna", "the boy", "Anna"]
+
+
+def test_the_same_goes_on_speaking_after_the_tag() -> None:
+    story = '"I am back," said Anna. "Where is my cow, then?" "Your cow is in the barn," said Robert.'
+    assert [one.speaker for one in found(story)] == ["Anna", "Anna", "Robert"]
+
+
+def test_a_tag_before_the_next_speech_is_not_that_of_the_speech_before() -> None:
+    story = 'The ants said, "Why are you not eating?" Samira said, "I do not like it at all." The ants left.'
+    assert [(one.text, one.speaker) for one in found(story)] == [
+        ("Why are you not eating?", "the ants"),
+        ("I do not like it at all.", "Samira"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("story", "words", "situation"),
+    [
+        (  # another day
+            "The robbers ate all the bread that they had found in the house. The next morning the farmer and his wife "
+            'came back from the town and saw the open door. "I have lost my bread," said he.',
+            22,
+            "The next morning the farmer and his wife came back from the town and saw the open door.",
+        ),
+        (  # too little of the new scene
+            'The robbers ate all the bread. The next morning the farmer came. "I have lost my bread," said he.',
+            22,
+            "The robbers ate all the bread. The next morning the farmer came.",
+        ),
+        (
+            "The robbers ate all the bread.\nHOW THE FARMER CAME HOME\nThe farmer and his wife saw the open door. "
+            '"I have lost my bread," said he.',
+            22,
+            "The farmer and his wife saw the open door.",
+        ),
+        (  # speech whose speaker would stay unknown
+            'The robbers left.\n"Is it late?"\n"It is ten."\nThe farmer and his wife saw the open door.\n'
+            '"I have lost my bread," said he.',
+            14,
+            "The farmer and his wife saw the open door.",
+        ),
+    ],
+)
+def test_a_situation_begins_with_the_scene(story: str, words: int, situation: str) -> None:
+    assert found(story, situation_words=words)[-1].situation == situation
 
 
 def test_the_situation_is_whole_sentences_before_the_speech() -> None:
@@ -194,6 +253,7 @@ def test_sentences_of_a_situation_keep_speech_and_its_tag_together() -> None:
         ("She ran home with great joy.", "She ran home."),
         ("He went to the door, and was very angry.", "He went to the door."),
         ("She was sad.", ""),
+        ("Robert was at once overcome with confusion.", ""),
         ("Then the King was in despair, and sent for his sons.", ""),
         ("He sat on the saddle.", "He sat on the saddle."),
     ],
@@ -270,10 +330,10 @@ def _bare(name: str) -> str:
     return re.sub(r"^(?:the|an?|his|her|their)\s+", "", name.lower().replace("’", "'"))
 
 
-def test_accuracy_on_quotations_marked_by_hand() -> None:
-    """200 quotations drawn by hash from all sources, each with the text around it; the marks were made by reading."""
+def _counts(path: Path) -> Counter[str]:
+    """Compare the rules with the marks of a file: quotations drawn by hash, each with the text around it."""
     counts: Counter[str] = Counter()
-    for line in MARKED.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         marked = json.loads(line)
         same = [one for one in found(marked["story"], archaic=True, dialect=True) if one.text == marked["text"]]
         if not same:
@@ -287,6 +347,15 @@ def test_accuracy_on_quotations_marked_by_hand() -> None:
             is_right = any(name and (named in name or name in named) for name in right)
             counts["left empty" if not named else "speaker right" if is_right else "speaker wrong"] += 1
     print(counts)
-    assert counts["utterance right"] >= 190
-    assert counts["speaker right"] >= 0.88 * (counts["speaker right"] + counts["speaker wrong"])
-    assert counts["speaker right"] >= 110
+    return counts
+
+
+@pytest.mark.parametrize("name", ["quotations.jsonl", "quotations-held-out.jsonl"])
+def test_accuracy_on_quotations_marked_by_hand(name: str) -> None:
+    """The rules were corrected with the first file's 400. Nothing was corrected with the other's 200."""
+    counts = _counts(MARKED / name)
+    all_rows = counts["utterance right"] + counts["utterance wrong"]
+    named = counts["speaker right"] + counts["speaker wrong"]
+    assert counts["utterance right"] >= 0.95 * all_rows
+    assert counts["speaker right"] >= 0.9 * named
+    assert named >= 0.55 * all_rows

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from dataset_builder.quotations.marks import Span, spans
-from dataset_builder.quotations.tags import Tag, sentence_start, tag_after, tag_before
+from dataset_builder.quotations.tags import PRONOUN, Tag, sentence_start, tag_after, tag_before
 
 LONGEST_INTERRUPTION = 30  # words of narration inside one utterance
 
@@ -93,6 +93,8 @@ def _pieces(paragraphs: Sequence[str]) -> list[Piece]:
         if leads and pieces and pieces[-1].tag_after and pieces[-1].span.last == span.paragraph:
             # What stands between two spans may be the tag of the first alone.
             leads = _second_tag(before, pieces[-1].tag_after)
+        if leads and follows and _is_of_the_next(span, after, leads, follows):
+            follows = None
         pieces.append(Piece(span, before, after, None if follows else leads, follows))
     return pieces
 
@@ -107,6 +109,12 @@ def _second_tag(narration: str, first: Tag) -> Tag | None:
     if tag and found and not tag.speaker:
         return replace(tag, speaker=first.speaker)
     return tag
+
+
+def _is_of_the_next(span: Span, after: str, leads: Tag, follows: Tag) -> bool:
+    """Return whether the tag after a span is that of the next one: 'The ants said, "Why?" Samira said, "Because."'."""
+    same = not leads.speaker or leads.speaker.lower() == follows.speaker.lower() or PRONOUN.fullmatch(follows.speaker)
+    return not same and span.text[-1:] in ".!?" and after.rstrip()[-1:] in (",", ":")
 
 
 def _tag_after(span: Span, after: str) -> Tag | None:

@@ -13,19 +13,26 @@ from dataset_builder.quotations.tags import NAME, OBJECT_BEFORE, is_finite, phra
 PEOPLE = Path(__file__).parents[1] / "vocabulary" / "people.tsv"
 EITHER = "it"  # stands for whom the words do not tell: an animal, a servant, an unknown name
 # Words that follow a determiner and name nobody in particular.
-_NOBODY = frozenset("other others one first second third latter former last same rest next both all".split())
+NOBODY = frozenset(
+    "other others one first second third fourth fifth sixth seventh eighth ninth tenth latter former last same rest "
+    "next both all each some them him her".split()
+)
 # Capitalised words that are no names.
 _NO_NAMES = frozenset(
     """
     I God Lord Heaven Heavens Christmas Easter Sunday Monday Tuesday Wednesday Thursday Friday Saturday January February
     March April May June July August September October November December English French German Russian Irish Chinese
     Indian Spanish The A An And But Then So When As He She They It We You His Her My Our Their This That There What Who
-    Nobody Somebody Someone Everybody Everyone Several Well Never Perhaps Just Only Such Some Many All Both
+    These Those Nobody Somebody Someone Everybody Everyone Several Well Never Perhaps Just Only Such Some Many All Both
     Each Every Another Still Yet Here Nor Or Thus Again Also Why How Now If In On At To For From With Yes No Not Oh Ah O
-    One Once After Before While Where Mr Mrs Miss Dr Sir
+    One Once After Before While Where Mr Mrs Miss Dr Sir Said Says Thought Asked Answered Cried Replied Often Therefore
+    Whereupon Meantime Meanwhile Though By-and-by Of
     """.split()
 )
-_TIMES = frozenset("ago later hour hours day days week weeks month months year years minute minutes moment".split())
+_TIMES = frozenset(
+    "ago later time hour hours day days week weeks month months year years minute minutes moment morning evening night "
+    "afternoon Sunday".split()
+)
 _NAMES_IN_LY = frozenset("Emily Molly Polly Sally Dolly Milly Lily Nelly Billy Willy Kelly Holly".split())
 # Words of the list above that do begin a name or a phrase.
 _HEADS = frozenset(
@@ -35,6 +42,7 @@ _TITLE = re.compile(r"(Mr|Mrs|Ms|Miss|Sir|Lord|Lady|King|Queen|Prince|Princess|M
 _SHE = re.compile(r"\b(?:she|her|herself|hers)\b", re.IGNORECASE)
 _PRONOUNS = re.compile(r"\b(he|his|him|himself|she|her|herself|hers)\b", re.IGNORECASE)
 _SPEAKS = re.compile(rf"\b{verbs()}\s+$")
+_CLAUSE_START = re.compile(r"(?:^|[.!?,;:—”\"])\s*$|\b(?:and|but|when|then|there|until|till|as)\s+$", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?]\s")
 
 
@@ -60,10 +68,10 @@ def named(phrase: str) -> str:
         words, phrase = words[1:], phrase[len(words[0]) :].lstrip()  # "Then Balna", "But the fox"
     while len(words) > 2 and words[-1].endswith("ly") and words[-1].islower():
         words, phrase = words[:-1], phrase.rsplit(maxsplit=1)[0]  # "the boy briefly"
-    if not words or (len(words) == 1 and words[0] in _NO_NAMES) or _TIMES & {*words}:
+    if not words or (len(words) == 1 and words[0].capitalize() in _NO_NAMES) or _TIMES & {*words}:
         return ""
     last = words[-1].lower()
-    if last in _NOBODY or last in ("of", "the", "and") or last.endswith(("'s", "’s", "s'", "s’")):
+    if last in NOBODY or last in ("of", "the", "and") or last.endswith(("'s", "’s", "s'", "s’")):
         return ""
     if words[0].endswith("ly") and words[0] not in _NAMES_IN_LY:
         return ""  # an adverb at the head of a sentence
@@ -107,6 +115,10 @@ class Cast:
         known = _pronoun_of_word().get(word, EITHER)
         return known if known != EITHER else self._pronouns.get(word, EITHER)
 
+    def is_known(self, name: str) -> bool:
+        """Return whether a phrase surely means a person or an animal: by its last word, or as a name."""
+        return head(name) in _pronoun_of_word() or (name[:1].isupper() and self.is_name(name))
+
     def is_name(self, name: str) -> bool:
         """Return whether a capitalised word also stands inside a sentence or before "said", unlike "Close"."""
         return " " in name or not name[:1].isupper() or name in self._capitalised
@@ -133,7 +145,9 @@ class Cast:
         return [
             (found.start(), found[0])
             for found in all_names
-            if found[0] in inside and not before.search(narration[max(0, found.start() - 20) : found.start()])
+            if found[0] in inside
+            and not found[0].endswith(("'s", "’s"))
+            and not before.search(narration[max(0, found.start() - 20) : found.start()])
         ]
 
     @staticmethod
@@ -158,5 +172,7 @@ def _is_subject(narration: str, place: int, name: str) -> bool:
     """Return whether a mention begins a sentence or clause, or stands before a verb in the past."""
     if _SPEAKS.search(narration[max(0, place - 20) : place]):
         return True
+    if name.startswith(("a ", "an ")) and not _CLAUSE_START.search(narration[max(0, place - 12) : place]):
+        return False  # "what a woman wanted"
     follows = re.match(r"[,]?\s+(\w+)", narration[place + len(name) : place + len(name) + 30])
     return bool(follows and (is_finite(follows[1]) or follows[1] in ("who", "then", "also", "now")))

@@ -18,12 +18,30 @@ _BOUNDARY = re.compile(r"[.!?…][\"”’')]*\s+(?=[\"“‘'(«]?[A-ZÀ-Þ])")
 _NAMES_NOBODY = re.compile(
     r"[\"“‘'(]?(?:He|She|They|It|His|Her|Their|This|That|These|Those|And|But|So|Then|Him|Them|Its)\b"
 )
+# A sentence with which a scene begins: another day or hour ("The next morning", "Three weeks later"), or another place.
+_NEW_SCENE = re.compile(
+    r"(?:(?:So|And|But|Now|Then|Well|Thus|It happened that|It happened)\b,?\s+)*(?:"
+    r"(?:(?:On|In|At|By|During|Towards?|Early|Late|After|About)\s+)*(?:the|that|this|one|next|all|a|an)?\s*"
+    r"(?:(?:very|next|following|same|second|third|fourth|last|few|other|some|early|fine)\s+)*"
+    r"(?:day|morning|evening|night|afternoon|noon|midnight|dawn|daybreak|nightfall|year|week|month|spring|summer|autumn"
+    r"|winter)(?:,|\s+(?!was\b|were\b|had\b|of\b))"
+    r"|(?:(?:After|In|For)\s+)?"
+    r"(?:(?:about|a|an|some|several|many|few|two|three|four|five|six|seven|ten|twenty|half an?)\s+)+"
+    r"(?:minutes?\s+(?:later|after)|(?:hours?|days?|weeks?|months?|years?|time|while|nights?)\b)"
+    r"|(?:Soon|Not long|Shortly|Long)\s+after|Meanwhile\b|Meantime\b|In the mean(?:while| time)|Once upon a time|Once,"
+    r"|(?:When|As soon as|After|No sooner had|Scarcely had)\s[^,.;]*\b"
+    r"(?:home|back|arrived?|returned|reached|came to|got to|finished|gone|left|awoke|woke|set out)\b)",
+    re.IGNORECASE,
+)
+ENOUGH_OF_A_SCENE = 15  # words: a scene shorter than this is told with what was before it
 # What is left of "the King was in despair, and" without its feeling.
 _CUT_OFF = re.compile(
     r"\b(?:am|is|are|was|were|be|been|being|became|become|felt|feel|grew|got|looked|seemed|so|too|very|quite|not|such|more)"
-    r"\s*(?=[,.;:!?]|$)",
+    r"(?:\s+(?:at once|now|then|also|only|always|almost))?\s*(?=[,.;:!?]|$)",
     re.I,
 )
+# Speech without a tag.
+_SPEECH_ALONE = re.compile(r"\"[^\"]*\"|“[^”]*”|‘.*’|'.*'")
 
 
 @cache
@@ -111,12 +129,16 @@ class Situations:
             enough = words > most_words and (
                 not taken or not _NAMES_NOBODY.match(taken[-1]) or words > most_words + MORE_FOR_A_NAME
             )
-            if enough or not _is_fit(sentence):
+            if enough or not _is_fit(sentence) or _is_heading(self._paragraphs[number]):
                 break
             if re.search(r"[:,;—–-]$", sentence):  # it leads to speech in the next paragraph, which follows it here
                 sentence = sentence if taken and taken[-1][:1] in "\"“‘'«" else lead_without_tag(sentence)
             if cleaned := without_feelings(sentence):
                 taken.append(cleaned)
+            if _NEW_SCENE.match(sentence) and sum(len(one.split()) for one in taken) >= ENOUGH_OF_A_SCENE:
+                break
+        while len(taken) > 1 and _SPEECH_ALONE.fullmatch(taken[-1].strip()):
+            taken.pop()  # nobody would know who said it
         text = _tidy(" ".join(reversed(taken)))
         return text if len(text.split()) >= FEWEST_WORDS else ""
 
@@ -138,6 +160,15 @@ def _sentences(text: str, inside: Sequence[tuple[int, int]]) -> list[tuple[int, 
 
 def _is_fit(sentence: str) -> bool:
     return not (is_archaic(sentence) or is_dialect(sentence) or is_verse(sentence) or re.search(r"[\[\]*|_]", sentence))
+
+
+def _is_heading(paragraph: str) -> bool:
+    """Return whether a paragraph is a heading or names a source: capitals, brackets, or a few words without a stop."""
+    return (
+        not re.search(r"[a-z]", paragraph)
+        or bool(re.fullmatch(r"[\[(].*[\])]\.?", paragraph))
+        or (len(paragraph.split()) <= 8 and paragraph[-1].isalnum())
+    )
 
 
 def _tidy(text: str) -> str:

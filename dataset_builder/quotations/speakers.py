@@ -4,10 +4,11 @@ import re
 from collections.abc import Sequence
 
 from dataset_builder.quotations.finding import Speech
-from dataset_builder.quotations.people import EITHER, Cast, head, named
+from dataset_builder.quotations.people import EITHER, NOBODY, Cast, head, named
 from dataset_builder.quotations.tags import first_subject, sentence_start
 
 NARRATOR = "the narrator"
+_ANY_PRONOUN = ("he", "she", "it", "they", "we", "i", "one")
 _PRONOUNS = {"he": "he", "she": "she", "it": EITHER}
 LOOK_BACK = 500  # characters of the story in which the person of a pronoun must have been mentioned
 RIVAL_WITHIN = 60  # characters: another person that near to the best one makes a pronoun unclear
@@ -15,6 +16,8 @@ RIVAL_WITHIN = 60  # characters: another person that near to the best one makes 
 _ADDRESSED = re.compile(r"(?:^|[,!?.] )(?:\w+ )?(\w+)(?=[,!?.])")
 _TOLD_BEFORE = re.compile(r"\b(?:to|asked|told) (?:the |his |her |a |my )?(?:\w+ ){0,2}?(\w+)\W*$")
 _TOLD_AFTER = re.compile(r"\W*\w+ \w+ to (?:the |his |her )?(?:\w+ )?(\w+)")
+# Words with which an answer begins.
+_ANSWER = re.compile(r"(?:Yes|No|Nay|Oh?|Ah|Indeed|Certainly|Well|Never|Not)\b")
 
 
 class Speakers:
@@ -49,13 +52,15 @@ class Speakers:
             return self._named(tag.speaker, number, speech), "pronoun" if self._is_pronoun(tag.speaker) else "name"
         if tag:
             return "", "none"
+        if name := self._by_continuation(number, speech):
+            return name, "continuation"
         if name := self._by_turn(number, speech):
             return name, "turn"
         return self._by_narration(number, speech), "narration"
 
     @staticmethod
     def _is_pronoun(words: str) -> bool:
-        return words.lower() in ("he", "she", "it", "they", "we", "i", "one")
+        return words.lower() in _ANY_PRONOUN
 
     def _named(self, words: str, number: int, speech: Speech) -> str:
         if words == "I":
@@ -69,27 +74,48 @@ class Speakers:
         """Return for whom a pronoun in the tag of a speech stands, "" if two people fit about as well."""
         place = self._starts[speech.first.span.paragraph] + speech.first.span.start
         excluded = self._excluded(number, speech)
+        if own := self._own_subject(speech):
+            if head(own) in NOBODY:
+                return ""  # "the first looked round, and he said"
+            name = named(own)
+            if (
+                self._cast.is_known(name)
+                and self._fits(self._cast.pronoun(name), pronoun)
+                and head(name) not in excluded
+            ):
+                return name
         fitting = [
             (mention.place, mention.name, mention.is_subject)
             for mention in self._cast.mentions
             if place - LOOK_BACK <= mention.place < place
             and self._fits(mention.pronoun, pronoun)
             and head(mention.name) not in excluded
+            and (mention.is_subject or not re.match(r"an?\s", mention.name))  # not "what a woman wanted"
         ]
         if number and (name := self.names[number - 1]) and name != NARRATOR and head(name) not in excluded:
             said = self._speeches[number - 1].pieces[-1].span
             if self._fits(self._cast.pronoun(name), pronoun) and place - LOOK_BACK < self._starts[said.last] + said.end:
                 fitting.append((self._starts[said.last] + said.end, name, True))
-        if any(self._cast.pronoun(name) == pronoun for _, name, _ in fitting):
-            fitting = [one for one in fitting if self._cast.pronoun(one[1]) == pronoun]
         if len({head(name) for _, name, _ in fitting}) == 1:
-            return max(fitting)[1]
+            _, name, is_subject = max(fitting)
+            return name if is_subject or self._cast.pronoun(name) == pronoun else ""
         subjects = sorted((one for one in fitting if one[2]), reverse=True)
         if not subjects:
             return ""
         nearest = subjects[0]
+        if self._cast.pronoun(nearest[1]) != pronoun:
+            return ""
         rivals = [one for one in fitting if head(one[1]) != head(nearest[1]) and one[0] > nearest[0] - RIVAL_WITHIN]
         return "" if rivals else nearest[1]
+
+    def _own_subject(self, speech: Speech) -> str:
+        """Return the subject of the sentence whose pronoun speaks: "the king" of "When the king saw it, he said"."""
+        if not speech.first.tag_before:
+            return ""
+        lead = speech.first.before.strip()
+        lead = lead[sentence_start(lead) :]
+        subject = first_subject(re.sub(r"^(?:When|As|While|After|Before|As soon as)\s+", "", lead))
+        return "" if subject.lower() in _ANY_PRONOUN else subject
 
     @staticmethod
     def _fits(known: str, pronoun: str) -> bool:
@@ -112,6 +138,16 @@ class Speakers:
         gap = here.span.paragraph - before.pieces[-1].span.last
         return gap == 1 and here.span.start <= 1 and len(before.pieces[-1].after.split()) <= 12
 
+    def _by_continuation(self, number: int, speech: Speech) -> str:
+        """Return who spoke right before in the paragraph, if only the tag stands between: "said the cat. \"And"."""
+        if not number:
+            return ""
+        before = self._speeches[number - 1].pieces[-1]
+        tag, here = before.tag_after, speech.first.span
+        if not tag or before.span.last != here.paragraph or before.span.text.endswith("?") or _ANSWER.match(here.text):
+            return ""
+        return self.names[number - 1] if re.fullmatch(r"[^.!?;]*[.!?]?\s*", before.after[tag.end :]) else ""
+
     def _by_turn(self, number: int, speech: Speech) -> str:
         """Return who spoke before the last in a dialogue of paragraphs that take turns."""
         if number < 2 or not (self._follows(number) and self._follows(number - 1)):
@@ -126,4 +162,5 @@ class Speakers:
         if not before or (number and self._speeches[number - 1].pieces[-1].span.last == piece.span.paragraph):
             return ""
         subject = first_subject(before[sentence_start(before) :])
-        return self._named(subject, number, speech) if subject else ""
+        name = self._named(subject, number, speech) if subject else ""
+        return name if self._cast.is_known(name) else ""

@@ -20,6 +20,7 @@ _DETERMINER = (
 _PRONOUN = (
     r"(?:[Hh]e|[Ss]he|[Tt]hey|[Ww]e|I|[Ii]t|[Oo]ne|[Ee]verybody|[Ee]veryone|[Ss]omebody|[Ss]omeone|[Bb]oth|[Aa]ll)\b"
 )
+PRONOUN = re.compile(_PRONOUN)
 # Words that a noun phrase after its verb does not go on with: "said the king | to his wife".
 _STOPS = frozenset(
     """
@@ -27,6 +28,7 @@ _STOPS = frozenset(
     over up down still now that upon through very quite rather so too without under near behind is was were had has
     if or than because turning taking shaking going getting also himself herself themselves itself aloud at last
     always never suddenly quickly softly once more indeed therefore however whose where until till about around across
+    he she they we it you i her him them
     against beside between during among toward towards along off away back home here there instead only just
     """.split()
 )
@@ -92,10 +94,11 @@ def phrase_at(text: str, place: int) -> str:
     if not found:
         return ""
     words, end = 0, found.end()
-    for word in re.compile(r"\s+([\w'’-]+)").finditer(text, end):
+    for word in re.compile(r"\s+([\w'’]+(?:-[\w'’]+)*)").finditer(text, end):
         joins = word[1] == "of" and words and re.match(r"\s+(?:the\s+)?[\w'’-]+", text[word.end() :])
         stops = (
             word[1].lower() in _STOPS
+            or (re.fullmatch(_DETERMINER, word[1]) and not text.endswith(" of", place, end))
             or (words and (_ends_phrase(word[1]) or is_finite(word[1])))
             or words >= _LONGEST_PHRASE
         )
@@ -107,10 +110,10 @@ def phrase_at(text: str, place: int) -> str:
 
 # People and animals whose names end like an adverb or a participle.
 _NO_ENDINGS = re.compile(
-    r"(?:king|being|thing|darling|duckling|gosling|changeling|sibling|viking|youngling|earthling|underling|ling|starling|"
-    r"fly|butterfly|dragonfly|family|bully|ally|jelly|ugly|lovely|lonely|silly|jolly|elderly|wily|holy|only|kindly|sickly|"
+    r"(?:\w+-)?(?:king|being|thing|darling|duckling|gosling|changeling|sibling|viking|youngling|earthling|"
+    r"underling|seedling|nestling|fledgling|weakling|starling|fly|butterfly|dragonfly|family|bully|ally|jelly|ugly|lovely|lonely|silly|jolly|elderly|wily|holy|only|kindly|sickly|"
     r"reigning|loving|living|dying|shining|laughing|neighbouring|ruling|travelling|cunning|charming|talking|singing|"
-    r"young|strong|wrong)$"
+    r"young|strong|wrong)"
 )
 
 
@@ -122,7 +125,7 @@ def _ends_phrase(word: str) -> bool:
         word in _STOPS
         or "n't" in word
         or "n’t" in word
-        or (word.endswith(("ly", "ing")) and not _NO_ENDINGS.search(word))
+        or (word.endswith(("ly", "ing")) and not _NO_ENDINGS.fullmatch(word))
     )
 
 
@@ -162,6 +165,8 @@ def sentence_start(text: str) -> int:
 def _subject(lead: str, start: int, end: int) -> str:
     """Return the subject of the speech verb at `start` to `end` in a sentence, as written."""
     before = lead[:start].rstrip()
+    if re.search(r"\b(?:was|were|is|are|been|be)$", before) and not lead[start:end].endswith("ing"):
+        return ""  # "the king was told": another speaks
     # "Then said the king:"
     follows = phrase_at(lead, end + len(lead[end:]) - len(lead[end:].lstrip()))
     if follows and (not before or _LEADERS.fullmatch(before + " ")):
@@ -169,6 +174,7 @@ def _subject(lead: str, start: int, end: int) -> str:
     bare = re.sub(rf"(?:\s+{_ADVERB})+$", "", " " + before)
     if found := re.search(rf"\s({_PRONOUN})$", bare):
         return found[1]
+    bare = re.sub(r",?\s+who$", "", bare)  # "an old woman, who asked him"
     if not re.search(r"(?:,|\band|\bbut|\bthen|\bor)$", bare):
         starts = [found.start(1) for found in re.finditer(rf"\s(?=({_DETERMINER}\s|{_CAPITAL}))", bare)]
         # The longest phrase that reaches the verb and is no object of a preposition or verb before it.
@@ -180,7 +186,8 @@ def _subject(lead: str, start: int, end: int) -> str:
 
 
 OBJECT_BEFORE = re.compile(
-    r"\b(?:to|at|of|with|from|for|by|on|in|into|upon|towards?|after|saw|met|took|told|asked|and)\s*$"
+    r"\b(?:to|at|of|with|from|for|by|on|in|into|upon|towards?|after|along|through|under|over|near|beside|behind"
+    r"|saw|met|took|told|asked|and)\s*$"
 )
 _LEADERS = re.compile(
     r"(?:(?:Then|So|And|But|Now|At last|At length|However|Thereupon|Next|Presently|Suddenly|Soon|Again|Here|Yet|Still"
@@ -188,6 +195,11 @@ _LEADERS = re.compile(
 )
 _SUBORDINATE = re.compile(
     r"(?:When|As|After|While|Before|Once|Since|If|On|In|At|One|Seeing|Hearing|The next|That|Whereupon)\b[^,]*,\s*", re.I
+)
+# "The following morning the king came": the subject stands after the time.
+_TIME = re.compile(
+    r"(?:(?:The|That|This|One|Next|Every|Early|All|Some)\s+)+(?:\w+\s+){0,2}?"
+    r"(?:days?|mornings?|evenings?|nights?|afternoons?|noon|time|weeks?|months?|years?|moment|instant|minutes?|hours?)\b,?\s*"
 )
 # Past forms and other words that end a noun phrase at the head of a sentence.
 _FINITE = frozenset(
@@ -228,6 +240,8 @@ def first_subject(sentence: str) -> str:
     """Return the noun phrase at the head of a sentence, after adverbs and a subordinate clause; "" if unclear."""
     place = 0
     if found := _LEADERS.match(sentence):
+        place = found.end()
+    if found := _TIME.match(sentence, place):
         place = found.end()
     if found := _SUBORDINATE.match(sentence, place):
         place = found.end()
