@@ -18,24 +18,25 @@ SITUATIONS = 3  # in each contrast set
 
 
 class HeldOutRow(NamedTuple):
-    """A test row with its first label, the strongest; `context` is "" in `everyday`."""
+    """A test row with its first label, the strongest; `context` and `character` are "" in `everyday`."""
 
     text: str
-    context: str
     label: str
+    context: str = ""
+    character: str = ""
 
 
 def everyday(path: Path = EVERYDAY) -> list[HeldOutRow]:
     """Return the everyday sentences with the writer's labels, or those of SECOND_READER, in the same order."""
-    return [HeldOutRow(row["text"], "", row["labels"].partition(":")[0]) for row in package_table(path)]
+    return [HeldOutRow(row["text"], row["labels"].partition(":")[0]) for row in package_table(path)]
 
 
 def contrast() -> list[HeldOutRow]:
     """Return the rows of the contrast sets: SITUATIONS for each set, one after the other."""
     return [
-        HeldOutRow(text, situation["situation"], max(situation["labels"], key=situation["labels"].get))
+        HeldOutRow(text, max(one["labels"], key=one["labels"].get), one["situation"], one["character"])
         for text, situations in _contrast_sets()
-        for situation in situations
+        for one in situations
     ]
 
 

@@ -264,10 +264,10 @@ class DomainRow(Row):
 
 
 class DomainDialogueRow(DomainRow):
-    """A turn of a dialogue: `text`, said by `speaker` after `context`, the turns before it as `Speaker: text` lines."""
+    """A turn of a dialogue: `text`, said by `character` after `context`, the turns before it as `Name: text` lines."""
 
     context: str
-    speaker: str
+    character: str
 
 
 CONFIGS: dict[str, type[PublishedRow]] = {

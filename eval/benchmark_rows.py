@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from datasets import Dataset
 
 from dataset_builder.domains.goemotions import PROTOCOL, comments, split_files
 from dataset_builder.files.data_sets import (
@@ -23,6 +24,7 @@ from dataset_builder.hashing import digest_of, fingerprint
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import LABEL_MAPS, class_scores
 from dataset_builder.taxonomy import DEFINITIONS, LABELS
+from dataset_builder.text_template import CHARACTER
 from eval.label_sets import find_set
 
 # A descriptor of the teacher counts as gold from this weight, like a label in the published corpus.
@@ -45,7 +47,8 @@ GOEMOTIONS = HubData("google-research-datasets/go_emotions", "simplified", "add4
 class Rows:
     """The rows for an evaluation. `gold` is (rows, classes), 0 or 1; for `affect` ratings (rows, 2).
 
-    `contexts` is None if there are no situations, or if the model reads none. Texts without gold have (rows, 0).
+    `contexts` is None if there are no situations, or if the model reads none; `characters` are who says the texts in
+    these situations, None if that is not known. Texts without gold have (rows, 0).
     `protocol` describes which rows of the set these are. `clusters` has an id per row, equal for rows that depend on
     each other (one story, person, dialogue); None if all rows are independent. `units` names what the bootstrap draws.
     `definitions` has the definitions of some of the classes. `second_gold` is the gold of a second reader. A `set_size`
@@ -63,6 +66,7 @@ class Rows:
     definitions: Mapping[str, str] = field(default_factory=lambda: DEFINITIONS)
     second_gold: np.ndarray | None = None
     set_size: int = 1
+    characters: list[str] | None = None
 
 
 def goemotions(place: str | None, config: str, split: str = "test") -> Rows:
@@ -135,7 +139,10 @@ def prepared(domain: str, place: str, config: str, split: str = "test") -> Rows:
     check_columns(data, split, {"id": f"which of the {units} a row is of"} if own_part else {})
     clusters = [own_part.sub("", row_id) for row_id in rows["id"]] if own_part else None
     protocol = str(manifest["protocol"])
-    return Rows(list(rows["text"]), contexts, gold, data.revision, protocol, clusters, units, classes)
+    characters = _characters(rows) if contextual else None
+    return Rows(
+        list(rows["text"]), contexts, gold, data.revision, protocol, clusters, units, classes, characters=characters
+    )
 
 
 def own(place: str, config: str, split: str = "test") -> Rows:
@@ -146,7 +153,13 @@ def own(place: str, config: str, split: str = "test") -> Rows:
     contexts = list(rows["context"]) if config == "contextual" else None
     stories = list(rows["narrative_id"]) if "narrative_id" in rows.column_names else None
     protocol, units = f"the corpus's own {split} split", "stories" if stories else "rows"
-    return Rows(list(rows["text"]), contexts, multi_hot(rows["labels"]), data.revision, protocol, stories, units)
+    characters = _characters(rows) if contexts else None
+    gold = multi_hot(rows["labels"])
+    return Rows(list(rows["text"]), contexts, gold, data.revision, protocol, stories, units, characters=characters)
+
+
+def _characters(rows: Dataset) -> list[str] | None:
+    return list(rows[CHARACTER]) if CHARACTER in rows.column_names else None
 
 
 def descriptors(place: str, config: str) -> Rows:

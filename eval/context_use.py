@@ -107,7 +107,7 @@ def measure(model: Classifier, benchmark: Benchmark, rows: Rows, groups: dict[st
     contexts = rows.contexts or []
     others = [contexts[row] for row in rows_of_other_stories(clusters)]
     predicted = {
-        situation: decide(benchmark, model.predict(rows.texts, given), model.thresholds)
+        situation: decide(benchmark, model.predict(rows.texts, given, rows.characters), model.thresholds)
         for situation, given in zip(SITUATIONS, (contexts, None, others), strict=True)
     }
     measures = ONE_CLASS if benchmark.kind == "single" else ANY_NUMBER

@@ -33,6 +33,7 @@ def contrast_rows(place: str | None, config: str) -> Rows:
         clusters=[row.text for row in rows],
         units="utterances",
         set_size=SITUATIONS,
+        characters=[row.character for row in rows] if config == "contextual" else None,
     )
 
 

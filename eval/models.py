@@ -16,6 +16,7 @@ from transformers import pipeline
 
 from dataset_builder.inputs import InputError, first_line
 from dataset_builder.taxonomy import LABELS
+from dataset_builder.text_template import PLAIN, filled
 from eval.decision_rules import labels_per_text, shift_to
 from eval.label_sets import own_sentences
 from eval.model_files import find_model
@@ -42,8 +43,17 @@ class Classifier(Model):
     pipeline: Any
     thresholds: np.ndarray
 
-    def predict(self, texts: Sequence[str], contexts: Sequence[str] | None = None) -> np.ndarray:
-        """Return probabilities (texts, 28) in label order. Raises InputError if one is not finite."""
+    def predict(
+        self,
+        texts: Sequence[str],
+        contexts: Sequence[str] | None = None,
+        characters: Sequence[str] | None = None,
+    ) -> np.ndarray:
+        """Return probabilities (texts, 28) in label order. Raises InputError if one is not finite.
+
+        `characters`, who says the texts, are read by models whose config has a `text_template` for them.
+        """
+        texts = filled(getattr(self.pipeline.model.config, "text_template", PLAIN), texts, characters)
         inputs: list[Any] = list(texts)
         if contexts is not None:
             inputs = [{"text": text, "text_pair": context} for text, context in zip(texts, contexts, strict=True)]

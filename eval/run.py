@@ -69,11 +69,15 @@ def measure_models(
             content = bi_encoder_result(benchmark, rows, bi_encoders, beside, defined)
         else:
             if benchmark.data_set not in scores:
-                scores[benchmark.data_set] = [model.predict(rows.texts, rows.contexts) for model in classifiers]
+                scores[benchmark.data_set] = [
+                    model.predict(rows.texts, rows.contexts, rows.characters) for model in classifiers
+                ]
             content = classifier_result(benchmark, rows, classifiers, scores[benchmark.data_set])
         if dev_thresholds:
             development = benchmark.development().load(places.get(benchmark.data_set), config)
-            of_development = [model.predict(development.texts, development.contexts) for model in classifiers]
+            of_development = [
+                model.predict(development.texts, development.contexts, development.characters) for model in classifiers
+            ]
             found = development_numbers(rows, scores[benchmark.data_set], development, of_development)
             content |= found | {"metrics": content["metrics"] | found["metrics"]}
         report(benchmark, content, out)

@@ -227,7 +227,7 @@ def test_emocontext_s_third_turn_is_the_text(tmp_path: Path) -> None:
     manifest = prepare("emocontext", emocontext_files(tmp_path / "files"), tmp_path / "out")
     assert "participants" in manifest["terms"]
     first, second = rows_of(tmp_path / "out", "train")
-    assert (first["text"], first["speaker"], first["own_label"]) == ("I lost my job :(", "A", ["sad"])
+    assert (first["text"], first["character"], first["own_label"]) == ("I lost my job :(", "A", ["sad"])
     assert first["context"] == "A: Hi\nB: Hello"
     assert second["context"] == 'A: "Oh\nB: What?'
     tested = rows_of(tmp_path / "out", "test")
@@ -241,9 +241,9 @@ def test_meld_s_turns_follow_those_before_them(tmp_path: Path) -> None:
     assert "context: up to 10 turns" in manifest["protocol"]
     first, second, third = rows_of(tmp_path / "out", "test")
     assert (first["id"], first["context"], first["own_label"]) == ("meld/test/0_0", "", ["surprise"])
-    assert (second["id"], second["text"], second["speaker"]) == ("meld/test/0_3", "Well, it\u2019s late.", "Bob")
+    assert (second["id"], second["text"], second["character"]) == ("meld/test/0_3", "Well, it\u2019s late.", "Bob")
     assert second["context"] == "Ann: You came!"
-    assert (third["context"], third["speaker"]) == ("", "Carl Ray")
+    assert (third["context"], third["character"]) == ("", "Carl Ray")
     assert [LABELS[label] for row in (first, second, third) for label in row["labels"]] == [
         "surprise", "sadness", "disgust",
     ]  # fmt: skip
@@ -271,7 +271,7 @@ def test_iemocap_s_sessions_and_contexts(tmp_path: Path, name: str, a_dialogue: 
     assert not any("Ses05" in row["id"] for s in ("train", "validation") for row in rows_of(tmp_path / "out", s))
     rows = rows_of(tmp_path / "out", "test")[:size]
     assert [row["own_label"] for row in rows] == [[own] for own in a_dialogue]
-    assert [row["speaker"] for row in rows] == ["F", "M", "F"][:size]
+    assert [row["character"] for row in rows] == ["F", "M", "F"][:size]
     said = ["F: First", "M: Second", "M: Third", "M: Aside.", "F: Fourth"]
     turns = [turn if turn.endswith(".") else f"{turn} of Ses05F_impro01." for turn in said]
     assert [row["context"] for row in rows] == ["", turns[0], "\n".join(turns[:4])][:size]

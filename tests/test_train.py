@@ -142,6 +142,15 @@ def test_a_pair_is_cut_at_the_start_of_its_situation(tiny_encoder: Path) -> None
     assert made["token_type_ids"] == [0] * 4 + [1] * 8
 
 
+def test_an_utterance_is_read_in_the_recipe_s_template(tiny_encoder: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_encoder)
+    rows = {"text": ["river"] * 2, "character": ["letter", ""], "context": ["garden"] * 2, "scores": [[0.0] * 28] * 2}
+    chosen = recipe(tiny_encoder, tiny_encoder, config="contextual", text_template="{character} {text}")
+    words = [tokenizer.convert_ids_to_tokens(row["input_ids"]) for row in tokenise(rows, tokenizer, chosen)]
+    assert words[0][1:4] == ["letter", "river", "[SEP]"]
+    assert words[1][1:3] == ["river", "[SEP]"]
+
+
 def test_hard_targets_and_padding(tiny_encoder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny_encoder)
     scores = [[0.29, 0.3] + [0.0] * 26, [1.0] * 28]

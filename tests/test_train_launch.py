@@ -197,6 +197,8 @@ def test_the_record_says_what_was_read_and_names_no_place(
         ({"max_length": 0}, "max_length"),
         ({"batch_size": 0}, "batch_size"),
         ({"hard_at": 0.0}, "hard_at"),
+        ({"text_template": "{character}:"}, "needs the field {text}"),
+        ({"text_template": "{who}: {text}"}, "the only other one"),
     ],
 )
 def test_a_recipe_that_cannot_work_is_refused(changes: dict[str, Any], says: str) -> None:

@@ -304,14 +304,17 @@ def test_a_model_learns_to_use_situations(tiny_encoder: Path, tmp_path: Path) ->
         lines = [f"{row}\tbridge {word}\tcandle\tstreet\t{classes[word]}" for row, word in enumerate(words)]
         (source / f"{name}.txt").write_text("\n".join(["id\tturn1\tturn2\tturn3\tlabel", *lines]) + "\n")
     prepare("emocontext", source, tmp_path / "domain")
-    warm = {"pooling_layer": True, "fit_head": True}
+    warm: dict[str, Any] = {"pooling_layer": True, "fit_head": True, "text_template": "{character}: {text}"}
     chosen = recipe(tiny_encoder, tmp_path / "domain", config="contextual", targets="hard", epochs=4, **warm)
     train(chosen, None, tmp_path / "model")
     model, benchmark = load_classifier(str(tmp_path / "model")), find("emocontext")
     rows_ = benchmark.load(str(tmp_path / "domain"), "contextual")
     assert rows_.contexts is not None
+    assert set(rows_.characters or []) == {"A"}
     right = {
-        name: accuracy(rows_.gold, decide(benchmark, model.predict(rows_.texts, given), model.thresholds))
+        name: accuracy(
+            rows_.gold, decide(benchmark, model.predict(rows_.texts, given, rows_.characters), model.thresholds)
+        )
         for name, given in (("own", rows_.contexts), ("none", None), ("other", rows_.contexts[1:] + rows_.contexts[:1]))
     }
     assert right["own"] > 0.95

@@ -14,13 +14,13 @@ SEED = 13  # for every random draw: validation rows, folds
 
 @dataclass(frozen=True)
 class Example:
-    """A row with the dataset's own classes. `context` and `speaker` are empty in datasets without dialogues."""
+    """A row with the dataset's own classes. `context` and `character` (who speaks) are empty without dialogues."""
 
     id: str
     text: str
     classes: tuple[str, ...]
     context: str = ""
-    speaker: str = ""
+    character: str = ""
     place: str = ""  # file and line, for messages
 
 

@@ -90,7 +90,7 @@ def _rows(name: str, found: Source) -> Iterator[tuple[str, DomainRow]]:
                 own_label=list(example.classes),
             )
             if DATA_SETS[name].config == "contextual":
-                row = DomainDialogueRow(**row.model_dump(), context=example.context, speaker=example.speaker)
+                row = DomainDialogueRow(**row.model_dump(), context=example.context, character=example.character)
             yield split, row
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from dataset_builder.inputs import InputError
 from dataset_builder.markdown import table
+from dataset_builder.text_template import PLAIN
 from eval.cards.results import Results, of_models
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -48,6 +49,7 @@ def how_made(recipe: dict[str, Any]) -> str:
     rows = {
         "base model": f"[`{recipe['base_model']}`]({HUB}/{recipe['base_model']})",
         "data": f"`{recipe['dataset']}`" + (f", config `{recipe['config']}`" if classifier else ""),
+        "utterance": f"`{form}`" if (form := recipe.get("text_template", PLAIN)) != PLAIN else "",
         "initialisation": "; ".join(filter(None, start)),
         "frozen": f"the embeddings and the lowest {layers} layers" if (layers := recipe.get("frozen_layers")) else "",
         "targets": {"soft": "soft, from 0 to 1", "hard": "hard, 0 or 1"}.get(recipe.get("targets", ""), ""),

@@ -17,12 +17,14 @@ from dataset_builder.files.data_sets import (
 )
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
+from dataset_builder.text_template import CHARACTER, fields_of, filled
 from train.batches import SPLITS
 from train.classifier.recipe import ClassifierRecipe
 
 COLUMNS = {
     "text": "what is classified",
     "context": "the situation in which somebody says the text",
+    "character": "who says the text; may be empty",
     "scores": f"{len(LABELS)} numbers from 0 to 1, one for each label in the order of dataset_builder/taxonomy.py",
     "labels": "the numbers of the labels, with their names (ClassLabel)",
 }
@@ -43,7 +45,9 @@ def read_corpus(recipe: ClassifierRecipe, place: str | None) -> DataSet:
             a row has no text, no label or a wrong score, or no validation row has a label.
     """
     data = read_data_set(place or recipe.dataset, recipe.config, None if place else recipe.dataset_revision)
-    wanted = {name: words for name, words in COLUMNS.items() if name != "context" or recipe.config == "contextual"}
+    unused = {"context"} if recipe.config != "contextual" else set()
+    unused |= {CHARACTER} - fields_of(recipe.text_template)
+    wanted = {name: words for name, words in COLUMNS.items() if name not in unused}
     for split in SPLITS:
         check_columns(data, split, wanted)
         for column in {"text", "context"} & set(wanted):
@@ -108,13 +112,14 @@ def warn_of_shared_texts(data: DataSet) -> None:
 def tokenise(rows: Any, tokenizer: PreTrainedTokenizerBase, recipe: ClassifierRecipe) -> list[Example]:
     """Return the token ids and targets of every row, unpadded.
 
-    The utterance is `text`. A situation, if the config has one, is `text_pair`; only its start is truncated (strategy
-    `only_second`, `truncation_side` left).
+    The utterance is `text`, in the recipe's template. A situation, if the config has one, is `text_pair`; only its
+    start is truncated (strategy `only_second`, `truncation_side` left).
 
     Raises:
         InputError: an utterance leaves no room for a situation.
     """
-    texts, pairs = list(rows["text"]), None
+    characters = list(rows[CHARACTER]) if CHARACTER in fields_of(recipe.text_template) else None
+    texts, pairs = filled(recipe.text_template, rows["text"], characters), None
     if recipe.config == "contextual":
         pairs = list(rows["context"])
         room = recipe.max_length - tokenizer.num_special_tokens_to_add(pair=True)

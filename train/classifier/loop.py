@@ -74,7 +74,7 @@ def train(
     resumes = should_resume(output_dir, resume=resume, shown=is_main)
     if recipe.fit_head and not resumes:
         by_length = in_order(sorted(train_rows, key=length), tokenizer, recipe)
-        fit_head(model.to(accelerator.device), by_length, loss_function)
+        fit_head(model.to(accelerator.device), by_length, loss_function, accelerator.autocast())
 
     # --- optimiser
     # The optimiser takes only weights with gradients: with adapters, those of the adapters and the head.

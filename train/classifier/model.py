@@ -1,6 +1,7 @@
 """The classifier: a stock model, its initialisation, its trainable parts, and how it is saved."""
 
 import shutil
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -111,10 +112,13 @@ def last_linear(model: nn.Module) -> nn.Linear:
     return [part for part in model.modules() if isinstance(part, nn.Linear) and part.out_features == len(LABELS)][-1]
 
 
-def fit_head(model: nn.Module, loader: Any, loss: Loss) -> None:
+def fit_head(model: nn.Module, loader: Any, loss: Loss, autocast: AbstractContextManager[Any] | None = None) -> None:
     """Fit the head's last layer to the features of the untrained encoder: one pass over the rows, then L-BFGS.
 
     Features are standardised for the fit; the standardisation is then folded into the layer's weights.
+
+    Args:
+        autocast: the precision of the encoder; the fit itself is in float32.
     """
     head = last_linear(model)
     device = head.weight.device
@@ -123,7 +127,7 @@ def fit_head(model: nn.Module, loader: Any, loss: Loss) -> None:
     hook = head.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0].float()))
     targets = []
     model.eval()
-    with torch.no_grad():
+    with torch.no_grad(), autocast or nullcontext():
         for batch in tqdm(loader, desc="features for the head", unit="batch", leave=False):
             targets.append(batch.pop("targets").to(device))
             model(**{name: value.to(device) for name, value in batch.items()})
@@ -213,6 +217,7 @@ def save_model(
             model.save_pretrained(output_dir / ADAPTER)
             model = model.merge_and_unload()
         model.config.thresholds = record["thresholds"]
+        model.config.text_template = recipe.text_template
         model.config.name_or_path = ""  # a path of this machine
         model.save_pretrained(output_dir)
         tokenizer.save_pretrained(output_dir)

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from dataset_builder.text_template import CHARACTER, PLAIN, fields_of
 from train.recipe import BelowOne, NotNegative, Positive, Rate, Section, Share, TrainingRecipe
 
 
@@ -28,6 +29,10 @@ class ClassifierRecipe(TrainingRecipe):
 
     config: Literal["contextless", "contextual"]
 
+    # What is classified, with the fields `text` and `character` (of the row): "{character}: {text}" says who speaks,
+    # as the turns of a dialogue do. A row without a character gives its text alone. It travels in the model's config.
+    text_template: str = PLAIN
+
     # The model before the first step. On GoEmotions test the pooling layer, the fitted head, the asymmetric loss and
     # the moving average together raise macro-F1 from .438 (recipes/ablations/goemotions-plain-bce.yaml) to .539.
     pooling_layer: bool = False  # one more layer that starts as mean pooling (train/classifier/model.py)
@@ -49,6 +54,14 @@ class ClassifierRecipe(TrainingRecipe):
     gradient_accumulation_steps: Positive = 1
     gradient_checkpointing: bool = False
     head_learning_rate: Rate
+
+    @field_validator("text_template")
+    @classmethod
+    def _has_known_fields(cls, template: str) -> str:
+        fields = fields_of(template)
+        if "text" not in fields or not fields <= {"text", CHARACTER}:
+            raise ValueError(f"'{template}' needs the field {{text}}, and {{{CHARACTER}}} is the only other one")
+        return template
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
