@@ -8,7 +8,6 @@ from dataset_builder.quotations.people import EITHER, NOBODY, Cast, head, named
 from dataset_builder.quotations.tags import first_subject, sentence_start
 
 NARRATOR = "the narrator"
-_ANY_PRONOUN = ("he", "she", "it", "they", "we", "i", "one")
 _PRONOUNS = {"he": "he", "she": "she", "it": EITHER}
 LOOK_BACK = 500  # characters of the story in which the person of a pronoun must have been mentioned
 RIVAL_WITHIN = 60  # characters: another person that near to the best one makes a pronoun unclear
@@ -60,7 +59,7 @@ class Speakers:
 
     @staticmethod
     def _is_pronoun(words: str) -> bool:
-        return words.lower() in _ANY_PRONOUN
+        return words.lower() in ("he", "she", "it", "they", "we", "i", "one")
 
     def _named(self, words: str, number: int, speech: Speech) -> str:
         if words == "I":
@@ -115,7 +114,7 @@ class Speakers:
         lead = speech.first.before.strip()
         lead = lead[sentence_start(lead) :]
         subject = first_subject(re.sub(r"^(?:When|As|While|After|Before|As soon as)\s+", "", lead))
-        return "" if subject.lower() in _ANY_PRONOUN else subject
+        return "" if self._is_pronoun(subject) else subject
 
     @staticmethod
     def _fits(known: str, pronoun: str) -> bool:

@@ -111,7 +111,8 @@ def phrase_at(text: str, place: int) -> str:
 # People and animals whose names end like an adverb or a participle.
 _NO_ENDINGS = re.compile(
     r"(?:\w+-)?(?:king|being|thing|darling|duckling|gosling|changeling|sibling|viking|youngling|earthling|"
-    r"underling|seedling|nestling|fledgling|weakling|starling|fly|butterfly|dragonfly|family|bully|ally|jelly|ugly|lovely|lonely|silly|jolly|elderly|wily|holy|only|kindly|sickly|"
+    r"underling|seedling|nestling|fledgling|weakling|starling|fly|butterfly|dragonfly|family|bully|ally|jelly|ugly|"
+    r"lovely|lonely|silly|jolly|elderly|wily|holy|only|kindly|sickly|"
     r"reigning|loving|living|dying|shining|laughing|neighbouring|ruling|travelling|cunning|charming|talking|singing|"
     r"young|strong|wrong)"
 )

@@ -39,8 +39,7 @@ def plot_sizes(points: Sequence[Point], title: str) -> bytes:
         values = [point["metrics"][measure] for point in points]
         axes.plot(rows, values, marker="o", color=BLUE, label="thresholds from the corpus")
         _write_gains(axes, rows, values)
-        if measure + DEV_THRESHOLDS in points[0]["metrics"]:
-            others = [point["metrics"][measure + DEV_THRESHOLDS] for point in points]
+        if others := _with_dev_thresholds(points, measure):
             axes.plot(rows, others, marker="s", linestyle="--", color=ORANGE, label="thresholds from these rows")
             axes.legend(fontsize=8, frameon=False, loc="upper left")
         axes.set_xscale("log")
@@ -72,8 +71,7 @@ def plot_bars(points: Sequence[Point], title: str) -> bytes:
         best = min(values) if measure.endswith(LESS_IS_BETTER) else max(values)
         bars = axes.barh(names, values, color=[ORANGE if value == best else BLUE for value in values])
         axes.set_title(_shown(measure), fontsize=10)
-        if measure + DEV_THRESHOLDS in points[0]["metrics"]:
-            others = [point["metrics"][measure + DEV_THRESHOLDS] for point in points]
+        if others := _with_dev_thresholds(points, measure):
             axes.plot(others, names, linestyle="none", marker="|", markersize=11, markeredgewidth=2, color=GREY)
             texts = [f"{value:.2f} | {other:.2f}" for value, other in zip(values, others, strict=True)]
             ends = [max(pair) for pair in zip(values, others, strict=True)]
@@ -98,6 +96,12 @@ def plot_bars(points: Sequence[Point], title: str) -> bytes:
 def _panels(points: Sequence[Point]) -> list[str]:
     """Return the measures that have a panel of their own."""
     return [measure for measure in points[0]["metrics"] if not measure.endswith(DEV_THRESHOLDS)]
+
+
+def _with_dev_thresholds(points: Sequence[Point], measure: str) -> list[float]:
+    """Return the measure with thresholds from the development rows; empty if it was not measured."""
+    name = measure + DEV_THRESHOLDS
+    return [point["metrics"][name] for point in points if name in point["metrics"]]
 
 
 def _write_gains(axes: "Axes", rows: Sequence[int], values: Sequence[float]) -> None:
