@@ -1,15 +1,16 @@
-"""Reads written rows: texts with their writer's labels, and contrast sets, one utterance in three situations.
+"""Reads written rows: texts with their writer's labels, contrast sets (one utterance in three situations), dialogues.
 
-dataset_builder/written/GUIDE.md describes both forms: `labels<TAB>text` in a `.tsv` file, and one JSON object per set
-in a `.jsonl` file. A `.tsv` file with the only column `text` holds texts that nobody has labelled yet. Free emotion
-words for the texts of `contextless-NAME.tsv` may stand beside it in `descriptors/NAME.tsv`.
+dataset_builder/written/GUIDE.md describes the forms: `labels<TAB>text` in a `.tsv` file, and one JSON object per set
+or dialogue in a `.jsonl` file. A `.tsv` file with the only column `text` holds texts that nobody has labelled yet.
+Free emotion words for the texts of `contextless-NAME.tsv` may stand beside it in `descriptors/NAME.tsv`.
 """
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from dataset_builder.files.reading import json_lines, lines
 from dataset_builder.hashing import fingerprint, is_drawn
@@ -26,7 +27,10 @@ MOST_LABELS = 3
 ONE_STORY = {"contextless-neighbours"}
 # The share of the written texts that is held out for development: 1,000 of the first 35,569 that are their own story.
 DEVELOPMENT = 0.028703
-FORM = "Give a .tsv with the columns labels and text, or only text, or a .jsonl of contrast sets."
+# Of the former turns of a dialogue, the last ones that have together at most so many words are the situation.
+FORMER_WORDS = 80
+FORM = "Give a .tsv with the columns labels and text, or only text, or a .jsonl of contrast sets or dialogues."
+TURNS = " / "  # between the turns of a situation
 Checked = Item | str  # a row, or the fault of a row
 
 
@@ -45,16 +49,31 @@ class ContrastSet(Strict):
     situations: tuple[Situation, Situation, Situation]
 
 
+class Turn(Strict):
+    """What somebody says in a dialogue, and what they feel or express in saying it."""
+
+    character: str
+    text: str
+    labels: dict[str, float]
+
+
+class Dialogue(Strict):
+    """A dialogue with labelled turns. Each turn after the first is a row; its situation is the former turns."""
+
+    turns: Annotated[tuple[Turn, ...], Field(min_length=2)]
+
+
 def is_development(text: str) -> bool:
     """Return whether a written text is held out: it is in the validation split, and no judge may learn from it."""
     return is_drawn(DEVELOPMENT, "written development", text)
 
 
 def read_written(sources: Sequence[str]) -> list[Item]:
-    """Return the rows of written files; each situation of a contrast set is a row.
+    """Return the rows of written files; each situation of a contrast set, and each later turn of a dialogue, is a row.
 
     An item's fields are `source` (file and line), `story` (what must stay in one split), and, where there are any,
-    `labels` (as `joy:1,love:.4`), `descriptors`, and of a contrast set `group`, `character` and `context`.
+    `labels` (as `joy:1,love:.4`), `descriptors`, of rows in situations `character` and `context`, and of a contrast set
+    `group`.
 
     Args:
         sources: `written` for the project's own files; files; folders with such files.
@@ -89,7 +108,7 @@ def checked_rows(files: Sequence[Path]) -> Iterator[Checked]:
     """Yield every row of the files, or its fault with its place. Raises InputError for a file that cannot be read."""
     places: dict[str, str] = {}  # of each id
     for path in files:
-        for place, found in _sets(path) if path.suffix == ".jsonl" else _texts(path):
+        for place, found in _situated(path) if path.suffix == ".jsonl" else _texts(path):
             fault = next((one for one in found if isinstance(one, str)), None)
             for row in found:
                 if isinstance(row, Item) and places.setdefault(row.id, place) != place:
@@ -120,29 +139,60 @@ def _texts(path: Path) -> Iterator[tuple[str, list[Checked]]]:
         yield place, [f"{place}: {fault}. Correct it." if fault else Item(id=row_id, text=text, fields=fields)]
 
 
-def _sets(path: Path) -> Iterator[tuple[str, list[Checked]]]:
-    """Yield the place and the three checked rows of each contrast set."""
+def _situated(path: Path) -> Iterator[tuple[str, list[Checked]]]:
+    """Yield the place and the checked rows of each contrast set or dialogue."""
     for place, value in json_lines(path, FORM):
         try:
-            found = ContrastSet.model_validate(value)
+            if isinstance(value, dict) and "turns" in value:
+                yield place, _turns(path, place, Dialogue.model_validate(value))
+            else:
+                yield place, _set(path, place, ContrastSet.model_validate(value))
         except ValidationError as error:
             yield place, [f"{place}: {validation_message(error)}. Correct it."]
-            continue
-        text = cleaned(found.text).strip()
-        story = f"{path.stem}-{fingerprint(text)[:10]}"
-        rows: list[Checked] = []
-        for number, one in enumerate(found.situations, start=1):
-            labels = ",".join(f"{label}:{weight:g}".replace(":0.", ":.") for label, weight in one.labels.items())
-            context, character = cleaned(one.situation).strip(), cleaned(one.character).strip()
-            fault = labels_fault(labels) or next(filter(None, map(_text_fault, (text, context, character))), None)
-            fields = {"source": _source(path, place), "story": story, "labels": labels}
-            fields |= {"group": story, "character": character, "context": context}
-            row = Item(id=f"{story}/{number}", text=text, fields=fields)
-            rows.append(f"{place}, situation {number}: {fault}. Correct it." if fault else row)
-        firsts = [next(iter(labels_of(row))) for row in rows if isinstance(row, Item)]
-        if len(firsts) == len(rows) and len(set(firsts)) < len(rows):
-            rows = [f"{place}: the first labels {', '.join(firsts)} are not different. Correct it."]
-        yield place, rows
+
+
+def _set(path: Path, place: str, found: ContrastSet) -> list[Checked]:
+    text = cleaned(found.text).strip()
+    story = f"{path.stem}-{fingerprint(text)[:10]}"
+    rows: list[Checked] = []
+    for number, one in enumerate(found.situations, start=1):
+        context = cleaned(one.situation).strip()
+        row = _in_situation(path, place, f"{story}/{number}", text, one.labels, one.character, context)
+        if isinstance(row, Item):
+            row.fields["group"] = story
+        rows.append(f"{place}, situation {number}: {row}. Correct it." if isinstance(row, str) else row)
+    firsts = [next(iter(labels_of(row))) for row in rows if isinstance(row, Item)]
+    if len(firsts) == len(rows) and len(set(firsts)) < len(rows):
+        return [f"{place}: the first labels {', '.join(firsts)} are not different. Correct it."]
+    return rows
+
+
+def _turns(path: Path, place: str, found: Dialogue) -> list[Checked]:
+    said = [f"{cleaned(turn.character).strip()}: {cleaned(turn.text).strip()}" for turn in found.turns]
+    story = f"{path.stem}-{fingerprint(said)[:10]}"
+    rows: list[Checked] = []
+    for number, turn in enumerate(found.turns[1:], start=2):
+        former = said[number - 2 : number - 1]
+        for earlier in reversed(said[: number - 2]):
+            if len(" ".join([earlier, *former]).split()) > FORMER_WORDS:
+                break
+            former.insert(0, earlier)
+        text, context = cleaned(turn.text).strip(), TURNS.join(former)
+        row = _in_situation(path, place, f"{story}/{number}", text, turn.labels, turn.character, context)
+        rows.append(f"{place}, turn {number}: {row}. Correct it." if isinstance(row, str) else row)
+    return rows
+
+
+def _in_situation(
+    path: Path, place: str, row_id: str, text: str, weights: dict[str, float], speaker: str, context: str
+) -> Checked:
+    """Return a row, or its fault without its place. The part of the id before the slash is the row's story."""
+    labels = ",".join(f"{label}:{weight:g}".replace(":0.", ":.") for label, weight in weights.items())
+    character = cleaned(speaker).strip()
+    if fault := labels_fault(labels) or next(filter(None, map(_text_fault, (text, context, character))), None):
+        return fault
+    fields = {"source": _source(path, place), "story": row_id.partition("/")[0], "labels": labels}
+    return Item(id=row_id, text=text, fields=fields | {"character": character, "context": context})
 
 
 def labels_of(item: Item) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,15 @@ from dataset_builder.pipeline.parts import read_part
 from dataset_builder.pipeline.status import status
 from dataset_builder.recipe import BuildRecipe
 from dataset_builder.taxonomy import LABELS
-from dataset_builder.written_rows import WRITTEN, checked_rows, is_development, labels_of, read_written, written_files
+from dataset_builder.written_rows import (
+    FORMER_WORDS,
+    WRITTEN,
+    checked_rows,
+    is_development,
+    labels_of,
+    read_written,
+    written_files,
+)
 from tests.conftest import ROOT, Command
 from tests.test_dataset_builder_judges import ensemble_file, store
 
@@ -213,6 +222,50 @@ def test_a_fault_of_a_set_names_its_line(tmp_path: Path, value: dict[str, Any], 
     with pytest.raises(InputError, match=r"contextual-x\.jsonl, line 1") as error:
         read_written([str(path)])
     assert says in str(error.value)
+
+
+def a_dialogue(*turns: tuple[str, str, dict[str, float]]) -> str:
+    return json.dumps({"turns": [{"character": who, "text": text, "labels": labels} for who, text, labels in turns]})
+
+
+def test_each_later_turn_of_a_dialogue_is_a_row_after_its_former_turns(tmp_path: Path) -> None:
+    long = " ".join(" ".join(PLACES).split()[: FORMER_WORDS - 3])
+    said = a_dialogue(
+        ("Ines", "The vet rang.", {"nervousness": 1}),
+        ("Theo", "And?", {"curiosity": 1, "nervousness": 0.7}),
+        ("Ines", "He's going to be fine.", {"relief": 1}),
+        ("Theo", long, {"joy": 1}),
+        ("Ines", "I know.", {"neutral": 1}),
+    )
+    (tmp_path / "contextual-talks.jsonl").write_text(said + "\n", encoding="utf-8")
+    rows = read_written([str(tmp_path)])
+    assert [(row.text, row.fields["context"], row.fields["character"]) for row in rows[:2]] == [
+        ("And?", "Ines: The vet rang.", "Theo"),
+        ("He's going to be fine.", "Ines: The vet rang. / Theo: And?", "Ines"),
+    ]
+    assert len(rows[-1].fields["context"].split()) <= FORMER_WORDS
+    assert rows[-1].fields["context"].endswith(f"Theo: {long}")
+    assert labels_of(rows[0]) == {"curiosity": 1, "nervousness": 0.7}
+    assert len({row.fields["story"] for row in rows}) == 1, "all of a dialogue is in one split"
+    assert not any("group" in row.fields for row in rows), "its turns are different texts"
+    build(recipe_for(tmp_path), tmp_path / "work")
+    published = list(open_corpus(tmp_path / "work").rows("contextual"))
+    assert {row["text"] for row in published} == {row.text for row in rows}
+    assert validate(tmp_path / "work", recipe_for(Path("x")).quality).counts == {}
+
+
+@pytest.mark.parametrize(
+    ("turns", "says"),
+    [
+        ([("Ines", "Hello.", {"neutral": 1})], "at least 2"),
+        ([("Ines", "Hello.", {"neutral": 1}), ("Theo", "Hi.", {"glee": 1})], "turn 2: 'glee:1'"),
+        ([("Ines", "Hello.", {"neutral": 1}), ("Theo", "", {"joy": 1})], "turn 2: a text is empty"),
+    ],
+)
+def test_a_fault_of_a_dialogue_names_its_line(tmp_path: Path, turns: list[Any], says: str) -> None:
+    (tmp_path / "contextual-talks.jsonl").write_text(a_dialogue(*turns) + "\n", encoding="utf-8")
+    with pytest.raises(InputError, match="contextual-talks.jsonl, line 1.*" + re.escape(says)):
+        read_written([str(tmp_path)])
 
 
 def test_a_folder_without_written_files_is_refused(tmp_path: Path) -> None:

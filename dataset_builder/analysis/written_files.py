@@ -42,10 +42,15 @@ def check(files: Sequence[Path]) -> tuple[list[str], str]:
 
 
 def _repeats(firsts: Sequence[Item]) -> list[str]:
-    """Return a fault for each text with the words of an earlier one; texts and contrast sets are not compared."""
+    """Return a fault for each text with the words of an earlier one; texts and contrast sets are not compared.
+
+    In dialogues, people may say what others say.
+    """
     places: dict[tuple[bool, str], str] = {}
     faults = []
     for row in firsts:
+        if _is_turn(row):
+            continue
         place = row.fields["source"]
         first = places.setdefault(("group" in row.fields, " ".join(words(row.text)) or row.text), place)
         if first != place:
@@ -53,10 +58,20 @@ def _repeats(firsts: Sequence[Item]) -> list[str]:
     return faults
 
 
+def _is_turn(row: Item) -> bool:
+    return "context" in row.fields and "group" not in row.fields
+
+
 def _near_repeats(rows: Sequence[Item]) -> int:
-    """Return how many rows have nearly the words of an earlier one; of contrast sets, the situations are compared."""
+    """Return how many rows have nearly the words of an earlier one; of contrast sets, the situations are compared.
+
+    Of a dialogue, only the last row is: its turns share their former turns.
+    """
     index, near = NearDuplicates(NEAR_AT), 0
+    last = {row.fields["story"]: row.id for row in rows}
     for row in rows:
+        if _is_turn(row) and last[row.fields["story"]] != row.id:
+            continue
         made = shingles(tokens(row.fields.get("context") or row.text))
         near += any(True for _ in index.matches(made))
         index.add(made)
