@@ -5,6 +5,7 @@ from string import Formatter
 
 PLAIN = "{text}"
 CHARACTER = "character"
+TURNS = " / "  # between the turns of a situation: the tokenizers of BERT and MPNet drop line breaks
 
 
 def fields_of(template: str) -> set[str]:

@@ -18,6 +18,7 @@ from dataset_builder.inputs import InputError, Strict, validation_message
 from dataset_builder.schema import Item
 from dataset_builder.taxonomy import LABEL_TO_INDEX
 from dataset_builder.text_hygiene import cleaned, damage_of
+from dataset_builder.text_template import TURNS
 
 WRITTEN = "written"  # the name of the project's own files in recipes
 FOLDER = Path(__file__).parent / "written"
@@ -30,7 +31,6 @@ DEVELOPMENT = 0.028703
 # Of the former turns of a dialogue, the last ones that have together at most so many words are the situation.
 FORMER_WORDS = 80
 FORM = "Give a .tsv with the columns labels and text, or only text, or a .jsonl of contrast sets or dialogues."
-TURNS = " / "  # between the turns of a situation
 Checked = Item | str  # a row, or the fault of a row
 
 

@@ -228,8 +228,8 @@ def test_emocontext_s_third_turn_is_the_text(tmp_path: Path) -> None:
     assert "participants" in manifest["terms"]
     first, second = rows_of(tmp_path / "out", "train")
     assert (first["text"], first["character"], first["own_label"]) == ("I lost my job :(", "A", ["sad"])
-    assert first["context"] == "A: Hi\nB: Hello"
-    assert second["context"] == 'A: "Oh\nB: What?'
+    assert first["context"] == "A: Hi / B: Hello"
+    assert second["context"] == 'A: "Oh / B: What?'
     tested = rows_of(tmp_path / "out", "test")
     assert [[LABELS[label] for label in row["labels"]] for row in tested] == [["neutral"], ["joy"]]
     assert tested[1]["text"] == "split\u2028here"
@@ -258,7 +258,7 @@ def test_the_true_meld(tmp_path: Path) -> None:
     }  # fmt: skip
     rows = rows_of(tmp_path / "out", "test")
     assert len({row["id"].rpartition("_")[0] for row in rows}) == 280
-    assert max(row["context"].count("\n") for row in rows) == 9
+    assert max(row["context"].count(" / ") for row in rows) == 9
 
 
 @pytest.mark.parametrize(("name", "a_dialogue"), [("iemocap-4", ["neu", "hap"]), ("iemocap-6", ["neu", "exc", "fru"])])
@@ -274,7 +274,7 @@ def test_iemocap_s_sessions_and_contexts(tmp_path: Path, name: str, a_dialogue: 
     assert [row["character"] for row in rows] == ["F", "M", "F"][:size]
     said = ["F: First", "M: Second", "M: Third", "M: Aside.", "F: Fourth"]
     turns = [turn if turn.endswith(".") else f"{turn} of Ses05F_impro01." for turn in said]
-    assert [row["context"] for row in rows] == ["", turns[0], "\n".join(turns[:4])][:size]
+    assert [row["context"] for row in rows] == ["", turns[0], " / ".join(turns[:4])][:size]
 
 
 def test_a_context_is_of_ten_turns_before_it(tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_a_context_is_of_ten_turns_before_it(tmp_path: Path) -> None:
     prepare("iemocap-4", source, tmp_path / "out")
     rows = [row for row in rows_of(tmp_path / "out", "test") if name in row["id"]]
     for number, row in zip(numbers, rows, strict=True):
-        before = [int(line[8:11]) for line in row["context"].splitlines()]
+        before = [int(line[8:11]) for line in row["context"].split(" / ") if line]
         assert before == list(range(max(0, number - 10), number))
 
 

@@ -11,6 +11,7 @@ from dataset_builder.files.known_files import find_file, missing_file
 from dataset_builder.files.reading import named_columns
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import LABEL_MAPS
+from dataset_builder.text_template import TURNS
 
 FILES = {"train": "train.txt", "validation": "dev.txt", "test": "test.txt"}
 COLUMNS = {name: (name,) for name in ("id", "turn1", "turn2", "turn3", "label")}
@@ -38,7 +39,7 @@ def _examples(path: Path, split: str) -> list[Example]:
         if not third:
             raise InputError(f"{place}: turn3 is empty. Correct or delete it.")
         own = (class_in(label.lower(), classes, place),)
-        examples.append(Example(f"emocontext/{split}/{key}", third, own, f"A: {first}\nB: {second}", "A", place))
+        examples.append(Example(f"emocontext/{split}/{key}", third, own, f"A: {first}{TURNS}B: {second}", "A", place))
     return examples
 
 

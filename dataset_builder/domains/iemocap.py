@@ -17,6 +17,7 @@ from dataset_builder.domains.examples import DataSet, Example, Source, class_in,
 from dataset_builder.files.known_files import known_set
 from dataset_builder.files.reading import lines
 from dataset_builder.inputs import InputError
+from dataset_builder.text_template import TURNS
 
 CONTEXT_TURNS = 10  # turns before the labelled turn
 TEST_SESSION = 5
@@ -112,7 +113,7 @@ def _turns(path: Path, counts: Counter[str]) -> list[Turn]:
 
 def _context(turns: list[Turn], position: int) -> str:
     before = turns[max(0, position - CONTEXT_TURNS) : position]
-    return "\n".join(f"{turn.speaker}: {turn.text}" for turn in before)
+    return TURNS.join(f"{turn.speaker}: {turn.text}" for turn in before)
 
 
 FOUR_CLASSES, SIX_CLASSES = (

@@ -1,7 +1,7 @@
 """MELD (Poria et al. 2019): dialogues of a television series, each turn with one of seven classes; official splits.
 
-The official CSV files have a row for each turn. A turn's context is the turns before it in its dialogue, as `Speaker:
-text` lines, without their labels. Turns are numbered within a dialogue, with gaps where turns were left out. Short
+The official CSV files have a row for each turn. A turn's context is the turns before it in its dialogue, each as `Speaker:
+text`, without their labels. Turns are numbered within a dialogue, with gaps where turns were left out. Short
 turns ("Yeah!") recur in several dialogues and splits; they stay, since their contexts differ. Annotators also saw and
 heard the scene, so text alone cannot explain all labels.
 """
@@ -14,6 +14,7 @@ from dataset_builder.files.known_files import find_file, missing_file
 from dataset_builder.files.reading import named_columns
 from dataset_builder.inputs import InputError
 from dataset_builder.label_maps import LABEL_MAPS
+from dataset_builder.text_template import TURNS
 
 FILES = {"train": "train_sent_emo.csv", "validation": "dev_sent_emo.csv", "test": "test_sent_emo.csv"}
 COLUMNS = {
@@ -68,7 +69,7 @@ def _examples(path: Path, split: str) -> list[Example]:
         said = [f"{turn.speaker}: {turn.text}" for turn in turns]
         for at, turn in enumerate(turns):
             name = f"meld/{split}/{dialogue}_{turn.number}"
-            context = "\n".join(said[max(0, at - CONTEXT_TURNS) : at])
+            context = TURNS.join(said[max(0, at - CONTEXT_TURNS) : at])
             examples.append(Example(name, turn.text, (turn.emotion,), context, turn.speaker, turn.place))
     return examples
 
