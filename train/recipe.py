@@ -73,7 +73,8 @@ class TrainingRecipe(Section):
     def recorded_values(self) -> dict[str, Any]:
         """Return all values, defaults included, as the training record has them: without folders of this machine."""
         values = self.model_dump(mode="json")
-        values |= {name: shareable(values[name]) for name in ("base_model", "dataset")}
+        for part in (values, *values.get("mixed_with", ())):
+            part |= {name: shareable(part[name]) for name in ("base_model", "dataset", "teacher") if part.get(name)}
         if "averaged_with" in values:
             values["averaged_with"] = {shareable(name): share for name, share in values["averaged_with"].items()}
         return values

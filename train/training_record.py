@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,17 @@ from train.recipe import TrainingRecipe
 RECORD = "training.json"
 
 
-def describe_inputs(recipe: TrainingRecipe, base_model: str | None, data: DataSet) -> tuple[dict[str, Any], str]:
+def describe_inputs(
+    recipe: TrainingRecipe, base_model: str | None, data: DataSet, others: Sequence[DataSet] = ()
+) -> tuple[dict[str, Any], str]:
     """Return recipe, base model and data for the record, without local paths, and their hash for checkpoints.
 
     Args:
         base_model: a folder or Hub id instead of the recipe's.
+        others: data sets that are mixed in.
     """
-    identity = fingerprint([recipe.model_dump(mode="json"), base_model, data.where, data.revision, data.files])
+    read = [part for one in (data, *others) for part in (one.where, one.revision, one.files)]
+    identity = fingerprint([recipe.model_dump(mode="json"), base_model, *read])
     values = recipe.recorded_values()
     base = Path(base_model_source(recipe, base_model)["pretrained_model_name_or_path"])
     about = {
@@ -35,6 +40,7 @@ def describe_inputs(recipe: TrainingRecipe, base_model: str | None, data: DataSe
         "dataset": shareable(data.where),
         "dataset_revision": data.revision,
         "data": data.about(),
+        **({"mixed_with": [one.about() for one in others]} if others else {}),
     }
     return about, identity
 

@@ -17,7 +17,7 @@ from dataset_builder.files.data_sets import (
 )
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
-from dataset_builder.text_template import CHARACTER, fields_of, filled
+from dataset_builder.text_template import CHARACTER, PLAIN, fields_of, filled
 from train.batches import SPLITS
 from train.classifier.recipe import ClassifierRecipe
 
@@ -30,7 +30,8 @@ COLUMNS = {
 }
 
 
-# A tokenised row: `input_ids`, `token_type_ids` where the base model has types, 28 `targets` in [0, 1].
+# A tokenised row: `input_ids`, `token_type_ids` where the base model has types, 28 `targets` in [0, 1];
+# with several data sets, the `source` whose biases the row has (0: none).
 Example = dict[str, list[Any]]
 
 
@@ -60,6 +61,18 @@ def read_corpus(recipe: ClassifierRecipe, place: str | None) -> DataSet:
     for split in SPLITS:
         _check_agreement(data, split, recipe.hard_at)
     return data
+
+
+def read_others(recipe: ClassifierRecipe) -> list[tuple[ClassifierRecipe, DataSet]]:
+    """Return the data sets that are mixed in, checked like the own one, each with the recipe as it reads that set."""
+    found = []
+    for other in recipe.mixed_with:
+        values: dict[str, Any] = {name: getattr(other, name) for name in ("dataset", "dataset_revision", "config")}
+        if other.config == "contextless":
+            values["text_template"] = PLAIN
+        as_read = recipe.model_copy(update=values)
+        found.append((as_read, read_corpus(as_read, None)))
+    return found
 
 
 def _check_label_names(data: DataSet) -> None:

@@ -21,7 +21,7 @@ from dataset_builder.thresholds import choose_thresholds, global_threshold
 from train.batches import SPLITS, LengthGroupedBatches, count_updates
 from train.checkpoint import Checkpoints, Progress, delete_checkpoint, moving_average, should_resume, unwrap
 from train.classifier.calibration import Calibration, calibrate
-from train.classifier.data import Example, read_corpus, tokenise, warn_of_shared_texts
+from train.classifier.data import Example, read_corpus, read_others, tokenise, warn_of_shared_texts
 from train.classifier.losses import loss_of
 from train.classifier.model import (
     fit_head,
@@ -30,8 +30,11 @@ from train.classifier.model import (
     parameter_groups,
     save_model,
     with_lora,
+    with_source_biases,
+    without_source_biases,
 )
 from train.classifier.recipe import ClassifierRecipe
+from train.classifier.teacher import learn_from_teacher
 from train.launch import start_process
 from train.training_record import describe_inputs, describe_run
 
@@ -57,18 +60,21 @@ def train(
 
     # --- data
     # All rows are checked now: a wrong row ends the training before it starts, not after an hour.
-    corpus = read_corpus(recipe, data)
+    corpus, others = read_corpus(recipe, data), read_others(recipe)
     if is_main:
         warn_of_shared_texts(corpus)
 
     # --- model
     tokenizer, model = load_model(recipe, base_model)
     # `owner` is a hash of recipe, base model and data. A checkpoint with another hash is refused.
-    inputs, owner = describe_inputs(recipe, base_model, corpus)
+    inputs, owner = describe_inputs(recipe, base_model, corpus, [other for _, other in others])
     loss_function = loss_of(recipe)
 
     # --- batches
     train_rows, dev_rows = (tokenise(corpus.rows(split), tokenizer, recipe) for split in SPLITS)
+    if recipe.teacher:
+        learn_from_teacher(train_rows, corpus.rows("train"), recipe, accelerator)
+    train_rows = mixed(train_rows, [tokenise(other.rows("train"), tokenizer, read) for read, other in others], recipe)
     batches, train_loader, dev_loader = make_loaders(train_rows, dev_rows, tokenizer, recipe)
     # A random head sends large, useless gradients into the encoder; a head that already fits its features does not.
     resumes = should_resume(output_dir, resume=resume, shown=is_main)
@@ -78,7 +84,7 @@ def train(
 
     # --- optimiser
     # The optimiser takes only weights with gradients: with adapters, those of the adapters and the head.
-    model = with_lora(model, recipe.lora)
+    model = with_source_biases(with_lora(model, recipe.lora), recipe)
     optimiser = torch.optim.AdamW(parameter_groups(model, recipe), fused=True)
 
     # --- prepare
@@ -107,8 +113,11 @@ def train(
         for batch in accelerator.skip_first_batches(train_loader, progress.batch):
             # While gradients accumulate, accelerate skips the optimiser's `step` and `zero_grad`.
             with accelerator.accumulate(model):
-                targets = batch.pop("targets")
-                loss = loss_function(model(**batch).logits.float(), targets)  # in float32, also under mixed precision
+                targets, sources = batch.pop("targets"), batch.pop("source", None)
+                logits = model(**batch).logits.float()  # in float32, also under mixed precision
+                if sources is not None:
+                    logits = logits + unwrap(model).source_biases(sources)
+                loss = loss_function(logits, targets)
                 accelerator.backward(loss)
                 if accelerator.sync_gradients:  # only whole gradients are clipped, not those of a part of an update
                     accelerator.clip_grad_norm_(model.parameters(), recipe.max_gradient_norm)
@@ -150,12 +159,23 @@ def train(
         **describe_run(progress, accelerator, threads, started),
     }
     if is_main:
+        without_source_biases(best)
         fold_calibration_into_head(best, calibration)
         save_model(best, tokenizer, recipe, record, output_dir)
         delete_checkpoint(output_dir)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return record
+
+
+def mixed(own: list[Example], others: list[list[Example]], recipe: ClassifierRecipe) -> list[Example]:
+    """Return the rows of all data sets, each with the number of the set whose biases it has."""
+    if not others:
+        return own
+    for number, (rows, other) in enumerate(zip([own, *others], [None, *recipe.mixed_with], strict=True)):
+        for row in rows:
+            row["source"] = number if other and other.own_bias else 0
+    return [row for rows in (own, *others) for row in rows]
 
 
 def make_loaders(

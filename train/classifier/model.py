@@ -31,6 +31,7 @@ HEAD = {
     "classification_head",
     "sequence_summary",
     "logits_proj",
+    "source_biases",
 }
 # The initial weight of the mean of all tokens, relative to the first token's own state, in the pooling layer: high
 # enough that the state is nearly the mean. Training can change it, whatever its value.
@@ -130,6 +131,7 @@ def fit_head(model: nn.Module, loader: Any, loss: Loss, autocast: AbstractContex
     with torch.no_grad(), autocast or nullcontext():
         for batch in tqdm(loader, desc="features for the head", unit="batch", leave=False):
             targets.append(batch.pop("targets").to(device))
+            batch.pop("source", None)
             model(**{name: value.to(device) for name, value in batch.items()})
     hook.remove()
     inputs, wanted = torch.cat(features), torch.cat(targets)
@@ -175,6 +177,21 @@ def with_lora(model: nn.Module, lora: Lora | None) -> nn.Module:
             f"'lora' does not fit the base model ({first_line(error)}). Use another base model, or remove 'lora'."
         ) from None
     return adapted
+
+
+def with_source_biases(model: nn.Module, recipe: ClassifierRecipe) -> nn.Module:
+    """Return the model with `source_biases`: a bias for each label and data set that is mixed in, 0 for the own one."""
+    if recipe.mixed_with:
+        biases = nn.Embedding(1 + len(recipe.mixed_with), len(LABELS), padding_idx=0)  # row 0 stays 0
+        model.source_biases = biases.to(last_linear(model).weight.device)
+        nn.init.zeros_(biases.weight)
+    return model
+
+
+def without_source_biases(model: nn.Module) -> None:
+    """Remove them: the published model is a stock one, and decides as its own data set does."""
+    if hasattr(model, "source_biases"):
+        del model.source_biases
 
 
 def parameter_groups(model: nn.Module, recipe: ClassifierRecipe) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from dataset_builder.text_template import CHARACTER, PLAIN, fields_of
-from train.recipe import BelowOne, NotNegative, Positive, Rate, Section, Share, TrainingRecipe
+from train.recipe import BelowOne, BetweenZeroAndOne, NotNegative, Positive, Rate, Section, Share, TrainingRecipe
 
 
 class Lora(Section):
@@ -22,6 +22,19 @@ class Lora(Section):
     dropout: Share = 0.05
 
 
+class OtherData(Section):
+    """Another data set, whose train rows are mixed in. Validation rows and thresholds stay the recipe's own.
+
+    How often annotators give a label, above all neutral, is a property of a set. With `own_bias`, the rows of this set
+    have a bias of their own for each label while the model is trained; the published model does not have it.
+    """
+
+    dataset: str
+    dataset_revision: str | None = None
+    config: Literal["contextless", "contextual"] = "contextless"
+    own_bias: bool = True
+
+
 class ClassifierRecipe(TrainingRecipe):
     """A multi-label classifier over the 28 emotions with a stock head."""
 
@@ -33,6 +46,8 @@ class ClassifierRecipe(TrainingRecipe):
     # as the turns of a dialogue do. A row without a character gives its text alone. It travels in the model's config.
     text_template: str = PLAIN
 
+    mixed_with: tuple[OtherData, ...] = ()
+
     # The model before the first step. On GoEmotions test the pooling layer, the fitted head, the asymmetric loss and
     # the moving average together raise macro-F1 from .438 (recipes/ablations/goemotions-plain-bce.yaml) to .539.
     pooling_layer: bool = False  # one more layer that starts as mean pooling (train/classifier/model.py)
@@ -43,6 +58,9 @@ class ClassifierRecipe(TrainingRecipe):
     # The targets: a corpus's scores, or 1 if a score is at least `hard_at`. .3 is paper A's threshold.
     targets: Literal["soft", "hard"] = "soft"
     hard_at: Annotated[float, Field(gt=0, le=1)] = 0.3
+    # Distillation: a folder or Hub id of a larger classifier of ours; its probabilities are this share of the targets.
+    teacher: str | None = None
+    teacher_share: BetweenZeroAndOne = 0.5
     # The loss. `asymmetric` discounts easy negatives, which most decisions over 28 labels are: by p^gamma_negative, and
     # completely if p is below `clip` (train/classifier/losses.py). The defaults are the paper's; recipes use 2.
     loss: Literal["bce", "asymmetric"] = "bce"
@@ -67,6 +85,8 @@ class ClassifierRecipe(TrainingRecipe):
     def _goes_together(self) -> Self:
         if self.loss != "bce" and self.targets == "soft":
             raise ValueError(f"loss '{self.loss}' needs 'targets: hard': it is not proper for soft targets")
+        if self.teacher and self.targets == "hard":
+            raise ValueError("'teacher' needs 'targets: soft': its probabilities are soft targets")
         if not self.train_encoder and (not self.fit_head or self.lora):
             raise ValueError("'train_encoder: false' needs 'fit_head: true', and no 'lora'")
         return self
