@@ -14,7 +14,7 @@ from tests.test_data_sets import write
 from tests.test_train_runs import recipe
 from train.classifier.data import read_corpus, tokenise
 from train.classifier.loop import train
-from train.classifier.model import load_model
+from train.classifier.model import load_model, without_source_biases
 from train.classifier.teacher import learn_from_teacher
 from train.launch import start_process
 
@@ -37,22 +37,28 @@ def planted(folder: Path, neutral: float, rows: int = 320) -> Path:
     return write(folder, made)
 
 
-def test_a_set_that_is_mixed_in_has_biases_of_its_own(tiny_encoder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("own_bias", [True, False])
+def test_a_set_that_is_mixed_in_has_biases_of_its_own(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_bias: bool
+) -> None:
     own, other = planted(tmp_path / "own", 0.0, 160), planted(tmp_path / "other", 0.9)
-    said = {}
-    for own_bias in (True, False):
-        mixed = [{"dataset": str(other), "own_bias": own_bias}]
-        chosen = recipe(tiny_encoder, own, mixed_with=mixed, epochs=6, learning_rate=2e-3, head_learning_rate=2e-2)
-        record = train(chosen, None, tmp_path / f"model-{own_bias}")
-        assert record["train_rows"] == 480
-        assert record["mixed_with"][0]["rows"]["train"] == 320
-        model = load_classifier(str(tmp_path / f"model-{own_bias}"))
-        scores = model.predict(["river letter garden", "window candle letter"])
-        assert scores[:, [LABEL_TO_INDEX[name] for name in ("joy", "sadness")]].argmax(1).tolist() == [0, 1]
-        said[own_bias] = scores[:, LABEL_TO_INDEX["neutral"]].mean()
-        kept = AutoModelForSequenceClassification.from_pretrained(tmp_path / f"model-{own_bias}").state_dict()
-        assert not [name for name in kept if "source" in name], "a stock model is published"
-    assert said[True] < 0.5 * said[False], "the own set never says neutral"
+    seen = []
+
+    def removed(model: Any) -> None:
+        seen.append(model.source_biases.weight.detach().clone())
+        without_source_biases(model)
+
+    monkeypatch.setattr("train.classifier.loop.without_source_biases", removed)
+    mixed = [{"dataset": str(other), "own_bias": own_bias}]
+    chosen = recipe(tiny_encoder, own, mixed_with=mixed, epochs=3)
+    record = train(chosen, None, tmp_path / "model")
+    assert record["train_rows"] == 480
+    assert record["mixed_with"][0]["rows"]["train"] == 320
+    (biases,) = seen
+    assert not biases[0].any(), "the own set's"
+    assert bool(biases[1, LABEL_TO_INDEX["neutral"]] > 0.01) is own_bias
+    kept = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model").state_dict()
+    assert not [name for name in kept if "source" in name], "a stock model is published"
 
 
 def test_the_record_of_a_mixture_names_no_place(tiny_encoder: Path, tmp_path: Path) -> None:

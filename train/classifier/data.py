@@ -32,7 +32,7 @@ COLUMNS = {
 
 # A tokenised row: `input_ids`, `token_type_ids` where the base model has types, 28 `targets` in [0, 1];
 # with several data sets, the `source` whose biases the row has (0: none).
-Example = dict[str, list[Any]]
+Example = dict[str, Any]
 
 
 def read_corpus(recipe: ClassifierRecipe, place: str | None) -> DataSet:

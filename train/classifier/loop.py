@@ -18,7 +18,7 @@ from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase, get_s
 from dataset_builder.statistics import classwise_calibration_error, expected_calibration_error, macro_f1
 from dataset_builder.taxonomy import LABELS
 from dataset_builder.thresholds import choose_thresholds, global_threshold
-from train.batches import SPLITS, LengthGroupedBatches, count_updates
+from train.batches import LengthGroupedBatches, count_updates
 from train.checkpoint import Checkpoints, Progress, delete_checkpoint, moving_average, should_resume, unwrap
 from train.classifier.calibration import Calibration, calibrate
 from train.classifier.data import Example, read_corpus, read_others, tokenise, warn_of_shared_texts
@@ -34,6 +34,7 @@ from train.classifier.model import (
     without_source_biases,
 )
 from train.classifier.recipe import ClassifierRecipe
+from train.classifier.static import StaticClassifier, round_vectors
 from train.classifier.teacher import learn_from_teacher
 from train.launch import start_process
 from train.training_record import describe_inputs, describe_run
@@ -71,10 +72,12 @@ def train(
     loss_function = loss_of(recipe)
 
     # --- batches
-    train_rows, dev_rows = (tokenise(corpus.rows(split), tokenizer, recipe) for split in SPLITS)
+    sets = [(recipe, corpus), *others]
+    of_sets = [tokenise(read.rows("train"), tokenizer, as_read) for as_read, read in sets]
     if recipe.teacher:
-        learn_from_teacher(train_rows, corpus.rows("train"), recipe, accelerator)
-    train_rows = mixed(train_rows, [tokenise(other.rows("train"), tokenizer, read) for read, other in others], recipe)
+        for rows, (as_read, read) in zip(of_sets, sets, strict=True):
+            learn_from_teacher(rows, read.rows("train"), as_read, accelerator)
+    train_rows, dev_rows = mixed(of_sets, recipe), tokenise(corpus.rows("validation"), tokenizer, recipe)
     batches, train_loader, dev_loader = make_loaders(train_rows, dev_rows, tokenizer, recipe)
     # A random head sends large, useless gradients into the encoder; a head that already fits its features does not.
     resumes = should_resume(output_dir, resume=resume, shown=is_main)
@@ -145,6 +148,8 @@ def train(
     bar.close()
     # The weights of the best epoch, not the last ones; with a moving average, the averaged weights.
     best = progress.restore_best(model)
+    if isinstance(best, StaticClassifier):
+        round_vectors(best)
     # Calibration and thresholds see the validation split alone, and the weights that are published.
     logits, targets = predict(best, dev_loader, accelerator)
     calibration, decided = decide(logits, targets, recipe)
@@ -168,14 +173,15 @@ def train(
     return record
 
 
-def mixed(own: list[Example], others: list[list[Example]], recipe: ClassifierRecipe) -> list[Example]:
-    """Return the rows of all data sets, each with the number of the set whose biases it has."""
-    if not others:
-        return own
-    for number, (rows, other) in enumerate(zip([own, *others], [None, *recipe.mixed_with], strict=True)):
-        for row in rows:
-            row["source"] = number if other and other.own_bias else 0
-    return [row for rows in (own, *others) for row in rows]
+def mixed(of_sets: list[list[Example]], recipe: ClassifierRecipe) -> list[Example]:
+    """Return the rows of all data sets; of several sets, each row with the number of the set whose biases it has."""
+    for number, other in enumerate(recipe.mixed_with, start=1):
+        for row in of_sets[number]:
+            row["source"] = number if other.own_bias else 0
+    if recipe.mixed_with:
+        for row in of_sets[0]:
+            row["source"] = 0
+    return [row for rows in of_sets for row in rows]
 
 
 def make_loaders(

@@ -18,6 +18,7 @@ from train.checkpoint import weights_written_to
 from train.classifier.calibration import Calibration
 from train.classifier.losses import Loss
 from train.classifier.recipe import ClassifierRecipe, Lora
+from train.classifier.static import StaticClassifier, load_static, save_static
 from train.training_record import RECORD, write_record
 
 ADAPTER = "adapter"
@@ -55,6 +56,8 @@ def load_model(recipe: ClassifierRecipe, place: str | None = None) -> tuple[PreT
     Raises:
         InputError: the base model cannot be loaded, or does not support the recipe's settings.
     """
+    if recipe.static:
+        return load_static(recipe, recipe.static, place)
     outputs = {
         "num_labels": len(LABELS),
         "id2label": dict(enumerate(LABELS)),
@@ -229,15 +232,10 @@ def save_model(
     (output_dir / RECORD).unlink(missing_ok=True)
     shutil.rmtree(output_dir / "onnx", ignore_errors=True)  # of other weights
     with weights_written_to(output_dir):
-        if recipe.lora:
-            # Before the merge, which removes the adapter from the model.
-            model.save_pretrained(output_dir / ADAPTER)
-            model = model.merge_and_unload()
-        model.config.thresholds = record["thresholds"]
-        model.config.text_template = recipe.text_template
-        model.config.name_or_path = ""  # a path of this machine
-        model.save_pretrained(output_dir)
-        tokenizer.save_pretrained(output_dir)
+        if isinstance(model, StaticClassifier):
+            save_static(model, tokenizer, recipe, record["thresholds"], output_dir)
+        else:
+            _save_stock(model, tokenizer, recipe, record["thresholds"], output_dir)
     about = {
         "thresholds": record["thresholds"],
         "source": record["threshold_source"],
@@ -245,3 +243,21 @@ def save_model(
     }
     write_json(output_dir / "thresholds.json", about)
     write_record(record, output_dir)
+
+
+def _save_stock(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    recipe: ClassifierRecipe,
+    thresholds: dict[str, float],
+    output_dir: Path,
+) -> None:
+    if recipe.lora:
+        # Before the merge, which removes the adapter from the model.
+        model.save_pretrained(output_dir / ADAPTER)
+        model = model.merge_and_unload()
+    model.config.thresholds = thresholds
+    model.config.text_template = recipe.text_template
+    model.config.name_or_path = ""  # a path of this machine
+    model.save_pretrained(output_dir)
+    tokenizer.save_pretrained(output_dir)

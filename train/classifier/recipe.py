@@ -22,6 +22,14 @@ class Lora(Section):
     dropout: Share = 0.05
 
 
+class Static(Section):
+    """A static model instead of the encoder: vectors of tokens, distilled from the base model, and a head."""
+
+    size: Positive = 256  # of a vector; 29,525 tokens of 256 bytes are 7.6 MB
+    hidden_size: Positive = 512
+    token_dropout: BelowOne = 0.2  # the share of tokens that a step does not see
+
+
 class OtherData(Section):
     """Another data set, whose train rows are mixed in. Validation rows and thresholds stay the recipe's own.
 
@@ -54,6 +62,7 @@ class ClassifierRecipe(TrainingRecipe):
     fit_head: bool = False  # the head is fitted on the untrained encoder's features first
     train_encoder: bool = True  # false: only the head is fitted
     lora: Lora | None = None
+    static: Static | None = None
 
     # The targets: a corpus's scores, or 1 if a score is at least `hard_at`. .3 is paper A's threshold.
     targets: Literal["soft", "hard"] = "soft"
@@ -87,6 +96,10 @@ class ClassifierRecipe(TrainingRecipe):
             raise ValueError(f"loss '{self.loss}' needs 'targets: hard': it is not proper for soft targets")
         if self.teacher and self.targets == "hard":
             raise ValueError("'teacher' needs 'targets: soft': its probabilities are soft targets")
+        if self.static and (
+            self.config != "contextless" or self.pooling_layer or self.lora or self.text_template != PLAIN
+        ):
+            raise ValueError("'static' needs 'config: contextless', and no 'pooling_layer', 'lora' or 'text_template'")
         if not self.train_encoder and (not self.fit_head or self.lora):
             raise ValueError("'train_encoder: false' needs 'fit_head: true', and no 'lora'")
         return self
