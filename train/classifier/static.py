@@ -31,9 +31,10 @@ class StaticClassifier(nn.Module):  # type: ignore[misc]
     weight in the mean; the distilled vectors of frequent tokens are short.
     """
 
-    def __init__(self, vectors: np.ndarray, recipe: Static) -> None:
-        """Take `vectors` (tokens, size) as the first weights."""
+    def __init__(self, vectors: np.ndarray, unknown: int | None, recipe: Static) -> None:
+        """Take `vectors` (tokens, size) as the first weights. The token `unknown` is not counted."""
         super().__init__()
+        self.unknown = -1 if unknown is None else unknown
         self.token_dropout = recipe.token_dropout
         self.vectors = nn.Embedding.from_pretrained(torch.tensor(vectors, dtype=torch.float32), freeze=False)
         self.head = nn.Sequential(
@@ -42,7 +43,7 @@ class StaticClassifier(nn.Module):  # type: ignore[misc]
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> SequenceClassifierOutput:
         """Return logits (texts, 28) of token ids and their mask, both (texts, tokens)."""
-        counts = attention_mask.float()
+        counts = (attention_mask * (input_ids != self.unknown)).float()
         if self.training:
             counts = counts * (torch.rand_like(counts) >= self.token_dropout)
         sums = (self.vectors(input_ids) * counts[..., None]).sum(dim=1)
@@ -61,7 +62,7 @@ def load_static(
         model_max_length=recipe.max_length,
         model_input_names=["input_ids", "attention_mask"],
     )
-    return fast, StaticClassifier(distilled.embedding, static)
+    return fast, StaticClassifier(distilled.embedding, distilled.unk_token_id, static)
 
 
 def round_vectors(model: StaticClassifier) -> None:

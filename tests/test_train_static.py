@@ -1,0 +1,57 @@
+"""The static tier: what the trainer writes is a stock model2vec pipeline that scores as the trained model does."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from model2vec.inference import StaticModelPipeline
+
+from dataset_builder.inputs import InputError, read_recipe
+from dataset_builder.taxonomy import LABELS
+from tests.test_train_mixed import planted
+from tests.test_train_runs import recipe
+from train.classifier.loop import train
+from train.classifier.model import load_model
+from train.classifier.recipe import ClassifierRecipe
+from train.classifier.static import round_vectors, save_static
+
+pytestmark = pytest.mark.usefixtures("fresh_accelerator")
+SMALL = {"size": 16, "hidden_size": 8}
+TEXTS = ["river letter garden", "window candle letter", "window", "letter [UNK] 龍", ""]
+
+
+def test_a_stock_pipeline_scores_as_the_trained_model(tiny_encoder: Path, tmp_path: Path) -> None:
+    chosen = recipe(tiny_encoder, planted(tmp_path / "own", 0.1), static=SMALL)
+    tokenizer, model = load_model(chosen)
+    with torch.no_grad():
+        model.vectors.weight.mul_(3)
+    round_vectors(model)
+    save_static(model, tokenizer, chosen, dict.fromkeys(LABELS, 0.5), tmp_path)
+    stock = StaticModelPipeline.from_pretrained(tmp_path)
+    assert tuple(stock.classes_) == LABELS
+    model.eval()
+    batch = tokenizer(TEXTS, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        assert np.allclose(stock.predict_proba(TEXTS), torch.sigmoid(model(**batch).logits).numpy(), atol=1e-5)
+
+
+def test_a_training_learns_and_writes_a_whole_folder(tiny_encoder: Path, tmp_path: Path) -> None:
+    chosen = recipe(tiny_encoder, planted(tmp_path / "own", 0.1), static=SMALL, epochs=8, learning_rate=1e-2)
+    record = train(chosen, None, tmp_path / "model")
+    stock = StaticModelPipeline.from_pretrained(tmp_path / "model")
+    scores = stock.predict_proba(TEXTS[:2])[:, [LABELS.index("joy"), LABELS.index("sadness")]]
+    assert scores.argmax(1).tolist() == [0, 1]
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert config["thresholds"] == record["thresholds"]
+    names = {"config.json", "head.safetensors", "model.safetensors", "modules.json", "tokenizer.json"}
+    assert {path.name for path in (tmp_path / "model").iterdir()} == names | {"thresholds.json", "training.json"}
+
+
+def test_a_static_model_reads_no_situations(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text("{name: x, base_model: b, dataset: d, config: contextual, epochs: 1, learning_rate: 1, "
+                    "head_learning_rate: 1, static: {}}")  # fmt: skip
+    with pytest.raises(InputError, match="'static' needs 'config: contextless'"):
+        read_recipe(file, ClassifierRecipe)
