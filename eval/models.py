@@ -1,4 +1,4 @@
-"""Published models, loaded as a user loads them: classifiers by `pipeline`, bi-encoders by `SentenceTransformer`.
+"""Published models, loaded as a user loads them: by `pipeline`, `SentenceTransformer` or `StaticModelPipeline`.
 
 Our bi-encoders come with a temperature, a bias and the embeddings of reference texts. Any other encoder, evaluated for
 comparison, gets a temperature of .05, the bias at which a text has one label on average, and other reference texts.
@@ -7,9 +7,12 @@ comparison, gets a temperature of .05, the bias at which a text has one label on
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from model2vec.inference import StaticModelPipeline
 from sentence_transformers import SentenceTransformer
 from tqdm import tqdm
 from transformers import pipeline
@@ -19,9 +22,10 @@ from dataset_builder.taxonomy import LABELS
 from dataset_builder.text_template import PLAIN, filled
 from eval.decision_rules import labels_per_text, shift_to
 from eval.label_sets import own_sentences
-from eval.model_files import find_model
+from eval.model_files import ModelFiles, find_model
 
 BATCH = 64
+STATIC_HEAD = "head.safetensors"  # of a pipeline of model2vec
 FALLBACK_TEMPERATURE = 0.05  # usual for contrastive encoders; ours come with a learned temperature
 # A label's mean and spread over fewer texts than these are too uncertain for a decision rule.
 ENOUGH = 50
@@ -66,12 +70,29 @@ class Classifier(Model):
         for row, output in zip(order, tqdm(outputs, total=len(texts), desc=self.name, unit="text"), strict=True):
             for found in output:
                 scores[row, index[found["label"]]] = found["score"]
-        if not np.isfinite(scores).all():
-            raise InputError(
-                f"model '{self.name}': some of its scores are not finite: its weights are damaged. Train the model "
-                "again."
-            )
-        return scores
+        return _finite(scores, self.name)
+
+
+@dataclass(frozen=True)
+class StaticClassifier(Classifier):
+    """A classifier that is a pipeline of model2vec. It reads texts alone."""
+
+    def predict(
+        self,
+        texts: Sequence[str],
+        contexts: Sequence[str] | None = None,
+        characters: Sequence[str] | None = None,
+    ) -> np.ndarray:
+        """Return probabilities (texts, 28) in label order. Raises InputError with contexts, or if one is not finite."""
+        if contexts is not None:
+            raise InputError(f"model '{self.name}': reads no situations. Use a contextual model.")
+        return _finite(self.pipeline.predict_proba(list(texts)), self.name)
+
+
+def _finite(scores: np.ndarray, name: str) -> np.ndarray:
+    if not np.isfinite(scores).all():
+        raise InputError(f"model '{name}': some of its scores are not finite: its weights are damaged. Train it again.")
+    return scores
 
 
 @dataclass(frozen=True)
@@ -152,7 +173,9 @@ def _unit(embeddings: Any) -> np.ndarray:
 
 def load(place: str) -> Classifier | BiEncoder:
     """Load a folder, the folder of an installed package or a Hub id, as the kind of model that its files are."""
-    return load_bi_encoder(place) if find_model(place).file("modules.json") else load_classifier(place)
+    files = find_model(place)
+    is_bi_encoder = files.file("modules.json") and not files.file(STATIC_HEAD)
+    return load_bi_encoder(place) if is_bi_encoder else load_classifier(place)
 
 
 def load_classifier(place: str) -> Classifier:
@@ -164,6 +187,8 @@ def load_classifier(place: str) -> Classifier:
     files = find_model(place)
     if files.file("config.json") is None:
         raise InputError(f"model folder '{place}': has no config.json. Train a model into it first.")
+    if head := files.file(STATIC_HEAD):
+        return _load_static(files, head.parent)
     options = {"revision": files.commit, "top_k": None, "truncation": True, "trust_remote_code": False}
     try:
         loaded = pipeline("text-classification", model=files.source, **options)
@@ -179,6 +204,22 @@ def load_classifier(place: str) -> Classifier:
     if files.folder is not None and not record:
         raise _unfinished(place)
     return Classifier(files.name, files.revision(record), record, loaded, thresholds)
+
+
+def _load_static(files: ModelFiles, folder: Path) -> StaticClassifier:
+    """Load a model2vec pipeline from a folder; its other files lie beside its head."""
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        files.file(name)
+    try:
+        loaded = StaticModelPipeline.from_pretrained(folder)
+    except Exception as error:  # torn files: the library promises no kinds
+        raise InputError(f"model '{files.place}': cannot be loaded ({first_line(error)}).") from None
+    if loaded.classes_ is None or tuple(loaded.classes_) != LABELS:
+        raise InputError(f"model '{files.place}': its outputs are not the 28 emotions in GoEmotions order.")
+    thresholds, record = _thresholds(SimpleNamespace(**loaded.model.config), files.place), files.training_record()
+    if files.folder is not None and not record:
+        raise _unfinished(files.place)
+    return StaticClassifier(files.name, files.revision(record), record, loaded, thresholds)
 
 
 def _thresholds(config: Any, place: str) -> np.ndarray:

@@ -10,6 +10,7 @@ from model2vec.inference import StaticModelPipeline
 
 from dataset_builder.inputs import InputError, read_recipe
 from dataset_builder.taxonomy import LABELS
+from eval.models import load
 from tests.test_train_mixed import planted
 from tests.test_train_runs import recipe
 from train.classifier.loop import train
@@ -43,6 +44,10 @@ def test_a_training_learns_and_writes_a_whole_folder(tiny_encoder: Path, tmp_pat
     stock = StaticModelPipeline.from_pretrained(tmp_path / "model")
     scores = stock.predict_proba(TEXTS[:2])[:, [LABELS.index("joy"), LABELS.index("sadness")]]
     assert scores.argmax(1).tolist() == [0, 1]
+    model = load(str(tmp_path / "model"))
+    assert np.allclose(model.predict(TEXTS[:2]), stock.predict_proba(TEXTS[:2]))
+    with pytest.raises(InputError, match="reads no situations"):
+        model.predict(TEXTS[:2], TEXTS[:2])
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     assert config["thresholds"] == record["thresholds"]
     names = {"config.json", "head.safetensors", "model.safetensors", "modules.json", "tokenizer.json"}
