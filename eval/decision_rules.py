@@ -101,8 +101,7 @@ def apply_rule(rule: str, logits: np.ndarray, reference: np.ndarray, at_least_on
 
     Args:
         at_least_one: a text without a label gets the label with the largest margin. This suits label sets in which
-        every
-            text has a label, such as those with `neutral`.
+            every text has a label, such as those with `neutral`.
     """
     margins = RULES[rule](logits, reference)
     given = margins >= 0
