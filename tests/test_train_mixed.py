@@ -63,8 +63,10 @@ def test_a_set_that_is_mixed_in_has_biases_of_its_own(
 
 def test_the_record_of_a_mixture_names_no_place(tiny_encoder: Path, tmp_path: Path) -> None:
     own, other = planted(tmp_path / "own", 0.0, 32), planted(tmp_path / "other", 0.5, 32)
-    record = train(recipe(tiny_encoder, own, mixed_with=[{"dataset": str(other)}]), None, tmp_path / "m", max_steps=1)
+    mixed = [{"dataset": str(other), "share": 0.1}]
+    record = train(recipe(tiny_encoder, own, mixed_with=mixed), None, tmp_path / "m", max_steps=1)
     assert str(tmp_path) not in str(record)
+    assert record["train_rows"] == 32 + 4
     with pytest.raises(InputError, match="nowhere"):
         train(recipe(tiny_encoder, own, mixed_with=[{"dataset": str(tmp_path / "nowhere")}]), None, tmp_path / "n")
 

@@ -1,5 +1,6 @@
 """Turns a published corpus into rows of token ids with targets, all checked before the training starts."""
 
+import math
 import sys
 from typing import Any
 
@@ -71,7 +72,10 @@ def read_others(recipe: ClassifierRecipe) -> list[tuple[ClassifierRecipe, DataSe
         if other.config == "contextless":
             values["text_template"] = PLAIN
         as_read = recipe.model_copy(update=values)
-        found.append((as_read, read_corpus(as_read, None)))
+        data = read_corpus(as_read, None)
+        rows = data.rows("train")
+        data.splits["train"] = rows.shuffle(recipe.seed).select(range(math.ceil(other.share * len(rows))))
+        found.append((as_read, data))
     return found
 
 

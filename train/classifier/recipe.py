@@ -40,6 +40,7 @@ class OtherData(Section):
     dataset: str
     dataset_revision: str | None = None
     config: Literal["contextless", "contextual"] = "contextless"
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0  # of its train rows, drawn by the recipe's seed
     own_bias: bool = True
 
 
