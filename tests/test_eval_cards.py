@@ -118,10 +118,20 @@ def test_a_recipe_in_a_result_is_that_of_its_hash() -> None:
 def test_a_card_shows_the_recorded_recipe() -> None:
     recipe = {"name": "x", "base_model": "a/b", "dataset": "d", "config": "contextless", "epochs": 3, "loss": "bce"}
     recipe |= {"batch_size": 48, "learning_rate": 1e-5, "max_length": 99, "seed": 7, "averaged_with": {"work/y": 0.3}}
+    recipe |= {"teacher": "large", "teacher_share": 0.5}
+    recipe |= {"mixed_with": [{"dataset": "other", "config": "contextless", "share": 0.2, "own_bias": True}]}
     result = ModelResult.model_validate(WHOLE | {"recipe": recipe})
     assert recorded_recipe({"old": ModelResult.model_validate(WHOLE | {"recipe": None}), "own": result}) == recipe
     section = recipe_section("x", recipe)
-    for words in ("3 epochs in batches of 48", "1e-05", "99 tokens", "| seed | 7 |", "averaged with `y` (0.3)"):
+    for words in (
+        "3 epochs in batches of 48",
+        "1e-05",
+        "99 tokens",
+        "| seed | 7 |",
+        "averaged with `y` (0.3)",
+        "| teacher | `large` (0.5 of the targets) |",
+        "| mixed in | 20% of `other`, config `contextless`, with biases of its own while training |",
+    ):
         assert words in section
 
 

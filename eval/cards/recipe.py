@@ -46,9 +46,18 @@ def how_made(recipe: dict[str, Any]) -> str:
     averaged = {f"`{Path(of).name}`": share for of, share in (recipe.get("averaged_with") or {}).items()}
     if averaged:
         weights += f", averaged with {', '.join(f'{of} ({share:g})' for of, share in averaged.items())}"
+    mixed_in = [
+        f"{other['share']:.0%} of `{other['dataset']}`, config `{other['config']}`"
+        + (", with biases of its own while training" if other["own_bias"] else "")
+        for other in recipe.get("mixed_with") or ()
+    ]
     rows = {
         "base model": f"[`{recipe['base_model']}`]({HUB}/{recipe['base_model']})",
         "data": f"`{recipe['dataset']}`" + (f", config `{recipe['config']}`" if classifier else ""),
+        "mixed in": "; ".join(mixed_in),
+        "teacher": f"`{taught_by}` ({recipe['teacher_share']:g} of the targets)"
+        if (taught_by := recipe.get("teacher"))
+        else "",
         "utterance": f"`{form}`" if (form := recipe.get("text_template", PLAIN)) != PLAIN else "",
         "initialisation": "; ".join(filter(None, start)),
         "frozen": f"the embeddings and the lowest {layers} layers" if (layers := recipe.get("frozen_layers")) else "",
