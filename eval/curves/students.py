@@ -77,8 +77,7 @@ def _measure(
 ) -> dict[str, float]:
     corpus, model = work_dir / "part", work_dir / "student"
     write_part(part, validation, recipe["config"], corpus)
-    clear(model)
-    _train(part, recipe, corpus, model, work_dir)
+    train_student(recipe, len(part.rows), work_dir)
     students = [student for student in load_seeds([str(model)]) if isinstance(student, Classifier)]
     metrics = {}
     for benchmark in benchmarks:
@@ -97,14 +96,18 @@ def _measure(
     return metrics
 
 
-def _train(part: Part, recipe: Mapping[str, Any], corpus: Path, model: Path, work_dir: Path) -> None:
-    updates = -(-len(part.rows) // recipe["batch_size"])
+def train_student(recipe: Mapping[str, Any], rows: int, work_dir: Path) -> None:
+    """Train on the data set `part` of the folder `work_dir`, which has `rows` train rows; the model is `student` there.
+
+    Raises InputError if the training fails; it has said why.
+    """
+    updates = -(-rows // recipe["batch_size"])
     epochs = max(recipe["epochs"], -(-LEAST_UPDATES // updates))
-    changed = work_dir / "student.yaml"
-    values = {**recipe, "name": "student", "dataset": str(corpus), "epochs": epochs}
+    model, changed = work_dir / "student", work_dir / "student.yaml"
+    clear(model)
+    values = {**recipe, "name": "student", "dataset": str(work_dir / "part"), "epochs": epochs}
     write_whole(changed, yaml.safe_dump(values).encode())
     command = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", "--num_machines", "1", "-m"]
     command += ["train.classifier", "--recipe", str(changed), "--output-dir", str(model)]
-    done = subprocess.run(command, check=False, env=os.environ)
-    if done.returncode:
-        raise InputError(f"the student of {part.kind} {part.name} was not trained; see the message above.")
+    if subprocess.run(command, check=False, env=os.environ).returncode:
+        raise InputError(f"the student of {rows:,} rows was not trained; see the message above.")
