@@ -264,7 +264,7 @@ class DomainRow(Row):
 
 
 class DomainDialogueRow(DomainRow):
-    """A turn of a dialogue: `text`, said by `character` after `context`, the turns before it as `Name: text` lines."""
+    """A turn of a dialogue: `text`, said by `character` after `context`, the turns before it as `Name: text / …`."""
 
     context: str
     character: str

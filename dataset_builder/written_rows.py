@@ -171,7 +171,13 @@ def _turns(path: Path, place: str, found: Dialogue) -> list[Checked]:
     said = [f"{cleaned(turn.character).strip()}: {cleaned(turn.text).strip()}" for turn in found.turns]
     story = f"{path.stem}-{fingerprint(said)[:10]}"
     rows: list[Checked] = []
-    for number, turn in enumerate(found.turns[1:], start=2):
+    for number, turn in enumerate(found.turns, start=1):
+        if number == 1:  # it has no situation, so it is only checked
+            first = _in_situation(
+                path, place, f"{story}/1", cleaned(turn.text).strip(), turn.labels, turn.character, said[0]
+            )
+            rows += [f"{place}, turn 1: {first}. Correct it."] if isinstance(first, str) else []
+            continue
         former = said[number - 2 : number - 1]
         for earlier in reversed(said[: number - 2]):
             if len(" ".join([earlier, *former]).split()) > FORMER_WORDS:

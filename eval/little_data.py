@@ -1,13 +1,14 @@
 """python -m eval.little_data --benchmark NAME --data PLACE --recipe RECIPE [--start NAME=MODEL …] [--shares 1 5 20 100]
 
 Shows how much data a new set needs: trains students on shares of its train rows, from different starts, and measures
-each on its test split. Thresholds and the best epoch come from the same share of its validation rows, so a student with
-little data has little of both. The recipe's own base model is the start `base`; the others are classifiers of ours,
+each on its test split. Thresholds and the best epoch come from the same share of its validation rows, but from at least
+100. The recipe's own base model is the start `base`; the others are classifiers of ours,
 which keep their pooling layer and head.
 """
 
 import argparse
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from dataset_builder.files.shards import Journal, clear
 from dataset_builder.hashing import fingerprint
 from dataset_builder.inputs import InputError, run_command
 from dataset_builder.parquet import whole_folder
-from dataset_builder.plot_style import BLUE, ORANGE, hide_frame, new_figure, png
-from dataset_builder.provenance import RESULTS, provenance, results_folder, shareable, write_result
-from eval.benchmarks import BENCHMARKS, Benchmark
+from dataset_builder.plot_style import BLUE, COLOURS, ORANGE, hide_frame, new_figure, png
+from dataset_builder.provenance import RESULTS, provenance, results_folder, shareable, weights_digest, write_result
+from eval.benchmarks import TEST_SETS, Benchmark
 from eval.curves.__main__ import pairs, read_base_recipe
 from eval.curves.students import POINTS, train_student
 from eval.models import Classifier, load_seeds
@@ -29,8 +30,7 @@ from eval.run import classifier_result
 SHARES = (1.0, 5.0, 20.0, 100.0)  # percent of the train rows
 SEEDS = (13, 14, 15)
 BASE = "base"
-LEAST_VALIDATION = 100  # rows; fewer give no thresholds
-COLOURS = (BLUE, ORANGE, "#2a9d5c")
+LEAST_VALIDATION = 100  # rows: with fewer, most of the 28 labels would have no positive row
 # A start that is one of our classifiers has these already; a fitted head would replace what it has learned.
 OF_OUR_CLASSIFIERS = {"base_model_wheel": None, "pooling_layer": False, "fit_head": False}
 
@@ -69,13 +69,16 @@ def measure(
     """
     config = recipe["config"]
     found, rows = read_data_set(data, config), benchmark.load(data, config)
+    weights = {
+        name: weights_digest(Path(model)) if model and Path(model).is_dir() else "" for name, model in starts.items()
+    }
     journal, points = Journal(work_dir / POINTS), []
     for percent in shares:
         for start, model in starts.items():
             for seed in seeds:
                 values = {**recipe, "seed": seed} | ({"base_model": model, **OF_OUR_CLASSIFIERS} if model else {})
                 settings = {key: value for key, value in values.items() if key not in ("name", "dataset")}
-                key = fingerprint([benchmark.name, found.revision, percent, settings])
+                key = fingerprint([benchmark.name, found.revision, percent, settings, weights[start]])
                 point = journal.get(key)
                 if point is None:
                     size = write_share(found, config, percent, seed, work_dir / "part")
@@ -105,7 +108,7 @@ def plot(points: Sequence[dict[str, Any]], title: str, metric: str) -> bytes:
     axes = figure.subplots()
     starts = list(dict.fromkeys(point["start"] for point in points))
     rows = sorted({point["rows"] for point in points})
-    for start, colour in zip(starts, COLOURS, strict=False):
+    for start, colour in zip(starts, cycle((BLUE, ORANGE, *COLOURS.values())), strict=False):
         of_start = [point for point in points if point["start"] == start]
         axes.scatter([p["rows"] for p in of_start], [p["value"] for p in of_start], s=14, color=colour, alpha=0.5)
         means = [np.mean([p["value"] for p in of_start if p["rows"] == size]) for size in rows]
@@ -125,7 +128,7 @@ def plot(points: Sequence[dict[str, Any]], title: str, metric: str) -> bytes:
 def main() -> None:
     """Parse the command line, train and measure, write the result and the picture."""
     parser = argparse.ArgumentParser(prog="python -m eval.little_data", description="Shows how much data a set needs.")
-    parser.add_argument("--benchmark", required=True, choices=sorted(BENCHMARKS))
+    parser.add_argument("--benchmark", required=True, choices=sorted(TEST_SETS))
     parser.add_argument("--data", required=True, help="the folder that `dataset_builder domain` wrote")
     parser.add_argument("--recipe", type=Path, required=True, help="the students' recipe, such as train/recipes/X.yaml")
     parser.add_argument("--start", nargs="+", default=[], metavar="NAME=MODEL", help="classifiers to start from")
@@ -138,7 +141,7 @@ def main() -> None:
     args = parser.parse_args()
     if wrong := [share for share in args.shares if not 0 < share <= 100]:
         raise InputError(f"--shares {wrong[0]:g}: is not a percentage above 0 and up to 100.")
-    benchmark, recipe = BENCHMARKS[args.benchmark], read_base_recipe(args.recipe)
+    benchmark, recipe = TEST_SETS[args.benchmark], read_base_recipe(args.recipe)
     starts = {BASE: None, **pairs(args.start, "--start")}
     args.work_dir.mkdir(parents=True, exist_ok=True)
     points = measure(benchmark, args.data, recipe, starts, sorted(args.shares), args.seeds, args.work_dir)
@@ -155,8 +158,8 @@ def main() -> None:
         "headline": benchmark.headline,
         "metrics": metrics,
         "points": [{key: value for key, value in point.items() if key != "unit"} for point in points],
-        "threshold_source": "the same share of the validation rows",
-        "starts": {start: shareable(model) if model else recipe["base_model"] for start, model in starts.items()},
+        "threshold_source": f"the same share of the validation rows, but at least {LEAST_VALIDATION}",
+        "starts": {start: shareable(model or recipe["base_model"]) for start, model in starts.items()},
         "recipe": recipe | {"dataset": shareable(args.data)},
     }
     path = write_result(content | provenance(), args.out, "system", name)

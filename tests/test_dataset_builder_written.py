@@ -260,6 +260,8 @@ def test_each_later_turn_of_a_dialogue_is_a_row_after_its_former_turns(tmp_path:
         ([("Ines", "Hello.", {"neutral": 1})], "at least 2"),
         ([("Ines", "Hello.", {"neutral": 1}), ("Theo", "Hi.", {"glee": 1})], "turn 2: 'glee:1'"),
         ([("Ines", "Hello.", {"neutral": 1}), ("Theo", "", {"joy": 1})], "turn 2: a text is empty"),
+        ([("Ines", "Hello.", {"glee": 1}), ("Theo", "Hi.", {"joy": 1})], "turn 1: 'glee:1'"),
+        ([("Ines", "", {"neutral": 1}), ("Theo", "Hi.", {"joy": 1})], "turn 1: a text is empty"),
     ],
 )
 def test_a_fault_of_a_dialogue_names_its_line(tmp_path: Path, turns: list[Any], says: str) -> None:

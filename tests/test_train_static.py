@@ -54,9 +54,28 @@ def test_a_training_learns_and_writes_a_whole_folder(tiny_encoder: Path, tmp_pat
     assert {path.name for path in (tmp_path / "model").iterdir()} == names | {"thresholds.json", "training.json"}
 
 
-def test_a_static_model_reads_no_situations(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ("config: contextual, static: {}", "'static' reads texts alone"),
+        (
+            "config: contextless, static: {}, mixed_with: [{dataset: e, config: contextual}]",
+            "'static' reads texts alone",
+        ),
+        ("config: contextless, static: {}, dropout: 0.1", "nothing for 'dropout'"),
+        ("config: contextless, train_encoder: false, fit_head: true, mixed_with: [{dataset: e}]", "'own_bias' needs"),
+    ],
+)
+def test_keys_that_would_do_nothing_are_refused(tmp_path: Path, keys: str, says: str) -> None:
     file = tmp_path / "x.yaml"
-    file.write_text("{name: x, base_model: b, dataset: d, config: contextual, epochs: 1, learning_rate: 1, "
-                    "head_learning_rate: 1, static: {}}")  # fmt: skip
-    with pytest.raises(InputError, match="'static' needs 'config: contextless'"):
+    file.write_text(
+        f"{{name: x, base_model: b, dataset: d, epochs: 1, learning_rate: 1, head_learning_rate: 1, {keys}}}"
+    )
+    with pytest.raises(InputError, match=says):
         read_recipe(file, ClassifierRecipe)
+
+
+def test_vectors_are_not_longer_than_the_encoder_s(tiny_encoder: Path, tmp_path: Path) -> None:
+    chosen = recipe(tiny_encoder, planted(tmp_path / "own", 0.1, 32), static={"size": 999, "hidden_size": 8})
+    with pytest.raises(InputError, match=r"'static.size' 999 is more than the base model's \d+"):
+        load_model(chosen)

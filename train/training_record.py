@@ -28,7 +28,9 @@ def describe_inputs(
         others: data sets that are mixed in.
     """
     read = [part for one in (data, *others) for part in (one.where, one.revision, one.files)]
-    identity = fingerprint([recipe.model_dump(mode="json"), base_model, *read])
+    teacher = getattr(recipe, "teacher", None)
+    of_teacher = {"teacher_weights_sha256": weights_digest(Path(teacher))} if teacher and Path(teacher).is_dir() else {}
+    identity = fingerprint([recipe.model_dump(mode="json"), base_model, *read, *of_teacher.values()])
     values = recipe.recorded_values()
     base = Path(base_model_source(recipe, base_model)["pretrained_model_name_or_path"])
     about = {
@@ -40,9 +42,14 @@ def describe_inputs(
         "dataset": shareable(data.where),
         "dataset_revision": data.revision,
         "data": data.about(),
-        **({"mixed_with": [one.about() for one in others]} if others else {}),
+        **({"mixed_with": [_mixed_in(one) for one in others]} if others else {}),
+        **of_teacher,
     }
     return about, identity
+
+
+def _mixed_in(data: DataSet) -> dict[str, Any]:
+    return {"dataset": shareable(data.where), "dataset_revision": data.revision, **data.about()}
 
 
 def describe_run(progress: Progress, accelerator: Accelerator, threads: int, started: float) -> dict[str, Any]:

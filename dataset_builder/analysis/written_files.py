@@ -31,9 +31,9 @@ def check(files: Sequence[Path]) -> tuple[list[str], str]:
         texts[row.fields.get("group") or row.id].append(row)
     firsts = [group[0] for group in texts.values()]
     faults += _repeats(firsts)
-    near = _near_repeats(rows)
-    if near > NEAR_SHARE * len(rows):
-        faults.append(f"{near} of {len(rows)} rows nearly repeat another one: write them anew.")
+    near, compared = _near_repeats(rows)
+    if near > NEAR_SHARE * compared:
+        faults.append(f"{near} of {compared} rows nearly repeat another one: write them anew.")
     begun = Counter(" ".join(words(row.text)[:BEGINNING]) for row in firsts)
     for beginning, count in begun.most_common(1):
         if count > max(BEGINNING_LEAST, BEGINNING_SHARE * len(firsts)):
@@ -62,20 +62,21 @@ def _is_turn(row: Item) -> bool:
     return "context" in row.fields and "group" not in row.fields
 
 
-def _near_repeats(rows: Sequence[Item]) -> int:
-    """Return how many rows have nearly the words of an earlier one; of contrast sets, the situations are compared.
+def _near_repeats(rows: Sequence[Item]) -> tuple[int, int]:
+    """Return how many rows have nearly the words of an earlier one, and how many were compared.
 
-    Of a dialogue, only the last row is: its turns share their former turns.
+    Of contrast sets, the situations are compared. Of a dialogue, only the last row: its turns share their former turns.
     """
-    index, near = NearDuplicates(NEAR_AT), 0
+    index, near, compared = NearDuplicates(NEAR_AT), 0, 0
     last = {row.fields["story"]: row.id for row in rows}
     for row in rows:
         if _is_turn(row) and last[row.fields["story"]] != row.id:
             continue
         made = shingles(tokens(row.fields.get("context") or row.text))
         near += any(True for _ in index.matches(made))
+        compared += 1
         index.add(made)
-    return near
+    return near, compared
 
 
 def _page(rows: Sequence[Item], firsts: Sequence[Item], near: int, begun: Counter[str]) -> str:

@@ -1,7 +1,7 @@
 """MELD (Poria et al. 2019): dialogues of a television series, each turn with one of seven classes; official splits.
 
-The official CSV files have a row for each turn. A turn's context is the turns before it in its dialogue, each as `Speaker:
-text`, without their labels. Turns are numbered within a dialogue, with gaps where turns were left out. Short
+The official CSV files have a row for each turn. A turn's context is the turns before it in its dialogue, as
+`Speaker: text`, without their labels. Turns are numbered within a dialogue, with gaps where turns were left out. Short
 turns ("Yeah!") recur in several dialogues and splits; they stay, since their contexts differ. Annotators also saw and
 heard the scene, so text alone cannot explain all labels.
 """

@@ -47,7 +47,7 @@ def how_made(recipe: dict[str, Any]) -> str:
     if averaged:
         weights += f", averaged with {', '.join(f'{of} ({share:g})' for of, share in averaged.items())}"
     mixed_in = [
-        f"{other['share']:.0%} of `{other['dataset']}`, config `{other['config']}`"
+        f"{100 * other['share']:g}% of `{other['dataset']}`, config `{other['config']}`"
         + (", with biases of its own while training" if other["own_bias"] else "")
         for other in recipe.get("mixed_with") or ()
     ]

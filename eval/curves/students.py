@@ -48,12 +48,11 @@ def measure_parts(
     Points that `work_dir` has already are not measured again, so a killed run can be continued.
 
     Args:
-        recipe: of `train.classifier`, as it is in its file; data set, name and epochs are replaced, nothing is mixed in.
+        recipe: of `train.classifier`, as it is in its file; data set, name and epochs are replaced.
         places: where the files of benchmarks are; benchmarks whose files are not given are not measured.
     """
     journal, wanted = Journal(work_dir / POINTS), MEASURED[recipe["config"]]
     benchmarks = [benchmark for name in wanted if (benchmark := BENCHMARKS[name]).bundled or name in (*places, "own")]
-    recipe = {key: value for key, value in recipe.items() if key != "mixed_with"}  # a student sees its part alone
     settings = {key: value for key, value in recipe.items() if key not in ("name", "dataset")}
     points = []
     for part in parts:

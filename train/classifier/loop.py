@@ -61,7 +61,8 @@ def train(
 
     # --- data
     # All rows are checked now: a wrong row ends the training before it starts, not after an hour.
-    corpus, others = read_corpus(recipe, data), read_others(recipe)
+    corpus = read_corpus(recipe, data)
+    others = read_others(recipe, corpus)
     if is_main:
         warn_of_shared_texts(corpus)
 
@@ -157,7 +158,7 @@ def train(
     # --- save
     record = {
         **inputs,
-        "train_rows": len(train_rows),
+        "train_rows": len(of_sets[0]),
         "validation_rows": len(dev_rows),
         "validation_macro_f1": progress.scores,
         **decided,

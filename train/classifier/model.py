@@ -207,7 +207,7 @@ def parameter_groups(model: nn.Module, recipe: ClassifierRecipe) -> list[dict[st
                 for name, parameter in model.named_parameters()
                 if parameter.requires_grad
                 and any(part in HEAD for part in name.split(".")) == is_head
-                and (parameter.ndim > 1) == decays
+                and (parameter.ndim > 1 and "source_biases" not in name) == decays
             ]
             if chosen:
                 groups.append({"params": chosen, "lr": rate, "weight_decay": decay})

@@ -70,6 +70,7 @@ class ClassifierRecipe(TrainingRecipe):
     hard_at: Annotated[float, Field(gt=0, le=1)] = 0.3
     # Distillation: a folder or Hub id of a larger classifier of ours; its probabilities are this share of the targets.
     teacher: str | None = None
+    teacher_revision: str = "main"
     teacher_share: BetweenZeroAndOne = 0.5
     # The loss. `asymmetric` discounts easy negatives, which most decisions over 28 labels are: by p^gamma_negative, and
     # completely if p is below `clip` (train/classifier/losses.py). The defaults are the paper's; recipes use 2.
@@ -97,10 +98,16 @@ class ClassifierRecipe(TrainingRecipe):
             raise ValueError(f"loss '{self.loss}' needs 'targets: hard': it is not proper for soft targets")
         if self.teacher and self.targets == "hard":
             raise ValueError("'teacher' needs 'targets: soft': its probabilities are soft targets")
+        for_encoders = ("pooling_layer", "lora", "dropout", "gradient_checkpointing")
+        if self.static and (wrong := [name for name in for_encoders if getattr(self, name)]):
+            raise ValueError(f"'static' has no encoder, so there is nothing for '{wrong[0]}'")
         if self.static and (
-            self.config != "contextless" or self.pooling_layer or self.lora or self.text_template != PLAIN
+            {self.config, *(other.config for other in self.mixed_with)} != {"contextless"}
+            or self.text_template != PLAIN
         ):
-            raise ValueError("'static' needs 'config: contextless', and no 'pooling_layer', 'lora' or 'text_template'")
+            raise ValueError("'static' reads texts alone: it needs 'config: contextless' and no 'text_template'")
+        if not self.train_encoder and any(other.own_bias for other in self.mixed_with):
+            raise ValueError("'own_bias' needs 'train_encoder: true': a fitted head has one bias for each label")
         if not self.train_encoder and (not self.fit_head or self.lora):
             raise ValueError("'train_encoder: false' needs 'fit_head: true', and no 'lora'")
         return self

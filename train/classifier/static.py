@@ -19,6 +19,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from dataset_builder.files.reading import json_file
 from dataset_builder.files.shards import write_json
+from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
 from train.base_model import load_base
 from train.classifier.recipe import ClassifierRecipe, Static
@@ -53,9 +54,17 @@ class StaticClassifier(nn.Module):  # type: ignore[misc]
 def load_static(
     recipe: ClassifierRecipe, static: Static, place: str | None
 ) -> tuple[PreTrainedTokenizerBase, StaticClassifier]:
-    """Return a tokenizer without special tokens, and a classifier whose vectors are distilled from the base model."""
+    """Return a tokenizer without special tokens, and a classifier whose vectors are distilled from the base model.
+
+    Raises InputError if the base model cannot be loaded, or its hidden size is smaller than the vectors.
+    """
     tokenizer, encoder = load_base(recipe, AutoModel, {}, place)
     distilled = distill_from_model(encoder, tokenizer, pca_dims=static.size, device="cpu", quantize_to=DType.Float32)
+    if distilled.embedding.shape[1] != static.size:
+        raise InputError(
+            f"{recipe.name}: 'static.size' {static.size} is more than the base model's {distilled.embedding.shape[1]}. "
+            "Lower it."
+        )
     fast = PreTrainedTokenizerFast(
         tokenizer_object=distilled.tokenizer,
         pad_token=tokenizer.pad_token,

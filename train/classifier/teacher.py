@@ -11,7 +11,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Data
 
 from dataset_builder.inputs import InputError, first_line
 from dataset_builder.taxonomy import LABELS
-from dataset_builder.text_template import PLAIN
+from dataset_builder.text_template import CHARACTER, PLAIN
+from train.base_model import positions
 from train.classifier.data import Example, tokenise
 from train.classifier.recipe import ClassifierRecipe
 
@@ -34,13 +35,16 @@ def learn_from_teacher(
     """
     named = f"{recipe.name}: teacher '{recipe.teacher}'"
     try:
-        tokenizer = AutoTokenizer.from_pretrained(recipe.teacher, truncation_side="left")
-        model = AutoModelForSequenceClassification.from_pretrained(recipe.teacher, dtype=torch.float32)
+        place = {"pretrained_model_name_or_path": recipe.teacher, "revision": recipe.teacher_revision}
+        tokenizer = AutoTokenizer.from_pretrained(**place, truncation_side="left")
+        model = AutoModelForSequenceClassification.from_pretrained(**place, dtype=torch.float32)
     except Exception as error:  # Hub errors, torn files, unknown architectures: undocumented types
         raise InputError(f"{named} cannot be loaded ({first_line(error)}). Train it first.") from None
     if tuple(map(model.config.id2label.get, range(len(model.config.id2label)))) != LABELS:
         raise InputError(f"{named}: its outputs are not the 28 emotions in order. Use a model of train.classifier.")
-    as_teacher = recipe.model_copy(update={"text_template": getattr(model.config, "text_template", PLAIN)})
+    template = getattr(model.config, "text_template", PLAIN) if CHARACTER in rows.column_names else PLAIN
+    length = min(recipe.max_length, positions(model) or recipe.max_length)
+    as_teacher = recipe.model_copy(update={"text_template": template, "max_length": length})
     found = probabilities(model, tokenise(rows, tokenizer, as_teacher), tokenizer, accelerator)
     share = recipe.teacher_share
     for row, of_row in zip(train_rows, found, strict=True):
