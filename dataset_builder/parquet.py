@@ -21,6 +21,7 @@ from dataset_builder.schema import CONFIGS, SPLITS, Row, features
 CORPUS = "corpus"  # the subfolder of a work folder that is published
 MANIFEST = "manifest.json"  # written last: a folder without it is not finished
 ROWS_PER_GROUP = 10_000  # of a Parquet row group: some megabytes in memory for each split
+COMPRESSION = "zstd"  # files of text are a third smaller than with the default, snappy
 
 
 @contextmanager
@@ -68,7 +69,8 @@ class SplitWriter:
         if split not in self._writers:
             self._folder.mkdir(parents=True, exist_ok=True)
             # `write_manifest` completes the name.
-            self._writers[split] = pq.ParquetWriter(self._folder / f"{split}-.parquet", self._schema)
+            path = self._folder / f"{split}-.parquet"
+            self._writers[split] = pq.ParquetWriter(path, self._schema, compression=COMPRESSION)
         self._writers[split].write_table(pa.Table.from_pylist(rows, schema=self._schema))
         self.counts[split] = self.counts.get(split, 0) + len(rows)
         rows.clear()

@@ -21,7 +21,7 @@ from dataset_builder.files.shards import to_line, write_whole
 from dataset_builder.files.texts import benchmark_texts
 from dataset_builder.filters.deduplicate import ACROSS, REWRITTEN, DuplicateFilter
 from dataset_builder.inputs import InputError, first_line, wheel_path
-from dataset_builder.parquet import whole_folder, write_manifest
+from dataset_builder.parquet import COMPRESSION, whole_folder, write_manifest
 from dataset_builder.provenance import shareable
 from dataset_builder.recipe import Similarity
 from dataset_builder.schema import CONFIGS, SPLITS
@@ -210,7 +210,7 @@ def _write(corpus: Corpus, config: str, removed: dict[str, dict[str, Any]], fold
     for split, paths in corpus.files[config].items():
         target = folder / config / f"{split}-.parquet"  # `write_manifest` completes the name
         target.parent.mkdir(parents=True, exist_ok=True)
-        with pq.ParquetWriter(target, open_parquet(paths[0]).schema_arrow) as writer:
+        with pq.ParquetWriter(target, open_parquet(paths[0]).schema_arrow, compression=COMPRESSION) as writer:
             for path in paths:
                 for batch in open_parquet(path).iter_batches(batch_size=ROWS_OF_A_GROUP):
                     kept = batch.filter(pa.array([name not in removed for name in batch["id"].to_pylist()]))
