@@ -122,7 +122,7 @@ def test_prepared_folders_are_benchmarks(tmp_path: Path) -> None:
     prepare("emocontext", emocontext_files(tmp_path / "e"), tmp_path / "emocontext")
     rows = find("emocontext").load(str(tmp_path / "emocontext"), "contextual")
     assert rows.contexts is not None
-    assert rows.contexts[0] == "A: Hi\nB: Hello"
+    assert rows.contexts[0] == "A: Hi / B: Hello"
     assert rows.gold.tolist() == [[0, 0, 0, 1], [1, 0, 0, 0]]
     assert find("emocontext").load(str(tmp_path / "emocontext"), "contextless").contexts is None
     prepare("iemocap-6", iemocap_files(tmp_path / "i"), tmp_path / "iemocap-6")

@@ -106,7 +106,7 @@ def test_texts_that_the_own_set_holds_out_are_not_mixed_in(tiny_encoder: Path, t
     chosen = recipe(tiny_encoder, own, mixed_with=[{"dataset": str(other)}])
     held = [text for split in ("validation", "test") for text in read_corpus(chosen, None).rows(split)["text"]]
     rows = [
-        {**row, "text": f" {held[number].upper()}! "} if number < 5 else row
+        {**row, "text": f" {held[number].upper()}  "} if number < 5 else row
         for number, row in enumerate(read_corpus(recipe(tiny_encoder, other), None).rows("train").to_list())
     ]
     write(other, {"train": rows, "validation": rows[5:9]})

@@ -16,7 +16,6 @@ from dataset_builder.files.data_sets import (
     read_data_set,
     row_name,
 )
-from dataset_builder.filters.deduplicate import words_digest
 from dataset_builder.inputs import InputError
 from dataset_builder.taxonomy import LABELS
 from dataset_builder.text_template import CHARACTER, PLAIN, fields_of, filled
@@ -70,7 +69,7 @@ def read_others(recipe: ClassifierRecipe, own: DataSet) -> list[tuple[Classifier
 
     Without train rows whose text is a validation or test text of the own set.
     """
-    held_out = {words_digest(text) for split in own.splits if split != "train" for text in own.rows(split)["text"]}
+    held_out = {_folded(text) for split in own.splits if split != "train" for text in own.rows(split)["text"]}
     found = []
     for other in recipe.mixed_with:
         values: dict[str, Any] = {name: getattr(other, name) for name in ("dataset", "dataset_revision", "config")}
@@ -79,10 +78,14 @@ def read_others(recipe: ClassifierRecipe, own: DataSet) -> list[tuple[Classifier
         as_read = recipe.model_copy(update=values)
         data = read_corpus(as_read, None)
         rows = data.rows("train")
-        rows = rows.select([row for row, text in enumerate(rows["text"]) if words_digest(text) not in held_out])
+        rows = rows.select([row for row, text in enumerate(rows["text"]) if _folded(text) not in held_out])
         data.splits["train"] = rows.shuffle(recipe.seed).select(range(math.ceil(other.share * len(rows))))
         found.append((as_read, data))
     return found
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.casefold().split())
 
 
 def _check_label_names(data: DataSet) -> None:
