@@ -8,7 +8,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -58,6 +57,14 @@ class Classifier(Model):
         `characters`, who says the texts, are read by models whose config has a `text_template` for them.
         """
         texts = filled(getattr(self.pipeline.model.config, "text_template", PLAIN), texts, characters)
+        scores = self._score(texts, contexts)
+        if not np.isfinite(scores).all():
+            raise InputError(
+                f"model '{self.name}': some of its scores are not finite: its weights are damaged. Train it again."
+            )
+        return scores
+
+    def _score(self, texts: Sequence[str], contexts: Sequence[str] | None) -> np.ndarray:
         inputs: list[Any] = list(texts)
         if contexts is not None:
             inputs = [{"text": text, "text_pair": context} for text, context in zip(texts, contexts, strict=True)]
@@ -70,29 +77,17 @@ class Classifier(Model):
         for row, output in zip(order, tqdm(outputs, total=len(texts), desc=self.name, unit="text"), strict=True):
             for found in output:
                 scores[row, index[found["label"]]] = found["score"]
-        return _finite(scores, self.name)
+        return scores
 
 
 @dataclass(frozen=True)
 class StaticClassifier(Classifier):
-    """A classifier that is a pipeline of model2vec. It reads texts alone."""
+    """A classifier that is a pipeline of model2vec. It reads texts alone, and raises InputError for situations."""
 
-    def predict(
-        self,
-        texts: Sequence[str],
-        contexts: Sequence[str] | None = None,
-        characters: Sequence[str] | None = None,
-    ) -> np.ndarray:
-        """Return probabilities (texts, 28) in label order. Raises InputError with contexts, or if one is not finite."""
+    def _score(self, texts: Sequence[str], contexts: Sequence[str] | None) -> np.ndarray:
         if contexts is not None:
             raise InputError(f"model '{self.name}': reads no situations. Use a contextual model.")
-        return _finite(self.pipeline.predict_proba(list(texts)), self.name)
-
-
-def _finite(scores: np.ndarray, name: str) -> np.ndarray:
-    if not np.isfinite(scores).all():
-        raise InputError(f"model '{name}': some of its scores are not finite: its weights are damaged. Train it again.")
-    return scores
+        return np.asarray(self.pipeline.predict_proba(list(texts)))
 
 
 @dataclass(frozen=True)
@@ -187,44 +182,46 @@ def load_classifier(place: str) -> Classifier:
     files = find_model(place)
     if files.file("config.json") is None:
         raise InputError(f"model folder '{place}': has no config.json. Train a model into it first.")
-    if head := files.file(STATIC_HEAD):
-        return _load_static(files, head.parent)
+    head = files.file(STATIC_HEAD)
+    loaded, labels, given = _static_pipeline(files, head.parent) if head else _stock_pipeline(files)
+    # Scores are compared by position later, so another order of the same labels would be wrong without an error.
+    if labels != LABELS:
+        raise InputError(f"model '{place}': its outputs are not the 28 emotions in GoEmotions order.")
+    thresholds, record = _thresholds(given, place), files.training_record()
+    if files.folder is not None and not record:
+        raise _unfinished(place)
+    kind = StaticClassifier if head else Classifier
+    return kind(files.name, files.revision(record), record, loaded, thresholds)
+
+
+def _stock_pipeline(files: ModelFiles) -> tuple[Any, tuple[Any, ...], Any]:
+    """Load a pipeline of transformers; return it with its labels and what its config has as thresholds."""
     options = {"revision": files.commit, "top_k": None, "truncation": True, "trust_remote_code": False}
     try:
         loaded = pipeline("text-classification", model=files.source, **options)
     except Exception as error:  # torn files, the Hub, unknown architectures: the library promises no kinds
-        raise InputError(f"model '{place}': cannot be loaded ({first_line(error)}).") from None
+        raise InputError(f"model '{files.place}': cannot be loaded ({first_line(error)}).") from None
     if len(loaded.tokenizer) <= len(loaded.tokenizer.all_special_ids):
-        raise InputError(f"model '{place}': has no tokenizer. Use the complete folder that the training wrote.")
+        raise InputError(f"model '{files.place}': has no tokenizer. Use the complete folder that the training wrote.")
     config = loaded.model.config
-    # Scores are compared by position later, so another order of the same labels would be wrong without an error.
-    if tuple(map(config.id2label.get, range(len(config.id2label)))) != LABELS:
-        raise InputError(f"model '{place}': its outputs are not the 28 emotions in GoEmotions order.")
-    thresholds, record = _thresholds(config, place), files.training_record()
-    if files.folder is not None and not record:
-        raise _unfinished(place)
-    return Classifier(files.name, files.revision(record), record, loaded, thresholds)
+    labels = tuple(map(config.id2label.get, range(len(config.id2label))))
+    return loaded, labels, getattr(config, "thresholds", None)
 
 
-def _load_static(files: ModelFiles, folder: Path) -> StaticClassifier:
-    """Load a model2vec pipeline from a folder; its other files lie beside its head."""
+def _static_pipeline(files: ModelFiles, folder: Path) -> tuple[Any, tuple[Any, ...], Any]:
+    """Load a pipeline of model2vec from the folder of its head, as `_stock_pipeline`."""
     for name in ("config.json", "model.safetensors", "tokenizer.json"):
         files.file(name)
     try:
         loaded = StaticModelPipeline.from_pretrained(folder)
     except Exception as error:  # torn files: the library promises no kinds
         raise InputError(f"model '{files.place}': cannot be loaded ({first_line(error)}).") from None
-    if loaded.classes_ is None or tuple(loaded.classes_) != LABELS:
-        raise InputError(f"model '{files.place}': its outputs are not the 28 emotions in GoEmotions order.")
-    thresholds, record = _thresholds(SimpleNamespace(**loaded.model.config), files.place), files.training_record()
-    if files.folder is not None and not record:
-        raise _unfinished(files.place)
-    return StaticClassifier(files.name, files.revision(record), record, loaded, thresholds)
+    labels = () if loaded.classes_ is None else tuple(loaded.classes_)
+    return loaded, labels, loaded.model.config.get("thresholds")
 
 
-def _thresholds(config: Any, place: str) -> np.ndarray:
+def _thresholds(given: Any, place: str) -> np.ndarray:
     """The thresholds (28,) of a model's configuration. Raises InputError if they are not 28 numbers from 0 to 1."""
-    given = getattr(config, "thresholds", None)
     if not given:
         raise InputError(f"model '{place}': config.json has no 'thresholds'. Train it with train.classifier.")
     values = [given.get(label) if isinstance(given, dict) else None for label in LABELS]
