@@ -2,13 +2,13 @@
 
 Shows how much data a new set needs: trains students on shares of its train rows, from different starts, and measures
 each on its test split. Thresholds and the best epoch come from the same share of its validation rows, but from at least
-100. The recipe's own base model is the start `base`; the others are classifiers of ours,
-which keep their pooling layer and head.
+100. The recipe's own base model is the start `base`; the others are classifiers of ours, which keep their pooling layer
+and head.
 """
 
 import argparse
 from collections.abc import Mapping, Sequence
-from itertools import cycle
+from itertools import cycle, product
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,10 @@ from dataset_builder.files.shards import Journal, clear
 from dataset_builder.hashing import fingerprint
 from dataset_builder.inputs import InputError, run_command
 from dataset_builder.parquet import whole_folder
-from dataset_builder.plot_style import BLUE, COLOURS, ORANGE, hide_frame, new_figure, png
+from dataset_builder.plot_style import COLOURS, hide_frame, new_figure, png
 from dataset_builder.provenance import RESULTS, provenance, results_folder, shareable, weights_digest, write_result
 from eval.benchmarks import TEST_SETS, Benchmark
-from eval.curves.__main__ import pairs, read_base_recipe
-from eval.curves.students import POINTS, train_student
-from eval.models import Classifier, load_seeds
+from eval.curves.students import POINTS, load_student, pairs, read_base_recipe, train_student
 from eval.run import classifier_result
 
 SHARES = (1.0, 5.0, 20.0, 100.0)  # percent of the train rows
@@ -73,30 +71,21 @@ def measure(
         name: weights_digest(Path(model)) if model and Path(model).is_dir() else "" for name, model in starts.items()
     }
     journal, points = Journal(work_dir / POINTS), []
-    for percent in shares:
-        for start, model in starts.items():
-            for seed in seeds:
-                values = {**recipe, "seed": seed} | ({"base_model": model, **OF_OUR_CLASSIFIERS} if model else {})
-                settings = {key: value for key, value in values.items() if key not in ("name", "dataset")}
-                key = fingerprint([benchmark.name, found.revision, percent, settings, weights[start]])
-                point = journal.get(key)
-                if point is None:
-                    size = write_share(found, config, percent, seed, work_dir / "part")
-                    print(f"{start}, {percent:g} %, seed {seed}: {size:,} rows", flush=True)
-                    train_student(values, size, work_dir)
-                    students = [one for one in load_seeds([str(work_dir / "student")]) if isinstance(one, Classifier)]
-                    scores = [one.predict(rows.texts, rows.contexts, rows.characters) for one in students]
-                    value = classifier_result(benchmark, rows, students, scores)["metrics"][benchmark.headline]["value"]
-                    point = {
-                        "unit": key,
-                        "start": start,
-                        "percent": percent,
-                        "seed": seed,
-                        "rows": size,
-                        "value": value,
-                    }
-                    journal.append(key, point)
-                points.append(point)
+    for percent, (start, model), seed in product(shares, starts.items(), seeds):
+        values = {**recipe, "seed": seed} | ({"base_model": model, **OF_OUR_CLASSIFIERS} if model else {})
+        settings = {key: value for key, value in values.items() if key not in ("name", "dataset")}
+        key = fingerprint([benchmark.name, found.revision, percent, settings, weights[start]])
+        point = journal.get(key)
+        if point is None:
+            size = write_share(found, config, percent, seed, work_dir / "part")
+            print(f"{start}, {percent:g} %, seed {seed}: {size:,} rows", flush=True)
+            train_student(values, size, work_dir)
+            student = load_student(work_dir)
+            scores = student.predict(rows.texts, rows.contexts, rows.characters)
+            value = classifier_result(benchmark, rows, [student], [scores])["metrics"][benchmark.headline]["value"]
+            point = {"unit": key, "start": start, "percent": percent, "seed": seed, "rows": size, "value": value}
+            journal.append(key, point)
+        points.append(point)
     for name in ("part", "student"):
         clear(work_dir / name)
     return points
@@ -108,7 +97,7 @@ def plot(points: Sequence[dict[str, Any]], title: str, metric: str) -> bytes:
     axes = figure.subplots()
     starts = list(dict.fromkeys(point["start"] for point in points))
     rows = sorted({point["rows"] for point in points})
-    for start, colour in zip(starts, cycle((BLUE, ORANGE, *COLOURS.values())), strict=False):
+    for start, colour in zip(starts, cycle(COLOURS.values()), strict=False):
         of_start = [point for point in points if point["start"] == start]
         axes.scatter([p["rows"] for p in of_start], [p["value"] for p in of_start], s=14, color=colour, alpha=0.5)
         means = [np.mean([p["value"] for p in of_start if p["rows"] == size]) for size in rows]

@@ -13,16 +13,13 @@ the whole corpus, on which thresholds and the best epoch are chosen, so that onl
 import argparse
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from dataset_builder.inputs import InputError, run_command
+from dataset_builder.inputs import run_command
 from dataset_builder.parquet import MANIFEST, read_manifest
 from dataset_builder.provenance import RESULTS, provenance, results_folder, shareable, write_result
 from eval.curves.parts import Part, Splits, files, other_labels, read_splits, sizes, sources
 from eval.curves.plots import plot_bars, plot_sizes
-from eval.curves.students import MEASURED, measure_parts
+from eval.curves.students import measure_parts, pairs, read_base_recipe
 
 KINDS = ("sizes", "sources", "files", "labels")
 
@@ -32,35 +29,6 @@ def parts_of(kind: str, splits: Splits, labelled: dict[str, str], config: str) -
     if kind == "labels":
         return other_labels(splits.train, labelled, config)
     return {"sizes": sizes, "sources": sources, "files": files}[kind](splits.train)
-
-
-def read_base_recipe(path: Path) -> dict[str, Any]:
-    """Return the recipe of the students, who see their own rows alone: without `mixed_with`.
-
-    Raises InputError if it is not a classifier's with a config, or starts from a model of ours.
-    """
-    try:
-        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: cannot be read ({error}). Give a recipe of train/recipes/.") from None
-    if not isinstance(recipe, dict) or recipe.get("config") not in MEASURED:
-        raise InputError(f"{path}: has no 'config' of {' or '.join(MEASURED)}. Give a recipe of a classifier.")
-    if str(recipe.get("base_model")).startswith("NAMESPACE/"):
-        raise InputError(
-            f"{path}: starts from a model of ours. Set 'base_model' to its folder in a copy of the recipe."
-        )
-    return {key: value for key, value in recipe.items() if key != "mixed_with"}
-
-
-def pairs(given: Iterable[str], option: str) -> dict[str, str]:
-    """Return `NAME=PLACE` arguments by name. Raises InputError for others."""
-    found = {}
-    for pair in given:
-        name, equals, place = pair.partition("=")
-        if not equals or not name or not place:
-            raise InputError(f"{option} {pair}: pass NAME=PLACE.")
-        found[name] = place
-    return found
 
 
 def main() -> None:

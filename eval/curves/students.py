@@ -15,7 +15,7 @@ from dataset_builder.inputs import InputError
 from eval.benchmarks import BENCHMARKS, Benchmark
 from eval.curves.parts import Part, Row, write_part
 from eval.measure import development_numbers
-from eval.models import Classifier, load_seeds
+from eval.models import Classifier, load_classifier
 from eval.run import classifier_result
 
 POINTS = "points.jsonl"
@@ -34,6 +34,35 @@ MEASURED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "contextual": {"own": ("macro_f1",), "contrast": ("accuracy", "sets_right")},
 }
+
+
+def read_base_recipe(path: Path) -> dict[str, Any]:
+    """Return the recipe of the students, who see their own rows alone: without `mixed_with`.
+
+    Raises InputError if it is not a classifier's with a config, or starts from a model of ours.
+    """
+    try:
+        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: cannot be read ({error}). Give a recipe of train/recipes/.") from None
+    if not isinstance(recipe, dict) or recipe.get("config") not in MEASURED:
+        raise InputError(f"{path}: has no 'config' of {' or '.join(MEASURED)}. Give a recipe of a classifier.")
+    if str(recipe.get("base_model")).startswith("NAMESPACE/"):
+        raise InputError(
+            f"{path}: starts from a model of ours. Set 'base_model' to its folder in a copy of the recipe."
+        )
+    return {key: value for key, value in recipe.items() if key != "mixed_with"}
+
+
+def pairs(given: Iterable[str], option: str) -> dict[str, str]:
+    """Return `NAME=PLACE` arguments by name. Raises InputError for others."""
+    found = {}
+    for pair in given:
+        name, equals, place = pair.partition("=")
+        if not equals or not name or not place:
+            raise InputError(f"{option} {pair}: pass NAME=PLACE.")
+        found[name] = place
+    return found
 
 
 def measure_parts(
@@ -75,25 +104,30 @@ def _measure(
     places: Mapping[str, str],
     work_dir: Path,
 ) -> dict[str, float]:
-    corpus, model = work_dir / "part", work_dir / "student"
+    corpus = work_dir / "part"
     write_part(part, validation, recipe["config"], corpus)
     train_student(recipe, len(part.rows), work_dir)
-    students = [student for student in load_seeds([str(model)]) if isinstance(student, Classifier)]
+    student = load_student(work_dir)
     metrics = {}
     for benchmark in benchmarks:
         chosen = benchmark.development() if benchmark.has_development else benchmark
         place = str(corpus) if benchmark.name == "own" else places.get(benchmark.name)
         rows = chosen.load(place, recipe["config"])
-        scores = [student.predict(rows.texts, rows.contexts, rows.characters) for student in students]
-        found = classifier_result(chosen, rows, students, scores)["metrics"]
+        scores = [student.predict(rows.texts, rows.contexts, rows.characters)]
+        found = classifier_result(chosen, rows, [student], scores)["metrics"]
         wanted = MEASURED[recipe["config"]][benchmark.name]
         if "macro_f1_dev_thresholds" in wanted:
             found |= development_numbers(rows, scores, rows, scores)["metrics"]
         for metric in wanted:
             metrics[f"{benchmark.name} {metric}"] = found[metric]["value"]
-    clear(model)
+    clear(work_dir / "student")
     clear(corpus)
     return metrics
+
+
+def load_student(work_dir: Path) -> Classifier:
+    """Return the model that `train_student` has trained."""
+    return load_classifier(str(work_dir / "student"))
 
 
 def train_student(recipe: Mapping[str, Any], rows: int, work_dir: Path) -> None:
