@@ -172,20 +172,18 @@ def _turns(path: Path, place: str, found: Dialogue) -> list[Checked]:
     story = f"{path.stem}-{fingerprint(said)[:10]}"
     rows: list[Checked] = []
     for number, turn in enumerate(found.turns, start=1):
-        if number == 1:  # it has no situation, so it is only checked
-            first = _in_situation(
-                path, place, f"{story}/1", cleaned(turn.text).strip(), turn.labels, turn.character, said[0]
-            )
-            rows += [f"{place}, turn 1: {first}. Correct it."] if isinstance(first, str) else []
-            continue
-        former = said[number - 2 : number - 1]
-        for earlier in reversed(said[: number - 2]):
-            if len(" ".join([earlier, *former]).split()) > FORMER_WORDS:
+        former: list[str] = []
+        for earlier in reversed(said[: number - 1]):
+            if former and len(" ".join([earlier, *former]).split()) > FORMER_WORDS:
                 break
             former.insert(0, earlier)
-        text, context = cleaned(turn.text).strip(), TURNS.join(former)
+        # The first turn has no situation, so it is only checked, with its own words instead of one.
+        text, context = cleaned(turn.text).strip(), TURNS.join(former or said[:1])
         row = _in_situation(path, place, f"{story}/{number}", text, turn.labels, turn.character, context)
-        rows.append(f"{place}, turn {number}: {row}. Correct it." if isinstance(row, str) else row)
+        if isinstance(row, str):
+            rows.append(f"{place}, turn {number}: {row}. Correct it.")
+        elif number > 1:
+            rows.append(row)
     return rows
 
 

@@ -28,17 +28,15 @@ def describe_inputs(
         others: data sets that are mixed in.
     """
     read = [part for one in (data, *others) for part in (one.where, one.revision, one.files)]
-    teacher = getattr(recipe, "teacher", None)
-    of_teacher = {"teacher_weights_sha256": weights_digest(Path(teacher))} if teacher and Path(teacher).is_dir() else {}
+    of_teacher = _weights("teacher", getattr(recipe, "teacher", None))
     identity = fingerprint([recipe.model_dump(mode="json"), base_model, *read, *of_teacher.values()])
     values = recipe.recorded_values()
-    base = Path(base_model_source(recipe, base_model)["pretrained_model_name_or_path"])
     about = {
         "name": recipe.name,
         "recipe_hash": fingerprint(values),
         "recipe": values,
         "base_model": shareable(base_model or recipe.base_model),
-        **({"base_weights_sha256": weights_digest(base)} if base.is_dir() else {}),
+        **_weights("base", base_model_source(recipe, base_model)["pretrained_model_name_or_path"]),
         "dataset": shareable(data.where),
         "dataset_revision": data.revision,
         "data": data.about(),
@@ -46,6 +44,11 @@ def describe_inputs(
         **of_teacher,
     }
     return about, identity
+
+
+def _weights(of: str, place: str | None) -> dict[str, str]:
+    """Return the digest of a folder's weights for the record; nothing for a Hub id, whose revision says what it is."""
+    return {f"{of}_weights_sha256": weights_digest(Path(place))} if place and Path(place).is_dir() else {}
 
 
 def _mixed_in(data: DataSet) -> dict[str, Any]:

@@ -176,13 +176,10 @@ def train(
 
 def mixed(of_sets: list[list[Example]], recipe: ClassifierRecipe) -> list[Example]:
     """Return the rows of all data sets; of several sets, each row with the number of the set whose biases it has."""
-    for number, other in enumerate(recipe.mixed_with, start=1):
-        for row in of_sets[number]:
-            row["source"] = number if other.own_bias else 0
-    if recipe.mixed_with:
-        for row in of_sets[0]:
-            row["source"] = 0
-    return [row for rows in of_sets for row in rows]
+    if not recipe.mixed_with:
+        return of_sets[0]
+    sources = [0, *(number if other.own_bias else 0 for number, other in enumerate(recipe.mixed_with, start=1))]
+    return [row | {"source": source} for rows, source in zip(of_sets, sources, strict=True) for row in rows]
 
 
 def make_loaders(

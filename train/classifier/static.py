@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from model2vec import StaticModel
-from model2vec.distill import distill_from_model
 from model2vec.inference import StaticModelPipeline
 from model2vec.inference.mlp import Activation, Layer, MLPHead
 from model2vec.quantization import DType, quantize_embeddings
@@ -58,6 +57,8 @@ def load_static(
 
     Raises InputError if the base model cannot be loaded, or its hidden size is smaller than the vectors.
     """
+    from model2vec.distill import distill_from_model  # a fifth of a second that other trainings need not wait
+
     tokenizer, encoder = load_base(recipe, AutoModel, {}, place)
     distilled = distill_from_model(encoder, tokenizer, pca_dims=static.size, device="cpu", quantize_to=DType.Float32)
     if distilled.embedding.shape[1] != static.size:
