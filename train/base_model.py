@@ -10,14 +10,8 @@ from dataset_builder.inputs import InputError, first_line, wheel_path
 from train.recipe import TrainingRecipe
 
 # Architectures name their dropout rates and their tables of positions differently.
-DROPOUTS = (
-    "hidden_dropout_prob",
-    "attention_probs_dropout_prob",
-    "classifier_dropout",
-    "attention_dropout",
-    "embedding_dropout",
-    "mlp_dropout",
-)
+ATTENTION_DROPOUTS = ("attention_probs_dropout_prob", "attention_dropout")
+DROPOUTS = ("hidden_dropout_prob", "classifier_dropout", "embedding_dropout", "mlp_dropout", *ATTENTION_DROPOUTS)
 POSITIONS = {"position_embeddings", "wpe", "embed_positions"}
 OURS = "NAMESPACE/"  # a placeholder for the publisher of the models
 
@@ -39,10 +33,13 @@ def load_base(
     try:
         tokenizer = AutoTokenizer.from_pretrained(**base, model_max_length=recipe.max_length, **of_tokenizer)
         config = AutoConfig.from_pretrained(**base, **settings)
-        if recipe.dropout is not None:
-            config.update({name: recipe.dropout for name in DROPOUTS if hasattr(config, name)})
-        # Bases that are stored in 16 bits are trained in 32: small updates vanish in 16.
-        model = auto_class.from_pretrained(**base, config=config, dtype=torch.float32)
+        for rate, names in ((recipe.dropout, DROPOUTS), (recipe.attention_dropout, ATTENTION_DROPOUTS)):
+            if rate is not None:
+                config.update({name: rate for name in names if hasattr(config, name)})
+        # On a CPU, the fused attention's backward pass in bf16 is the slowest part of a step: the plain one takes half
+        # as long. Bases that are stored in 16 bits are trained in 32: small updates vanish in 16.
+        attention = {} if torch.accelerator.is_available() else {"attn_implementation": "eager"}
+        model = auto_class.from_pretrained(**base, config=config, dtype=torch.float32, **attention)
     except Exception as error:  # Hub errors, torn files, unknown architectures: undocumented types
         raise InputError(
             f"{named}: cannot be loaded ({first_line(error)}). Check 'base_model' and the network."

@@ -54,6 +54,9 @@ class TrainingRecipe(Section):
     max_length: Positive = 128  # tokens; longer texts are truncated
     seed: Seed = 13
     dropout: Share | None = None  # None: the base model's own
+    # Of attention weights; None: as the others. On a CPU, a step of 128 tokens takes half as long without it: one core
+    # draws the masks.
+    attention_dropout: Share | None = None
 
     # The steps. A batch counts the rows of all processes together, so that a recipe takes the same steps on one process
     # and on eight.
