@@ -20,7 +20,10 @@ from publish.plan import CARD, MANIFEST, RECORD, Folders, Plan, Repository
 
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS, PARQUET = ".safetensors", ".parquet"
-NEEDED = ("config.json", "tokenizer_config.json")  # in every model, in whatever folder
+# Files that a library needs to load a model, in whatever folder; a model2vec pipeline has its tokenizer in one file.
+NEEDED = ("config.json", "tokenizer_config.json")
+NEEDED_BY_STATIC = ("config.json", "tokenizer.json")
+STATIC_HEAD = "head.safetensors"
 STATUS = ("status", "--porcelain", "--untracked-files=all", "--ignore-submodules=none")
 
 
@@ -173,7 +176,7 @@ def _weights(repository: Repository, trained: str | None) -> Iterator[str]:
         yield f"{folder}: has no *{WEIGHTS}. Train the model again."
         return
     names = {Path(name).name for name in files}
-    for name in sorted({*NEEDED} - names):
+    for name in sorted({*(NEEDED_BY_STATIC if STATIC_HEAD in names else NEEDED)} - names):
         yield f"{folder}: has no {name}, so the model could not be loaded. Train it again."
     # In the order of the names, as the training hashed them (provenance.weights_digest).
     if sha256(*(files[name] for name in weights)) != trained:
