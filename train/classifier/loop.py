@@ -28,13 +28,13 @@ from train.classifier.model import (
     fold_calibration_into_head,
     load_model,
     parameter_groups,
+    round_weights,
     save_model,
     with_lora,
     with_source_biases,
     without_source_biases,
 )
 from train.classifier.recipe import ClassifierRecipe
-from train.classifier.static import StaticClassifier, round_vectors
 from train.classifier.teacher import learn_from_teacher
 from train.launch import start_process
 from train.training_record import describe_inputs, describe_run
@@ -149,8 +149,7 @@ def train(
     bar.close()
     # The weights of the best epoch, not the last ones; with a moving average, the averaged weights.
     best = progress.restore_best(model)
-    if isinstance(best, StaticClassifier):
-        round_vectors(best)
+    round_weights(best)
     # Calibration and thresholds see the validation split alone, and the weights that are published.
     logits, targets = predict(best, dev_loader, accelerator)
     calibration, decided = decide(logits, targets, recipe)
