@@ -223,6 +223,18 @@ def test_calibration_goes_into_the_head(tiny_encoder: Path) -> None:
     assert after == pytest.approx(calibration(before), abs=1e-5)
 
 
+def test_the_paper_keeps_the_last_epoch_uncalibrated_with_one_threshold(
+    tiny_encoder: Path, scripted_work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.9, 0.1, 0.2])
+    monkeypatch.setattr(classifier, "evaluate", lambda *_: next(scores))
+    paper = {"best_by": "last", "calibrate": False, "thresholds": "one", "epochs": 3}
+    record = train(recipe(tiny_encoder, scripted_work / "corpus", **paper), None, tmp_path)
+    assert (record["best_epoch"], record["validation_macro_f1"]) == (3, [0.9, 0.1, 0.2])
+    assert set(record["temperatures"].values()) == {1.0}
+    assert len(set(record["thresholds"].values())) == 1
+
+
 def test_weights_are_published_in_half_precision_and_computed_in_single(tiny_encoder: Path, tmp_path: Path) -> None:
     chosen = recipe(tiny_encoder, tiny_encoder)
     tokenizer, model = load_model(chosen)
