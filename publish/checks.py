@@ -119,7 +119,8 @@ def _model(repository: Repository, folders: Folders) -> list[str]:
         return problems
     if not isinstance(record.get("recipe"), dict):
         return [*problems, f"{repository.folder / RECORD}: has no readable 'recipe'. Train the model again."]
-    recipe = folders.recipes / f"{repository.name}.yaml"
+    name = f"{repository.name}.yaml"
+    recipe = next(folders.recipes.rglob(name), folders.recipes / name)  # of the papers in a folder of their own
     return [
         *problems,
         *_recipe(recipe, record["recipe"], repository.folder / RECORD),
