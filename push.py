@@ -128,7 +128,9 @@ def _arguments() -> argparse.Namespace:
         default=Path("work/texts/corpus"),
         help="folder of the texts with emotion words, if any",
     )
-    parser.add_argument("--models", type=Path, default=Path("work/models"), help="folder with the model folders")
+    parser.add_argument(
+        "--models", type=Path, help="folder of the models; default: work/models, and published for those not in it"
+    )
     parser.add_argument("--cards", type=Path, default=Path("model_cards"), help="folder of the cards")
     parser.add_argument(
         "--results", type=Path, default=Path("eval/results"), help="folder of the results shown in the cards"
@@ -139,7 +141,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--public", action="store_true", help="make the repositories public; default: private")
     parser.add_argument("--compare", action="store_true", help="ask the Hub what is new or changed, but upload nothing")
     parser.add_argument("--execute", action="store_true", help="upload; without this option, only the plan is printed")
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.published = None if args.models else Path("published")
+    args.models = args.models or Path("work/models")
+    return args
 
 
 if __name__ == "__main__":

@@ -2,13 +2,15 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from heapq import nsmallest
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from dataset_builder.files.parquet_rows import read_rows
-from dataset_builder.files.reading import json_lines
+from dataset_builder.files.reading import json_lines, lines
 from dataset_builder.files.texts import HELD_OUT_NAMES, SNIFFED_ROWS, not_texts, path_words
+from dataset_builder.hashing import stable_hash
 from dataset_builder.inputs import InputError, first_line
 from dataset_builder.recipe import Narratives
 from dataset_builder.schema import Item
@@ -19,6 +21,7 @@ FIELDS = ("id", "title", "text")
 ORIGIN = ("book", "collection", "author", "translator", "license")  # columns that a story may have, kept in its fields
 ENDINGS = (".jsonl", ".jsonl.gz", ".parquet")
 MOST_CHARACTERS = 1_000_000  # of a story: about 170,000 words, more than any teacher reads
+WIKIPLOTS, END_OF_STORY = ("plots", "titles"), "<EOS>"
 Rows = Iterable[tuple[str, Any]]  # raw rows, each with its place (file and line)
 
 
@@ -36,7 +39,12 @@ def read_narratives(source: Narratives) -> list[Item]:
         rows, shown_name = _raw_rows(name, source.revision)
         longest = source.max_words or float("inf")
         fitting = (s for s in _checked(rows, shown_name) if source.min_words <= len(s.text.split()) <= longest)
-        stories = list(islice(fitting, source.limit))
+        if source.draw == "hash" and source.limit:
+            every = list(fitting)
+            drawn = {story.id for story in nsmallest(source.limit, every, key=_rank)}
+            stories = [story for story in every if story.id in drawn]
+        else:
+            stories = list(islice(fitting, source.limit))
         if not stories:
             lengths = f" of {source.min_words} to {source.max_words or 'any number of'} words"
             words = lengths if source.min_words or source.max_words else ""
@@ -74,6 +82,8 @@ def _raw_rows(name: str, revision: str | None) -> tuple[Rows, str]:
     path = Path(name)
     if name == "tales":
         return _tales(), name
+    if all((path / part).is_file() for part in WIKIPLOTS):
+        return _wikiplots(path), "WikiPlots"
     if name.endswith(ENDINGS):
         # With its folder, since many files are called `stories`. A home folder has its owner's name and is left out.
         folder = "" if path.absolute().parent == Path.home() else path.absolute().parent.name
@@ -92,6 +102,29 @@ def _tales() -> Rows:
     for path in sorted(TALES.glob("*.txt")):
         title, _, text = path.read_text(encoding="utf-8").partition("\n")
         yield str(path), {"id": path.stem, "title": title, "text": text}
+
+
+def _wikiplots(folder: Path) -> Rows:
+    """Read WikiPlots (github.com/markriedl/WikiPlots): `plots` has a sentence a line and <EOS> after each story."""
+    plots, titles = folder / WIKIPLOTS[0], folder / WIKIPLOTS[1]
+    names = lines(titles, "Pass the folder with the files plots and titles.")
+    sentences: list[str] = []
+    number = 0
+    for place, line in lines(plots, "Pass the folder with the files plots and titles."):
+        if line.strip() != END_OF_STORY:
+            sentences.append(line.strip())
+            continue
+        _, title = next(names, ("", ""))
+        if not title.strip():
+            raise InputError(f"{place}: this story has no title in {titles}. Both files must be of one release.")
+        yield place, {"id": f"wikiplots-{number}", "title": title.strip(), "text": " ".join(filter(None, sentences))}
+        sentences, number = [], number + 1
+    if sentences or next(names, None):
+        raise InputError(f"{plots}: does not have as many stories as {titles} has titles. Is the file whole?")
+
+
+def _rank(story: Item) -> int:
+    return stable_hash("narratives", story.id)
 
 
 def _file_rows(path: Path) -> Rows:

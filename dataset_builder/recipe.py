@@ -12,6 +12,7 @@ from dataset_builder.recipe_teachers import NoTeacher as NoTeacher
 from dataset_builder.recipe_teachers import Positive as Positive
 from dataset_builder.recipe_teachers import ScriptedTeacher as ScriptedTeacher
 from dataset_builder.recipe_teachers import Teacher as Teacher
+from dataset_builder.taxonomy import LABELS
 
 StrictT = TypeVar("StrictT", bound=Strict)
 WITHOUT_TEACHER = ("written", "collected", "quoted")  # ways of making utterances whose stages call no teacher
@@ -32,7 +33,8 @@ def _in_order(section: StrictT, least: str, most: str) -> StrictT:
 class Narratives(Strict):
     """The stories: the built-in tales, JSONL files (`id`, `title`, `text`), Hub datasets with these columns.
 
-    `limit` counts the stories of each source; stories outside `min_words` to `max_words` are skipped.
+    `limit` counts the stories of each source; stories outside `min_words` to `max_words` are skipped. They are the
+    first ones, or with `draw: hash` a sample that depends only on their ids.
     """
 
     source: str | Annotated[tuple[str, ...], Field(min_length=1)] = "tales"
@@ -40,6 +42,7 @@ class Narratives(Strict):
     limit: Positive | None = None
     min_words: NotNegative = 0
     max_words: Positive | None = None
+    draw: Literal["first", "hash"] = Field("first", exclude_if=lambda value: value == "first")  # added later
 
     @model_validator(mode="after")
     def _some_length_fits(self) -> "Narratives":
@@ -87,10 +90,11 @@ class Decoding(Strict):
 
 
 class Characters(Strict):
-    """Stage 1 (paper A, Table 15): who is in the story."""
+    """Stage 1 (paper A, Table 15): who is in the story. With `in_story`, only whom the story names."""
 
     decoding: Decoding = Decoding(max_new_tokens=300)
     limit: Positive = 30
+    in_story: bool = Field(True, exclude_if=bool)  # added later: hashes of older recipes stay valid
 
 
 class Utterances(Strict):
@@ -142,6 +146,7 @@ class Labels(Strict):
     """Stage 3: soft labels. `keep_at`: lower scores are not labels (the paper: 0.3).
 
     `temperature` is the likelihood labeler's: 0.3 gives the demo's teacher 3.2 labels per text, as in the paper.
+    `examples` shows a verbalising teacher three answers; the paper is not known to do so.
     With `ensemble`, the stage gives no labels: judges read the finished stages (`judge`), and the ensemble in the file
     `judges` (`measure-judges`) labels the published rows.
     """
@@ -151,6 +156,7 @@ class Labels(Strict):
     decoding: Decoding = Decoding(max_new_tokens=100)
     keep_at: Share = 0.3
     temperature: AboveZero = 0.3
+    examples: bool = Field(True, exclude_if=bool)  # added later
 
     @model_validator(mode="after")
     def _an_ensemble_has_judges(self) -> Self:
@@ -160,9 +166,23 @@ class Labels(Strict):
 
 
 class PaperMap(Strict):
-    """Maps words outside the taxonomy by the paper's small hand-made map (its known pairs); others are dropped."""
+    """Maps words outside the taxonomy by the paper's small hand-made map; others are dropped.
+
+    Three pairs of the paper are known. `pairs` adds to them: `adopt` recovers the paper's whole map from the released
+    corpus (recovered_map.yaml).
+    """
 
     method: Literal["paper_map"] = "paper_map"
+    pairs: dict[str, str] = Field(default_factory=dict, exclude_if=not_)  # added later
+
+    @model_validator(mode="after")
+    def _maps_to_classes(self) -> Self:
+        if unknown := sorted(set(self.pairs.values()) - set(LABELS)):
+            raise ValueError(f"'pairs' maps to {unknown[0]!r}, which is none of the 28 labels")
+        return self
+
+    def __hash__(self) -> int:
+        return hash((self.method, *sorted(self.pairs.items())))
 
 
 class Similarity(Strict):
@@ -200,12 +220,16 @@ class Descriptors(Strict):
 
 
 class Situations(Strict):
-    """Stages 4-6, for a share of the utterances (the paper: a third): context, cleaning, rewriting."""
+    """Stages 4-6, for a share of the utterances (the paper: a third): context, cleaning, rewriting.
+
+    `brief` asks for two or three short sentences of events; without it, as in the paper, for what explains the words.
+    """
 
     share: ShareOrNone = 1 / 3
     context: Decoding = Decoding(max_new_tokens=300)
     cleaning: Decoding = Decoding(max_new_tokens=300)
     rewriting: Decoding = Decoding(max_new_tokens=300)
+    brief: bool = Field(True, exclude_if=bool)  # added later
 
 
 class Quality(Strict):

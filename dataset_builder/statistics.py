@@ -105,9 +105,15 @@ def _weighted(sums: np.ndarray) -> np.ndarray:
     return np.asarray((gold * np.nan_to_num(class_f1(sums))).sum(axis=-1) / np.maximum(gold.sum(axis=-1), 1))
 
 
+def _macro_recall(sums: np.ndarray) -> np.ndarray:
+    hits, gold, _ = np.split(sums, 3, axis=-1)
+    return mean_defined(np.where(gold > 0, hits / np.maximum(gold, 1), np.nan))
+
+
 macro_f1 = Measure(label_counts, lambda sums: mean_defined(class_f1(sums)))  # see above; 0 if no class has a gold row
 micro_f1 = Measure(label_counts, _micro)  # over all decisions together; 0 if nothing is gold or predicted
 weighted_f1 = Measure(label_counts, _weighted)  # mean over classes, weighted by their gold rows
+macro_recall = Measure(label_counts, _macro_recall)  # unweighted average recall, UAR
 f1_by_class = Measure(label_counts, class_f1)  # (classes,), for `intervals`
 
 

@@ -33,12 +33,18 @@ def label_thresholds(probabilities: np.ndarray, gold: np.ndarray) -> np.ndarray:
     return thresholds.round(4)
 
 
-def choose_thresholds(probabilities: np.ndarray, gold: np.ndarray, seed: int) -> tuple[np.ndarray, str]:
-    """Return thresholds (labels,) and how they were chosen.
+def choose_thresholds(
+    probabilities: np.ndarray, gold: np.ndarray, seed: int, one_for_all: bool = False
+) -> tuple[np.ndarray, str]:
+    """Return thresholds (labels,) and how they were chosen; with `one_for_all`, the shared threshold without a choice.
 
     Label thresholds fit noise if there are few positives. So both kinds are compared by cross-validation within the
     validation split, each on rows that it was not fitted to, and label thresholds are used only if they win.
     """
+    if one_for_all:
+        shared, score = global_threshold(probabilities, gold)
+        chosen = f"one for all labels; chosen for F1 on {len(gold)} validation rows (macro-F1 {score:.4f})"
+        return np.full(gold.shape[1], shared), chosen
     fold = np.random.default_rng(seed).permutation(len(gold)) % FOLDS
     found = {"one for all labels": np.zeros_like(gold, dtype=bool), "one per label": np.zeros_like(gold, bool)}
     for number in range(FOLDS):

@@ -28,6 +28,7 @@ from eval.benchmarks import Benchmark
 from eval.decision_rules import DEFAULT, RULES, apply_rule
 from eval.metrics import (
     Metrics,
+    absolute_error,
     accuracy,
     by_class,
     concordance,
@@ -67,12 +68,13 @@ def classifier_numbers(
     Raises InputError if the scores' columns are in another order than the labels.
     """
     if benchmark.kind == "affect":
-        valence = np.stack([valence_of(of_seed) for of_seed in scores], axis=1)
-        measures = {"pearson_valence": pearson, "concordance_valence": concordance}
+        # Of another system there may be ratings themselves.
+        valence = np.stack([of[:, 0] if of.shape[1] == 1 else valence_of(of) for of in scores], axis=1)
+        measures = {"pearson_valence": pearson, "concordance_valence": concordance, "mae_valence": absolute_error}
         metrics = {name: over_seeds(of, rows.gold[:, 0], valence, rows.clusters) for name, of in measures.items()}
         source = "none: the valence of the labels, 3 + 2 (positive - negative)"
         return {"metrics": metrics, "per_label": {}, "threshold_source": source}
-    if benchmark.label_map is None:
+    if benchmark.label_map is None and scores[0].shape[1] == len(LABELS):
         for of_seed in scores:
             check_order(rows.gold, of_seed)
     decided = np.stack([decide(benchmark, of, own) for of, own in zip(scores, thresholds, strict=True)], axis=1)
@@ -80,7 +82,8 @@ def classifier_numbers(
     own = thresholds[0] if benchmark.kind == "several" and benchmark.label_map is None else None
     found: dict[str, Any] = {"metrics": {}, "per_label": by_class(rows.classes, rows.gold, decided, own, rows.clusters)}
     if benchmark.kind == "single":
-        found |= {"metrics": one_class(benchmark, rows, decided, scores), "threshold_source": ARGMAX}
+        of_labels = scores if scores[0].shape[1] == len(LABELS) else None
+        found |= {"metrics": one_class(benchmark, rows, decided, of_labels), "threshold_source": ARGMAX}
     else:
         found |= {**_any_number(benchmark, rows, scores, decided), "threshold_source": chosen}
     if benchmark.emotions:
@@ -204,6 +207,8 @@ def _affect(rows: Rows, models: Sequence[BiEncoder]) -> Metrics:
     for name, (anchors, column) in wanted.items():
         found = np.stack([values_by_anchors(model, texts, anchors) for model, texts in embedded], axis=1)
         metrics[name] = over_seeds(pearson, rows.gold[:, column], found, rows.clusters)
+        if name == "pearson_valence":
+            metrics["mae_valence"] = over_seeds(absolute_error, rows.gold[:, column], 3 + 2 * found, rows.clusters)
     return metrics
 
 

@@ -84,6 +84,14 @@ pearson = Measure(_moments, _correlation, least=-1.0)
 concordance = Measure(_moments, _concordance, least=-1.0)
 
 
+def _absolute_errors(gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    return _mean_of_rows(np.abs(np.asarray(gold, dtype=float) - predicted))
+
+
+# Mean absolute error of two (rows,) arrays on EmoBank's scale of 1 to 5.
+absolute_error = Measure(_absolute_errors, ratio_of_sums, most=4.0)
+
+
 def largest(scores: np.ndarray) -> np.ndarray:
     """1 for each row's class of the largest score, the first of equals, else 0: (rows, classes)."""
     chosen: np.ndarray = np.eye(scores.shape[1], dtype=np.int8)[scores.argmax(axis=1)]

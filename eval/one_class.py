@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dataset_builder.label_maps import LABEL_MAPS
-from dataset_builder.statistics import macro_f1, weighted_f1
+from dataset_builder.statistics import macro_f1, macro_recall, weighted_f1
 from dataset_builder.taxonomy import LABELS, NEUTRAL
 from eval.benchmark_rows import Rows
 from eval.benchmarks import Benchmark
@@ -19,6 +19,7 @@ def one_class(
 ) -> Metrics:
     """Return metrics, those of `ONE_CLASS` and others:
 
+    - `macro_recall`: unweighted average recall (UAR), as papers on speech and affect report it.
     - `accuracy_second_reader`: accuracy by the labels of a second reader.
     - `sets_right`: the share of sets with all rows right.
     - `feelings_as_neutral`: the share of neutral among texts of other classes. Where no class is neutral, as in ISEAR,
@@ -29,7 +30,8 @@ def one_class(
         decided: (rows, seeds, classes), with one 1 per row and seed.
         scores: (rows, 28), of each seed, if the model scored the 28 labels.
     """
-    metrics = {name: over_seeds(measure, rows.gold, decided, rows.clusters) for name, measure in ONE_CLASS.items()}
+    measures = ONE_CLASS | {"macro_recall": macro_recall}
+    metrics = {name: over_seeds(measure, rows.gold, decided, rows.clusters) for name, measure in measures.items()}
     if rows.second_gold is not None:
         metrics["accuracy_second_reader"] = over_seeds(accuracy, rows.second_gold, decided, rows.clusters)
     if rows.set_size > 1:

@@ -18,6 +18,7 @@ decides. A bi-encoder uses the names of the classes as labels and decides by a r
 import argparse
 import importlib.metadata
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from eval.benchmarks import BENCHMARKS, DEVELOPMENT, Benchmark, find
 from eval.measure import bi_encoder_numbers, classifier_numbers, development_numbers
 from eval.metrics import about_intervals, shown
 from eval.models import BiEncoder, Classifier, Model, about_training, about_weights, load_bi_encoder, load_seeds
-from eval.scores_file import read_scores
+from eval.scores_file import VALENCE, read_scores
 
 MODELS = Path("work/models")
 DOMAINS = Path("work/domains")
@@ -96,8 +97,11 @@ def classifier_result(
 def scores_result(
     name: str, benchmark: Benchmark, rows: Rows, scores: np.ndarray, threshold: float, revision: str
 ) -> dict[str, Any]:
-    """Return the same for another system's scores (rows, 28), with one threshold for all labels."""
-    thresholds, chosen = np.full(len(LABELS), threshold), f"{threshold} for all labels, as given"
+    """Return the same for another system's scores of the 28 labels, or of the benchmark's own classes without a map.
+
+    All labels have one threshold.
+    """
+    thresholds, chosen = np.full(scores.shape[1], threshold), f"{threshold} for all labels, as given"
     numbers = classifier_numbers(benchmark, rows, [scores], [thresholds], chosen)
     about = {"seeds": [], "model_revision": revision, "trained_on": {}, "recipe_hash": "none"}
     return _result(name, benchmark, rows, numbers) | about | provenance()
@@ -300,8 +304,10 @@ def measure_given(args: argparse.Namespace, benchmarks: list[Benchmark], place: 
             if not benchmark.is_test:
                 raise InputError(f"benchmark '{benchmark.name}': is for bi-encoders. --scores are for the 28 labels.")
             rows = benchmark.load(place)
-            scores, revision = read_scores(args.scores, rows.texts)
-            report(benchmark, scores_result(args.name, benchmark, rows, scores, args.threshold, revision), args.out)
+            classes = VALENCE if benchmark.kind == "affect" else rows.classes
+            scores, names, revision = read_scores(args.scores, rows.texts, classes)
+            scored = benchmark if names == LABELS else replace(benchmark, label_map=None)
+            report(benchmark, scores_result(args.name, scored, rows, scores, args.threshold, revision), args.out)
     else:
         models = load_seeds(args.model)
         check_fits(benchmarks, models[0])

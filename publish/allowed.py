@@ -19,7 +19,7 @@ ALLOWED = {
             r"config\.json|generation_config\.json|thresholds\.json|training\.json",
             r"tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json",
             r"vocab\.(json|txt)|merges\.txt|(spiece|tokenizer|sentencepiece\.bpe)\.model|chat_template\.jinja",
-            r"(model|reference|adapter_model)(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json",
+            r"(model|head|reference|adapter_model)(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json",
             r"(adapter/)?(adapter_config\.json|adapter_model\.safetensors)",
             r"modules\.json|sentence_bert_config\.json|config_sentence_transformers\.json",
             r"\d+_\w+/(\w+/)?(config\.json|router_config\.json|model\.safetensors)",

@@ -20,7 +20,10 @@ from publish.plan import CARD, MANIFEST, RECORD, Folders, Plan, Repository
 
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS, PARQUET = ".safetensors", ".parquet"
-NEEDED = ("config.json", "tokenizer_config.json")  # in every model, in whatever folder
+# Files that a library needs to load a model, in whatever folder; a model2vec pipeline has its tokenizer in one file.
+NEEDED = ("config.json", "tokenizer_config.json")
+NEEDED_BY_STATIC = ("config.json", "tokenizer.json")
+STATIC_HEAD = "head.safetensors"
 STATUS = ("status", "--porcelain", "--untracked-files=all", "--ignore-submodules=none")
 
 
@@ -116,7 +119,8 @@ def _model(repository: Repository, folders: Folders) -> list[str]:
         return problems
     if not isinstance(record.get("recipe"), dict):
         return [*problems, f"{repository.folder / RECORD}: has no readable 'recipe'. Train the model again."]
-    recipe = folders.recipes / f"{repository.name}.yaml"
+    name = f"{repository.name}.yaml"
+    recipe = next(folders.recipes.rglob(name), folders.recipes / name)  # of the papers in a folder of their own
     return [
         *problems,
         *_recipe(recipe, record["recipe"], repository.folder / RECORD),
@@ -173,7 +177,7 @@ def _weights(repository: Repository, trained: str | None) -> Iterator[str]:
         yield f"{folder}: has no *{WEIGHTS}. Train the model again."
         return
     names = {Path(name).name for name in files}
-    for name in sorted({*NEEDED} - names):
+    for name in sorted({*(NEEDED_BY_STATIC if STATIC_HEAD in names else NEEDED)} - names):
         yield f"{folder}: has no {name}, so the model could not be loaded. Train it again."
     # In the order of the names, as the training hashed them (provenance.weights_digest).
     if sha256(*(files[name] for name in weights)) != trained:

@@ -23,7 +23,7 @@ LONGEST_NOTE = 300  # characters; the Hub takes 500
 
 @dataclass(frozen=True)
 class Folders:
-    """The folders that are read."""
+    """The folders that are read. A model in `published` is sent if `models` has none of its name."""
 
     corpus: Path
     descriptors: Path
@@ -32,6 +32,15 @@ class Folders:
     results: Path
     recipes: Path
     space: Path
+    published: Path | None = None
+
+    @property
+    def of_models(self) -> list[Path]:
+        """The folders of the models, by name."""
+        kept = self.published.glob(f"*/{RECORD}") if self.published else ()
+        found = {path.parent.name: path.parent for path in kept}
+        found |= {path.name: path for path in self.models.glob("*") if path.is_dir()}
+        return [found[name] for name in sorted(found)]
 
 
 @dataclass(frozen=True)
@@ -120,10 +129,9 @@ def _add_space(plan: Plan, namespace: str, folder: Path) -> None:
 
 
 def _add_models(plan: Plan, namespace: str, folders: Folders) -> None:
-    found = sorted(path for path in folders.models.glob("*") if path.is_dir())
-    if not found:
+    if not folders.of_models:
         plan.problems.append(f"{folders.models}: contains no model folder. Train a model, or pass --models.")
-    for folder in found:
+    for folder in folders.of_models:
         if not (folder / RECORD).exists():  # a training writes it last
             plan.problems.append(
                 f"{folder}: has no {RECORD}, so its training did not finish. Train it again, or delete the folder."

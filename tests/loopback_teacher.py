@@ -34,7 +34,7 @@ class LoopbackTeacher:
 
 def user_of(asked: dict[str, Any]) -> str:
     """The question in a request."""
-    return str(asked["messages"][-1]["content"])
+    return next(str(one["content"]) for one in reversed(asked["messages"]) if one["role"] == "user")
 
 
 def failing(status: int, message: str, code: object = None) -> Spoil:

@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from datasets import load_dataset
 
+from dataset_builder.filters.resolve import class_of
 from dataset_builder.import_released import Fields, import_released
 from dataset_builder.inputs import InputError
+from dataset_builder.recipe import PaperMap
 from dataset_builder.schema import features
 from dataset_builder.taxonomy import LABELS
 from tests.conftest import Command
@@ -63,9 +66,62 @@ def test_rows_with_faults_are_left_out_and_marks_taken_off(tmp_path: Path) -> No
 
 def test_situations_where_their_field_is_named(tmp_path: Path) -> None:
     files = released(tmp_path, train=[ROW | {"summary": "The house was finished.", "actor": "Mara"}])
-    import_released(files, tmp_path / "work", Fields("summary", "actor"))
+    import_released(files, tmp_path / "work", Fields(context="summary", character="actor"))
     row = load_dataset(str(tmp_path / "work/corpus"), "contextual", split="train")[0]
     assert (row["context"], row["character"]) == ("The house was finished.", "Mara")
+
+
+def test_the_map_of_words_outside_the_taxonomy_is_recovered(tmp_path: Path) -> None:
+    twice = {"all_emotions": [["dread", 0.7], ["awe", 0.7]], "all_emotions_mapped": [["fear", 0.7]]}
+    other = {
+        "all_emotions": [["indignation", 0.5], ["joy", 0.2]],
+        "all_emotions_mapped": [["disgust", 0.5], ["joy", 0.2]],
+    }
+    unclear = {
+        "all_emotions": [["hope", 0.5], ["worry", 0.5]],
+        "all_emotions_mapped": [["optimism", 0.5], ["nervousness", 0.5]],
+    }
+    files = released(tmp_path, train=[ROW, ROW, *({**ROW, **more} for more in (twice, other, unclear))])
+    manifest = import_released(files, tmp_path / "work", Fields())
+    assert manifest["recovered_map"] == {
+        "indignation": {"anger": 2, "disgust": 1},
+        "awe": {"fear": 1},
+        "dread": {"fear": 1},
+    }
+    section = yaml.safe_load((tmp_path / "work/recovered_map.yaml").read_text())
+    pairs = section["resolve"]["pairs"]
+    assert pairs == {"indignation": "anger", "awe": "fear", "dread": "fear"}
+    found = class_of("dread", PaperMap.model_validate(section["resolve"]))
+    assert found is not None
+    assert LABELS[found] == "fear"
+    with pytest.raises(ValueError, match="'dread', which is none of the 28 labels"):
+        PaperMap(pairs={"awe": "dread"})
+
+
+@pytest.mark.end_to_end
+def test_the_use_of_situations_is_measured_on_it_by_variant(
+    tiny_models: Path, tmp_path: Path, command: Command
+) -> None:
+    rows = [
+        ROW | {"utterance": f"They built {n} of it.", "short": f"They built {n}.", "summary": f"It was day {n}."}
+        for n in range(4)
+    ]
+    files = released(tmp_path, train=rows, dev=rows, test=rows)
+    named = ["--context-field", "summary", "--rewritten-field", "short", "--work-dir", tmp_path / "work"]
+    made = command("-m", "dataset_builder", "adopt", *files, *named)
+    assert made.returncode == 0, made.stderr
+    corpus = load_dataset(str(tmp_path / "work/corpus"), "contextual", split="test")
+    assert corpus["variant"][:2] == ["original", "rewritten"]
+    assert corpus["text"][:2] == ["They built 0 of it.", "They built 0."]
+    assert len(set(corpus["narrative_id"])) == 4, "a row without a story is a story of its own"
+    model = tiny_models / "emo-pillars-contextual-minilm"
+    asked = ["-m", "eval.context_use", "--model", model, "--data", tmp_path / "work/corpus", "--out", tmp_path / "out"]
+    done = command(*asked)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out" / model.name / "context.json").read_text())
+    assert found["groups"] == {"all": 8, "original": 4, "rewritten": 4}
+    lone = command("-m", "dataset_builder", "adopt", *files, "--rewritten-field", "short", "--work-dir", tmp_path / "x")
+    assert "--rewritten-field needs --context-field" in lone.stderr
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from starlette.responses import JSONResponse, RedirectResponse, Response, Stream
 from dataset_builder.descriptors.recipe import WritingRecipe
 from dataset_builder.descriptors.writing import asked_for, write
 from dataset_builder.inputs import InputError, read_recipe
+from dataset_builder.narratives import read_narratives
 from dataset_builder.parquet import read_manifest
 from dataset_builder.pipeline.build import build
 from dataset_builder.pipeline.label_texts import label, label_file
-from dataset_builder.recipe import BuildRecipe, Executor
-from tests.conftest import Command
+from dataset_builder.recipe import BuildRecipe, Executor, Narratives
+from tests.conftest import ROOT, Command
 from tests.loopback_teacher import (
     LoopbackTeacher,
     Spoil,
@@ -418,3 +420,31 @@ def test_texts_are_written_once_the_recipe_is_mended(teacher: LoopbackTeacher, t
     with contextlib.suppress(InputError):  # what a scripted teacher writes for a word may all be rejected
         write(WritingRecipe(teacher=mended, **options), tmp_path)
     assert read_manifest(tmp_path / "writing")["units"] == len(asked_for(WritingRecipe(teacher=mended, **options)))
+
+
+def test_the_paper_s_recipe_runs_where_the_system_role_is_refused(teacher: LoopbackTeacher, tmp_path: Path) -> None:
+    """A server with the chat template of Mistral-7B-Instruct-v0.2, and two stories in the files of WikiPlots."""
+    teacher.spoil = without("system", 400, "Conversation roles must alternate user/assistant/user/assistant/...")
+    tales = read_narratives(Narratives(limit=2))
+    stories = [re.split(r"(?<=[.!?])\s+", tale.text) for tale in tales]
+    (tmp_path / "plots").write_text("".join("\n".join([*story, "<EOS>", ""]) for story in stories))
+    (tmp_path / "titles").write_text("".join(f"{tale.fields['title']}\n" for tale in tales))
+    recipe = read_recipe(ROOT / "dataset_builder/recipes/faithful.yaml", BuildRecipe)
+    recipe = recipe.model_copy(
+        update={
+            "narratives": recipe.narratives.model_copy(update={"source": str(tmp_path)}),
+            "teacher": recipe.teacher.model_copy(update={"urls": (teacher.url,)}),
+            "executor": Executor(),
+        }
+    )
+    build(recipe, tmp_path / "work")
+    made = read_manifest(tmp_path / "work/corpus")
+    assert sum(made["rows"]["contextless"].values()) > 50
+    assert sum(made["rows"]["contextual"].values()) > 10
+    asked = teacher.asked[0]
+    assert [message["role"] for message in asked["messages"]][:1] == ["user"]
+    assert asked["messages"][0]["content"].startswith("You read a story")
+    labels = next(user_of(one) for one in teacher.asked if "Which emotions of this list" in user_of(one))
+    assert "We got the keys" not in labels, "no worked example"
+    utterances = next(user_of(one) for one in teacher.asked if "Imagine that a character" in user_of(one))
+    assert "never naming the emotion" not in utterances

@@ -33,6 +33,34 @@ def test_the_tales_are_as_promised() -> None:
         assert len({name for name in named if named.count(name) >= 2}) >= 2, tale.id
 
 
+def test_wikiplots_is_read_from_its_two_files(tmp_path: Path) -> None:
+    (tmp_path / "plots").write_text("Ana met Ben.\nThey left.\n<EOS>\nBen slept.\n<EOS>\n")
+    (tmp_path / "titles").write_text("A Town\nNight\n")
+    stories = read_narratives(Narratives(source=str(tmp_path)))
+    assert [(s.id, s.fields["title"], s.text, s.fields["source"]) for s in stories] == [
+        ("wikiplots-0", "A Town", "Ana met Ben. They left.", "WikiPlots"),
+        ("wikiplots-1", "Night", "Ben slept.", "WikiPlots"),
+    ]
+    (tmp_path / "titles").write_text("A Town\n")
+    with pytest.raises(InputError, match=r"plots, line 5: this story has no title"):
+        read_narratives(Narratives(source=str(tmp_path)))
+    (tmp_path / "titles").write_text("A Town\nNight\nMore\n")
+    with pytest.raises(InputError, match=r"as many stories as .*titles has titles. Is the file whole"):
+        read_narratives(Narratives(source=str(tmp_path)))
+
+
+def test_a_drawn_sample_depends_on_ids_alone(tmp_path: Path) -> None:
+    rows = [GOOD | {"id": f"s{n}", "text": f"Ana met Ben {n} times."} for n in range(40)]
+    (tmp_path / "a").mkdir()
+    drawn = [
+        [story.id for story in read_narratives(Narratives(source=str(path), limit=10, draw="hash"))]
+        for path in (lines(tmp_path, list(rows)), lines(tmp_path / "a", list(reversed(rows))))
+    ]
+    assert drawn[0] == list(reversed(drawn[1]))
+    assert len(drawn[0]) == 10
+    assert drawn[0] != [f"s{n}" for n in range(10)]
+
+
 @pytest.mark.parametrize(
     ("rows", "says"),
     [

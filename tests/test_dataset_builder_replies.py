@@ -1,14 +1,16 @@
 """Real-looking replies of teachers, good and bad."""
 
+import asyncio
 import contextlib
 import gc
 import time
 
 import pytest
 
-from dataset_builder.pipeline.ask import usable
+from dataset_builder.pipeline.ask import Ask, usable
 from dataset_builder.pipeline.replies import (
     check_refusal_and_echo,
+    chosen_labels,
     descriptors,
     items,
     names,
@@ -16,10 +18,33 @@ from dataset_builder.pipeline.replies import (
     scored_labels,
     sentence,
     utterances,
+    valence,
 )
+from dataset_builder.recipe import Decoding
 from dataset_builder.schema import Usage
-from dataset_builder.teachers.base import Reply
+from dataset_builder.teachers.base import Reply, Request
 from dataset_builder.teachers.reply_text import BadReply, strip_reasoning
+
+FIELDS = {"emotions": "- joy", "examples": True}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "1. grief: 1.0\n2. sadness: 0.9\n3. love: 0.6\n4. remorse: 0.2",
+        "1. neutral: 1.0\n2. realization: 0.1\n3. approval: 0.1\n4. caring: 0.0\n5. curiosity: 0.0",
+        "1. joy: 1.0\n2. excitement: 0.8\n3. gratitude: 0.6",
+    ],
+)
+def test_labels_like_those_of_an_example_are_no_echo(reply: str) -> None:
+    class Teacher:
+        async def generate(self, request: Request) -> Reply:
+            return Reply(reply, False, Usage())
+
+    ask = Ask(Teacher(), 13, "labels", "u", {})  # type: ignore[arg-type]
+    asked = ask.text("labels_verbalised", Decoding(max_new_tokens=60, attempts=1), scored_labels, text="x", **FIELDS)
+    found = asyncio.run(asked)
+    assert [f"{n}. {label.label}: {label.score}" for n, label in enumerate(found, start=1)] == reply.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -47,6 +72,11 @@ def test_a_cut_list_loses_its_last_item() -> None:
 def test_names_lose_what_explains_them() -> None:
     text = '1. Mara - the cleaner\n2. Tomas: a young man\n3. Ilse (the night manager)\n4. mara\n5. "The baker"'
     assert names(text, cut=False) == ["Mara", "Tomas", "Ilse", "The baker"]
+
+
+def test_several_names_in_one_item_are_several() -> None:
+    text = "1. Lucy, Edmund and Peter\n2. Mr. Jones\n3. Susan, her sister and friend\n4. Old Tom and Mrs. Hale"
+    assert names(text, cut=False) == ["Lucy", "Edmund", "Peter", "Mr. Jones", "Susan", "Old Tom", "Mrs. Hale"]
 
 
 def test_utterances_with_their_emotions() -> None:
@@ -95,10 +125,44 @@ def test_paragraphs() -> None:
         ("1. joy: 0.8\n2. pride: 0.55\n3. longing - 0,3", {"joy": 0.8, "pride": 0.6, "longing": 0.3}),
         ("joy: 0.8, pride: 0.4", {"joy": 0.8, "pride": 0.4}),
         ("1. [Joy] (0.9)", {"joy": 0.9}),
+        ("1. joy: Expressiveness level: 0.8\n2. fear - level of 0.3", {"joy": 0.8, "fear": 0.3}),
+        ("1. Nervousness, level 0.8\n2. joy with an intensity of 0.4", {"nervousness": 0.8, "joy": 0.4}),
+        ("joy, level 0.8, fear, level 0.2", {"joy": 0.8, "fear": 0.2}),
+        ("joy: 8/10", {"joy": 0.8}),
     ],
 )
 def test_scored_labels(text: str, expected: dict[str, float]) -> None:
     assert {label.label: label.score for label in scored_labels(text, cut=False)} == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "single", "expected"),
+    [
+        ("Joy, quiet pride.", False, ["joy", "quiet pride"]),
+        ("1. joy\n2. fear", False, ["joy", "fear"]),
+        ('"fear"', True, ["fear"]),
+        ("joy, fear", True, None),
+        ("joy, elation", False, None),
+        ("The writer feels joy.", False, None),
+        ("", False, None),
+    ],
+)
+def test_labels_of_a_closed_list(text: str, single: bool, expected: list[str] | None) -> None:
+    labels = ("joy", "fear", "quiet pride")
+    if expected is None:
+        with pytest.raises(BadReply, match="not_in_list"):
+            chosen_labels(text, False, labels, single)
+    else:
+        assert chosen_labels(text, False, labels, single) == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), [("4", 4), ("Valence: 2", 2), ("3.", 3), ("6", None), ("45", None)])
+def test_a_valence(text: str, expected: int | None) -> None:
+    if expected is None:
+        with pytest.raises(BadReply, match="no_scores"):
+            valence(text, False)
+    else:
+        assert valence(text, False) == expected
 
 
 def test_labels_without_scores() -> None:

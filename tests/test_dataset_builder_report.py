@@ -261,9 +261,19 @@ def test_the_report_of_a_work_folder(scripted_work: Path) -> None:
     assert 0 < metrics["cleaning_similarity"]["value"] <= 1
     assert 0 < metrics["contextless_cosine_neutral_within_character"]["value"] <= 1
     assert metrics["contextless_vendi_score"]["value"] >= 1
+    assert metrics["characters_per_story"]["value"] > 0
+    assert -1 <= metrics["contextless_class_shares_like_paper"]["value"] <= 1
+    assert metrics["contextless_labels_per_text"]["deviation"] > 0
     assert 0 <= metrics["contextless_label_errors"]["value"] <= 1
     assert metrics["descriptors_descriptors_per_text"]["value"] > 0
-    for title in ("What became of everything", "paper A", "## Gates", "## Plots", "random rows of `descriptors`"):
+    for title in (
+        "What became of everything",
+        "paper A",
+        "15 ± 9.44",
+        "## Gates",
+        "## Plots",
+        "random rows of `descriptors`",
+    ):
         assert title in found.page
     assert "GoEmotions, human text" in found.card
     assert found.content == report(str(scripted_work), "x", Gates(), by_letters).content | {

@@ -98,12 +98,20 @@ def reasons(ask: Ask) -> list[str]:
         ("1. A ring\n2. The Mara", ["A ring", "The Mara"], []),
         ("Mara, Tomas and Lena", ["Mara", "Tomas"], ["not_in_story"]),
         ('1. "Mara"\n2. Lena\n3. MARA', ["Mara"], ["not_in_story"]),
+        ("1. Miss Mara\n2. Mara Lindqvist\n3. Tomas's old mother", ["Miss Mara", "Mara Lindqvist"], ["not_in_story"]),
     ],
 )
 def test_characters(reply: str, characters: list[str], rejected: list[str]) -> None:
     rows, ask, _ = run("characters", STORY, reply)
     assert [row.character for row in rows] == characters
     assert reasons(ask) == rejected
+
+
+def test_characters_whom_the_story_does_not_name() -> None:
+    recipe = RECIPE.model_copy(update={"characters": RECIPE.characters.model_copy(update={"in_story": False})})
+    rows, ask, _ = run("characters", STORY, "1. Lena\n2. Mara", recipe=recipe)
+    assert [row.character for row in rows] == ["Lena", "Mara"]
+    assert reasons(ask) == []
 
 
 @pytest.mark.parametrize(
@@ -353,7 +361,7 @@ def test_few_shot_examples_are_shown_and_not_to_be_repeated() -> None:
 def test_a_reply_without_an_end_is_read_so_far() -> None:
     decoding = Decoding(max_new_tokens=10)
     ask = Ask(Says("a" * (LONGEST_REPLY + 1), False), 1, "cleaning", "u", {})
-    asyncio.run(ask.text("labels_verbalised", decoding, _length, text="x", emotions="x", context=""))
+    asyncio.run(ask.text("labels_verbalised", decoding, _length, text="x", emotions="x", context="", examples=True))
     assert ask.rejected == []
 
 

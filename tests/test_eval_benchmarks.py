@@ -18,7 +18,7 @@ from eval.measure import check_order, classifier_numbers, decide, valence_of
 from eval.metrics import Metrics
 from eval.official_files import SEMEVAL, SEMEVAL_TEST
 from eval.run import scores_result
-from eval.scores_file import read_scores
+from eval.scores_file import VALENCE, read_scores
 from tests.conftest import Command
 from tests.test_dataset_builder_domains import goemotions_files, isear_files
 
@@ -172,12 +172,35 @@ def test_scores_that_do_not_fit(tmp_path: Path) -> None:
             "line 2: the score of 'joy' is -2, which is not from 0 to 1",
         ),
         ("\n".join([good, good]), "3 lines for 2 texts"),
+        (json.dumps({"text": "b", "scores": {"valence": 3}}), "line 2: 'valence' is not one of the 28 labels"),
     ):
         path.write_text(f"{good}\n{second}\n")
         with pytest.raises(InputError, match=says):
             read_scores(path, ["a", "b"])
     with pytest.raises(InputError, match="no such file"):
         read_scores(tmp_path / "none", ["a", "b"])
+
+
+def test_scores_may_be_of_the_benchmark_s_own_classes(tmp_path: Path) -> None:
+    path = tmp_path / "scores.jsonl"
+
+    def read(classes: tuple[str, ...], *of_texts: dict[str, float]) -> tuple[Any, ...]:
+        path.write_text(
+            "".join(json.dumps({"text": str(n), "scores": found}) + "\n" for n, found in enumerate(of_texts))
+        )
+        return read_scores(path, [str(n) for n in range(len(of_texts))], classes)
+
+    isear = tuple(LABEL_MAPS["isear"])
+    scores, names, _ = read(isear, {"guilt": 1}, {"joy": 0.5}, {})
+    assert (names, scores.argmax(axis=1).tolist()) == (isear, [6, 0, 0])
+    scores, names, _ = read(isear, {"joy": 0.5}, {"remorse": 1})
+    assert (names, scores.shape) == (LABELS, (2, 28))
+    with pytest.raises(InputError, match=r"line 2: 'guilt' is not one of the 28 labels, nor one of joy, fear"):
+        read(isear, {"remorse": 1}, {"guilt": 0.5})
+    scores, names, _ = read(VALENCE, {"valence": 4}, {})
+    assert (names, scores[:, 0].tolist()) == (VALENCE, [4.0, 3.0])
+    with pytest.raises(InputError, match="'valence' is 9, which is not from 1 to 5"):
+        read(VALENCE, {"valence": 9})
 
 
 @pytest.mark.end_to_end
@@ -199,7 +222,7 @@ def test_every_model_on_all_that_is_at_hand(
     assert done.returncode == 0, done.stderr
     found = written(tmp_path / "out/emo-pillars-contextless-minilm")
     in_groups = {"goemotions-ekman", "goemotions-sentiment"}
-    assert {"goemotions", *in_groups, "isear", "emobank", "own", "everyday", "contrast"} == set(found)
+    assert {"goemotions", *in_groups, "isear", "emobank", "own", "everyday", "contrast"} <= set(found)
     assert found["goemotions"]["seeds"] == [13, 14]
     assert found["goemotions"]["hub_dataset"]["config"] == "simplified"
     assert (
@@ -230,6 +253,25 @@ def test_a_teacher_is_measured_by_the_same_code(scripted_recipe: Path, tmp_path:
     found = written(tmp_path / "scripted")["goemotions"]
     assert found["support"] == 2
     assert found["metrics"]["labels_per_text"]["value"] > 0
+    prepare("isear", isear_files(tmp_path / "files/i"), tmp_path / "isear")
+    for name, place, options in (
+        ("isear", tmp_path / "isear", ["--labels", "isear", "--choose", "single"]),
+        ("emobank", emobank_files(tmp_path / "files/e"), ["--choose", "valence"]),
+    ):
+        benchmark = ["--benchmark", name, "--data", place]
+        ask = ["-m", "dataset_builder", "label-texts", texts, "--recipe", scripted_recipe, "--out", scores, *options]
+        for step in (
+            ["-m", "eval.run", "--texts", texts, *benchmark],
+            ask,
+            ["-m", "eval.run", "--scores", scores, "--name", "scripted", *benchmark, "--out", tmp_path],
+        ):
+            done = command(*step)
+            assert done.returncode == 0, done.stderr
+    found = written(tmp_path / "scripted")
+    assert set(found["isear"]["per_label"]) == set(LABEL_MAPS["isear"])
+    assert 0 < found["isear"]["metrics"]["macro_recall"]["value"] < 1
+    assert 0 < found["emobank"]["metrics"]["mae_valence"]["value"] < 4
+    assert "--choose single: needs --labels" in command(*ask[:-1], "single").stderr
     texts.write_text('{"text": "a"}\n{}\n')
     done = command("-m", "dataset_builder", "label-texts", texts, "--recipe", scripted_recipe, "--out", scores)
     assert done.returncode == 2

@@ -8,10 +8,11 @@ import sklearn.metrics
 from dataset_builder.statistics import (
     expected_calibration_error,
     macro_f1,
+    macro_recall,
     micro_f1,
     weighted_f1,
 )
-from eval.metrics import accuracy, concordance, jaccard, pearson, per_class, reliability
+from eval.metrics import absolute_error, accuracy, concordance, jaccard, pearson, per_class, reliability
 
 
 def test_f1_by_hand() -> None:
@@ -44,6 +45,9 @@ def test_they_are_scikit_learn_s() -> None:
     assert accuracy(*one_hot) == pytest.approx(sklearn.metrics.accuracy_score(gold, predicted))
     for ours, average in ((macro_f1, "macro"), (weighted_f1, "weighted")):
         assert ours(*one_hot) == pytest.approx(sklearn.metrics.f1_score(gold, predicted, average=average))
+    assert macro_recall(*one_hot) == pytest.approx(sklearn.metrics.balanced_accuracy_score(gold, predicted))
+    ratings = draw.uniform(1, 5, (2, 300))
+    assert absolute_error(*ratings) == pytest.approx(sklearn.metrics.mean_absolute_error(*ratings))
     emotions = sklearn.metrics.f1_score(gold, predicted, labels=[0, 1, 2], average="micro")
     assert micro_f1(one_hot[0][:, :3], one_hot[1][:, :3]) == pytest.approx(emotions)
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,16 @@ def test_other_seeds_and_ablations_are_left_out(folders: Folders) -> None:
     assert [repository.name for repository in plan.repositories if repository.kind == "model"] == [NAME]
     assert f"{NAME}-14, which is {NAME} with another seed" in plan.notes[0]
     assert "goemotions-frozen, which is an ablation" in plan.notes[1]
+
+
+def test_models_in_the_repository_are_sent_where_work_has_none_of_that_name(folders: Folders, tmp_path: Path) -> None:
+    published = tmp_path / "published"
+    for name in (NAME, "kept"):
+        shutil.copytree(folders.models / NAME, published / name)
+    (published / "emo-pillars").mkdir()  # the corpus
+    plan = make_plan("tester", replace(folders, published=published))
+    sent = {repository.name: repository.folder for repository in plan.repositories if repository.kind == "model"}
+    assert sent == {NAME: folders.models / NAME, "kept": published / "kept"}
 
 
 def test_a_note_is_the_first_sentence_of_the_card() -> None:

@@ -198,6 +198,8 @@ def commands_to_run() -> list[str]:
         "qwen-coder",
         "my-teacher",
         "adopt ",
+        "recipes/faithful.yaml",
+        "recipes/paper/",
         "recipes/judges/",
         "recipes/emo-pillars.yaml",
         "eval.curves",

@@ -102,6 +102,16 @@ def test_thresholds_are_per_label_only_where_that_helps() -> None:
     assert thresholds.shape == (28,)
 
 
+def test_one_threshold_can_be_asked_for() -> None:
+    draw = np.random.default_rng(3)
+    gold = (draw.random((400, 28)) < 0.2).astype(float)
+    scores = np.clip(np.linspace(0.1, 0.8, 28) + np.where(gold > 0, 0.1, 0.0), 0, 1)
+    thresholds, source = choose_thresholds(scores, gold, seed=0, one_for_all=True)
+    shared, best = global_threshold(scores, gold)
+    assert set(thresholds) == {shared}
+    assert source == f"one for all labels; chosen for F1 on 400 validation rows (macro-F1 {best:.4f})"
+
+
 def test_the_threshold_is_the_best_of_the_grid() -> None:
     gold = np.zeros((6, 28))
     gold[:3, 0] = gold[3:, 1] = 1

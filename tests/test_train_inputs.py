@@ -72,6 +72,20 @@ def test_texts_in_both_splits_are_told(tmp_path: Path, capsys: pytest.CaptureFix
         assert bool(says) == ("also training texts" in told)
 
 
+def test_variants_are_trained_apart(tmp_path: Path) -> None:
+    own = [row | {"variant": ("original", "rewritten")[number % 2]} for number, row in enumerate(rows())]
+    folder = write(tmp_path / "own", dict.fromkeys(("train", "validation", "test"), own), variant="dtype: string")
+    for variants, expected in ((("original",), own[::2]), (("original", "rewritten"), own), (None, own)):
+        found = data.read_corpus(recipe(Path("none"), folder, variants=variants), None)
+        assert found.rows("train")["id"][:] == [row["id"] for row in expected]
+    few = write(tmp_path / "few", {"train": own, "validation": own[1:2], "test": own}, variant="dtype: string")
+    with pytest.raises(InputError, match=r"no validation row is a variant of 'variants' \(original\)"):
+        data.read_corpus(recipe(Path("none"), few, variants=("original",)), None)
+    without = write(tmp_path / "without", both(rows()))
+    with pytest.raises(InputError, match="variant"):
+        data.read_corpus(recipe(Path("none"), without, variants=("original",)), None)
+
+
 def test_the_recipe_s_revision_is_of_its_own_data(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 

@@ -208,12 +208,12 @@ def test_a_recipe_that_cannot_work_is_refused(changes: dict[str, Any], says: str
 
 def test_a_retired_key_at_its_default_is_passed_over() -> None:
     """A recipe that was copied out of an older `training.json` has all keys of its time."""
-    older = {"best_by": "macro_f1", "compile": False, "gamma_positive": 0.0, "lora": {"rank": 4, "publish": "merged"}}
+    older = {"compile": False, "gamma_positive": 0.0, "lora": {"rank": 4, "publish": "merged"}}
     made = recipe(Path("none"), **older)
     assert made == recipe(Path("none"), lora={"rank": 4})
-    assert not {"best_by", "compile"} & set(made.recorded_values())
-    with pytest.raises(ValueError, match="key 'best_by' was retired; remove it"):
-        recipe(Path("none"), best_by="loss")
+    assert not {"gamma_positive", "compile"} & set(made.recorded_values())
+    with pytest.raises(ValueError, match="key 'compile' was retired; remove it"):
+        recipe(Path("none"), compile=True)
 
 
 def test_published_recipes_are_proper() -> None:

@@ -30,6 +30,8 @@ from train.classifier.model import (
     fold_calibration_into_head,
     last_linear,
     load_model,
+    round_weights,
+    save_model,
     with_pooling_layer,
 )
 from train.classifier.recipe import ClassifierRecipe, Lora
@@ -221,6 +223,36 @@ def test_calibration_goes_into_the_head(tiny_encoder: Path) -> None:
     assert after == pytest.approx(calibration(before), abs=1e-5)
 
 
+def test_the_paper_keeps_the_last_epoch_uncalibrated_with_one_threshold(
+    tiny_encoder: Path, scripted_work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.9, 0.1, 0.2])
+    monkeypatch.setattr(classifier, "evaluate", lambda *_: next(scores))
+    paper = {"best_by": "last", "calibrate": False, "thresholds": "one", "epochs": 3}
+    record = train(recipe(tiny_encoder, scripted_work / "corpus", **paper), None, tmp_path)
+    assert (record["best_epoch"], record["validation_macro_f1"]) == (3, [0.9, 0.1, 0.2])
+    assert set(record["temperatures"].values()) == {1.0}
+    assert len(set(record["thresholds"].values())) == 1
+
+
+def test_weights_are_published_in_half_precision_and_computed_in_single(tiny_encoder: Path, tmp_path: Path) -> None:
+    chosen = recipe(tiny_encoder, tiny_encoder)
+    tokenizer, model = load_model(chosen)
+    batch = tokenizer(["river window letter"], return_tensors="pt")
+    with torch.no_grad():
+        before = model.eval()(**batch).logits.sigmoid()
+        round_weights(model)
+        save_model(
+            model, tokenizer, chosen, {"thresholds": {}, "threshold_source": "", "dataset_revision": ""}, tmp_path
+        )
+        assert {values.dtype for values in load_file(tmp_path / "model.safetensors").values()} == {torch.float16}
+        read = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
+        assert {weight.dtype for weight in read.parameters()} == {torch.float32}
+        after = read(**batch).logits.sigmoid()
+    assert torch.equal(after, model(**batch).logits.sigmoid())
+    assert 0 < (after - before).abs().max() < 1e-3
+
+
 def test_an_adapter_is_published_merged_and_alone(tiny_encoder: Path, scripted_work: Path, tmp_path: Path) -> None:
     from peft import AutoPeftModelForSequenceClassification
 
@@ -242,7 +274,7 @@ def test_a_frozen_encoder_is_left_as_it_is(tiny_encoder: Path, scripted_work: Pa
     assert record["steps"] == 0
     before, after = load_file(tiny_encoder / "model.safetensors"), load_file(tmp_path / "model.safetensors")
     name = "encoder.layer.0.output.dense.weight"
-    assert torch.equal(after[f"bert.{name}"], before[name])
+    assert torch.equal(after[f"bert.{name}"], before[name].half())
 
 
 def test_wrong_recipes_are_refused(tiny_encoder: Path, scripted_work: Path, tmp_path: Path) -> None:

@@ -1,22 +1,26 @@
 """The static tier: what the trainer writes is a stock model2vec pipeline that scores as the trained model does."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from model2vec.inference import StaticModelPipeline
 
 from dataset_builder.inputs import InputError, read_recipe
 from dataset_builder.taxonomy import LABELS
 from eval.models import load
+from tests.publishable import one_model, refusals
 from tests.test_train_mixed import planted
 from tests.test_train_runs import recipe
 from train.classifier.loop import train
 from train.classifier.model import load_model
 from train.classifier.recipe import ClassifierRecipe
 from train.classifier.static import round_vectors, save_static
+from train.export import export
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerator")
 SMALL = {"size": 16, "hidden_size": 8}
@@ -52,6 +56,23 @@ def test_a_training_learns_and_writes_a_whole_folder(tiny_encoder: Path, tmp_pat
     assert config["thresholds"] == record["thresholds"]
     names = {"config.json", "head.safetensors", "model.safetensors", "modules.json", "tokenizer.json"}
     assert {path.name for path in (tmp_path / "model").iterdir()} == names | {"thresholds.json", "training.json"}
+
+
+def test_it_can_be_pushed_and_needs_no_export(
+    tiny_encoder: Path, scripted_work: Path, tiny_models: Path, evidence: Path, tmp_path: Path
+) -> None:
+    name = "emo-pillars-contextless-minilm"
+    folders = one_model(name, {"work": scripted_work, "models": tiny_models, "evidence": evidence}, tmp_path)
+    shutil.rmtree(folders.models / name)
+    chosen = recipe(tiny_encoder, scripted_work / "corpus", name=name, static=SMALL, epochs=1)
+    (folders.recipes / f"{name}.yaml").write_text(yaml.safe_dump(chosen.model_dump(exclude_unset=True)))
+    train(chosen, None, folders.models / name)
+    (told,) = refusals(folders)
+    assert "evaluated with another model" in told, "the results are those of the encoder of this name"
+    (folders.models / name / "tokenizer.json").unlink()
+    assert any("has no tokenizer.json, so the model could not be loaded" in line for line in refusals(folders))
+    with pytest.raises(InputError, match="is a static model, which needs no ONNX"):
+        export(folders.models / name)
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ class Progress:
     seconds: float = 0.0  # spent in steps, over all parts of a resumed run
     best: float | None = None  # None: not measured yet
     best_epoch: int = 0
+    keeps_last: bool = False  # publish the last epoch, not the best
     scores: list[float] = field(default_factory=list)  # on the validation split, one for each evaluation
     weights: dict[str, torch.Tensor] = field(default_factory=dict)  # the best ones
     losses: list[torch.Tensor] = field(default_factory=list)  # since the last report
@@ -95,11 +96,11 @@ class Progress:
         self.since = time.monotonic()
 
     def update_best(self, score: float, model: nn.Module) -> None:
-        """Keep a model's trained weights if its score is finite and the best so far."""
+        """Keep a model's trained weights if its score is finite, and the best so far or the last one is published."""
         if not math.isfinite(score):
             return
         self.scores.append(round(score, 5))
-        if self.best is None or score > self.best:
+        if self.best is None or score > self.best or self.keeps_last:
             self.best, self.best_epoch = score, self.epoch
             # Copies on the CPU, because the training goes on and the device may have no room for a second model. Frozen
             # weights are left out: the model still has them.

@@ -33,6 +33,7 @@ from train.base_model import positions
 from train.lean_graph import ARCHITECTURES, LeanClassifier
 
 FOLDER = "onnx"
+STATIC_HEAD = "head.safetensors"  # of a pipeline of model2vec
 FP32, INT8, RECORD = "model.onnx", "model_quantized.onnx", "export.json"
 OPSET = 17  # the first with layer normalisation as one operator
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")  # in the order of the graphs' inputs
@@ -119,6 +120,8 @@ def load(folder: Path) -> tuple[Any, Any]:
     """Return the model, in evaluation mode, and its tokenizer. Raises InputError if they are missing or do not load."""
     if not (folder / "config.json").exists():
         raise InputError(f"model folder '{folder}': has no config.json. Train a model into it, or check --model.")
+    if (folder / STATIC_HEAD).exists():
+        raise InputError(f"model folder '{folder}': is a static model, which needs no ONNX. Publish it as it is.")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         model, found = AutoModelForSequenceClassification.from_pretrained(

@@ -50,6 +50,14 @@ def measure_build(work_dir: Path) -> dict[str, Any]:
         for stage, made in stages.items()
         for key in STAGE_COLUMNS
     }
+    if "characters" in stages:
+        listed = Counter(row["narrative_id"] for row in stage_rows(work_dir / "characters", range(shards)))
+        sizes = [listed[row["id"]] for row in narratives]
+        if sizes:
+            metrics["characters_per_story"] = {
+                "value": round(float(np.mean(sizes)), 3),
+                "deviation": round(float(np.std(sizes)), 3),
+            }
     return {
         "metrics": metrics | (_faithfulness(work_dir, shards) if "cleaning" in stages else {}),
         "support": len(narratives),

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+from scipy.stats import spearmanr
 from sklearn.metrics import cohen_kappa_score
 
 from dataset_builder.analysis.diversity_metrics import (
@@ -23,9 +25,11 @@ from dataset_builder.analysis.diversity_metrics import (
 )
 from dataset_builder.analysis.label_errors import label_errors
 from dataset_builder.analysis.survey import Survey, Text
+from dataset_builder.files.reading import package_table
 from dataset_builder.filters.near_duplicates import tokens
 from dataset_builder.taxonomy import LABELS, NEUTRAL
 
+PAPER_SHARES = Path(__file__).with_name("paper_class_shares.tsv")
 Encode = Callable[[list[str]], np.ndarray]
 Metric = dict[str, float]
 # Sample sizes: Self-BLEU, embeddings and the eigenvalues of the Vendi score take seconds at these sizes.
@@ -81,6 +85,10 @@ def _mean(counts: Counter[int]) -> float:
     return sum(size * count for size, count in counts.items()) / max(counts.total(), 1)
 
 
+def _deviation(counts: Counter[int]) -> float:
+    return math.sqrt(max(0.0, _mean(Counter({size**2: count for size, count in counts.items()})) - _mean(counts) ** 2))
+
+
 def _diversity(found: Survey, made: CorpusMetrics) -> None:
     texts = [tokens(text.text) for text in found.sample[:NGRAM_TEXTS]]
     size = len(texts)
@@ -116,9 +124,15 @@ def _labels(found: Survey, made: CorpusMetrics) -> None:
     """Compute the number of labels per text, their balance and their strength."""
     rows = found.labels_of_a_text.total()
     most = round(math.log2(len(LABELS)), 4)
-    made.add("labels_per_text", _mean(found.labels_of_a_text))
+    deviation = round(_deviation(found.labels_of_a_text), 4)
+    made.add("labels_per_text", _mean(found.labels_of_a_text), deviation=deviation)
     made.add("texts_without_label", found.labels_of_a_text[0] / rows)
     made.add("neutral_share", found.label_counts[NEUTRAL] / rows)
+    made.add("neutral_share_of_labels", found.label_counts[NEUTRAL] / max(found.label_counts.sum(), 1))
+    if len({*found.label_counts.tolist()}) > 1:  # a rank correlation of equal numbers is not defined
+        percent = {row["label"]: float(row["percent"]) for row in package_table(PAPER_SHARES)}
+        found_and_paper = spearmanr(found.label_counts, [percent[label] for label in LABELS])
+        made.add("class_shares_like_paper", float(found_and_paper.statistic))
     made.add("label_entropy", entropy(found.label_counts), most=most)
     made.add("rarest_label", int(found.label_counts.min()))
     scored = [(text.scores, list(text.labels)) for text in found.sample if text.scores is not None]

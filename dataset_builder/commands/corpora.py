@@ -61,6 +61,8 @@ def build(args: Namespace) -> None:
 
     made = build(recipe, args.work_dir, args.restart_from)
     print(status(args.work_dir))
+    if made and recipe.utterances.mode != "quoted":  # quoted rows are published by `assemble`
+        print(f"check it: python -m dataset_builder validate {args.work_dir} --recipe {args.recipe}")
     _print_if_unchanged(made, args.work_dir)
 
 
@@ -102,17 +104,24 @@ def check_written(args: Namespace) -> int:
 @make(
     option("files", nargs="+", type=Path, help="train.jsonl, dev.jsonl, test.jsonl of the released corpus"),
     WORK_DIR,
+    option("--text-field", default="utterance", help="name of the field with the utterance (default: utterance)"),
     option("--context-field", help="name of the field with the situation, in the context-aware files"),
     option("--character-field", help="name of the field with the character"),
+    option("--rewritten-field", help="name of the field with the rewritten utterance, with --context-field"),
+    option("--story-field", help="name of the field that says which story a row is from, if there is one"),
 )
 def adopt(args: Namespace) -> None:
     """Convert the released Emo Pillars JSONL files to a corpus in this format."""
-    from dataset_builder.import_released import Fields, import_released
+    from dataset_builder.import_released import RECOVERED_MAP, Fields, import_released
     from dataset_builder.parquet import CORPUS
 
-    manifest = import_released(args.files, args.work_dir, Fields(args.context_field, args.character_field))
+    if args.rewritten_field and not args.context_field:
+        raise InputError("--rewritten-field needs --context-field: rewritten utterances have situations.")
+    fields = Fields(args.text_field, args.context_field, args.character_field, args.rewritten_field, args.story_field)
+    manifest = import_released(args.files, args.work_dir, fields)
     _print_rows(args.work_dir / CORPUS, manifest["rows"])
     print(f"rejected: {manifest['rejected']}; labels without a class: {manifest['unresolved_labels']}")
+    print(f"{args.work_dir / RECOVERED_MAP}: classes of {len(manifest['recovered_map'])} words outside the taxonomy")
 
 
 @make(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dataset_builder.commands.options import CORPUS, FOLDER, OUT, RECIPE, SEND_KEY, count, group, option, with_teacher
 from dataset_builder.inputs import InputError, option_name
+from dataset_builder.label_maps import LABEL_MAPS
 from dataset_builder.provenance import provenance, write_measurement, write_result
 from dataset_builder.recipe import BuildRecipe
 
@@ -109,15 +110,29 @@ def context_test(args: Namespace) -> None:
     option("texts", type=Path, help="a file written by `eval.run --texts`: JSON Lines with a `text`"),
     RECIPE,
     option("--out", required=True, type=Path, help="the file to write"),
+    option(
+        "--labels",
+        help="a closed list instead of the 28 labels: separated by commas, or the classes of a data set "
+        f"({', '.join(LABEL_MAPS)})",
+    ),
+    option(
+        "--choose",
+        choices=("several", "single", "valence"),
+        help="how the teacher chooses from --labels; `valence`, without --labels, asks for a number from 1 to 5",
+    ),
     SEND_KEY,
 )
 def label_texts(args: Namespace) -> None:
     """Write a teacher's scores for texts, for `eval.run --scores`."""
     recipe = with_teacher(args.recipe, BuildRecipe, args)
 
-    from dataset_builder.pipeline.label_texts import label_file
+    from dataset_builder.pipeline.label_texts import label_file, read_label_list
 
-    found = label_file(args.texts, recipe, args.out)
+    if args.choose and (args.choose == "valence") == bool(args.labels):
+        raise InputError(f"--choose {args.choose}: {'has no' if args.labels else 'needs'} --labels.")
+    labels = (tuple(LABEL_MAPS.get(args.labels, ())) or read_label_list(args.labels)) if args.labels else ()
+    mode = args.choose or ("several" if labels else None)
+    found = label_file(args.texts, recipe, args.out, labels, mode)
     line = f"{args.out}: {len(found.scores)} texts"
     if found.failed:
         reasons = ", ".join(f"{count} {reason}" for reason, count in found.reasons.items())

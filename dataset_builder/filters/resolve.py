@@ -38,7 +38,7 @@ def class_of(word: str, method: Resolve) -> int | None:
     if word in LABEL_TO_INDEX:
         return LABEL_TO_INDEX[word]
     if isinstance(method, PaperMap):
-        return LABEL_TO_INDEX.get(PAPER_MAP.get(word, ""))
+        return LABEL_TO_INDEX.get((PAPER_MAP | method.pairs).get(word, ""))
     return _nearest(word, method)
 
 

@@ -14,7 +14,7 @@ import jinja2
 from dataset_builder.gold_set import few_shot_examples
 from dataset_builder.hashing import fingerprint, stable_hash
 from dataset_builder.inputs import InputError
-from dataset_builder.pipeline.replies import SCHEMAS, check_refusal_and_echo
+from dataset_builder.pipeline.replies import CLOSED_FORM, SCHEMAS, check_refusal_and_echo
 from dataset_builder.recipe import Decoding
 from dataset_builder.schema import Rejected, Usage
 from dataset_builder.taxonomy import EMOTIONS
@@ -135,9 +135,11 @@ class Ask:
         Raises:
             UnitRejected: with the last attempt's reason.
         """
-        # The echo check compares the reply with these fields; a good reply may repeat the story and the text.
-        instructions = load_prompt(prompt).user.render(**fields | dict.fromkeys(QUOTED, ""))
-        if not prompt.startswith("labels"):  # nor may a reply repeat the text of a few-shot answer
+        # The echo check compares the reply with these; a good reply may repeat the story and the text. Two lines of
+        # labels and levels may well be those of an example, so they are not compared.
+        instructions = ""
+        if prompt not in CLOSED_FORM:
+            instructions = load_prompt(prompt).user.render(**fields | dict.fromkeys(QUOTED, ""))
             instructions += "".join(f"\n\n{answer}" for _, answer in load_prompt(prompt).shots)
         rejected = UnitRejected("")
         for attempt in range(decoding.attempts):

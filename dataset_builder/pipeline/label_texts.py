@@ -4,8 +4,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from tqdm import tqdm
@@ -16,6 +17,7 @@ from dataset_builder.files.texts import texts_of
 from dataset_builder.filters.resolve import class_of, resolve
 from dataset_builder.inputs import InputError
 from dataset_builder.pipeline.ask import Ask, UnitRejected
+from dataset_builder.pipeline.replies import chosen_labels, valence
 from dataset_builder.pipeline.stages.labels import raw_labels
 from dataset_builder.pipeline.unanswered import MAX_CONSECUTIVE_FAILURES
 from dataset_builder.recipe import BuildRecipe, Run
@@ -23,6 +25,7 @@ from dataset_builder.schema import Usage
 from dataset_builder.taxonomy import LABELS
 from dataset_builder.teachers import load_teacher
 
+Mode = Literal["several", "single", "valence"]
 TIE = 1e-6  # smaller than any difference between two scores of a teacher
 
 
@@ -114,18 +117,62 @@ def label(texts: Sequence[str], recipe: BuildRecipe, *, any_answer: bool = False
 
     title = f"{recipe.name} {recipe.labels.labeler}"
     asked = asyncio.run(ask_about_texts(recipe, "labels", title, range(len(texts)), answer))
-    failed = asked.reasons.total()
-    if asked.last and failed == len(texts) and not (asked.answered and any_answer):
+    if not (asked.answered and any_answer):
+        _refuse_silence(asked, len(texts))
+    return Labelled(scores, chosen, asked.reasons.total(), asked.usage, dict(asked.reasons))
+
+
+def read_label_list(given: str) -> tuple[str, ...]:
+    """Read labels separated by commas. Raises InputError if there are fewer than two, or one is empty or repeated."""
+    labels = tuple(" ".join(label.split()) for label in given.split(","))
+    if len(labels) < 2 or "" in labels or len({label.casefold() for label in labels}) < len(labels):
+        raise InputError(f"--labels '{given[:80]}': pass two or more different labels, separated by commas.")
+    return labels
+
+
+def choose(texts: Sequence[str], recipe: BuildRecipe, labels: Sequence[str], mode: Mode) -> Labelled:
+    """Let a teacher choose labels of a closed list (paper B's baseline): any number, a single one, or a valence.
+
+    The result's `scores` are (texts, labels), 1 for a chosen label, or (texts, 1), the valence from 1 to 5. A reply
+    outside the list is asked for again, up to `labels.decoding.attempts` times.
+
+    Raises:
+        InputError: the teacher answered for none of the texts.
+    """
+    scores = np.zeros((len(texts), 1 if mode == "valence" else len(labels)))
+    parse = valence if mode == "valence" else partial(chosen_labels, labels=labels, single=mode == "single")
+
+    async def answer(number: int, ask: Ask) -> None:
+        found = await ask.text(
+            "closed_set", recipe.labels.decoding, parse, labels=labels, mode=mode, text=texts[number]
+        )
+        if isinstance(found, int):
+            scores[number] = found
+        else:
+            scores[number, [labels.index(label) for label in found]] = 1
+
+    asked = asyncio.run(ask_about_texts(recipe, "labels", f"{recipe.name} {mode}", range(len(texts)), answer))
+    _refuse_silence(asked, len(texts))
+    return Labelled(scores, scores > 0, asked.reasons.total(), asked.usage, dict(asked.reasons))
+
+
+def _refuse_silence(asked: Asked, texts: int) -> None:
+    """Raise InputError if the teacher failed on every text."""
+    if asked.last and asked.reasons.total() == texts:
         reasons = ", ".join(f"{count} {reason}" for reason, count in asked.reasons.items())
         raise InputError(
-            f"the teacher labelled none of {len(texts)} texts ({reasons}; the last: "
+            f"the teacher labelled none of {texts} texts ({reasons}; the last: "
             f"{asked.last.text or asked.last.reason}). Fix this and run the same command again."
         )
-    return Labelled(scores, chosen, failed, asked.usage, dict(asked.reasons))
 
 
-def label_file(path: Path, recipe: BuildRecipe, out: Path) -> Labelled:
+def label_file(
+    path: Path, recipe: BuildRecipe, out: Path, labels: Sequence[str] = (), mode: Mode | None = None
+) -> Labelled:
     """Label the texts of a file (JSON lines or a table with a column `text`), and write them with their scores.
+
+    Args:
+        labels: a closed list instead of the 28 labels; for it, `mode` says how the teacher chooses.
 
     Raises:
         InputError: no such file, a line in another format, or no text was labelled; nothing is written.
@@ -141,10 +188,11 @@ def label_file(path: Path, recipe: BuildRecipe, out: Path) -> Labelled:
     if not texts:
         raise InputError(f"{path}: contains no text. {advice}")
     out.parent.mkdir(parents=True, exist_ok=True)
-    found = label(texts, recipe)
+    found = choose(texts, recipe, labels, mode) if mode else label(texts, recipe)
+    names = ("valence",) if mode == "valence" else labels or LABELS
     lines = []
     for text, row in zip(texts, found.scores, strict=True):
-        scores = {LABELS[index]: round(float(row[index]), 4) for index in np.flatnonzero(row > 0)}
+        scores = {names[index]: round(float(row[index]), 4) for index in np.flatnonzero(row > 0)}
         lines.append(to_line({"text": text, "scores": scores}))
     write_whole(out, lines)
     return found

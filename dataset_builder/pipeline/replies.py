@@ -8,7 +8,7 @@ import contextlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from dataset_builder.filters.validate import words
@@ -52,6 +52,8 @@ SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = {
     VERBALISED_BY_A_JUDGE: _LABELS,
     "descriptors_generated": _object(descriptors=_list(_TEXT)),
 }
+# Prompts whose answers are labels and levels alone.
+CLOSED_FORM: Final = ("labels_verbalised", "closed_set", VERBALISED_BY_A_JUDGE)
 
 
 _LABEL_WORDS = re.compile(r"[^\W\d_](?:[^\W\d_]|[ '’-](?=[^\W\d_]))*")  # letters, with single signs between them
@@ -61,6 +63,12 @@ _BEFORE_LEVEL = frozenset(":：=→([|–—-")
 _LEVEL = re.compile(
     r"(\d{0,3}[.,]\d+(?:e-\d{1,2})?|\d+(?:e-\d{1,2})?) ?(?:(%|percent)|(?:/|out of) ?(\d{1,3}))?", re.IGNORECASE
 )
+# Words between a label and its level: "joy: Expressiveness level: 0.8", "joy, with an intensity of 0.8".
+_OF_LEVEL = (
+    r"(?:with )?(?:an? )?(?:expressiveness |emotional )?(?:level|score|intensity|strength|expressiveness)\b(?: of| is)?"
+)
+_WORDS_OF_LEVEL = re.compile(rf"[ :：=,(|–—-]{{1,4}}{_OF_LEVEL}[ :：=]{{0,3}}$", re.IGNORECASE)
+_NEXT_LABEL = re.compile(rf" ?[,;] (?=[A-Za-z])(?!{_OF_LEVEL})", re.IGNORECASE)
 _NEGATIVE = re.compile(r"[:：=|] ?[-−–]$")
 _TAG = re.compile(r"[\[【]\s?([A-Za-z]+)\s?[\]】]\s?[:–-]?\s?")
 _TAG_WITHIN = 25  # characters: the prefix before a tag is a line number ("a)", "Utterance 1:")
@@ -68,6 +76,9 @@ _TAG_WITHIN = 25  # characters: the prefix before a tag is a line number ("a)", 
 _BRACKETED = re.compile(r"[\[(]\s*([^\])]+?)\s*[\])]\s*[:–-]?\s*(.+)|([A-Za-z]+)\s*\]\s*[:–-]?\s*(.+)")
 _NAMED = re.compile(r"\**([A-Za-z]+)\**\s*[:–-]\**\s+(.+)")
 _NO_ITEM = frozenset(("none", "n/a", "nobody", "no one", "no character", "no characters"))
+_BETWEEN_NAMES = re.compile(r" ?, ?(?:and )?| and ")
+_NAME = r"[^\W\d_a-z][\w.'’-]{0,30}(?: [^\W\d_a-z][\w.'’-]{0,30}){0,3}"
+_NAMES = re.compile(rf"{_NAME}(?:, {_NAME}){{0,9}},? and {_NAME}")  # several names in one item of a list
 _HEADING = re.compile(r"^(?:the )?(?:main )?(?:characters?|names?)(?: in the story)?(?: are| is)? ?: ?", re.IGNORECASE)
 _EMOTIONS_ARE = re.compile(r"^(?:\w+[!,.] )?(?:(?:here are )?the )?(?:emotions?|answer)[^,;:]{0,40}:", re.IGNORECASE)
 _TEXT_IS = re.compile(r"^(?:text|context|situation|answer) ?: ?", re.IGNORECASE)
@@ -129,7 +140,8 @@ def names(text: str, cut: bool) -> list[str]:
     if len(listed) == 1:
         listed = [_HEADING.sub("", listed[0], count=1)]
         if not LIST_MARKER.match(text) and re.search(r",| and ", listed[0]):
-            listed = re.split(r" ?, ?(?:and )?| and ", listed[0])
+            listed = _BETWEEN_NAMES.split(listed[0])
+    listed = [name for item in listed for name in (_BETWEEN_NAMES.split(item) if _NAMES.fullmatch(item) else [item])]
     found: dict[str, str] = {}
     for item in listed:
         name = re.split(r" ?[:(\[,;]| [-–—] ", item, maxsplit=1)[0].strip(QUOTES + ".*_")
@@ -216,6 +228,29 @@ def paragraph(text: str, cut: bool) -> str:
 # ------------------------------------------------------------------ scored labels
 
 
+def chosen_labels(text: str, cut: bool, labels: Sequence[str], single: bool) -> list[str]:
+    """Return the labels of a closed list that a reply names, separated by commas or one a line; one if `single`.
+
+    Raises:
+        BadReply: the reply names something else, or several labels where one is wanted.
+    """
+    known = {label.casefold(): label for label in labels}
+    named = [part for line in text_lines(text) for part in re.split(r"[,;]", without_marker(line))]
+    parts = [part for item in named if (part := item.strip(QUOTES + " .!*_").casefold())]
+    found = list(dict.fromkeys(known[part] for part in parts if part in known))
+    if not found or len(found) < len({*parts}) or (single and len(found) > 1):
+        raise BadReply("cut_off" if cut else "not_in_list")
+    return found
+
+
+def valence(text: str, cut: bool) -> int:
+    """Return the number from 1 to 5 that a reply begins with. Raises BadReply if there is none."""
+    number = re.match(r"\W*(?:valence\W*)?([1-5])(?![\d.,/]*\d)", text, re.IGNORECASE)
+    if not number:
+        raise BadReply("cut_off" if cut else "no_scores")
+    return int(number[1])
+
+
 def scored_labels(text: str, cut: bool) -> list[RawLabel]:
     """Return emotion words with levels, as in `1. joy: 0.8`, rounded to multiples of 0.1 (paper A, Table 15)."""
     found: dict[str, float] = {}
@@ -236,13 +271,14 @@ def scored_labels(text: str, cut: bool) -> list[RawLabel]:
 
 def _parts(text: str, cut: bool) -> list[str]:
     """Return each `label: level` in a list, even if several are on one line."""
-    return [part for item in items(text, cut) for part in re.split(r" ?[,;] (?=[A-Za-z])", item)]
+    return [part for item in items(text, cut) for part in _NEXT_LABEL.split(item)]
 
 
 def _label_of_text(part: str) -> tuple[str, float | None]:
     """Return the label and the level of `label: level`; the level is None if it is missing."""
     level = _LEVEL.search(part)
     before = part[: level.start()] if level else ""
+    before = _WORDS_OF_LEVEL.sub(": ", before)
     label = before.strip(_AROUND_LABEL).partition(" (")[0]
     between = before[len(before.rstrip(_AROUND_LABEL)) :]
     if not level or not (_BEFORE_LEVEL.intersection(between) or label.lower() in LABELS):

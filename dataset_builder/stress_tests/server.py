@@ -43,7 +43,8 @@ PROMPTS = {
 
 async def completion(asked: dict[str, Any]) -> dict[str, Any]:
     """Return the scripted teacher's chat completion for the body of a call."""
-    user = str(asked["messages"][-1]["content"])
+    # A begun answer may be the last message.
+    user = next(str(one["content"]) for one in reversed(asked["messages"]) if one["role"] == "user")
     prompt = next((name for words, name in PROMPTS.items() if words in user), "labels_verbalised")
     request = Request(prompt=prompt, system="", user=user, seed=asked.get("seed", 0))
     reply = await Scripted(ScriptedTeacher(kind="scripted")).generate(request)

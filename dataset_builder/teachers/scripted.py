@@ -78,6 +78,10 @@ class Scripted:
 
     _judges = _labels_verbalised
 
+    def _closed_set(self, user: str, draw: random.Random) -> str:
+        listed = re.match(r"Labels: (.+)", user)
+        return draw.choice(listed[1].split(", ")) if listed else str(draw.randint(1, 5))
+
     def _descriptors_generated(self, user: str, draw: random.Random) -> str:
         return "Emotions: " + ", ".join(draw.sample([*LABELS[:-1], "quiet hope", "longing"], draw.randint(1, 4)))
 

@@ -20,7 +20,9 @@ METRICS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "neutral_as_feeling": ("neutral read as a feeling", "", {}),
     "micro_f1_emotions": ("micro-F1 of the emotions", "f1", {"average": "micro"}),
     "jaccard": ("mean Jaccard index", "jaccard", {}),
+    "macro_recall": ("unweighted average recall", "recall", {"average": "macro"}),
     "pearson_valence": ("Pearson's r", "pearsonr", {}),
+    "mae_valence": ("mean absolute error", "mae", {}),
     "concordance_valence": ("concordance", "", {}),
 }
 TITLES = {name: title for name, (title, _, _) in METRICS.items()}
@@ -41,12 +43,13 @@ COLUMNS = {
         "accuracy",
         "accuracy_second_reader",
         "weighted_f1",
+        "macro_recall",
         "micro_f1_emotions",
         "sets_right",
         "feelings_as_neutral",
         "neutral_as_feeling",
     ),
-    "affect": ("pearson_valence", "concordance_valence"),
+    "affect": ("pearson_valence", "concordance_valence", "mae_valence"),
 }
 BY_NAME = {
     "several": ("macro_f1", "micro_f1", "average_precision"),

@@ -30,9 +30,10 @@ def recipe_section(name: str, recipe: dict[str, Any]) -> str:
         raise InputError(f"{name}: the recipe in its results lacks '{missing[0]}'. Evaluate the model again.")
     files = ["citation.md"]
     if "config" in recipe:  # a classifier
-        files = ["classifier.md", *(["contextual.md"] if recipe["config"] == "contextual" else []), *files]
-    *usage, citation = ((TEMPLATES / file).read_text(encoding="utf-8").strip() for file in files)
-    return "\n\n".join([*(part.replace("MODEL", name) for part in usage), f"## Recipe\n\n{how_made(recipe)}", citation])
+        usage = "static.md" if recipe.get("static") else "classifier.md"
+        files = [usage, *(["contextual.md"] if recipe["config"] == "contextual" else []), *files]
+    *parts, citation = ((TEMPLATES / file).read_text(encoding="utf-8").strip() for file in files)
+    return "\n\n".join([*(part.replace("MODEL", name) for part in parts), f"## Recipe\n\n{how_made(recipe)}", citation])
 
 
 def how_made(recipe: dict[str, Any]) -> str:
@@ -57,6 +58,9 @@ def how_made(recipe: dict[str, Any]) -> str:
         "mixed in": "; ".join(mixed_in),
         "teacher": f"`{taught_by}` ({recipe['teacher_share']:g} of the targets)"
         if (taught_by := recipe.get("teacher"))
+        else "",
+        "vectors": f"{static['size']} numbers for each token, rounded to 8 bits"
+        if (static := recipe.get("static"))
         else "",
         "utterance": f"`{form}`" if (form := recipe.get("text_template", PLAIN)) != PLAIN else "",
         "initialisation": "; ".join(filter(None, start)),

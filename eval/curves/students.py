@@ -36,17 +36,23 @@ MEASURED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def read_base_recipe(path: Path) -> dict[str, Any]:
-    """Return the recipe of the students, who see their own rows alone: without `mixed_with`.
-
-    Raises InputError if it is not a classifier's with a config, or starts from a model of ours.
-    """
+def read_recipe_file(path: Path) -> dict[str, Any]:
+    """Return a recipe as it is in its file. Raises InputError if it is not a classifier's with a config."""
     try:
         recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeError, yaml.YAMLError) as error:
         raise InputError(f"{path}: cannot be read ({error}). Give a recipe of train/recipes/.") from None
     if not isinstance(recipe, dict) or recipe.get("config") not in MEASURED:
         raise InputError(f"{path}: has no 'config' of {' or '.join(MEASURED)}. Give a recipe of a classifier.")
+    return recipe
+
+
+def read_base_recipe(path: Path) -> dict[str, Any]:
+    """Return the recipe of the students, who see their own rows alone: without `mixed_with`.
+
+    Raises InputError if there is none, or it starts from a model of ours.
+    """
+    recipe = read_recipe_file(path)
     if str(recipe.get("base_model")).startswith("NAMESPACE/"):
         raise InputError(
             f"{path}: starts from a model of ours. Set 'base_model' to its folder in a copy of the recipe."

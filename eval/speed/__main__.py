@@ -30,7 +30,7 @@ from dataset_builder.statistics import macro_f1
 from dataset_builder.taxonomy import LABELS
 from eval.benchmark_rows import Rows
 from eval.benchmarks import find
-from eval.models import Classifier, load_bi_encoder, load_classifier
+from eval.models import Classifier, StaticClassifier, load_bi_encoder, load_classifier
 from eval.speed.engines import FILES, HYPOTHESIS, load
 from eval.speed.stand_ins import STAND_INS, build, is_nli
 from eval.speed.turns import ALONE, BATCH, Batch, Contender, about, batches, padding_share, speeds, take_turns
@@ -47,14 +47,22 @@ PROTOCOL = (
     "The first texts of GoEmotions' test split in batches, and every fourth of them alone, tokenised and padded before "
     "the clock starts. Each model has a process of its own, on all cores, and they take turns; a ratio is that of the "
     "speeds in one turn. Stand-ins have random weights, run in PyTorch, and read the token ids of the first model's "
-    "tokenizer. An NLI classifier takes 28 passes for the 28 labels, the others one. Memory is the peak of the process "
-    "with its libraries; disk is the size of the weights."
+    "tokenizer. The time of a static model includes tokenising. An NLI classifier takes 28 passes for the 28 labels, "
+    "the others one. Memory is the peak of the process with its libraries; disk is the size of the weights."
 )
 
 
 def token_sets(tokenizer: Any, texts: Sequence[str]) -> dict[str, list[Batch]]:
     """Return what a classifier of 28 labels reads: batches, and some of their texts alone."""
     return {"batch1": batches(tokenizer, texts[::ALONE], 1), "batch32": batches(tokenizer, texts, BATCH)}
+
+
+def text_sets(texts: Sequence[str]) -> dict[str, list[list[str]]]:
+    """Return the same texts for a static model, which reads no token ids."""
+    return {
+        "batch1": [[text] for text in texts[::ALONE]],
+        "batch32": [list(texts[first : first + BATCH]) for first in range(0, len(texts), BATCH)],
+    }
 
 
 def nli_token_sets(tokenizer: Any, texts: Sequence[str]) -> dict[str, list[Batch]]:
@@ -102,13 +110,19 @@ def encoders(args: argparse.Namespace, rows: Rows, temporary: Path) -> dict[str,
     texts, found = rows.texts[: args.limit], our_models(args.model)
     contenders: dict[str, Contender] = {}
     for folder, model in found.items():
+        if isinstance(model, StaticClassifier):
+            contenders[f"{model.name}_static"] = Contender("static", str(folder), text_sets(texts))
+            continue
         engines = ["pytorch"]
         if (folder / RECORD).exists():
             check_exports(folder, model)
             engines += FILES
         sets = token_sets(model.pipeline.tokenizer, texts)
         contenders |= {f"{model.name}_{engine}": Contender(engine, str(folder), sets) for engine in engines}
-    tokenizer = next(iter(found.values())).pipeline.tokenizer
+    encoder = next((model for model in found.values() if not isinstance(model, StaticClassifier)), None)
+    if encoder is None:
+        raise InputError("--model: has static models only, and stand-ins read an encoder's token ids. Pass one more.")
+    tokenizer = encoder.pipeline.tokenizer
     for name in dict.fromkeys(args.stand_ins):
         nli, place = is_nli(name), write_stand_in(name, tokenizer, temporary)
         sets = nli_token_sets(tokenizer, texts[: args.nli_texts]) if nli else token_sets(tokenizer, texts)
@@ -126,7 +140,9 @@ def encoders(args: argparse.Namespace, rows: Rows, temporary: Path) -> dict[str,
         "cpu_share_of_others": turns.cpu_share_of_others,
         "support": len(texts),
         "timed_texts": {name: {which: one.texts(which) for which in one.sets} for name, one in contenders.items()},
-        "padding_share": {name: padding_share(one.sets["batch32"]) for name, one in contenders.items()},
+        "padding_share": {
+            name: padding_share(one.sets["batch32"]) for name, one in contenders.items() if one.engine != "static"
+        },
         "ratio_to": args.stand_ins[0],
         "protocol": PROTOCOL,
         "hypothesis": HYPOTHESIS,
@@ -138,6 +154,8 @@ def encoders(args: argparse.Namespace, rows: Rows, temporary: Path) -> dict[str,
 def exports(args: argparse.Namespace, rows: Rows, _: Path) -> dict[str, Any]:
     """Speed of a classifier's ONNX files and its PyTorch weights on some texts, and F1 of PyTorch and int8 on all."""
     ((folder, model),) = our_models(args.model).items()
+    if isinstance(model, StaticClassifier):
+        raise InputError(f"model folder '{folder}': is a static model, which has no ONNX files. Pass an encoder.")
     check_exports(folder, model)
     texts, tokenizer = rows.texts[: args.limit], model.pipeline.tokenizer
     lengths = [len(ids) for ids in tokenizer(texts, truncation=True)["input_ids"]]

@@ -20,17 +20,19 @@ Run = Callable[[Any], Any]
 
 
 def load(engine: str, place: str, threads: int) -> Run:
-    """Return what scores a batch for the 28 labels: token ids and masks as arrays; for the last two engines, texts.
+    """Return what scores a batch for the 28 labels: token ids and masks as arrays; for the last three engines, texts.
 
     Args:
-        engine: `pytorch`, `onnx`, `int8`, `bi-encoder` or `nli-pipeline`.
+        engine: `pytorch`, `onnx`, `int8`, `static`, `bi-encoder` or `nli-pipeline`.
         place: a folder, or for a bi-encoder also a Hub id.
 
     Raises:
-        InputError: onnxruntime cannot be loaded the file.
+        InputError: onnxruntime cannot load the file.
     """
     if engine in FILES:
         return _onnxruntime(Path(place) / FILES[engine], threads)
+    if engine == "static":
+        return _static(place, threads)
     import torch
 
     torch.set_num_threads(threads)
@@ -63,6 +65,14 @@ def _onnxruntime(path: Path, threads: int) -> Run:
         raise InputError(f"{path}: cannot be loaded ({first_line(error)}). Export the model again.") from None
     names = [found.name for found in session.get_inputs()]
     return lambda batch: session.run(["logits"], {name: batch[name] for name in names})[0]
+
+
+def _static(place: str, threads: int) -> Run:
+    os.environ["RAYON_NUM_THREADS"] = str(threads)  # of the tokenizer, which reads it when it first runs
+    from model2vec.inference import StaticModelPipeline
+
+    run: Run = StaticModelPipeline.from_pretrained(place).predict_proba
+    return run
 
 
 def _bi_encoder(place: str) -> Run:

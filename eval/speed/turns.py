@@ -43,7 +43,8 @@ class Contender:
     @property
     def size(self) -> int:
         """The bytes of its weights on disk."""
-        weights = Path(self.place).glob(FILES.get(self.engine, "*model*.safetensors"))
+        patterns = {**FILES, "static": "*.safetensors"}  # a static model's vectors and head
+        weights = Path(self.place).glob(patterns.get(self.engine, "*model*.safetensors"))
         return sum(file.stat().st_size for file in weights)
 
     def texts(self, name: str) -> int:

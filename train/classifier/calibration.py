@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from dataset_builder.taxonomy import LABELS
+
 # How strongly a label's calibration is shrunk to the mean of all labels, in nats: a label without positives gets the
 # mean's calibration, a label with hundreds of positives its own.
 PRIOR = 10.0
@@ -21,6 +23,9 @@ class Calibration:
         """Calibrated logits (rows, labels)."""
         calibrated: np.ndarray = logits / self.temperature + self.shift
         return calibrated
+
+
+NO_CALIBRATION = Calibration(np.ones(len(LABELS)), np.zeros(len(LABELS)))
 
 
 def calibrate(logits: np.ndarray, gold: np.ndarray) -> Calibration:

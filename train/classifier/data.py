@@ -22,12 +22,14 @@ from dataset_builder.text_template import CHARACTER, PLAIN, fields_of, filled
 from train.batches import SPLITS
 from train.classifier.recipe import ClassifierRecipe
 
+VARIANT = "variant"
 COLUMNS = {
     "text": "what is classified",
     "context": "the situation in which somebody says the text",
     "character": "who says the text; may be empty",
     "scores": f"{len(LABELS)} numbers from 0 to 1, one for each label in the order of dataset_builder/taxonomy.py",
     "labels": "the numbers of the labels, with their names (ClassLabel)",
+    VARIANT: "'original' or 'rewritten'",
 }
 
 
@@ -49,9 +51,12 @@ def read_corpus(recipe: ClassifierRecipe, place: str | None) -> DataSet:
     data = read_data_set(place or recipe.dataset, recipe.config, None if place else recipe.dataset_revision)
     unused = {"context"} if recipe.config != "contextual" else set()
     unused |= {CHARACTER} - fields_of(recipe.text_template)
+    unused |= set() if recipe.variants else {VARIANT}
     wanted = {name: words for name, words in COLUMNS.items() if name not in unused}
     for split in SPLITS:
         check_columns(data, split, wanted)
+        if recipe.variants:
+            data.splits[split] = _of_variants(data, split, recipe.variants)
         for column in {"text", "context"} & set(wanted):
             check_texts(data, split, column)
         check_scores(data, split)
@@ -64,6 +69,15 @@ def read_corpus(recipe: ClassifierRecipe, place: str | None) -> DataSet:
     return data
 
 
+def _of_variants(data: DataSet, split: str, variants: tuple[str, ...]) -> Any:
+    """Return the rows of these variants. Raises InputError if there is none."""
+    rows = data.rows(split)
+    chosen = [row for row, variant in enumerate(rows[VARIANT]) if variant in variants]
+    if not chosen:
+        raise InputError(f"{data}: no {split} row is a variant of 'variants' ({', '.join(variants)}).")
+    return rows.select(chosen)
+
+
 def read_others(recipe: ClassifierRecipe, own: DataSet) -> list[tuple[ClassifierRecipe, DataSet]]:
     """Return the data sets that are mixed in, checked like the own one, each with the recipe as it reads that set.
 
@@ -73,6 +87,7 @@ def read_others(recipe: ClassifierRecipe, own: DataSet) -> list[tuple[Classifier
     found = []
     for other in recipe.mixed_with:
         values: dict[str, Any] = {name: getattr(other, name) for name in ("dataset", "dataset_revision", "config")}
+        values["variants"] = None
         if other.config == "contextless":
             values["text_template"] = PLAIN
         as_read = recipe.model_copy(update=values)

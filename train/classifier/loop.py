@@ -20,7 +20,7 @@ from dataset_builder.taxonomy import LABELS
 from dataset_builder.thresholds import choose_thresholds, global_threshold
 from train.batches import LengthGroupedBatches, count_updates
 from train.checkpoint import Checkpoints, Progress, delete_checkpoint, moving_average, should_resume, unwrap
-from train.classifier.calibration import Calibration, calibrate
+from train.classifier.calibration import NO_CALIBRATION, Calibration, calibrate
 from train.classifier.data import Example, read_corpus, read_others, tokenise, warn_of_shared_texts
 from train.classifier.losses import loss_of
 from train.classifier.model import (
@@ -28,13 +28,13 @@ from train.classifier.model import (
     fold_calibration_into_head,
     load_model,
     parameter_groups,
+    round_weights,
     save_model,
     with_lora,
     with_source_biases,
     without_source_biases,
 )
 from train.classifier.recipe import ClassifierRecipe
-from train.classifier.static import StaticClassifier, round_vectors
 from train.classifier.teacher import learn_from_teacher
 from train.launch import start_process
 from train.training_record import describe_inputs, describe_run
@@ -99,7 +99,7 @@ def train(
     schedule = get_scheduler(recipe.schedule, optimiser, round(recipe.warmup_share * updates), updates)
     average = moving_average(model, recipe.ema_decay)
     measured = average.module if average else model  # the moving average is published, so it is also evaluated
-    progress = Progress()
+    progress = Progress(keeps_last=recipe.best_by == "last")
     checkpoints = Checkpoints(accelerator, output_dir, owner, progress, schedule, average)
     accelerator.init_trackers(recipe.name, config={"recipe_hash": inputs["recipe_hash"]})
     if resumes:
@@ -147,10 +147,9 @@ def train(
         if progress.updates < updates:
             checkpoints.save()
     bar.close()
-    # The weights of the best epoch, not the last ones; with a moving average, the averaged weights.
+    # The weights of the chosen epoch; with a moving average, the averaged weights.
     best = progress.restore_best(model)
-    if isinstance(best, StaticClassifier):
-        round_vectors(best)
+    round_weights(best)
     # Calibration and thresholds see the validation split alone, and the weights that are published.
     logits, targets = predict(best, dev_loader, accelerator)
     calibration, decided = decide(logits, targets, recipe)
@@ -230,10 +229,10 @@ def evaluate(model: Any, loader: Any, accelerator: Accelerator, recipe: Classifi
 def decide(logits: np.ndarray, targets: np.ndarray, recipe: ClassifierRecipe) -> tuple[Calibration, dict[str, Any]]:
     """Fit calibration and thresholds on the validation split; return them with their part of the record."""
     gold = targets >= recipe.hard_at
-    calibration = calibrate(logits, gold)
+    calibration = calibrate(logits, gold) if recipe.calibrate else NO_CALIBRATION
     before, after = expit(logits), expit(calibration(logits))
     # On calibrated probabilities, since the published head returns these.
-    thresholds, source = choose_thresholds(after, gold, recipe.seed)
+    thresholds, source = choose_thresholds(after, gold, recipe.seed, one_for_all=recipe.thresholds == "one")
     return calibration, {
         "dev_macro_f1": round(macro_f1(gold, after >= thresholds), 4),
         "dev_ece_before": round(expected_calibration_error(gold, before), 5),

@@ -18,7 +18,7 @@ from train.checkpoint import weights_written_to
 from train.classifier.calibration import Calibration
 from train.classifier.losses import Loss
 from train.classifier.recipe import ClassifierRecipe, Lora
-from train.classifier.static import StaticClassifier, load_static, save_static
+from train.classifier.static import StaticClassifier, load_static, round_vectors, save_static
 from train.training_record import RECORD, write_record
 
 ADAPTER = "adapter"
@@ -214,6 +214,16 @@ def parameter_groups(model: nn.Module, recipe: ClassifierRecipe) -> list[dict[st
     return groups
 
 
+def round_weights(model: nn.Module) -> None:
+    """Round weights to what is published: half precision, which changes a score by less than .001; 8 bits if static."""
+    if isinstance(model, StaticClassifier):
+        round_vectors(model)
+        return
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.copy_(weight.half())
+
+
 def fold_calibration_into_head(model: nn.Module, calibration: Calibration) -> None:
     """Make the head's last layer return calibrated logits, so that a stock pipeline's scores are calibrated."""
     head = last_linear(model)
@@ -259,5 +269,6 @@ def _save_stock(
     model.config.thresholds = thresholds
     model.config.text_template = recipe.text_template
     model.config.name_or_path = ""  # a path of this machine
-    model.save_pretrained(output_dir)
+    # The config still says float32, in which libraries then compute.
+    model.save_pretrained(output_dir, state_dict={name: value.half() for name, value in model.state_dict().items()})
     tokenizer.save_pretrained(output_dir)

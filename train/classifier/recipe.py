@@ -47,13 +47,17 @@ class OtherData(Section):
 class ClassifierRecipe(TrainingRecipe):
     """A multi-label classifier over the 28 emotions with a stock head."""
 
-    RETIRED: ClassVar[Mapping[str, Any]] = {"gamma_positive": 0.0, "best_by": "macro_f1", "compile": False}
+    RETIRED: ClassVar[Mapping[str, Any]] = {"gamma_positive": 0.0, "compile": False}
 
     config: Literal["contextless", "contextual"]
 
     # What is classified, with the fields `text` and `character` (of the row): "{character}: {text}" says who speaks,
     # as the turns of a dialogue do. A row without a character gives its text alone. It travels in the model's config.
     text_template: str = PLAIN
+
+    # Rows of these variants alone, of a corpus whose teacher has rewritten utterances; None: all rows. In paper A,
+    # students of each variant are compared. `eval.context_use` measures the variants apart.
+    variants: tuple[Literal["original", "rewritten"], ...] | None = None
 
     mixed_with: tuple[OtherData, ...] = ()
 
@@ -83,6 +87,13 @@ class ClassifierRecipe(TrainingRecipe):
     gradient_accumulation_steps: Positive = 1
     gradient_checkpointing: bool = False
     head_learning_rate: Rate
+
+    # After the steps: the epoch whose weights are kept, by macro-F1 on the validation split or the last one; whether
+    # probabilities are calibrated; and the thresholds: `auto` takes one for each label where that is better in
+    # cross-validation. Paper A: last, false, one.
+    best_by: Literal["macro_f1", "last"] = "macro_f1"
+    calibrate: bool = True
+    thresholds: Literal["auto", "one"] = "auto"
 
     @field_validator("text_template")
     @classmethod

@@ -47,8 +47,9 @@ class Stage:
 
 # These keys of `quality` are checked as soon as a text is generated; its other keys only affect the corpus.
 _TEXT_CHECKS = tuple(f"recipe.quality.{key}" for key in ("min_words", "max_words", "max_context_words", "label_words"))
+_CONTEXT = tuple(f"recipe.situations.{key}" for key in ("share", "context", "brief"))
 # `labels.judges` only affects the corpus.
-_LABELS = tuple(f"recipe.labels.{key}" for key in ("labeler", "decoding", "keep_at", "temperature"))
+_LABELS = tuple(f"recipe.labels.{key}" for key in ("labeler", "decoding", "keep_at", "temperature", "examples"))
 # fmt: off
 STAGES = (
     Stage("characters", NARRATIVES, Item, characters.run,
@@ -60,7 +61,7 @@ STAGES = (
     Stage("descriptors", "utterances", UtteranceRow, descriptors.run, descriptors.selects,
           depends_on=("recipe.descriptors", "prompts.labels_likelihood", "prompts.descriptors_generated")),
     Stage("context", "labels", LabelledRow, context.run, context.selects,
-          depends_on=("recipe.situations.share", "recipe.situations.context", "recipe.resolve", "prompts.context")),
+          depends_on=(*_CONTEXT, "recipe.resolve", "prompts.context")),
     Stage("cleaning", "context", SituatedRow, cleaning.run,
           depends_on=("recipe.situations.cleaning", "prompts.cleaning")),
     Stage("rewriting", "cleaning", SituatedRow, rewriting.run,

@@ -25,6 +25,7 @@ async def run(row: LabelledRow, story: Item, ask: Ask, recipe: BuildRecipe) -> l
         partial(_parse, recipe=recipe),
         title=story.fields["title"],
         story=story.text,
+        brief=recipe.situations.brief,
         character=row.character,
         text=row.text,
         emotions=" and ".join(taxonomy_labels(row, recipe)),

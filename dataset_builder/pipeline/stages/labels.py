@@ -32,7 +32,12 @@ async def raw_labels(text: str, ask: Ask, recipe: BuildRecipe) -> list[RawLabel]
         raw = [RawLabel(label=label, score=score) for label, score in scored if score >= LOWEST_KEPT]
     else:
         raw = await ask.text(
-            "labels_verbalised", recipe.labels.decoding, scored_labels, emotions=emotion_list(neutral=True), text=text
+            "labels_verbalised",
+            recipe.labels.decoding,
+            scored_labels,
+            emotions=emotion_list(neutral=True),
+            examples=recipe.labels.examples,
+            text=text,
         )
     return sorted(raw, key=lambda label: -label.score)  # stable: among equal scores, the teacher's order is kept
 

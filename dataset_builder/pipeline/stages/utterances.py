@@ -51,6 +51,7 @@ async def _one_list(row: CharacterRow, story: Item, ask: Ask, recipe: BuildRecip
         story=story.text,
         character=row.character,
         emotions=emotion_list(neutral=False),
+        unnamed=not recipe.quality.label_words,
         emotional=asked.emotional,
         neutral=asked.neutral,
         acts=[act for act in acts_of(row, recipe) if act],
