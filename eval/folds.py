@@ -6,17 +6,20 @@ run continues with the fold in which it stopped.
 """
 
 import argparse
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dataset_builder.domains.examples import Fold
-from dataset_builder.domains.prepare import DATA_SETS, prepare
+from dataset_builder.files.reading import json_file
 from dataset_builder.files.shards import Journal, clear
 from dataset_builder.hashing import fingerprint
-from dataset_builder.inputs import run_command
+from dataset_builder.inputs import InputError, run_command
+from dataset_builder.label_maps import DOMAINS
+from dataset_builder.parquet import MANIFEST
 from dataset_builder.provenance import RESULTS, provenance, results_folder, shareable, weights_digest, write_result
 from eval.benchmarks import BENCHMARKS
 from eval.cards.columns import COLUMNS
@@ -24,14 +27,19 @@ from eval.curves.students import POINTS, load_student, read_recipe_file, train_s
 from eval.run import classifier_result
 
 
-def measure_fold(domain: str, source: Path, fold: Fold, recipe: Mapping[str, Any], work_dir: Path) -> dict[str, float]:
+def measure_fold(
+    domain: str, source: Path, fold: int, folds: int, recipe: Mapping[str, Any], work_dir: Path
+) -> dict[str, float]:
     """Return the metrics of a model that is trained on the other folds.
 
-    Raises InputError if the data set has no folds, or the training fails.
+    Raises InputError if the data set has no folds, or the training fails; a message says why.
     """
     place = work_dir / "part"
     clear(place)
-    manifest = prepare(domain, source, place, fold)
+    command = [sys.executable, "-m", "dataset_builder", "domain", domain, "--source", str(source), "--out", str(place)]
+    if subprocess.run([*command, "--fold", str(fold), "--folds", str(folds)], check=False).returncode:
+        raise InputError(f"fold {fold} of {folds} was not prepared; see the message above.")
+    manifest = json_file(place / MANIFEST)
     (config,) = manifest["rows"]
     train_student(recipe, manifest["rows"][config]["train"], work_dir)
     model, benchmark = load_student(work_dir), BENCHMARKS[domain]
@@ -44,9 +52,8 @@ def measure_fold(domain: str, source: Path, fold: Fold, recipe: Mapping[str, Any
 
 def main() -> None:
     """Parse the command line, train and measure each fold, write the result."""
-    folds = sorted(name for name, found in DATA_SETS.items() if found.read_fold)
     parser = argparse.ArgumentParser(prog="python -m eval.folds", description="Cross-validates a recipe.")
-    parser.add_argument("--domain", required=True, choices=folds)
+    parser.add_argument("--domain", required=True, choices=DOMAINS)
     parser.add_argument("--source", type=Path, required=True, help="the folder with the data set's own files")
     parser.add_argument("--recipe", type=Path, required=True, help="such as train/recipes/paper/X.yaml")
     parser.add_argument("--folds", type=int, default=5, help="default: 5")
@@ -64,7 +71,7 @@ def main() -> None:
         point = journal.get(key)
         if point is None:
             print(f"fold {number} of {args.folds}", flush=True)
-            metrics = measure_fold(args.domain, args.source, Fold(number, args.folds), recipe, args.work_dir)
+            metrics = measure_fold(args.domain, args.source, number, args.folds, recipe, args.work_dir)
             point = {"unit": key, "fold": number, "metrics": metrics}
             journal.append(key, point)
         of_folds.append(point["metrics"])

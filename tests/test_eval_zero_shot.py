@@ -255,7 +255,7 @@ def test_results_have_the_shape_of_the_others(bi_encoder: Path, raw_encoder: Pat
     models = [load_bi_encoder(str(bi_encoder))]
     content = bi_encoder_result(find("isear"), rows, models, load_bi_encoder(str(raw_encoder)), defined=False)
     assert content["threshold_source"] == "argmax over the class names"
-    assert set(content["metrics"]) == {"accuracy", "macro_f1", "weighted_f1", "macro_f1_centred"}
+    assert set(content["metrics"]) == {"accuracy", "macro_f1", "weighted_f1", "macro_recall", "macro_f1_centred"}
     assert content["beside"]["name"] == "raw"
     assert set(content["beside"]["metrics"]) == set(content["metrics"])
     assert content["intervals"] == "95% bootstrap intervals, 2,000 resamples of 4 persons"
