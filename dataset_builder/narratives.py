@@ -119,7 +119,7 @@ def _wikiplots(folder: Path) -> Rows:
             raise InputError(f"{place}: this story has no title in {titles}. Both files must be of one release.")
         yield place, {"id": f"wikiplots-{number}", "title": title.strip(), "text": " ".join(filter(None, sentences))}
         sentences, number = [], number + 1
-    if sentences or next(names, None):
+    if sentences or any(True for _ in names):
         raise InputError(f"{plots}: does not have as many stories as {titles} has titles. Is the file whole?")
 
 

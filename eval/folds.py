@@ -76,15 +76,16 @@ def main() -> None:
             journal.append(key, point)
         of_folds.append(point["metrics"])
     name = f"folds-{recipe['name']}"
+    averaged = {metric: _mean([found[metric] for found in of_folds]) for metric in of_folds[0]}
     content = {
         "name": name,
         "benchmark": f"{BENCHMARKS[args.domain].title}, mean of {args.folds} random folds",
-        "metrics": {metric: _mean([found[metric] for found in of_folds]) for metric in of_folds[0]},
+        "metrics": averaged,
         "threshold_source": "the validation rows of each fold",
         "recipe": recipe | {"base_model": shareable(recipe["base_model"])},
     }
     print(write_result(content | provenance(), args.out, "system", name))
-    for metric, found in content["metrics"].items():
+    for metric, found in averaged.items():
         print(f"{metric:<24}{found['value']:.4f} ± {found['deviation']:.4f}")
 
 

@@ -126,12 +126,12 @@ def label_texts(args: Namespace) -> None:
     """Write a teacher's scores for texts, for `eval.run --scores`."""
     recipe = with_teacher(args.recipe, BuildRecipe, args)
 
-    from dataset_builder.pipeline.label_texts import label_file, read_label_list
+    from dataset_builder.pipeline.label_texts import Mode, label_file, read_label_list
 
     if args.choose and (args.choose == "valence") == bool(args.labels):
         raise InputError(f"--choose {args.choose}: {'has no' if args.labels else 'needs'} --labels.")
     labels = (tuple(LABEL_MAPS.get(args.labels, ())) or read_label_list(args.labels)) if args.labels else ()
-    mode = args.choose or ("several" if labels else None)
+    mode: Mode | None = args.choose or ("several" if labels else None)
     found = label_file(args.texts, recipe, args.out, labels, mode)
     line = f"{args.out}: {len(found.scores)} texts"
     if found.failed:

@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -140,7 +139,9 @@ def choose(texts: Sequence[str], recipe: BuildRecipe, labels: Sequence[str], mod
         InputError: the teacher answered for none of the texts.
     """
     scores = np.zeros((len(texts), 1 if mode == "valence" else len(labels)))
-    parse = valence if mode == "valence" else partial(chosen_labels, labels=labels, single=mode == "single")
+
+    def parse(text: str, cut: bool) -> list[str] | int:
+        return valence(text, cut) if mode == "valence" else chosen_labels(text, cut, labels, mode == "single")
 
     async def answer(number: int, ask: Ask) -> None:
         found = await ask.text(
@@ -192,7 +193,7 @@ def label_file(
     names = ("valence",) if mode == "valence" else labels or LABELS
     lines = []
     for text, row in zip(texts, found.scores, strict=True):
-        scores = {names[index]: round(float(row[index]), 4) for index in np.flatnonzero(row > 0)}
+        scores = {names[int(index)]: round(float(row[index]), 4) for index in np.flatnonzero(row > 0)}
         lines.append(to_line({"text": text, "scores": scores}))
     write_whole(out, lines)
     return found
